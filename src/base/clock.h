@@ -1,0 +1,8 @@
+/* clock.h - seconds for measuring: monotonic for spans, wall for event files. */
+#ifndef FB_BASE_CLOCK_H
+#define FB_BASE_CLOCK_H
+
+double fb_clock_s(void);      /* monotonic */
+double fb_clock_wall_s(void); /* since 1970 */
+
+#endif

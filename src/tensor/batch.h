@@ -1,0 +1,63 @@
+/* batch.h - what data/ fills and models/ read: B pairs of texts and images, packed.
+ *
+ * Each text and each image of the batch lies here once; a pair names its two. The packed
+ * sequence of pair b is  [CLS] text [SEP] patches : the rows seq_offsets[b] up to
+ * seq_offsets[b+1] of T tokens, end to end, never padded.
+ *
+ *     token_ids, token_positions, token_segments  [text_offsets[texts]]   after masking
+ *     text_offsets                 [texts + 1]
+ *     pixels                       [images, size, size, 3] u8, as decoded and resized
+ *     patch_masked                 [images * P]      1: the patch's feature is zeroed
+ *     pair_text, pair_image, pair_label  [B]         label 1: they match
+ *     seq_offsets                  [B + 1]
+ *     row_source                   [T]   < text tokens: that token; else, less the text
+ *                                        tokens, the patch image*P + p
+ *     mlm_rows, mlm_targets        [mlm_count]  packed row; original token id
+ *     mpm_rows, mpm_patches        [mpm_count]  packed row; patch image*P + p
+ *     cls_rows                     [B]          packed row of each pair's [CLS]
+ *
+ * Token segments are 0 for titles. Memory belongs to the batch; capacity only grows.
+ */
+#ifndef FB_TENSOR_BATCH_H
+#define FB_TENSOR_BATCH_H
+
+#include "base/status.h"
+
+typedef struct fb_batch {
+    int32_t pairs, texts, images;
+    int32_t patches;    /* P an image, 64 */
+    int32_t image_size; /* pixels a side, 256 */
+    int32_t *token_ids, *token_positions, *token_segments, *text_offsets;
+    uint8_t *pixels, *patch_masked;
+    int32_t *pair_text, *pair_image, *pair_label;
+    int32_t *seq_offsets, *row_source, *cls_rows;
+    int32_t mlm_count, mpm_count;
+    int32_t *mlm_rows, *mlm_targets, *mpm_rows, *mpm_patches;
+    int64_t fallbacks; /* negatives that came from a level above their category */
+    struct fb_batch_store *store;
+} fb_batch;
+
+typedef struct fb_batch_limits {
+    int32_t pairs, texts, images, text_tokens, patches, image_size;
+} fb_batch_limits;
+
+/* Room for at most `limits`; sequence rows and masks are sized from them: every pair may
+ * use the longest text (text_tokens is the total over texts; longest_text the most of one).
+ */
+fb_status fb_batch_create(fb_context *ctx, fb_batch **batch, const fb_batch_limits *limits,
+                          int32_t longest_text);
+void fb_batch_free(fb_batch *batch);
+
+/* From texts, images and pairs (all set), fill seq_offsets, row_source and cls_rows. */
+void fb_batch_pack(fb_batch *batch);
+
+static inline int32_t fb_batch_text_tokens(const fb_batch *b)
+{
+    return b->text_offsets[b->texts];
+}
+static inline int32_t fb_batch_tokens(const fb_batch *b) /* T */
+{
+    return b->seq_offsets[b->pairs];
+}
+
+#endif
