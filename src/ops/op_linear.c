@@ -1,0 +1,96 @@
+/* op_linear.c - y = x w^T + bias, and the same under GELU.
+ *
+ *     dx = dy w      dw += dy^T x      dbias += sum over rows of dy
+ *
+ * The logits of a loss are f32 (as_f32); their gradient comes in the compute dtype, so
+ * the variable carries a gradient of another dtype than its value.
+ */
+#include "ops/ops.h"
+
+typedef struct linear_node {
+    fb_node node;
+    fb_var *x, *pre; /* pre: input of GELU, [T,N]; NULL without GELU */
+    fb_leaf *w, *bias;
+} linear_node;
+
+static fb_status check(fb_tape *tape, const fb_var *x, const fb_leaf *w,
+                       const fb_leaf *bias)
+{
+    if (x->value.dims[1] != w->weight.in)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "linear %s: input has %lld columns, the weight takes %lld",
+                       w->name, (long long)x->value.dims[1], (long long)w->weight.in);
+    if (bias && bias->weight.out != w->weight.out)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "linear %s: bias has %lld numbers, not %lld", w->name,
+                       (long long)bias->weight.out, (long long)w->weight.out);
+    return FB_OK;
+}
+
+static fb_status linear_backward(fb_tape *tape, fb_node *node)
+{
+    linear_node *n = (linear_node *)node;
+    fb_backend *be = tape->be;
+    const fb_tensor *dy = &node->out->grad;
+    if (n->pre)
+        FB_TRY(be->k->gelu_backward(be, dy, dy, &n->pre->value));
+    float *dw = tape->parameters ? n->w->grad : NULL;
+    float *dbias = tape->parameters && n->bias ? n->bias->grad : NULL;
+    if (dw || dbias)
+        FB_TRY(be->k->linear_backward_weight(be, dw, dbias, &n->x->value, dy));
+    if (!n->x->needs_grad)
+        return FB_OK;
+    if (n->x->grad.data)
+        return be->k->linear_backward_input(be, &n->x->grad, dy, &n->w->weight, true);
+    fb_tensor dx;
+    bool fresh;
+    FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
+    return be->k->linear_backward_input(be, &dx, dy, &n->w->weight, false);
+}
+
+static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
+                        fb_dtype dtype, bool gelu)
+{
+    double started_s = fb_tape_clock(tape);
+    FB_TRY(check(tape, x, w, bias));
+    int64_t rows = x->value.dims[0];
+    fb_backend *be = tape->be;
+    fb_var *out, *pre = NULL;
+    FB_TRY(fb_tape_new_var(tape, &out, dtype, rows, w->weight.out));
+    bool keep_pre = gelu && tape->recording;
+    if (keep_pre)
+        FB_TRY(fb_tape_new_var(tape, &pre, dtype, rows, w->weight.out));
+    FB_TRY(be->k->linear_forward(be, keep_pre ? &pre->value : &out->value, &x->value,
+                                 &w->weight, bias ? bias->weight.data : NULL,
+                                 gelu && !keep_pre ? FB_ACT_GELU : FB_ACT_NONE));
+    fb_tape_charge(tape, "linear", started_s);
+    if (keep_pre) {
+        started_s = fb_tape_clock(tape);
+        FB_TRY(be->k->gelu_forward(be, &out->value, &pre->value));
+        fb_tape_charge(tape, "gelu", started_s);
+    }
+    fb_node *node;
+    FB_TRY(fb_tape_append(tape, &node, sizeof(linear_node), "linear", w->name, out,
+                          linear_backward));
+    if (node) {
+        linear_node *n = (linear_node *)node;
+        n->x = x;
+        n->pre = pre;
+        n->w = w;
+        n->bias = bias;
+    }
+    *y = out;
+    return FB_OK;
+}
+
+fb_status fb_op_linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
+                       bool as_f32)
+{
+    return linear(tape, y, x, w, bias, as_f32 ? FB_F32 : tape->be->dtype, false);
+}
+
+fb_status fb_op_linear_gelu(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
+                            fb_leaf *bias)
+{
+    return linear(tape, y, x, w, bias, tape->be->dtype, true);
+}

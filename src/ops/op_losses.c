@@ -1,0 +1,104 @@
+/* op_losses.c - the two losses, each the mean over its M rows:
+ *
+ *     cross entropy    l = lse(z) - z[t]                 dz = (softmax(z) - onehot(t))
+ * / M KLD, target p first (FashionBERT Eq. 2 as coded)   l = sum p log(p/q), q =
+ * softmax(z) dz = (q - p) / M both times the loss's seed.
+ */
+#include "ops/ops.h"
+
+typedef struct loss_node {
+    fb_node node;
+    fb_var *logits;
+    fb_loss *loss;
+    float *lse;              /* cross entropy: [M] */
+    const int32_t *index;    /* targets, or rows of features */
+    const fb_tensor *target; /* KLD: features */
+} loss_node;
+
+static fb_status loss_backward(fb_tape *tape, fb_node *node)
+{
+    loss_node *n = (loss_node *)node;
+    if (!(n->loss->seed != 0.0f) || n->loss->rows == 0)
+        return FB_OK;
+    float scale = n->loss->seed / (float)n->loss->rows;
+    const fb_tensor *z = &n->logits->value;
+    fb_tensor dz = fb_tensor_2d(NULL, tape->be->dtype, z->dims[0], z->dims[1]);
+    FB_TRY(fb_tape_alloc(tape, &dz.data, fb_tensor_bytes(&dz)));
+    n->logits->grad = dz;
+    if (n->target)
+        return tape->be->k->kld_backward(tape->be, &dz, z, n->target, n->index, scale);
+    return tape->be->k->cross_entropy_backward(tape->be, &dz, z, n->lse, n->index,
+                                               scale);
+}
+
+static fb_status finish(fb_tape *tape, fb_loss **loss, const float *rows,
+                        fb_var *logits, const char *op, fb_node **node)
+{
+    void *memory;
+    int64_t count = logits->value.dims[0];
+    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
+    fb_loss *l = memory;
+    *l = (fb_loss){.rows = count};
+    for (int64_t i = 0; i < count; i++)
+        l->value += rows[i];
+    if (count)
+        l->value /= (double)count;
+    FB_TRY(fb_tape_append(tape, node, sizeof(loss_node), op, "", NULL, loss_backward));
+    if (*node) {
+        ((loss_node *)*node)->logits = logits;
+        ((loss_node *)*node)->loss = l;
+        l->node = *node;
+    }
+    *loss = l;
+    return FB_OK;
+}
+
+fb_status fb_op_cross_entropy(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                              const int32_t *targets)
+{
+    double started_s = fb_tape_clock(tape);
+    int64_t rows = logits->value.dims[0], classes = logits->value.dims[1];
+    for (int64_t i = 0; i < rows; i++)
+        if (targets[i] < 0 || targets[i] >= classes)
+            return fb_fail(tape->ctx, FB_E_SHAPE, "cross entropy: class %d of %lld",
+                           (int)targets[i], (long long)classes);
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)rows * 2 * sizeof(float)));
+    float *values = memory, *lse = values + rows;
+    FB_TRY(tape->be->k->cross_entropy_forward(tape->be, values, lse, &logits->value,
+                                              targets));
+    fb_node *node;
+    FB_TRY(finish(tape, loss, values, logits, "losses", &node));
+    if (node) {
+        ((loss_node *)node)->lse = lse;
+        ((loss_node *)node)->index = targets;
+    }
+    fb_tape_charge(tape, "losses", started_s);
+    return FB_OK;
+}
+
+fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                    const fb_tensor *features, const int32_t *rows)
+{
+    double started_s = fb_tape_clock(tape);
+    int64_t count = logits->value.dims[0];
+    if (features->dims[1] != logits->value.dims[1])
+        return fb_fail(tape->ctx, FB_E_SHAPE, "kld: %lld logits for %lld features",
+                       (long long)logits->value.dims[1], (long long)features->dims[1]);
+    for (int64_t i = 0; i < count; i++)
+        if (rows[i] < 0 || rows[i] >= features->dims[0])
+            return fb_fail(tape->ctx, FB_E_SHAPE, "kld: patch %d of %lld", (int)rows[i],
+                           (long long)features->dims[0]);
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * sizeof(float)));
+    float *values = memory;
+    FB_TRY(tape->be->k->kld_forward(tape->be, values, &logits->value, features, rows));
+    fb_node *node;
+    FB_TRY(finish(tape, loss, values, logits, "losses", &node));
+    if (node) {
+        ((loss_node *)node)->index = rows;
+        ((loss_node *)node)->target = features;
+    }
+    fb_tape_charge(tape, "losses", started_s);
+    return FB_OK;
+}

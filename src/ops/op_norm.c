@@ -1,0 +1,72 @@
+/* op_norm.c - y = LayerNorm(dropout(x) + residual), per row of width C.
+ *
+ * The sum z takes x's place, so a block keeps one tensor for both. Without dropout dz
+ * is the gradient of x and of the residual alike.
+ */
+#include "ops/ops.h"
+
+typedef struct norm_node {
+    fb_node node;
+    fb_var *x, *residual;
+    fb_leaf *gamma, *beta;
+    float *stats; /* [T,2] */
+    fb_dropout dropout;
+} norm_node;
+
+static fb_status norm_backward(fb_tape *tape, fb_node *node)
+{
+    norm_node *n = (norm_node *)node;
+    fb_tensor dx, dresidual;
+    bool fresh;
+    FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
+    if (n->residual)
+        FB_TRY(fb_tape_grad_begin(tape, n->residual, &dresidual, &fresh));
+    FB_TRY(tape->be->k->norm_backward(tape->be, &dx, n->residual ? &dresidual : NULL,
+                                      tape->parameters ? n->gamma->grad : NULL,
+                                      tape->parameters ? n->beta->grad : NULL,
+                                      &node->out->grad, &n->x->value, n->stats,
+                                      n->gamma->weight.data, n->dropout));
+    FB_TRY(fb_tape_grad_done(tape, n->x, &dx));
+    return n->residual ? fb_tape_grad_done(tape, n->residual, &dresidual) : FB_OK;
+}
+
+fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
+                     fb_leaf *gamma, fb_leaf *beta, float eps)
+{
+    double started_s = fb_tape_clock(tape);
+    int64_t rows = x->value.dims[0], width = x->value.dims[1];
+    if (gamma->weight.out != width || beta->weight.out != width)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "norm %s: rows have %lld numbers, not %lld", gamma->name,
+                       (long long)width, (long long)gamma->weight.out);
+    if (residual && !fb_tensor_same_shape(&x->value, &residual->value))
+        return fb_fail(tape->ctx, FB_E_SHAPE, "norm %s: the residual has another shape",
+                       gamma->name);
+    fb_var *out;
+    FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, rows, width));
+    void *stats = NULL;
+    if (tape->recording)
+        FB_TRY(fb_tape_alloc(tape, &stats, (size_t)rows * 2 * sizeof(float)));
+    fb_dropout dropout = {0.0f, 0};
+    if (residual)
+        dropout = fb_tape_next_dropout(tape);
+    FB_TRY(tape->be->k->norm_forward(
+        tape->be, &out->value, tape->recording ? &x->value : NULL, stats, &x->value,
+        residual ? &residual->value : NULL, gamma->weight.data, beta->weight.data, eps,
+        dropout));
+    fb_tape_charge(tape, "norm", started_s);
+    fb_node *node;
+    FB_TRY(fb_tape_append(tape, &node, sizeof(norm_node), "norm", gamma->name, out,
+                          norm_backward));
+    if (node) {
+        norm_node *n = (norm_node *)node;
+        n->x = x;
+        n->residual = residual;
+        n->gamma = gamma;
+        n->beta = beta;
+        n->stats = stats;
+        n->dropout = dropout;
+    }
+    *y = out;
+    return FB_OK;
+}

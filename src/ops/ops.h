@@ -1,0 +1,59 @@
+/* ops.h - every differentiable operation, one a file op_NAME.c.
+ *
+ * Each checks its shapes (FB_E_SHAPE names the op and both shapes), calls the backend
+ * and records its backward. Outputs are new variables of the tape. Letters as in
+ * backend.h. Index arrays are borrowed until the tape is done with; they must be in
+ * range.
+ */
+#ifndef FB_OPS_OPS_H
+#define FB_OPS_OPS_H
+
+#include "ops/tape.h"
+
+/* y[T,N] = x[T,K] w^T + bias; bias may be NULL. as_f32: y is f32 (logits). */
+fb_status fb_op_linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
+                       bool as_f32);
+/* gelu(x w^T + bias); keeps the pre-activation only when recording. */
+fb_status fb_op_linear_gelu(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
+                            fb_leaf *bias);
+fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x);
+
+/* y = LayerNorm(dropout(x) + residual); residual may be NULL (then drop is ignored).
+ * x's value is overwritten by the sum. */
+fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
+                     fb_leaf *gamma, fb_leaf *beta, float eps);
+fb_status fb_op_dropout(fb_tape *tape, fb_var **y, fb_var *x);
+
+/* out[T,C] of qkv[T,3C] over B packed sequences, offsets[B+1]. */
+fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
+                          const int32_t *offsets, int32_t sequences, int32_t heads);
+
+/* y[n] = x[n] + sum of rows ids[k][n] of tables[k] [rows, C]; x may be NULL. */
+fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tables,
+                      const int32_t *const *ids, int32_t table_count, int64_t rows);
+
+/* y[n] = row index[n] of a, or of b past a's rows; b may be NULL. */
+fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
+                       const int32_t *index, int64_t rows);
+
+/* Pixels to patch features [images*P, F]: a constant, no gradient. */
+fb_status fb_op_patchify(fb_tape *tape, fb_var **y, const uint8_t *pixels,
+                         const fb_patchify *p);
+
+/* A loss: the mean over its rows; 0 rows give 0. `seed` is read by backward. */
+typedef struct fb_loss {
+    double value;
+    float seed;
+    int64_t rows;
+    fb_node *node; /* where its backward starts; NULL when nothing was recorded */
+} fb_loss;
+
+/* mean over M of -log softmax(logits[M,V])[target]; logits f32 */
+fb_status fb_op_cross_entropy(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                              const int32_t *targets);
+/* mean over M of KLD(softmax(features[rows]) | softmax(logits)); logits [M,F] f32. The
+ * features are a target: they get no gradient. */
+fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                    const fb_tensor *features, const int32_t *rows);
+
+#endif

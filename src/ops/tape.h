@@ -1,0 +1,119 @@
+/* tape.h - the record of a forward pass, played backwards for gradients.
+ *
+ *     x --[op]--> y --[op]--> ... --[loss]
+ *
+ * An op checks shapes, calls the backend, and (when the tape records) appends a node
+ * that knows its backward. A variable is a value and, after backward reached it, a
+ * gradient of the same shape and dtype. Values live in the tape's step arena; gradients
+ * too, from a pool, so that one given back (its node is done) serves the next of its
+ * size.
+ *
+ * A leaf is a parameter: value f32, gradient f32 that accumulates over backward calls.
+ *
+ * Backward runs over a stretch of nodes, last to first: from the end down to a mark.
+ * Losses start it: each has a seed, d total / d loss. Nodes whose output got no
+ * gradient are passed over. With `parameters` false only activations get gradients.
+ */
+#ifndef FB_OPS_TAPE_H
+#define FB_OPS_TAPE_H
+
+#include "backend/backend.h"
+
+/* A parameter that ops may use: a matrix [out, in] or, with in == 1, a vector [out]. */
+typedef struct fb_leaf {
+    const char *name;
+    fb_weight weight; /* weight.data is the value */
+    float *grad;      /* same count; NULL: frozen */
+} fb_leaf;
+
+typedef struct fb_var {
+    fb_tensor value;
+    fb_tensor grad; /* data NULL until backward wrote it */
+    bool needs_grad;
+} fb_var;
+
+/* Time spent in each class of op ("linear", "attention", ...), forward and backward. */
+enum { FB_PROFILE_OPS = 24 };
+typedef struct fb_profile {
+    int32_t count;
+    struct {
+        const char *name;
+        double seconds;
+    } op[FB_PROFILE_OPS];
+} fb_profile;
+
+typedef struct fb_tape fb_tape;
+typedef struct fb_node fb_node;
+
+/* One recorded op. Each op's own node struct begins with it. */
+struct fb_node {
+    fb_node *before;
+    const char *op;    /* class of op */
+    const char *label; /* the leaf it used, or "" : for messages */
+    fb_var *out;       /* NULL for losses */
+    fb_status (*backward)(fb_tape *tape, fb_node *node);
+};
+
+typedef struct fb_free_buffer {
+    void *data;
+    size_t bytes;
+} fb_free_buffer;
+
+enum { FB_TAPE_POOL = 64 };
+
+struct fb_tape {
+    fb_context *ctx;
+    fb_backend *be;
+    fb_arena *arena;
+    bool recording;  /* keep nodes and what backward needs */
+    bool parameters; /* this backward writes parameter gradients */
+    float dropout;   /* probability; 0 unless training */
+    uint64_t dropout_key, dropout_count;
+    fb_node *last;
+    fb_profile *profile; /* may be NULL */
+    int32_t pool_count;
+    fb_free_buffer pool[FB_TAPE_POOL];
+};
+
+/* Start an empty tape on a backend and an arena (borrowed; the caller resets the
+ * arena). */
+void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *arena,
+                   bool recording);
+/* Dropout for this step; key from (seed, FB_STREAM_DROPOUT, step). */
+void fb_tape_set_dropout(fb_tape *tape, float p, uint64_t key);
+fb_dropout fb_tape_next_dropout(fb_tape *tape);
+
+/* Backward over the nodes behind `mark` (NULL: all) up to `from` (NULL: the last). */
+fb_status fb_tape_backward(fb_tape *tape, fb_node *from, fb_node *mark,
+                           bool parameters);
+
+/* The first value on the tape that holds a NaN or infinity: its name into out, or "".
+ */
+fb_status fb_tape_find_nonfinite(fb_tape *tape, char *out, size_t out_bytes);
+
+/* ---- for ops ------------------------------------------------------------------------
+ */
+
+/* A variable [rows, columns] of the compute dtype (or f32). FB_E_MEMORY. */
+fb_status fb_tape_new_var(fb_tape *tape, fb_var **var, fb_dtype dtype, int64_t rows,
+                          int64_t columns);
+fb_status fb_tape_alloc(fb_tape *tape, void **memory, size_t bytes);
+
+/* Append a node of `bytes` (cleared) when recording; else *node is NULL. */
+fb_status fb_tape_append(fb_tape *tape, fb_node **node, size_t bytes, const char *op,
+                         const char *label, fb_var *out,
+                         fb_status (*backward)(fb_tape *, fb_node *));
+
+/* Where an op's backward writes the gradient of its input x: x's own gradient when it
+ * is the first to write (*fresh true), else a temporary that fb_tape_grad_done adds to
+ * it. */
+fb_status fb_tape_grad_begin(fb_tape *tape, fb_var *x, fb_tensor *target, bool *fresh);
+fb_status fb_tape_grad_done(fb_tape *tape, fb_var *x, const fb_tensor *target);
+/* Seconds for the profile: read the clock before, charge the class of op after; both
+ * cost nothing without a profile. */
+double fb_tape_clock(const fb_tape *tape);
+void fb_tape_charge(fb_tape *tape, const char *op, double started_s);
+/* Give a variable's gradient buffer back to the pool. */
+void fb_tape_grad_release(fb_tape *tape, fb_var *x);
+
+#endif
