@@ -1,0 +1,32 @@
+/* optimizer.h - AdamW (Loshchilov & Hutter 2019) with clipping, linear warm-up and
+ * decay.
+ *
+ *     lr(s) = lr * min((s+1)/W, (S-s)/(S-W))      s = 0..S-1, W = warm-up steps
+ *     gradients are scaled by min(1, clip/norm), norm over all parameters
+ *     no decay on biases and norms (vectors)
+ */
+#ifndef FB_NN_OPTIMIZER_H
+#define FB_NN_OPTIMIZER_H
+
+#include "nn/param.h"
+
+typedef struct fb_optimizer_options {
+    double lr, beta1, beta2, eps, weight_decay;
+    double clip;   /* greatest global norm; 0: off */
+    double warmup; /* fraction of all steps */
+} fb_optimizer_options;
+
+/* Learning rate of step (0-based) of total. */
+double fb_schedule_lr(double lr, double warmup, int64_t step, int64_t total);
+
+/* One step from the accumulated gradients times gradient_scale; zeroes the gradients
+ * and bumps the versions. *norm: the global gradient norm before clipping, after the
+ * scale. FB_E_NUMBER names the first parameter whose gradient is not finite; then
+ * nothing moved.
+ */
+fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
+                            const fb_optimizer_options *options, int64_t step,
+                            int64_t total_steps, float gradient_scale, double *norm,
+                            double *lr);
+
+#endif

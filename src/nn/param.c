@@ -1,0 +1,129 @@
+/* param.c - see param.h. */
+#include "nn/param.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+fb_status fb_params_create(fb_context *ctx, fb_params **params)
+{
+    fb_params *p = calloc(1, sizeof *p);
+    fb_arena *arena = fb_arena_create(64 << 10);
+    if (!p || !arena) {
+        free(p);
+        fb_arena_free(arena);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the parameter table");
+    }
+    p->ctx = ctx;
+    p->arena = arena;
+    *params = p;
+    return FB_OK;
+}
+
+void fb_params_free(fb_params *params, fb_backend *be)
+{
+    if (!params)
+        return;
+    for (fb_param *p = params->first; be && p; p = p->next)
+        be->k->weight_release(be, &p->leaf.weight);
+    free(params->value);
+    free(params->grad);
+    free(params->moment1);
+    free(params->moment2);
+    fb_arena_free(params->arena);
+    free(params);
+}
+
+fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *names,
+                        int32_t parts, int64_t rows, int64_t columns, fb_init init,
+                        float init_std, bool shared)
+{
+    fb_param *p = fb_arena_alloc_zero(params->arena, sizeof *p);
+    if (!p)
+        return fb_fail(params->ctx, FB_E_MEMORY, "no memory for parameter %s",
+                       names[0]);
+    for (int32_t i = 0; i < parts; i++)
+        snprintf(p->name[i], sizeof p->name[i], "%s", names[i]);
+    p->parts = parts;
+    p->rows = rows * parts;
+    p->columns = columns;
+    p->offset = params->total;
+    p->init = init;
+    p->init_std = init_std;
+    p->decay = columns > 1;
+    p->shared = shared;
+    p->leaf = (fb_leaf){p->name[0], {NULL, p->rows, columns, 1, NULL}, NULL};
+    /* rounded up so that every parameter starts on a cache line */
+    params->total += (p->rows * columns + 15) / 16 * 16;
+    params->count++;
+    if (params->last)
+        params->last->next = p;
+    else
+        params->first = p;
+    params->last = p;
+    *leaf = &p->leaf;
+    return FB_OK;
+}
+
+static float *block(int64_t numbers)
+{
+    size_t bytes = ((size_t)numbers * sizeof(float) + 63) / 64 * 64;
+    float *memory = aligned_alloc(64, bytes ? bytes : 64);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+fb_status fb_params_allocate(fb_params *params, bool training)
+{
+    params->value = block(params->total);
+    if (training) {
+        params->grad = block(params->total);
+        params->moment1 = block(params->total);
+        params->moment2 = block(params->total);
+    }
+    if (!params->value ||
+        (training && (!params->grad || !params->moment1 || !params->moment2)))
+        return fb_fail(params->ctx, FB_E_MEMORY, "no memory for %lld parameters",
+                       (long long)params->total);
+    for (fb_param *p = params->first; p; p = p->next) {
+        p->leaf.weight.data = params->value + p->offset;
+        p->leaf.grad = training ? params->grad + p->offset : NULL;
+    }
+    return FB_OK;
+}
+
+void fb_params_initialise(fb_params *params, uint64_t seed)
+{
+    uint64_t place = 0;
+    for (fb_param *p = params->first; p; p = p->next, place++) {
+        float *value = params->value + p->offset;
+        fb_random r = fb_random_start(seed, FB_STREAM_INIT, place);
+        for (int64_t i = 0; i < p->rows * p->columns; i++) {
+            if (p->init == FB_INIT_NORMAL)
+                value[i] = p->init_std * (float)fb_random_normal(&r);
+            else
+                value[i] = p->init == FB_INIT_ONE ? 1.0f : 0.0f;
+        }
+    }
+    fb_params_touch(params);
+}
+
+void fb_params_touch(fb_params *params)
+{
+    for (fb_param *p = params->first; p; p = p->next)
+        p->leaf.weight.version++;
+}
+
+const char *fb_params_find_nonfinite(const fb_params *params, bool gradients)
+{
+    const float *block_start = gradients ? params->grad : params->value;
+    for (const fb_param *p = params->first; block_start && p; p = p->next)
+        for (int64_t i = 0; i < p->rows * p->columns; i++)
+            if (!isfinite(block_start[p->offset + i]))
+                return p->name[i / (p->rows / p->parts * p->columns)];
+    return NULL;
+}

@@ -1,0 +1,64 @@
+/* param.h - the parameter table: one list of names, shapes, initialisation and decay
+ * that drives allocation, optimiser, checkpoints and counts.
+ *
+ *     declare everything  ->  allocate  ->  initialise or load  ->  use the leaves
+ *
+ * All values lie in one f32 block, gradients and the two moments in blocks of the same
+ * layout. A parameter may carry several names of equal parts, one below the other
+ * (query, key and value as one [3C, C] matrix): one product computes them, files see
+ * three.
+ */
+#ifndef FB_NN_PARAM_H
+#define FB_NN_PARAM_H
+
+#include "ops/tape.h"
+
+typedef enum fb_init { FB_INIT_ZERO, FB_INIT_ONE, FB_INIT_NORMAL } fb_init;
+
+enum { FB_PARAM_PARTS = 3, FB_PARAM_NAME = 112 };
+
+typedef struct fb_param {
+    fb_leaf leaf;
+    int32_t parts;
+    char name[FB_PARAM_PARTS][FB_PARAM_NAME]; /* of each part, as in files */
+    int64_t rows, columns;                    /* of all parts; columns 1: a vector */
+    int64_t offset;                           /* in the blocks, in numbers */
+    fb_init init;
+    float init_std;
+    bool decay;  /* weight decay: matrices and embeddings, not biases and norms */
+    bool shared; /* in the trunk that all losses share */
+    struct fb_param *next;
+} fb_param;
+
+typedef struct fb_params {
+    fb_context *ctx;
+    fb_arena *arena;
+    fb_param *first, *last;
+    int32_t count;
+    int64_t total; /* numbers */
+    float *value, *grad, *moment1, *moment2;
+} fb_params;
+
+fb_status fb_params_create(fb_context *ctx, fb_params **params);
+/* Releases the caches on be too; be may be NULL when none was used. */
+void fb_params_free(fb_params *params, fb_backend *be);
+
+/* Declare one. names: `parts` of them; rows are of each part; columns 1 makes a vector.
+ * *leaf is valid from now on, its value after allocate. */
+fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *names,
+                        int32_t parts, int64_t rows, int64_t columns, fb_init init,
+                        float init_std, bool shared);
+
+/* Blocks for values, and with `training` for gradients and moments (all zero). */
+fb_status fb_params_allocate(fb_params *params, bool training);
+
+/* Initialise from (seed, FB_STREAM_INIT, place in the table). */
+void fb_params_initialise(fb_params *params, uint64_t seed);
+
+/* After the values changed: every backend cache is out of date. */
+void fb_params_touch(fb_params *params);
+
+/* The name of the first parameter (or gradient) that is not finite, or NULL. */
+const char *fb_params_find_nonfinite(const fb_params *params, bool gradients);
+
+#endif

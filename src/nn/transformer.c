@@ -1,0 +1,148 @@
+/* transformer.c - see transformer.h. */
+#include "nn/transformer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef char fb_name[FB_PARAM_NAME];
+
+fb_status fb_table_declare(fb_params *params, fb_leaf **table, const char *name,
+                           int64_t rows, int64_t width, float init_std, bool shared)
+{
+    return fb_params_add(params, table, &name, 1, rows, width, FB_INIT_NORMAL, init_std,
+                         shared);
+}
+
+fb_status fb_linear_declare(fb_params *params, fb_leaf **weight, fb_leaf **bias,
+                            const char *prefix, int64_t out, int64_t in, float init_std,
+                            bool shared)
+{
+    fb_name w, b;
+    snprintf(w, sizeof w, "%s.weight", prefix);
+    snprintf(b, sizeof b, "%s.bias", prefix);
+    const char *weight_name = w, *bias_name = b;
+    FB_TRY(fb_params_add(params, weight, &weight_name, 1, out, in, FB_INIT_NORMAL,
+                         init_std, shared));
+    if (!bias)
+        return FB_OK;
+    return fb_params_add(params, bias, &bias_name, 1, out, 1, FB_INIT_ZERO, 0, shared);
+}
+
+fb_status fb_norm_declare(fb_params *params, fb_leaf **gamma, fb_leaf **beta,
+                          const char *prefix, int64_t width, bool shared)
+{
+    fb_name w, b;
+    snprintf(w, sizeof w, "%s.weight", prefix);
+    snprintf(b, sizeof b, "%s.bias", prefix);
+    const char *gamma_name = w, *beta_name = b;
+    FB_TRY(
+        fb_params_add(params, gamma, &gamma_name, 1, width, 1, FB_INIT_ONE, 0, shared));
+    return fb_params_add(params, beta, &beta_name, 1, width, 1, FB_INIT_ZERO, 0,
+                         shared);
+}
+
+static fb_status declare_qkv(fb_params *params, fb_transformer_layer *l,
+                             const char *prefix, const fb_transformer_options *o)
+{
+    static const char *const part[3] = {"query", "key", "value"};
+    fb_name w[3], b[3];
+    const char *weight_names[3], *bias_names[3];
+    for (int i = 0; i < 3; i++) {
+        snprintf(w[i], sizeof w[i], "%s.attention.self.%s.weight", prefix, part[i]);
+        snprintf(b[i], sizeof b[i], "%s.attention.self.%s.bias", prefix, part[i]);
+        weight_names[i] = w[i];
+        bias_names[i] = b[i];
+    }
+    FB_TRY(fb_params_add(params, &l->qkv_weight, weight_names, 3, o->width, o->width,
+                         FB_INIT_NORMAL, o->init_std, true));
+    return fb_params_add(params, &l->qkv_bias, bias_names, 3, o->width, 1, FB_INIT_ZERO,
+                         0, true);
+}
+
+static fb_status declare_layer(fb_params *params, fb_transformer_layer *l,
+                               const char *prefix, const fb_transformer_options *o)
+{
+    fb_name name;
+    FB_TRY(declare_qkv(params, l, prefix, o));
+    snprintf(name, sizeof name, "%s.attention.output.dense", prefix);
+    FB_TRY(fb_linear_declare(params, &l->out_weight, &l->out_bias, name, o->width,
+                             o->width, o->init_std, true));
+    snprintf(name, sizeof name, "%s.attention.output.LayerNorm", prefix);
+    FB_TRY(
+        fb_norm_declare(params, &l->norm1_gamma, &l->norm1_beta, name, o->width, true));
+    snprintf(name, sizeof name, "%s.intermediate.dense", prefix);
+    FB_TRY(fb_linear_declare(params, &l->inner_weight, &l->inner_bias, name, o->inner,
+                             o->width, o->init_std, true));
+    snprintf(name, sizeof name, "%s.output.dense", prefix);
+    FB_TRY(fb_linear_declare(params, &l->outer_weight, &l->outer_bias, name, o->width,
+                             o->inner, o->init_std, true));
+    snprintf(name, sizeof name, "%s.output.LayerNorm", prefix);
+    return fb_norm_declare(params, &l->norm2_gamma, &l->norm2_beta, name, o->width,
+                           true);
+}
+
+fb_status fb_transformer_declare(fb_params *params, fb_transformer *t,
+                                 const char *prefix,
+                                 const fb_transformer_options *options)
+{
+    t->options = *options;
+    for (int32_t i = 0; i < options->layers; i++) {
+        fb_name name;
+        snprintf(name, sizeof name, "%s.layer.%d", prefix, (int)i);
+        FB_TRY(declare_layer(params, &t->layer[i], name, options));
+    }
+    return FB_OK;
+}
+
+static fb_status layer_forward(fb_tape *tape, fb_var **y, fb_var *x,
+                               const fb_transformer *t, const fb_transformer_layer *l,
+                               const int32_t *offsets, int32_t sequences)
+{
+    float eps = t->options.eps;
+    fb_var *qkv, *context, *sum, *a, *inner, *outer;
+    FB_TRY(fb_op_linear(tape, &qkv, x, l->qkv_weight, l->qkv_bias, false));
+    FB_TRY(fb_op_attention(tape, &context, qkv, offsets, sequences, t->options.heads));
+    FB_TRY(fb_op_linear(tape, &sum, context, l->out_weight, l->out_bias, false));
+    FB_TRY(fb_op_norm(tape, &a, sum, x, l->norm1_gamma, l->norm1_beta, eps));
+    FB_TRY(fb_op_linear_gelu(tape, &inner, a, l->inner_weight, l->inner_bias));
+    FB_TRY(fb_op_linear(tape, &outer, inner, l->outer_weight, l->outer_bias, false));
+    return fb_op_norm(tape, y, outer, a, l->norm2_gamma, l->norm2_beta, eps);
+}
+
+/* Two tensors take turns at holding the layers' inputs; all else is given back. */
+static fb_status forward_lean(fb_tape *tape, fb_var **y, fb_var *x,
+                              const fb_transformer *t, const int32_t *offsets,
+                              int32_t sequences)
+{
+    fb_var *state;
+    FB_TRY(fb_tape_new_var(tape, &state, x->value.dtype, x->value.dims[0],
+                           x->value.dims[1]));
+    for (int32_t i = 0; i < t->options.layers; i++) {
+        fb_arena_mark mark = fb_arena_save(tape->arena);
+        fb_var *out;
+        FB_TRY(layer_forward(tape, &out, i ? state : x, t, &t->layer[i], offsets,
+                             sequences));
+        memcpy(state->value.data, out->value.data, fb_tensor_bytes(&out->value));
+        fb_arena_restore(tape->arena, mark);
+    }
+    *y = t->options.layers ? state : x;
+    return FB_OK;
+}
+
+fb_status fb_transformer_forward(fb_tape *tape, fb_var **y, fb_var *x,
+                                 const fb_transformer *t, const int32_t *offsets,
+                                 int32_t sequences)
+{
+    if (!tape->recording)
+        return forward_lean(tape, y, x, t, offsets, sequences);
+    for (int32_t i = 0; i < t->options.layers; i++)
+        FB_TRY(layer_forward(tape, &x, x, t, &t->layer[i], offsets, sequences));
+    *y = x;
+    return FB_OK;
+}
+
+double fb_transformer_flops(const fb_transformer_options *o, double tokens)
+{
+    double products = (double)o->width * o->width * 4 + (double)o->width * o->inner * 2;
+    return o->layers * tokens * 2 * (products + 2 * tokens * o->width);
+}

@@ -1,0 +1,58 @@
+/* transformer.h - BERT's encoder (Devlin et al. 2019), post-norm, over packed
+ * sequences.
+ *
+ *     a = LN(dropout(W_o attention(W_qkv x)) + x)
+ *     y = LN(dropout(W_2 gelu(W_1 a)) + a)            L times
+ *
+ * Names on disk are Hugging Face's: PREFIX.layer.N.attention.self.query.weight, ...
+ */
+#ifndef FB_NN_TRANSFORMER_H
+#define FB_NN_TRANSFORMER_H
+
+#include "nn/param.h"
+#include "ops/ops.h"
+
+enum { FB_LAYERS_MAX = 48 };
+
+typedef struct fb_transformer_options {
+    int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
+    float eps, init_std;
+} fb_transformer_options;
+
+typedef struct fb_transformer_layer {
+    fb_leaf *qkv_weight, *qkv_bias, *out_weight, *out_bias, *norm1_gamma, *norm1_beta;
+    fb_leaf *inner_weight, *inner_bias, *outer_weight, *outer_bias;
+    fb_leaf *norm2_gamma, *norm2_beta;
+} fb_transformer_layer;
+
+typedef struct fb_transformer {
+    fb_transformer_options options;
+    fb_transformer_layer layer[FB_LAYERS_MAX];
+} fb_transformer;
+
+/* Declare its parameters under PREFIX ("bert.encoder"). */
+fb_status fb_transformer_declare(fb_params *params, fb_transformer *t,
+                                 const char *prefix,
+                                 const fb_transformer_options *options);
+
+/* y[T,C] of x[T,C], B sequences, offsets[B+1]. When the tape does not record, memory of
+ * a layer is given back before the next. */
+fb_status fb_transformer_forward(fb_tape *tape, fb_var **y, fb_var *x,
+                                 const fb_transformer *t, const int32_t *offsets,
+                                 int32_t sequences);
+
+/* Forward multiply-adds times two of the layers' products and attention, one sequence
+ * of `tokens`. */
+double fb_transformer_flops(const fb_transformer_options *options, double tokens);
+
+/* Declare helpers that other modules share: a Linear (weight [out,in] and bias) and a
+ * LayerNorm, under PREFIX.weight, PREFIX.bias. */
+fb_status fb_linear_declare(fb_params *params, fb_leaf **weight, fb_leaf **bias,
+                            const char *prefix, int64_t out, int64_t in, float init_std,
+                            bool shared);
+fb_status fb_norm_declare(fb_params *params, fb_leaf **gamma, fb_leaf **beta,
+                          const char *prefix, int64_t width, bool shared);
+fb_status fb_table_declare(fb_params *params, fb_leaf **table, const char *name,
+                           int64_t rows, int64_t width, float init_std, bool shared);
+
+#endif

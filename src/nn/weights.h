@@ -1,0 +1,18 @@
+/* weights.h - a parameter table to and from a safetensors file. */
+#ifndef FB_NN_WEIGHTS_H
+#define FB_NN_WEIGHTS_H
+
+#include "nn/param.h"
+
+/* Write the values under their names. */
+fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path);
+/* Read every parameter; each must be there with its shape and hold finite numbers. All
+ * problems are counted, the first ten named; then nothing has changed. Tensors that no
+ * parameter has are an error too. */
+fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path);
+
+/* The optimiser's moments, as NAME.moment1 and NAME.moment2. */
+fb_status fb_moments_save(fb_context *ctx, const fb_params *params, const char *path);
+fb_status fb_moments_load(fb_context *ctx, fb_params *params, const char *path);
+
+#endif
