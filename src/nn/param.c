@@ -4,6 +4,7 @@
 #include "base/random.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
         return fb_fail(params->ctx, FB_E_MEMORY, "no memory for parameter %s",
                        names[0]);
     for (int32_t i = 0; i < parts; i++)
-        snprintf(p->name[i], sizeof p->name[i], "%s", names[i]);
+        fb_param_name(p->name[i], "%s", names[i]);
     p->parts = parts;
     p->rows = rows * parts;
     p->columns = columns;
@@ -66,6 +67,14 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
     params->last = p;
     *leaf = &p->leaf;
     return FB_OK;
+}
+
+void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out, FB_PARAM_NAME, format, arguments);
+    va_end(arguments);
 }
 
 static float *block(int64_t numbers)
@@ -110,6 +119,12 @@ void fb_params_initialise(fb_params *params, uint64_t seed)
         }
     }
     fb_params_touch(params);
+}
+
+void fb_params_redirect(fb_params *params, float *gradients)
+{
+    for (fb_param *p = params->first; p; p = p->next)
+        p->leaf.grad = gradients + p->offset;
 }
 
 void fb_params_touch(fb_params *params)

@@ -49,11 +49,18 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
                         int32_t parts, int64_t rows, int64_t columns, fb_init init,
                         float init_std, bool shared);
 
+/* A name into out, cut at its end. */
+void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
+    __attribute__((format(printf, 2, 3))); /* lets the compiler check the arguments */
+
 /* Blocks for values, and with `training` for gradients and moments (all zero). */
 fb_status fb_params_allocate(fb_params *params, bool training);
 
 /* Initialise from (seed, FB_STREAM_INIT, place in the table). */
 void fb_params_initialise(fb_params *params, uint64_t seed);
+
+/* Let gradients go to another block of the same layout (back: params->grad). */
+void fb_params_redirect(fb_params *params, float *gradients);
 
 /* After the values changed: every backend cache is out of date. */
 void fb_params_touch(fb_params *params);

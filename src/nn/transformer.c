@@ -1,7 +1,6 @@
 /* transformer.c - see transformer.h. */
 #include "nn/transformer.h"
 
-#include <stdio.h>
 #include <string.h>
 
 typedef char fb_name[FB_PARAM_NAME];
@@ -18,8 +17,8 @@ fb_status fb_linear_declare(fb_params *params, fb_leaf **weight, fb_leaf **bias,
                             bool shared)
 {
     fb_name w, b;
-    snprintf(w, sizeof w, "%s.weight", prefix);
-    snprintf(b, sizeof b, "%s.bias", prefix);
+    fb_param_name(w, "%s.weight", prefix);
+    fb_param_name(b, "%s.bias", prefix);
     const char *weight_name = w, *bias_name = b;
     FB_TRY(fb_params_add(params, weight, &weight_name, 1, out, in, FB_INIT_NORMAL,
                          init_std, shared));
@@ -32,8 +31,8 @@ fb_status fb_norm_declare(fb_params *params, fb_leaf **gamma, fb_leaf **beta,
                           const char *prefix, int64_t width, bool shared)
 {
     fb_name w, b;
-    snprintf(w, sizeof w, "%s.weight", prefix);
-    snprintf(b, sizeof b, "%s.bias", prefix);
+    fb_param_name(w, "%s.weight", prefix);
+    fb_param_name(b, "%s.bias", prefix);
     const char *gamma_name = w, *beta_name = b;
     FB_TRY(
         fb_params_add(params, gamma, &gamma_name, 1, width, 1, FB_INIT_ONE, 0, shared));
@@ -48,8 +47,8 @@ static fb_status declare_qkv(fb_params *params, fb_transformer_layer *l,
     fb_name w[3], b[3];
     const char *weight_names[3], *bias_names[3];
     for (int i = 0; i < 3; i++) {
-        snprintf(w[i], sizeof w[i], "%s.attention.self.%s.weight", prefix, part[i]);
-        snprintf(b[i], sizeof b[i], "%s.attention.self.%s.bias", prefix, part[i]);
+        fb_param_name(w[i], "%s.attention.self.%s.weight", prefix, part[i]);
+        fb_param_name(b[i], "%s.attention.self.%s.bias", prefix, part[i]);
         weight_names[i] = w[i];
         bias_names[i] = b[i];
     }
@@ -64,19 +63,19 @@ static fb_status declare_layer(fb_params *params, fb_transformer_layer *l,
 {
     fb_name name;
     FB_TRY(declare_qkv(params, l, prefix, o));
-    snprintf(name, sizeof name, "%s.attention.output.dense", prefix);
+    fb_param_name(name, "%s.attention.output.dense", prefix);
     FB_TRY(fb_linear_declare(params, &l->out_weight, &l->out_bias, name, o->width,
                              o->width, o->init_std, true));
-    snprintf(name, sizeof name, "%s.attention.output.LayerNorm", prefix);
+    fb_param_name(name, "%s.attention.output.LayerNorm", prefix);
     FB_TRY(
         fb_norm_declare(params, &l->norm1_gamma, &l->norm1_beta, name, o->width, true));
-    snprintf(name, sizeof name, "%s.intermediate.dense", prefix);
+    fb_param_name(name, "%s.intermediate.dense", prefix);
     FB_TRY(fb_linear_declare(params, &l->inner_weight, &l->inner_bias, name, o->inner,
                              o->width, o->init_std, true));
-    snprintf(name, sizeof name, "%s.output.dense", prefix);
+    fb_param_name(name, "%s.output.dense", prefix);
     FB_TRY(fb_linear_declare(params, &l->outer_weight, &l->outer_bias, name, o->width,
                              o->inner, o->init_std, true));
-    snprintf(name, sizeof name, "%s.output.LayerNorm", prefix);
+    fb_param_name(name, "%s.output.LayerNorm", prefix);
     return fb_norm_declare(params, &l->norm2_gamma, &l->norm2_beta, name, o->width,
                            true);
 }
@@ -88,7 +87,7 @@ fb_status fb_transformer_declare(fb_params *params, fb_transformer *t,
     t->options = *options;
     for (int32_t i = 0; i < options->layers; i++) {
         fb_name name;
-        snprintf(name, sizeof name, "%s.layer.%d", prefix, (int)i);
+        fb_param_name(name, "%s.layer.%d", prefix, (int)i);
         FB_TRY(declare_layer(params, &t->layer[i], name, options));
     }
     return FB_OK;

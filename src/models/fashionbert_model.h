@@ -1,0 +1,37 @@
+/* fashionbert_model.h - the forward pass of FashionBERT, for who wants its insides: the
+ * matcher itself, tests against other implementations, explanations. */
+#ifndef FB_MODELS_FASHIONBERT_MODEL_H
+#define FB_MODELS_FASHIONBERT_MODEL_H
+
+#include "models/matcher.h"
+#include "nn/transformer.h"
+
+typedef struct fb_fashionbert {
+    fb_matcher matcher;
+    fb_leaf *word, *position, *segment, *text_gamma, *text_beta;
+    fb_leaf *projector, *patch_type, *patch_position, *patch_gamma, *patch_beta;
+    fb_transformer encoder;
+    fb_leaf *pooler_weight, *pooler_bias, *match_weight, *match_bias;
+    fb_leaf *mlm_weight, *mlm_bias, *mlm_gamma, *mlm_beta, *decoder_bias;
+    fb_leaf *mpm_weight;
+} fb_fashionbert;
+
+/* Variables of one forward pass. rows[i] is where loss i leaves the trunk, and mark[i]
+ * the node before its head; logits are f32. */
+typedef struct fb_fashionbert_pass {
+    fb_var *features; /* [images*P, F] unmasked */
+    fb_var *text;     /* [text tokens, C] embedded */
+    fb_var *patches;  /* [images*P, C] embedded */
+    fb_var *hidden;   /* [T, C] the encoder's output */
+    fb_var *rows[FB_LOSSES], *logits[FB_LOSSES];
+    fb_node *mark[FB_LOSSES];
+    fb_loss *loss[FB_LOSSES]; /* NULL: not asked for or no rows */
+} fb_fashionbert_pass;
+
+/* Embeddings and encoder, then the heads in `enabled`; losses of them with
+ * `with_losses`, else only the alignment logits matter. */
+fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
+                                 const fb_batch *batch, const bool enabled[FB_LOSSES],
+                                 bool with_losses, fb_fashionbert_pass *pass);
+
+#endif

@@ -1,0 +1,226 @@
+/* model_config.c - see model_config.h. */
+#include "models/model_config.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 1 << 20 };
+
+/* One row a whole number: key on disk, its object, place, range. */
+static const struct int_key {
+    const char *key;
+    bool ours;
+    size_t offset;
+    int64_t low, high;
+} int_keys[] = {
+    {"num_hidden_layers", false, offsetof(fb_model_config, layers), 0, 48},
+    {"hidden_size", false, offsetof(fb_model_config, width), 1, 8192},
+    {"num_attention_heads", false, offsetof(fb_model_config, heads), 1, 256},
+    {"intermediate_size", false, offsetof(fb_model_config, inner), 1, 32768},
+    {"vocab_size", false, offsetof(fb_model_config, vocab), 0, 1000000},
+    {"max_position_embeddings", false, offsetof(fb_model_config, positions), 2, 8192},
+    {"type_vocab_size", false, offsetof(fb_model_config, segments), 1, 16},
+    {"image_size", true, offsetof(fb_model_config, image_size), 1, 2048},
+    {"grid", true, offsetof(fb_model_config, grid), 1, 64},
+    {"max_text", true, offsetof(fb_model_config, max_text), 2, 8192},
+};
+
+static const struct double_key {
+    const char *key;
+    size_t offset;
+    double low, high;
+} double_keys[] = {
+    {"layer_norm_eps", offsetof(fb_model_config, eps), 1e-15, 1},
+    {"initializer_range", offsetof(fb_model_config, init_std), 0, 10},
+    {"hidden_dropout_prob", offsetof(fb_model_config, dropout), 0, 0.95},
+};
+
+enum {
+    INT_KEYS = sizeof int_keys / sizeof int_keys[0],
+    DOUBLE_KEYS = sizeof double_keys / sizeof double_keys[0]
+};
+
+int32_t fb_model_config_features(const fb_model_config *config)
+{
+    int32_t side = config->image_size / config->grid;
+    return side * side * 3;
+}
+
+int32_t fb_model_config_patches(const fb_model_config *config)
+{
+    return config->grid * config->grid;
+}
+
+fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
+                                 const char *name)
+{
+    static const struct {
+        const char *name;
+        int32_t layers, width, heads;
+    } presets[] = {{"mini", 4, 256, 4}, {"small", 4, 512, 8}, {"base", 12, 768, 12}};
+    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
+        if (strcmp(presets[i].name, name) != 0)
+            continue;
+        *config = (fb_model_config){.layers = presets[i].layers,
+                                    .width = presets[i].width,
+                                    .heads = presets[i].heads,
+                                    .inner = presets[i].width * 4,
+                                    .positions = 512,
+                                    .segments = 2,
+                                    .eps = 1e-12,
+                                    .init_std = 0.02,
+                                    .dropout = 0.1,
+                                    .encoder = "pixels",
+                                    .image_size = 256,
+                                    .grid = 8,
+                                    .mean = {0.485, 0.456, 0.406},
+                                    .std = {0.229, 0.224, 0.225},
+                                    .max_text = 64};
+        return FB_OK;
+    }
+    return fb_fail(ctx, FB_E_USAGE, "--preset %s is not known; use mini, small or base",
+                   name);
+}
+
+fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
+                                const char *where)
+{
+    if (c->width % c->heads != 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: hidden_size %d does not divide into %d attention heads",
+                       where, (int)c->width, (int)c->heads);
+    if (c->image_size % c->grid != 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: image_size %d does not divide into %d patches", where,
+                       (int)c->image_size, (int)c->grid);
+    if (c->max_text > c->positions)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: max_text %d is more than max_position_embeddings %d", where,
+                       (int)c->max_text, (int)c->positions);
+    if (strcmp(c->encoder, "pixels") != 0)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: encoder %s is not known; use pixels",
+                       where, c->encoder);
+    for (int i = 0; i < 3; i++)
+        if (!(c->std[i] > 0))
+            return fb_fail(ctx, FB_E_FORMAT, "%s: std must be above 0", where);
+    return FB_OK;
+}
+
+static fb_status read_triple(fb_context *ctx, const char *path, const json_t *object,
+                             const char *key, double out[3])
+{
+    const json_t *list = json_object_get(object, key);
+    if (!list)
+        return FB_OK;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *number = json_array_get(list, i);
+        if (json_array_size(list) != 3 || !json_is_number(number))
+            return fb_fail(ctx, FB_E_FORMAT, "%s: %s is not a list of three numbers",
+                           path, key);
+        out[i] = json_number_value(number);
+    }
+    return FB_OK;
+}
+
+static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *path,
+                             const json_t *root)
+{
+    const json_t *ours = json_object_get(root, "fashionbert");
+    for (int i = 0; i < INT_KEYS; i++) {
+        const struct int_key *k = &int_keys[i];
+        int32_t *place = (int32_t *)(void *)((char *)c + k->offset);
+        int64_t value = *place;
+        const json_t *object = k->ours ? ours : root;
+        if (object)
+            FB_TRY(fb_json_get_int(ctx, path, object, k->key, k->low, k->high, &value));
+        *place = (int32_t)value;
+    }
+    for (int i = 0; i < DOUBLE_KEYS; i++) {
+        const struct double_key *k = &double_keys[i];
+        double *place = (double *)(void *)((char *)c + k->offset);
+        FB_TRY(fb_json_get_double(ctx, path, root, k->key, k->low, k->high, place));
+    }
+    if (!ours)
+        return FB_OK;
+    const char *encoder = c->encoder, *fit = c->squash ? "squash" : "pad";
+    FB_TRY(fb_json_get_string(ctx, path, ours, "encoder", &encoder));
+    if (encoder != c->encoder)
+        snprintf(c->encoder, sizeof c->encoder, "%.23s", encoder);
+    FB_TRY(fb_json_get_string(ctx, path, ours, "fit", &fit));
+    if (strcmp(fit, "pad") != 0 && strcmp(fit, "squash") != 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: fit %.20s is not known; use pad or squash", path, fit);
+    c->squash = strcmp(fit, "squash") == 0;
+    FB_TRY(read_triple(ctx, path, ours, "mean", c->mean));
+    return read_triple(ctx, path, ours, "std", c->std);
+}
+
+fb_status fb_model_config_read(fb_context *ctx, fb_model_config *config,
+                               const char *path)
+{
+    json_t *root;
+    FB_TRY(fb_json_read(ctx, path, CONFIG_LIMIT, &root));
+    fb_model_config fresh = *config;
+    fb_status status;
+    if (json_is_object(root))
+        status = read_object(ctx, &fresh, path, root);
+    else
+        status = fb_fail(ctx, FB_E_FORMAT, "%s: not a JSON object", path);
+    json_decref(root);
+    if (status == FB_OK)
+        status = fb_model_config_check(ctx, &fresh, path);
+    if (status == FB_OK)
+        *config = fresh;
+    return status;
+}
+
+static void write_object(fb_json_writer *w, const fb_model_config *c, bool ours)
+{
+    for (int i = 0; i < INT_KEYS; i++)
+        if (int_keys[i].ours == ours)
+            fb_json_key_int(
+                w, int_keys[i].key,
+                *(const int32_t *)(const void *)((const char *)c + int_keys[i].offset));
+    for (int i = 0; i < DOUBLE_KEYS && !ours; i++)
+        fb_json_key_double(
+            w, double_keys[i].key,
+            *(const double *)(const void *)((const char *)c + double_keys[i].offset));
+}
+
+static void write_triple(fb_json_writer *w, const char *key, const double v[3])
+{
+    fb_json_key(w, key);
+    fb_json_open_array(w);
+    for (int i = 0; i < 3; i++)
+        fb_json_double(w, v[i]);
+    fb_json_close_array(w);
+}
+
+fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
+                                const char *path)
+{
+    fb_replace r;
+    FB_TRY(fb_replace_open(ctx, path, &r));
+    fb_json_writer w;
+    fb_json_begin(&w, r.stream, 2);
+    fb_json_open_object(&w);
+    fb_json_key_string(&w, "model_type", "bert");
+    fb_json_key_string(&w, "hidden_act", "gelu");
+    fb_json_key_string(&w, "position_embedding_type", "absolute");
+    write_object(&w, config, false);
+    fb_json_key_double(&w, "attention_probs_dropout_prob", config->dropout);
+    fb_json_key(&w, "fashionbert");
+    fb_json_open_object(&w);
+    fb_json_key_string(&w, "encoder", config->encoder);
+    fb_json_key_string(&w, "fit", config->squash ? "squash" : "pad");
+    write_object(&w, config, true);
+    write_triple(&w, "mean", config->mean);
+    write_triple(&w, "std", config->std);
+    fb_json_close_object(&w);
+    fb_json_close_object(&w);
+    fputc('\n', r.stream);
+    return fb_replace_commit(ctx, &r);
+}

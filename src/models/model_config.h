@@ -1,0 +1,39 @@
+/* model_config.h - the sizes of a model: presets, and config.json in and out.
+ *
+ * BERT's keys have Hugging Face's names (hidden_size, num_hidden_layers, ...); ours lie
+ * in the object "fashionbert".
+ */
+#ifndef FB_MODELS_MODEL_CONFIG_H
+#define FB_MODELS_MODEL_CONFIG_H
+
+#include "base/status.h"
+
+typedef struct fb_model_config {
+    int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
+    int32_t vocab, positions, segments;  /* V, longest text, segment kinds */
+    double eps, init_std, dropout;
+    char encoder[24];   /* "pixels" */
+    int32_t image_size; /* pixels a side, 256 */
+    int32_t grid;       /* patches a side, 8 */
+    bool squash;        /* fit: squash instead of pad */
+    double mean[3], std[3];
+    int32_t max_text; /* tokens of a text with its specials */
+} fb_model_config;
+
+/* F of the encoder: numbers of one patch's feature. */
+int32_t fb_model_config_features(const fb_model_config *config);
+int32_t fb_model_config_patches(const fb_model_config *config); /* P */
+
+/* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
+fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
+                                 const char *name);
+/* Values within sane bounds, or FB_E_FORMAT naming `where`, key and range. */
+fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *config,
+                                const char *where);
+/* Keys that are absent keep what config had. */
+fb_status fb_model_config_read(fb_context *ctx, fb_model_config *config,
+                               const char *path);
+fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
+                                const char *path);
+
+#endif
