@@ -1,9 +1,11 @@
-/* arena.h - one arena per lifetime; memory is handed out in order and given back at once.
+/* arena.h - one arena per lifetime; memory is handed out in order and given back at
+ * once.
  *
  *     chunk 0: [used ........|free ..]   chunk 1: [used ..|free ......]
  *
  * fb_arena_reset merges all chunks into one as large as their sum, so that a step that
- * repeats allocates nothing from the second time on (fb_arena_system_allocations counts).
+ * repeats allocates nothing from the second time on (fb_arena_system_allocations
+ * counts).
  */
 #ifndef FB_BASE_ARENA_H
 #define FB_BASE_ARENA_H
@@ -16,8 +18,8 @@ typedef struct fb_arena fb_arena;
 fb_arena *fb_arena_create(size_t chunk_bytes);
 void fb_arena_free(fb_arena *arena);
 
-/* size_bytes aligned to 64, not cleared; NULL when memory is out. size 0 gives a pointer
- * that may not be read. */
+/* size_bytes aligned to 64, not cleared; NULL when memory is out. size 0 gives a
+ * pointer that may not be read. */
 void *fb_arena_alloc(fb_arena *arena, size_t size_bytes);
 void *fb_arena_alloc_zero(fb_arena *arena, size_t size_bytes);
 char *fb_arena_strdup(fb_arena *arena, const char *text);
@@ -32,7 +34,7 @@ typedef struct fb_arena_mark {
 fb_arena_mark fb_arena_save(const fb_arena *arena);
 void fb_arena_restore(fb_arena *arena, fb_arena_mark mark);
 
-size_t fb_arena_peak_bytes(const fb_arena *arena);         /* most ever in use */
+size_t fb_arena_peak_bytes(const fb_arena *arena);          /* most ever in use */
 int64_t fb_arena_system_allocations(const fb_arena *arena); /* chunks ever malloc'ed */
 
 #endif

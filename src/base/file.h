@@ -1,5 +1,5 @@
-/* file.h - files: read whole, map, and replace so that a kill at any instant leaves the old
- * or the new one, never a part. Errors name the path and errno's text.
+/* file.h - files: read whole, map, and replace so that a kill at any instant leaves the
+ * old or the new one, never a part. Errors name the path and errno's text.
  */
 #ifndef FB_BASE_FILE_H
 #define FB_BASE_FILE_H
@@ -7,7 +7,8 @@
 #include "base/status.h"
 #include <stdio.h>
 
-/* Whole file, malloc'ed, with a 0 byte behind it; FB_E_LIMIT past limit_bytes. free() it. */
+/* Whole file, malloc'ed, with a 0 byte behind it; FB_E_LIMIT past limit_bytes. free()
+ * it. */
 fb_status fb_file_read(fb_context *ctx, const char *path, size_t limit_bytes,
                        uint8_t **bytes, size_t *size_bytes);
 
@@ -19,9 +20,9 @@ typedef struct fb_map {
 fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map);
 void fb_map_close(fb_map *map);
 
-/* Write `path` by way of `path.new`: open, write to ->stream, then commit (flush, fsync,
- * rename, fsync the folder) or abandon (unlink). Every write error, a full disk too, shows
- * at commit at the latest, and leaves the old file. */
+/* Write `path` by way of `path.new`: open, write to ->stream, then commit (flush,
+ * fsync, rename, fsync the folder) or abandon (unlink). Every write error, a full disk
+ * too, shows at commit at the latest, and leaves the old file. */
 typedef struct fb_replace {
     FILE *stream;
     char path[4096];
@@ -36,14 +37,21 @@ fb_status fb_file_write(fb_context *ctx, const char *path, const void *bytes,
 /* "a/b" into out[4096]; FB_E_LIMIT when it does not fit. */
 fb_status fb_path_join(fb_context *ctx, char out[4096], const char *folder,
                        const char *name);
-/* Whether `name` is relative, without "..", empty or absolute parts: stays in its folder. */
+/* Whether `name` is relative, without "..", empty or absolute parts: stays in its
+ * folder. */
 bool fb_path_is_inside(const char *name);
 bool fb_path_exists(const char *path);
 bool fb_path_is_folder(const char *path);
-fb_status fb_folder_make(fb_context *ctx, const char *path); /* parents too; there: ok */
+fb_status fb_folder_make(fb_context *ctx,
+                         const char *path); /* parents too; there: ok */
 /* Make folder `fresh` appear as `path`, taking the place of an older one in one step
- * (renameat2 with RENAME_EXCHANGE; the old one is then removed). Both synced. */
+ * (renameat2 with RENAME_EXCHANGE; the old one is then removed). Both synced. Where the
+ * file system cannot exchange, path.old stands in for an instant: see
+ * fb_folder_recover. */
 fb_status fb_folder_replace(fb_context *ctx, const char *fresh, const char *path);
+/* Before reading a folder that fb_folder_replace may have been killed over: when `path`
+ * is gone and path.old is there, move it back; a leftover path.old is removed. */
+fb_status fb_folder_recover(fb_context *ctx, const char *path);
 /* Remove a folder and the files in it, two levels deep at most; missing: ok. */
 fb_status fb_folder_remove(fb_context *ctx, const char *path);
 fb_status fb_folder_sync(fb_context *ctx, const char *path);

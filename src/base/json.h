@@ -1,11 +1,12 @@
 /* json.h - JSON in through jansson, bounded; JSON out through a small streaming writer.
  *
- * Reading: fb_json_parse returns jansson's json_t (json_decref it). Duplicate keys, bytes
- * behind the value, invalid UTF-8 and nesting past 64 are errors naming line and column.
+ * Reading: fb_json_parse returns jansson's json_t (json_decref it). Duplicate keys,
+ * bytes behind the value, invalid UTF-8 and nesting past 64 are errors naming line and
+ * column.
  *
- * Writing: the writer keeps commas and nesting; numbers are the shortest decimal that reads
- * back the same (%.9g for float, %.17g for double, tried shorter first); NaN and infinity
- * are written as null.
+ * Writing: the writer keeps commas and nesting; numbers are the shortest decimal that
+ * reads back the same (%.9g for float, %.17g for double, tried shorter first); NaN and
+ * infinity are written as null.
  */
 #ifndef FB_BASE_JSON_H
 #define FB_BASE_JSON_H
@@ -20,8 +21,8 @@ fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
 fb_status fb_json_read(fb_context *ctx, const char *path, size_t limit_bytes,
                        json_t **value);
 
-/* Members of an object, checked: FB_E_FORMAT naming `name` and key when it is of another
- * type or out of range; absent: *out keeps what it had. */
+/* Members of an object, checked: FB_E_FORMAT naming `name` and key when it is of
+ * another type or out of range; absent: *out keeps what it had. */
 fb_status fb_json_get_int(fb_context *ctx, const char *name, const json_t *object,
                           const char *key, int64_t low, int64_t high, int64_t *out);
 fb_status fb_json_get_double(fb_context *ctx, const char *name, const json_t *object,

@@ -1,6 +1,7 @@
-/* progress.h - one line on stderr for long work: bar, count, rate, time left, and a text of
- * the caller's ("loss 1.23"). On a terminal it is redrawn in place at most ten times a
- * second, cut to the terminal's width; elsewhere nothing is drawn. Always safe to call.
+/* progress.h - one line on stderr for long work: bar, count, rate, time left, and a
+ * text of the caller's ("loss 1.23"). On a terminal it is redrawn in place at most ten
+ * times a second, cut to the terminal's width; elsewhere nothing is drawn. Always safe
+ * to call.
  */
 #ifndef FB_BASE_PROGRESS_H
 #define FB_BASE_PROGRESS_H
@@ -10,7 +11,8 @@
 
 typedef struct fb_progress {
     const char *label, *unit;
-    int64_t total, first; /* first: where a resumed run started; the rate counts from it */
+    int64_t total,
+        first; /* first: where a resumed run started; the rate counts from it */
     double started_s, drawn_s;
     bool on; /* stderr is a terminal and quiet was not asked for */
 } fb_progress;

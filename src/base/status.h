@@ -3,8 +3,8 @@
  *     return fb_fail(ctx, FB_E_FORMAT, "%s:%ld: not a JSON object", path, line);
  *     FB_TRY(fb_file_read(ctx, path, limit, &bytes));
  *
- * A sentence names what failed, where in the input, and what would be right. No full stop,
- * no newline. The codes and their meanings stand in fashionbert.h.
+ * A sentence names what failed, where in the input, and what would be right. No full
+ * stop, no newline. The codes and their meanings stand in fashionbert.h.
  */
 #ifndef FB_BASE_STATUS_H
 #define FB_BASE_STATUS_H
@@ -26,11 +26,11 @@ fb_status fb_fail_in(fb_context *ctx, const char *where);
 
 void fb_context_clear(fb_context *ctx);
 
-#define FB_TRY(call)                                                                     \
-    do {                                                                                 \
-        fb_status fb_try_status_ = (call);                                               \
-        if (fb_try_status_ != FB_OK)                                                     \
-            return fb_try_status_;                                                       \
+#define FB_TRY(call)                                                                   \
+    do {                                                                               \
+        fb_status fb_try_status_ = (call);                                             \
+        if (fb_try_status_ != FB_OK)                                                   \
+            return fb_try_status_;                                                     \
     } while (0)
 
 #endif

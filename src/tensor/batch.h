@@ -1,8 +1,8 @@
 /* batch.h - what data/ fills and models/ read: B pairs of texts and images, packed.
  *
- * Each text and each image of the batch lies here once; a pair names its two. The packed
- * sequence of pair b is  [CLS] text [SEP] patches : the rows seq_offsets[b] up to
- * seq_offsets[b+1] of T tokens, end to end, never padded.
+ * Each text and each image of the batch lies here once; a pair names its two. The
+ * packed sequence of pair b is  [CLS] text [SEP] patches : the rows seq_offsets[b] up
+ * to seq_offsets[b+1] of T tokens, end to end, never padded.
  *
  *     token_ids, token_positions, token_segments  [text_offsets[texts]]   after masking
  *     text_offsets                 [texts + 1]
@@ -41,11 +41,12 @@ typedef struct fb_batch_limits {
     int32_t pairs, texts, images, text_tokens, patches, image_size;
 } fb_batch_limits;
 
-/* Room for at most `limits`; sequence rows and masks are sized from them: every pair may
- * use the longest text (text_tokens is the total over texts; longest_text the most of one).
+/* Room for at most `limits`; sequence rows and masks are sized from them: every pair
+ * may use the longest text (text_tokens is the total over texts; longest_text the most
+ * of one).
  */
-fb_status fb_batch_create(fb_context *ctx, fb_batch **batch, const fb_batch_limits *limits,
-                          int32_t longest_text);
+fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
+                          const fb_batch_limits *limits, int32_t longest_text);
 void fb_batch_free(fb_batch *batch);
 
 /* From texts, images and pairs (all set), fill seq_offsets, row_source and cls_rows. */

@@ -1,4 +1,5 @@
-/* bf16.h - bfloat16: the upper half of an f32, rounded to nearest even; NaN stays NaN. */
+/* bf16.h - bfloat16: the upper half of an f32, rounded to nearest even; NaN stays NaN.
+ */
 #ifndef FB_TENSOR_BF16_H
 #define FB_TENSOR_BF16_H
 

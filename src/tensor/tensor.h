@@ -17,7 +17,7 @@ typedef struct fb_tensor {
     int64_t dims[FB_MAX_RANK];
 } fb_tensor;
 
-size_t fb_dtype_size(fb_dtype dtype); /* bytes of an element */
+size_t fb_dtype_size(fb_dtype dtype);      /* bytes of an element */
 const char *fb_dtype_name(fb_dtype dtype); /* "f32", "bf16", "i32", "u8" */
 
 fb_tensor fb_tensor_1d(void *data, fb_dtype dtype, int64_t n);
@@ -31,7 +31,8 @@ bool fb_tensor_overlaps(const fb_tensor *a, const fb_tensor *b); /* share a byte
 /* "[3, 256] bf16" into out[96]; returns out */
 const char *fb_tensor_describe(const fb_tensor *t, char out[96]);
 
-/* A new [rows, columns] tensor from the arena, not cleared; data NULL: memory is out. */
+/* A new [rows, columns] tensor from the arena, not cleared; data NULL: memory is out.
+ */
 fb_tensor fb_tensor_new(fb_arena *arena, fb_dtype dtype, int64_t rows, int64_t columns);
 
 #endif

@@ -1,0 +1,232 @@
+/* file.c - reading whole, mapping, and replacing files.
+ *
+ * Replacing writes path.new, syncs it, renames it over path and syncs the folder: at
+ * every instant `path` is the old file or the new one.
+ */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static fb_status fail_errno(fb_context *ctx, const char *doing, const char *path)
+{
+    int error = errno;
+    fb_status code = error == ENOENT || error == ENOTDIR ? FB_E_MISSING : FB_E_IO;
+    return fb_fail(ctx, code, "%s: cannot %s: %s", path, doing, strerror(error));
+}
+
+/* Read to the end of fd; *size at most limit + 1, which says that there was more. */
+static bool read_all(int fd, size_t guess, size_t limit, uint8_t **bytes, size_t *size)
+{
+    size_t capacity = (guess < limit ? guess : limit) + 2, used = 0;
+    uint8_t *buffer = malloc(capacity);
+    while (buffer && used <= limit) {
+        if (used + 1 >= capacity) {
+            capacity = capacity * 2 < limit + 2 ? capacity * 2 : limit + 2;
+            uint8_t *larger = realloc(buffer, capacity);
+            if (!larger)
+                break;
+            buffer = larger;
+        }
+        ssize_t got = read(fd, buffer + used, capacity - 1 - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            break;
+        if (got == 0) {
+            buffer[used] = 0;
+            *bytes = buffer;
+            *size = used;
+            return true;
+        }
+        used += (size_t)got;
+    }
+    if (buffer && used > limit) {
+        free(buffer);
+        *bytes = NULL;
+        *size = used;
+        return true;
+    }
+    free(buffer);
+    return false;
+}
+
+fb_status fb_file_read(fb_context *ctx, const char *path, size_t limit_bytes,
+                       uint8_t **bytes, size_t *size_bytes)
+{
+    if (limit_bytes > SIZE_MAX / 2 - 2)
+        limit_bytes = SIZE_MAX / 2 - 2;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(ctx, "open for reading", path);
+    struct stat st;
+    size_t guess = fstat(fd, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 4096;
+    uint8_t *buffer = NULL;
+    size_t size = 0;
+    bool read_ok = read_all(fd, guess, limit_bytes, &buffer, &size);
+    int error = errno;
+    close(fd);
+    errno = error;
+    if (!read_ok)
+        return fail_errno(ctx, "read", path);
+    if (!buffer)
+        return fb_fail(ctx, FB_E_LIMIT, "%s: larger than the limit of %zu bytes", path,
+                       limit_bytes);
+    *bytes = buffer;
+    *size_bytes = size;
+    return FB_OK;
+}
+
+fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(ctx, "open for reading", path);
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return fb_fail(ctx, FB_E_IO, "%s: not a regular file", path);
+    }
+    if (st.st_size == 0) {
+        close(fd);
+        *map = (fb_map){NULL, 0};
+        return FB_OK;
+    }
+    void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    int error = errno;
+    close(fd);
+    errno = error;
+    if (bytes == MAP_FAILED)
+        return fail_errno(ctx, "map", path);
+    *map = (fb_map){bytes, (size_t)st.st_size};
+    return FB_OK;
+}
+
+void fb_map_close(fb_map *map)
+{
+    if (map->bytes)
+        (void)munmap((void *)(uintptr_t)map->bytes, map->size_bytes);
+    *map = (fb_map){NULL, 0};
+}
+
+enum { PATH_BYTES = sizeof((fb_replace *)0)->path };
+
+static void name_new(const fb_replace *r, char out[PATH_BYTES + 8])
+{
+    snprintf(out, PATH_BYTES + 8, "%s.new", r->path);
+}
+
+fb_status fb_replace_open(fb_context *ctx, const char *path, fb_replace *r)
+{
+    *r = (fb_replace){.stream = NULL};
+    int length = snprintf(r->path, sizeof r->path, "%s", path);
+    if (length < 0 || (size_t)length >= sizeof r->path)
+        return fb_fail(ctx, FB_E_LIMIT, "%.64s...: path longer than %d bytes", path,
+                       PATH_BYTES - 1);
+    char fresh[PATH_BYTES + 8];
+    name_new(r, fresh);
+    r->stream = fopen(fresh, "wbe");
+    if (!r->stream)
+        return fail_errno(ctx, "open for writing", fresh);
+    return FB_OK;
+}
+
+void fb_replace_abandon(fb_replace *r)
+{
+    if (!r->stream)
+        return;
+    char fresh[PATH_BYTES + 8];
+    name_new(r, fresh);
+    (void)fclose(r->stream);
+    (void)unlink(fresh);
+    r->stream = NULL;
+}
+
+/* The folder that holds `path`, synced so that the rename in it is on the disk. */
+static fb_status sync_parent(fb_context *ctx, const char *path)
+{
+    char parent[PATH_BYTES];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (!slash)
+        return fb_folder_sync(ctx, ".");
+    slash[slash == parent] = 0;
+    return fb_folder_sync(ctx, parent);
+}
+
+fb_status fb_replace_commit(fb_context *ctx, fb_replace *r)
+{
+    char fresh[PATH_BYTES + 8];
+    name_new(r, fresh);
+    bool failed_before = ferror(r->stream) != 0;
+    errno = 0;
+    if (fflush(r->stream) != 0 || failed_before || fsync(fileno(r->stream)) != 0) {
+        if (errno == 0) /* an earlier write failed; what it met is most often this */
+            errno = ENOSPC;
+        fb_status code = fail_errno(ctx, "write", r->path);
+        fb_replace_abandon(r);
+        return code;
+    }
+    int closed = fclose(r->stream);
+    r->stream = NULL;
+    if (closed != 0 || rename(fresh, r->path) != 0) {
+        fb_status code = fail_errno(ctx, "write", r->path);
+        (void)unlink(fresh);
+        return code;
+    }
+    return sync_parent(ctx, r->path);
+}
+
+fb_status fb_file_write(fb_context *ctx, const char *path, const void *bytes,
+                        size_t size_bytes)
+{
+    fb_replace r;
+    FB_TRY(fb_replace_open(ctx, path, &r));
+    if (size_bytes > 0)
+        (void)fwrite(bytes, 1, size_bytes, r.stream); /* commit reports its failure */
+    return fb_replace_commit(ctx, &r);
+}
+
+fb_status fb_path_join(fb_context *ctx, char out[4096], const char *folder,
+                       const char *name)
+{
+    size_t folder_size = strlen(folder), name_size = strlen(name);
+    bool slash = folder_size > 0 && folder[folder_size - 1] != '/';
+    if (folder_size + name_size + 1 >= 4096)
+        return fb_fail(ctx, FB_E_LIMIT, "%.64s.../%.64s: path longer than 4095 bytes",
+                       folder, name);
+    memcpy(out, folder, folder_size);
+    out[folder_size] = '/';
+    memcpy(out + folder_size + slash, name, name_size + 1);
+    return FB_OK;
+}
+
+bool fb_path_is_inside(const char *name)
+{
+    const char *part = name;
+    for (;;) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || (length == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        if (part[length] == 0)
+            return !(length == 1 && part[0] == '.');
+        part += length + 1;
+    }
+}
+
+bool fb_path_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool fb_path_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}

@@ -1,0 +1,115 @@
+/* json.c - bounded reading through jansson. The writer is json_write.c. */
+#include "base/json.h"
+#include "base/file.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { MAX_NESTING = 64 };
+
+/* jansson recurses up to 2048 deep; brackets are counted first so that it need not. */
+static fb_status check_nesting(fb_context *ctx, const char *name, const char *text,
+                               size_t size)
+{
+    int depth = 0;
+    long line = 1, column = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        column++;
+        if (c == '\n') {
+            line++;
+            column = 0;
+        } else if (in_string && c == '\\') {
+            i++;
+            column++;
+        } else if (c == '"') {
+            in_string = !in_string;
+        } else if (!in_string && (c == '[' || c == '{') && ++depth > MAX_NESTING) {
+            return fb_fail(ctx, FB_E_FORMAT,
+                           "%s: line %ld column %ld: nested deeper than %d", name, line,
+                           column, MAX_NESTING);
+        } else if (!in_string && (c == ']' || c == '}')) {
+            depth--;
+        }
+    }
+    return FB_OK;
+}
+
+fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
+                        size_t size_bytes, json_t **value)
+{
+    FB_TRY(check_nesting(ctx, name, text, size_bytes));
+    json_error_t error;
+    json_t *parsed =
+        json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!parsed)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: line %d column %d: not JSON: %s", name,
+                       error.line, error.column, error.text);
+    *value = parsed;
+    return FB_OK;
+}
+
+fb_status fb_json_read(fb_context *ctx, const char *path, size_t limit_bytes,
+                       json_t **value)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    FB_TRY(fb_file_read(ctx, path, limit_bytes, &bytes, &size));
+    fb_status status = fb_json_parse(ctx, path, (const char *)bytes, size, value);
+    free(bytes);
+    return status;
+}
+
+fb_status fb_json_get_int(fb_context *ctx, const char *name, const json_t *object,
+                          const char *key, int64_t low, int64_t high, int64_t *out)
+{
+    const json_t *member = json_object_get(object, key);
+    if (!member)
+        return FB_OK;
+    int64_t value = json_integer_value(member);
+    if (!json_is_integer(member) || value < low || value > high)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: \"%s\" must be a whole number from %" PRId64 " to %" PRId64,
+                       name, key, low, high);
+    *out = value;
+    return FB_OK;
+}
+
+fb_status fb_json_get_double(fb_context *ctx, const char *name, const json_t *object,
+                             const char *key, double low, double high, double *out)
+{
+    const json_t *member = json_object_get(object, key);
+    if (!member)
+        return FB_OK;
+    double value = json_number_value(member);
+    if (!json_is_number(member) || !(value >= low && value <= high))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: \"%s\" must be a number from %g to %g",
+                       name, key, low, high);
+    *out = value;
+    return FB_OK;
+}
+
+fb_status fb_json_get_bool(fb_context *ctx, const char *name, const json_t *object,
+                           const char *key, bool *out)
+{
+    const json_t *member = json_object_get(object, key);
+    if (!member)
+        return FB_OK;
+    if (!json_is_boolean(member))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: \"%s\" must be true or false", name, key);
+    *out = json_is_true(member);
+    return FB_OK;
+}
+
+fb_status fb_json_get_string(fb_context *ctx, const char *name, const json_t *object,
+                             const char *key, const char **out)
+{
+    const json_t *member = json_object_get(object, key);
+    if (!member)
+        return FB_OK;
+    if (!json_is_string(member))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: \"%s\" must be a string", name, key);
+    *out = json_string_value(member);
+    return FB_OK;
+}

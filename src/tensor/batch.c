@@ -1,0 +1,122 @@
+/* batch.c - room for a batch, and the packing of its sequences.
+ *
+ * Every array is a block of its own, so that a sanitizer sees a write past any of them.
+ */
+#include "tensor/batch.h"
+
+#include <stdlib.h>
+
+enum { MAX_BLOCKS = 20 };
+
+struct fb_batch_store {
+    void *blocks[MAX_BLOCKS];
+    int32_t count;
+    bool failed;
+};
+
+/* A cleared block; after the first failure all others are NULL. */
+static void *take(struct fb_batch_store *store, int64_t count, size_t size)
+{
+    if (store->failed)
+        return NULL;
+    void *block = calloc(count > 0 ? (size_t)count : 1, size);
+    if (block)
+        store->blocks[store->count++] = block;
+    else
+        store->failed = true;
+    return block;
+}
+
+static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
+                        int64_t longest_text)
+{
+    struct fb_batch_store *s = b->store;
+    int64_t pairs = limits->pairs, texts = limits->texts, images = limits->images;
+    int64_t tokens = limits->text_tokens, patches = limits->patches;
+    int64_t rows = pairs * (longest_text + patches);
+    b->token_ids = take(s, tokens, sizeof(int32_t));
+    b->token_positions = take(s, tokens, sizeof(int32_t));
+    b->token_segments = take(s, tokens, sizeof(int32_t));
+    b->text_offsets = take(s, texts + 1, sizeof(int32_t));
+    b->pixels = take(s, images * limits->image_size * limits->image_size * 3, 1);
+    b->patch_masked = take(s, images * patches, 1);
+    b->pair_text = take(s, pairs, sizeof(int32_t));
+    b->pair_image = take(s, pairs, sizeof(int32_t));
+    b->pair_label = take(s, pairs, sizeof(int32_t));
+    b->seq_offsets = take(s, pairs + 1, sizeof(int32_t));
+    b->row_source = take(s, rows, sizeof(int32_t));
+    b->cls_rows = take(s, pairs, sizeof(int32_t));
+    b->mlm_rows = take(s, pairs * longest_text, sizeof(int32_t));
+    b->mlm_targets = take(s, pairs * longest_text, sizeof(int32_t));
+    b->mpm_rows = take(s, pairs * patches, sizeof(int32_t));
+    b->mpm_patches = take(s, pairs * patches, sizeof(int32_t));
+}
+
+static fb_status check_limits(fb_context *ctx, const fb_batch_limits *l,
+                              int32_t longest_text)
+{
+    if (l->pairs < 1 || l->texts < 1 || l->images < 1 || l->text_tokens < 1 ||
+        l->patches < 1 || l->image_size < 1 || longest_text < 1)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "a batch needs at least one pair, text, image, token and patch");
+    int64_t rows = (int64_t)l->pairs * ((int64_t)longest_text + l->patches);
+    int64_t sources = (int64_t)l->text_tokens + (int64_t)l->images * l->patches;
+    if (rows > INT32_MAX || sources > INT32_MAX || l->image_size > 16384)
+        return fb_fail(
+            ctx, FB_E_LIMIT,
+            "a batch of %d pairs, %d images of %d patches and %d pixels a side "
+            "is too large, use a smaller batch",
+            l->pairs, l->images, l->patches, l->image_size);
+    return FB_OK;
+}
+
+fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
+                          const fb_batch_limits *limits, int32_t longest_text)
+{
+    FB_TRY(check_limits(ctx, limits, longest_text));
+    fb_batch *b = calloc(1, sizeof *b);
+    struct fb_batch_store *store = calloc(1, sizeof *store);
+    if (!b || !store) {
+        free(b);
+        free(store);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a batch");
+    }
+    b->store = store;
+    b->patches = limits->patches;
+    b->image_size = limits->image_size;
+    take_arrays(b, limits, longest_text);
+    if (store->failed) {
+        fb_batch_free(b);
+        return fb_fail(ctx, FB_E_MEMORY,
+                       "no memory for a batch of %d pairs, use a smaller batch",
+                       limits->pairs);
+    }
+    *batch = b;
+    return FB_OK;
+}
+
+void fb_batch_free(fb_batch *batch)
+{
+    if (!batch)
+        return;
+    for (int32_t i = 0; i < batch->store->count; i++)
+        free(batch->store->blocks[i]);
+    free(batch->store);
+    free(batch);
+}
+
+void fb_batch_pack(fb_batch *batch)
+{
+    int32_t text_tokens = fb_batch_text_tokens(batch), row = 0;
+    for (int32_t b = 0; b < batch->pairs; b++) {
+        int32_t text = batch->pair_text[b], image = batch->pair_image[b];
+        batch->seq_offsets[b] = row;
+        batch->cls_rows[b] = row;
+        for (int32_t i = batch->text_offsets[text]; i < batch->text_offsets[text + 1];
+             i++)
+            batch->row_source[row++] = i;
+        for (int32_t p = 0; p < batch->patches; p++)
+            batch->row_source[row++] = text_tokens + image * batch->patches + p;
+    }
+    batch->seq_offsets[batch->pairs] = row;
+}
