@@ -1,0 +1,38 @@
+/* scorer.h - scores of many pairs of texts and images, packed into batches.
+ *
+ * Pairs are taken image by image, so that each image is loaded and its patches are
+ * embedded about once, however many texts it is scored with; each text of a batch lies
+ * in it once.
+ */
+#ifndef FB_TASKS_SCORER_H
+#define FB_TASKS_SCORER_H
+
+#include "models/matcher.h"
+
+/* Where texts and images come from. Token ids are with [CLS] and [SEP]. */
+typedef struct fb_score_source {
+    void *self;
+    /* Token ids of a text, borrowed until the next call. */
+    fb_status (*text)(void *self, fb_context *ctx, int32_t text, const int32_t **ids,
+                      int32_t *count);
+    /* pixels [size, size, 3] */
+    fb_status (*image)(void *self, fb_context *ctx, int32_t image, uint8_t *pixels);
+} fb_score_source;
+
+typedef struct fb_score_pair {
+    int32_t text, image;
+} fb_score_pair;
+
+typedef struct fb_scorer fb_scorer;
+
+/* be and matcher are borrowed. */
+fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
+                           fb_matcher *matcher);
+void fb_scorer_free(fb_scorer *scorer);
+
+/* scores[n] of pairs[n], in their order. label: of the progress bar; NULL: none. */
+fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
+                        const fb_score_source *source, const fb_score_pair *pairs,
+                        int64_t count, float *scores, const char *label, bool quiet);
+
+#endif

@@ -1,0 +1,147 @@
+/* train_log.c - see train_log.h. */
+#include "tasks/train_log.h"
+
+#include "base/event_file.h"
+#include "base/file.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fb_train_log {
+    FILE *stream;
+    char path[4096];
+    fb_event_file *events;
+};
+
+/* Names by FB_LOSS_MLM, FB_LOSS_TIA, FB_LOSS_MPM. */
+static const char *const loss_names[FB_LOSSES] = {"mlm", "tia", "mpm"};
+
+static fb_status open_stream(fb_context *ctx, fb_train_log *log, const char *out,
+                             int64_t keep_bytes)
+{
+    FB_TRY(fb_path_join(ctx, log->path, out, "log.jsonl"));
+    log->stream = fopen(log->path, keep_bytes ? "r+" : "w");
+    if (!log->stream)
+        return fb_fail(ctx, FB_E_IO, "%s: %s", log->path, strerror(errno));
+    if (keep_bytes && (fseeko(log->stream, 0, SEEK_END) != 0 ||
+                       ftello(log->stream) < (off_t)keep_bytes))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: shorter than the checkpoint says",
+                       log->path);
+    if (ftruncate(fileno(log->stream), (off_t)keep_bytes) != 0 ||
+        fseeko(log->stream, (off_t)keep_bytes, SEEK_SET) != 0)
+        return fb_fail(ctx, FB_E_IO, "%s: %s", log->path, strerror(errno));
+    return fb_event_file_open(ctx, &log->events, out);
+}
+
+fb_status fb_train_log_open(fb_context *ctx, fb_train_log **log, const char *out,
+                            int64_t keep_bytes)
+{
+    fb_train_log *l = calloc(1, sizeof *l);
+    if (!l)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the training log");
+    fb_status status = open_stream(ctx, l, out, keep_bytes);
+    if (status != FB_OK) {
+        fb_train_log_close(l);
+        return status;
+    }
+    *log = l;
+    return FB_OK;
+}
+
+static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_losses *l)
+{
+    char key[32];
+    for (int i = 0; i < FB_LOSSES; i++) {
+        snprintf(key, sizeof key, "%s%s", prefix, loss_names[i]);
+        fb_json_key_double(w, key, l->present[i] ? l->loss[i] : (double)NAN);
+    }
+    snprintf(key, sizeof key, "%saccuracy", prefix);
+    fb_json_key_double(w, key,
+                       l->pairs ? (double)l->pairs_right / (double)l->pairs : 0.0);
+}
+
+static void write_json(FILE *stream, const fb_train_line *line)
+{
+    fb_json_writer w;
+    fb_json_begin(&w, stream, 0);
+    fb_json_open_object(&w);
+    fb_json_key_int(&w, "step", line->step);
+    fb_json_key_double(&w, "epoch", line->epoch);
+    fb_json_key_double(&w, "loss", line->losses.total);
+    write_losses(&w, "", &line->losses);
+    for (int i = 0; i < FB_LOSSES; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "weight_%s", loss_names[i]);
+        fb_json_key_double(&w, key, line->losses.weight[i]);
+    }
+    fb_json_key_double(&w, "lr", line->lr);
+    fb_json_key_double(&w, "gradient_norm", line->gradient_norm);
+    fb_json_key_int(&w, "fallback_negatives", line->fallbacks);
+    if (line->validated)
+        write_losses(&w, "val_", &line->validation);
+    fb_json_key_float(&w, "wait_ms", (float)(line->wait_s * 1e3));
+    fb_json_key_float(&w, "pairs_per_s", (float)line->pairs_per_s);
+    fb_json_close_object(&w);
+    fputc('\n', stream);
+}
+
+static fb_status write_scalars(fb_context *ctx, fb_event_file *events,
+                               const char *group, int64_t step, const fb_step_losses *l,
+                               bool weights)
+{
+    char tag[48];
+    for (int i = 0; i < FB_LOSSES; i++) {
+        if (!l->present[i])
+            continue;
+        snprintf(tag, sizeof tag, "%s/%s", group, loss_names[i]);
+        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->loss[i]));
+        snprintf(tag, sizeof tag, "weight/%s", loss_names[i]);
+        if (weights)
+            FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->weight[i]));
+    }
+    snprintf(tag, sizeof tag, "%s/accuracy", group);
+    return fb_event_file_scalar(ctx, events, tag, step,
+                                (float)l->pairs_right /
+                                    (float)(l->pairs ? l->pairs : 1));
+}
+
+fb_status fb_train_log_write(fb_context *ctx, fb_train_log *log,
+                             const fb_train_line *line)
+{
+    write_json(log->stream, line);
+    if (fflush(log->stream) != 0)
+        return fb_fail(ctx, FB_E_IO, "%s: %s", log->path, strerror(errno));
+    fb_event_file *e = log->events;
+    FB_TRY(write_scalars(ctx, e, "train", line->step, &line->losses, true));
+    FB_TRY(fb_event_file_scalar(ctx, e, "train/loss", line->step,
+                                (float)line->losses.total));
+    FB_TRY(fb_event_file_scalar(ctx, e, "train/lr", line->step, (float)line->lr));
+    FB_TRY(fb_event_file_scalar(ctx, e, "train/gradient_norm", line->step,
+                                (float)line->gradient_norm));
+    if (line->validated)
+        FB_TRY(write_scalars(ctx, e, "val", line->step, &line->validation, false));
+    return FB_OK;
+}
+
+fb_status fb_train_log_sync(fb_context *ctx, fb_train_log *log, int64_t *bytes)
+{
+    off_t at = ftello(log->stream);
+    if (fflush(log->stream) != 0 || fsync(fileno(log->stream)) != 0 || at < 0)
+        return fb_fail(ctx, FB_E_IO, "%s: %s", log->path, strerror(errno));
+    *bytes = (int64_t)at;
+    return fb_event_file_flush(ctx, log->events);
+}
+
+void fb_train_log_close(fb_train_log *log)
+{
+    if (!log)
+        return;
+    if (log->stream)
+        fclose(log->stream);
+    fb_event_file_close(log->events);
+    free(log);
+}
