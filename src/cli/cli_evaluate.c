@@ -1,0 +1,252 @@
+/* cli_evaluate.c - `fashionbert evaluate`: retrieval numbers of a model, chance beside
+ * them.
+ */
+#include "base/json.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+#include <string.h>
+
+typedef struct evaluate_arguments {
+    fb_evaluate_options task;
+    bool per_category, json;
+} evaluate_arguments;
+
+#define AT(member) offsetof(evaluate_arguments, task.member)
+
+static const fb_option options[] = {
+    {.name = "model",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(model),
+     .required = true,
+     .help = "model folder"},
+    {.name = "catalog",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(catalog),
+     .required = true,
+     .help = "catalogue with the products to rank"},
+    {.name = "split",
+     .value = "NAME",
+     .type = FB_OPTION_STRING,
+     .offset = AT(split),
+     .help = "products to use, by their split field: train, val, test or another name"},
+    {.name = "protocol",
+     .value = "NAME",
+     .type = FB_OPTION_CHOICE,
+     .choices = "sampled,full",
+     .offset = AT(protocol),
+     .help = "sampled ranks 1 match among drawn others, full among the whole split"},
+    {.name = "negatives",
+     .value = "FROM",
+     .type = FB_OPTION_CHOICE,
+     .choices = "category,any",
+     .offset = AT(negatives),
+     .help = "sampled: where the others are drawn"},
+    {.name = "queries",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = AT(queries),
+     .high = INFINITY,
+     .help = "sampled: each way, at most; 0 is all"},
+    {.name = "negative-count",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = AT(negative_count),
+     .low = 1,
+     .high = 100000,
+     .help = "sampled: others to a query, at most"},
+    {.name = "min-candidates",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = AT(min_candidates),
+     .low = 1,
+     .high = INFINITY,
+     .help = "sampled: a query with fewer others is left out and counted"},
+    {.name = "draws",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = AT(draws),
+     .low = 1,
+     .high = 1000,
+     .help = "sampled: candidate lists to draw; numbers are means over them"},
+    {.name = "seed",
+     .value = "N",
+     .type = FB_OPTION_UINT64,
+     .offset = AT(seed),
+     .high = FB_OPTION_SEED_MAX,
+     .help = "of the draws"},
+    {.name = "candidates",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(candidates),
+     .help = "candidate lists: read if the file exists, else written to it"},
+    {.name = "trec",
+     .value = "PREFIX",
+     .type = FB_OPTION_STRING,
+     .offset = AT(trec),
+     .help = "write the rankings as TREC .run and .qrels files"},
+    FB_OPTION_COMPUTE_ROWS(evaluate_arguments, task.backend, task.dtype, task.threads),
+    FB_OPTION_FLAG_ROW(evaluate_arguments, "per-category", per_category,
+                       "print each category's numbers too (--json always has them)"),
+    FB_OPTION_FLAG_ROW(evaluate_arguments, "json", json, "print the numbers as JSON"),
+    FB_OPTION_FLAG_ROW(evaluate_arguments, "quiet", task.quiet,
+                       "no progress on stderr"),
+};
+
+static void defaults(void *arguments)
+{
+    fb_evaluate_options_defaults(&((evaluate_arguments *)arguments)->task);
+}
+
+static void write_ranking(fb_json_writer *w, const char *key, const fb_ranking *r)
+{
+    fb_json_key(w, key);
+    fb_json_open_object(w);
+    fb_json_key_int(w, "queries", r->queries);
+    fb_json_key_int(w, "left_out", r->left_out);
+    fb_json_key_double(w, "candidates_mean", r->candidates_mean);
+    fb_json_key_double(w, "r1", r->r1);
+    fb_json_key_double(w, "r5", r->r5);
+    fb_json_key_double(w, "r10", r->r10);
+    fb_json_key_double(w, "r_all", r->r_all);
+    fb_json_key_double(w, "mrr", r->mrr);
+    fb_json_key_double(w, "median_rank", r->median_rank);
+    fb_json_key_double(w, "chance_r1", r->chance_r1);
+    fb_json_close_object(w);
+}
+
+/* The whole split is ranked under `full`: nothing was drawn. */
+static bool is_sampled(const evaluate_arguments *a)
+{
+    return strcmp(a->task.protocol, "sampled") == 0;
+}
+
+static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
+{
+    fb_json_writer w;
+    fb_json_begin(&w, stdout, 2);
+    fb_json_open_object(&w);
+    fb_json_key_string(&w, "protocol", a->task.protocol);
+    fb_json_key_string(&w, "negatives", is_sampled(a) ? a->task.negatives : "all");
+    fb_json_key_int(&w, "seed", (int64_t)a->task.seed);
+    fb_json_key_int(&w, "draws", is_sampled(a) ? a->task.draws : 1);
+    fb_json_key_string(&w, "split", a->task.split);
+    fb_json_key_int(&w, "items", e->items);
+    write_ranking(&w, "image_to_text", &e->image_to_text);
+    write_ranking(&w, "text_to_image", &e->text_to_image);
+    fb_json_key_double(&w, "sum_r", e->sum_r);
+    fb_json_key_double(&w, "accuracy", e->accuracy);
+    fb_json_key_double(&w, "auc", e->auc);
+    fb_json_key_int(&w, "pairs_scored", e->pairs_scored);
+    fb_json_key_double(&w, "seconds", e->seconds);
+    fb_json_key(&w, "categories");
+    fb_json_open_array(&w);
+    for (int64_t i = 0; i < e->category_count; i++) {
+        fb_json_open_object(&w);
+        fb_json_key_string(&w, "name", e->categories[i].name);
+        write_ranking(&w, "image_to_text", &e->categories[i].image_to_text);
+        write_ranking(&w, "text_to_image", &e->categories[i].text_to_image);
+        fb_json_close_object(&w);
+    }
+    fb_json_close_array(&w);
+    fb_json_close_object(&w);
+    fputc('\n', stdout);
+}
+
+static void add_ranking(fb_table *table, const char *name, const fb_ranking *r)
+{
+    fb_table_text(table, name);
+    fb_table_int(table, r->queries);
+    fb_table_int(table, r->left_out);
+    fb_table_number(table, r->candidates_mean, 1);
+    fb_table_number(table, r->r1, 3);
+    fb_table_number(table, r->chance_r1, 3);
+    fb_table_number(table, r->r5, 3);
+    fb_table_number(table, r->r10, 3);
+    fb_table_number(table, r->r_all, 3);
+    fb_table_number(table, r->mrr, 3);
+    fb_table_number(table, r->median_rank, 1);
+}
+
+static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
+{
+    fb_table *table =
+        fb_table_create("<direction|>queries|>left out|>candidates|>R@1|"
+                        ">chance R@1|>R@5|>R@10|>R@all|>MRR|>median rank");
+    add_ranking(table, "image to text", &e->image_to_text);
+    add_ranking(table, "text to image", &e->text_to_image);
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    FB_TRY(status);
+    fputc('\n', stdout);
+    table = fb_table_create(">items|>SumR|>accuracy|>AUC|>pairs scored|>seconds");
+    fb_table_int(table, e->items);
+    fb_table_number(table, e->sum_r, 3);
+    fb_table_number(table, e->accuracy, 3);
+    fb_table_number(table, e->auc, 3);
+    fb_table_int(table, e->pairs_scored);
+    fb_table_number(table, e->seconds, 1);
+    status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
+static fb_status print_categories(fb_context *ctx, const fb_evaluation *e)
+{
+    fb_table *table = fb_table_create("<category|<direction|>queries|>candidates|>R@1|"
+                                      ">chance R@1|>R@5|>R@10|>MRR|>median rank");
+    for (int64_t i = 0; i < e->category_count; i++) {
+        const fb_category_result *c = &e->categories[i];
+        for (int way = 0; way < 2; way++) {
+            const fb_ranking *r = way ? &c->text_to_image : &c->image_to_text;
+            fb_table_text(table, c->name);
+            fb_table_text(table, way ? "text to image" : "image to text");
+            fb_table_int(table, r->queries);
+            fb_table_number(table, r->candidates_mean, 1);
+            fb_table_number(table, r->r1, 3);
+            fb_table_number(table, r->chance_r1, 3);
+            fb_table_number(table, r->r5, 3);
+            fb_table_number(table, r->r10, 3);
+            fb_table_number(table, r->mrr, 3);
+            fb_table_number(table, r->median_rank, 1);
+        }
+    }
+    fputc('\n', stdout);
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
+static fb_status run(fb_context *ctx, void *arguments)
+{
+    const evaluate_arguments *a = arguments;
+    fb_evaluation *evaluation = NULL;
+    fb_status status = fb_evaluate(ctx, &a->task, &evaluation);
+    if (status == FB_OK && a->json)
+        print_json(a, evaluation);
+    else if (status == FB_OK) {
+        status = print_totals(ctx, evaluation);
+        if (status == FB_OK && a->per_category)
+            status = print_categories(ctx, evaluation);
+    }
+    fb_evaluation_free(evaluation);
+    return status;
+}
+
+const fb_verb fb_verb_evaluate = {
+    .name = "evaluate",
+    .summary = "measure how well a model finds the right text or image",
+    .about =
+        "Ranks, for each image, the right title among others, and for each title the "
+        "right image, and prints recall, MRR and median rank beside what chance gives. "
+        "A product's own other images, and items with the same text, are never counted "
+        "as wrong answers; ties count against the model.",
+    .example =
+        "fashionbert evaluate --model model --catalog shop --split test --draws 5",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .arguments_bytes = sizeof(evaluate_arguments),
+    .defaults = defaults,
+    .run = run,
+};

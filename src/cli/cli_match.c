@@ -1,0 +1,211 @@
+/* cli_match.c - `fashionbert match`: the score of each given text with each given
+ * image. */
+#include "base/arena.h"
+#include "base/json.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct match_arguments {
+    const char *model;
+    const char *const *texts, *const *images;
+    int32_t text_count, image_count;
+    fb_model_options task;
+    bool json;
+} match_arguments;
+
+#define AT(member) offsetof(match_arguments, member)
+
+static const fb_option options[] = {
+    {.name = "model",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(model),
+     .required = true,
+     .help = "model folder"},
+    {.name = "text",
+     .value = "TEXT",
+     .type = FB_OPTION_LIST,
+     .offset = AT(texts),
+     .count_offset = AT(text_count),
+     .required = true,
+     .help = "texts to score; - reads them from standard input, one a line"},
+    {.name = "image",
+     .value = "FILE",
+     .type = FB_OPTION_LIST,
+     .offset = AT(images),
+     .count_offset = AT(image_count),
+     .required = true,
+     .help = "JPEG, PNG or WebP images to score each text with"},
+    FB_OPTION_COMPUTE_ROWS(match_arguments, task.backend, task.dtype, task.threads),
+    FB_OPTION_FLAG_ROW(match_arguments, "json", json, "print the scores as JSON"),
+};
+
+static void defaults(void *arguments)
+{
+    fb_model_options_defaults(&((match_arguments *)arguments)->task);
+}
+
+/* Texts from standard input, one a line; empty lines are passed over. */
+typedef struct text_list {
+    fb_arena *arena;
+    const char **items;
+    int32_t count, capacity;
+} text_list;
+
+enum { TEXT_LIMIT = 1000000 };
+
+static fb_status add_text(fb_context *ctx, text_list *list, const char *text)
+{
+    if (list->count == TEXT_LIMIT)
+        return fb_fail(ctx, FB_E_LIMIT, "--text: more than %d texts", TEXT_LIMIT);
+    if (list->count == list->capacity) {
+        int32_t capacity = list->capacity ? list->capacity * 2 : 64;
+        const char **items = realloc(list->items, (size_t)capacity * sizeof *items);
+        if (!items)
+            return fb_fail(ctx, FB_E_MEMORY, "out of memory for the texts");
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = text;
+    return FB_OK;
+}
+
+static fb_status add_line(fb_context *ctx, text_list *list, char *line, size_t length,
+                          int64_t number)
+{
+    if (strlen(line) != length)
+        return fb_fail(ctx, FB_E_FORMAT, "standard input:%lld: the line holds a 0 byte",
+                       (long long)number);
+    while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+        line[--length] = 0;
+    if (length == 0)
+        return FB_OK;
+    const char *copy = fb_arena_strdup(list->arena, line);
+    if (!copy)
+        return fb_fail(ctx, FB_E_MEMORY, "out of memory for the texts");
+    return add_text(ctx, list, copy);
+}
+
+static fb_status read_lines(fb_context *ctx, text_list *list)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    fb_status status = FB_OK;
+    errno = 0;
+    for (int64_t number = 1;
+         status == FB_OK && (length = getline(&line, &capacity, stdin)) >= 0; number++)
+        status = add_line(ctx, list, line, (size_t)length, number);
+    if (status == FB_OK && ferror(stdin))
+        status = fb_fail(ctx, FB_E_IO, "standard input could not be read: %s",
+                         strerror(errno));
+    free(line);
+    return status;
+}
+
+static fb_status gather_texts(fb_context *ctx, const match_arguments *a,
+                              text_list *list)
+{
+    bool has_stdin = false;
+    for (int32_t i = 0; i < a->text_count; i++) {
+        if (strcmp(a->texts[i], "-") != 0) {
+            FB_TRY(add_text(ctx, list, a->texts[i]));
+        } else if (has_stdin) {
+            return fb_fail(ctx, FB_E_USAGE, "--text: - may be given once");
+        } else {
+            has_stdin = true;
+            FB_TRY(read_lines(ctx, list));
+        }
+    }
+    if (list->count == 0)
+        return fb_fail(ctx, FB_E_USAGE, "--text -: standard input holds no text");
+    return FB_OK;
+}
+
+static void print_json(const match_arguments *a, const text_list *texts,
+                       const float *scores)
+{
+    fb_json_writer w;
+    fb_json_begin(&w, stdout, 2);
+    fb_json_open_array(&w);
+    for (int32_t t = 0; t < texts->count; t++)
+        for (int32_t i = 0; i < a->image_count; i++) {
+            fb_json_open_object(&w);
+            fb_json_key_string(&w, "text", texts->items[t]);
+            fb_json_key_string(&w, "image", a->images[i]);
+            fb_json_key_float(&w, "score",
+                              scores[(size_t)t * (size_t)a->image_count + (size_t)i]);
+            fb_json_close_object(&w);
+        }
+    fb_json_close_array(&w);
+    fputc('\n', stdout);
+}
+
+static fb_status print_table(fb_context *ctx, const match_arguments *a,
+                             const text_list *texts, const float *scores)
+{
+    fb_table *table = fb_table_create(">score|<text|<image");
+    for (int32_t t = 0; t < texts->count; t++)
+        for (int32_t i = 0; i < a->image_count; i++) {
+            fb_table_number(
+                table, (double)scores[(size_t)t * (size_t)a->image_count + (size_t)i],
+                4);
+            fb_table_text(table, texts->items[t]);
+            fb_table_text(table, a->images[i]);
+        }
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
+static fb_status score(fb_context *ctx, const match_arguments *a,
+                       const text_list *texts)
+{
+    fb_model *model = NULL;
+    FB_TRY(fb_model_open(ctx, &model, a->model, &a->task));
+    float *scores =
+        calloc((size_t)texts->count, (size_t)a->image_count * sizeof *scores);
+    fb_status status =
+        scores ? fb_model_score(ctx, model, texts->items, texts->count, a->images,
+                                a->image_count, scores)
+               : fb_fail(ctx, FB_E_MEMORY, "out of memory for %d x %d scores",
+                         (int)texts->count, (int)a->image_count);
+    fb_model_close(model);
+    if (status == FB_OK && a->json)
+        print_json(a, texts, scores);
+    else if (status == FB_OK)
+        status = print_table(ctx, a, texts, scores);
+    free(scores);
+    return status;
+}
+
+static fb_status run(fb_context *ctx, void *arguments)
+{
+    const match_arguments *a = arguments;
+    text_list texts = {.arena = fb_arena_create(1 << 16)};
+    fb_status status = texts.arena ? gather_texts(ctx, a, &texts)
+                                   : fb_fail(ctx, FB_E_MEMORY, "out of memory");
+    if (status == FB_OK)
+        status = score(ctx, a, &texts);
+    free(texts.items);
+    fb_arena_free(texts.arena);
+    return status;
+}
+
+const fb_verb fb_verb_match = {
+    .name = "match",
+    .summary = "score texts with images",
+    .about =
+        "Prints the probability that a text and an image show the same product, for "
+        "each given text with each given image.",
+    .example =
+        "fashionbert match --model model --text \"red summer dress\" --image *.jpg",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .arguments_bytes = sizeof(match_arguments),
+    .defaults = defaults,
+    .run = run,
+};

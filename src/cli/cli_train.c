@@ -1,0 +1,271 @@
+/* cli_train.c - `fashionbert train`: a catalogue becomes a model folder. */
+#include "base/json.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+typedef struct train_arguments {
+    fb_train_options task;
+    bool json;
+} train_arguments;
+
+#define AT(member) offsetof(train_arguments, task.member)
+
+static const fb_option options[] = {
+    {.name = "catalog",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(catalog),
+     .required = true,
+     .unless = "resume",
+     .help = "catalogue to learn from: metadata.jsonl and its images"},
+    {.name = "out",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(out),
+     .required = true,
+     .help = "model folder to make"},
+    FB_OPTION_FLAG_ROW(train_arguments, "resume", task.resume,
+                       "go on from the last checkpoint in the model folder, with the "
+                       "options it was started with"),
+    {.name = "preset",
+     .value = "NAME",
+     .type = FB_OPTION_CHOICE,
+     .choices = "mini,small,base",
+     .offset = AT(preset),
+     .help = "size: mini is 4 layers of width 256, small 4 of 512, base 12 of 768"},
+    {.name = "config",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(config),
+     .help = "config.json with other sizes than the preset's"},
+    {.name = "vocab",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(vocab),
+     .help = "vocab.txt; without one the catalogue's titles give it"},
+    {.name = "vocab-size",
+     .value = "WORDS",
+     .type = FB_OPTION_INT32,
+     .offset = AT(vocab_size),
+     .low = 16,
+     .high = 1000000,
+     .help = "entries of a learnt vocabulary, at most"},
+    {.name = "encoder",
+     .value = "NAME",
+     .type = FB_OPTION_CHOICE,
+     .choices = "pixels",
+     .offset = AT(encoder),
+     .help = "what turns patches into features: pixels is a linear layer"},
+    {.name = "fit",
+     .value = "HOW",
+     .type = FB_OPTION_CHOICE,
+     .choices = "pad,squash",
+     .offset = AT(fit),
+     .help = "how an image becomes square: white borders, or squashed"},
+    {.name = "max-text",
+     .value = "TOKENS",
+     .type = FB_OPTION_INT32,
+     .offset = AT(max_text),
+     .low = 3,
+     .high = 512,
+     .help = "of a title, with [CLS] and [SEP]; the rest is cut"},
+    {.name = "epochs",
+     .value = "NUMBER",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(epochs),
+     .low = 0,
+     .high = INFINITY,
+     .help = "passes over the training split; --steps wins where it is not 0"},
+    {.name = "steps",
+     .value = "STEPS",
+     .type = FB_OPTION_INT64,
+     .offset = AT(steps),
+     .high = INFINITY,
+     .help = "optimiser steps in all; 0 goes by --epochs"},
+    {.name = "batch",
+     .value = "PAIRS",
+     .type = FB_OPTION_INT32,
+     .offset = AT(batch),
+     .low = 2,
+     .high = 65536,
+     .help = "pairs a batch, half of them matched and half mismatched"},
+    {.name = "accumulate",
+     .value = "BATCHES",
+     .type = FB_OPTION_INT32,
+     .offset = AT(accumulate),
+     .low = 1,
+     .high = 65536,
+     .help = "batches whose gradients make one step"},
+    {.name = "lr",
+     .value = "NUMBER",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(lr),
+     .high = INFINITY,
+     .help = "learning rate at its peak, behind the warm-up"},
+    {.name = "weight-decay",
+     .value = "NUMBER",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(weight_decay),
+     .high = INFINITY,
+     .help = "of AdamW, decoupled; none on biases and norms"},
+    {.name = "clip",
+     .value = "NORM",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(clip),
+     .high = INFINITY,
+     .help = "largest norm of a step's gradient; 0 does not clip"},
+    {.name = "warmup",
+     .value = "FRACTION",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(warmup),
+     .high = 1,
+     .help = "of all steps, in which the learning rate rises"},
+    {.name = "beta1",
+     .value = "NUMBER",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(beta1),
+     .high = 0.999999,
+     .help = "AdamW's decay of the first moment"},
+    {.name = "beta2",
+     .value = "NUMBER",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(beta2),
+     .high = 0.999999,
+     .help = "AdamW's decay of the second moment"},
+    {.name = "dropout",
+     .value = "FRACTION",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(dropout),
+     .high = 0.95,
+     .help = "of activations set to zero while training"},
+    {.name = "adaptive",
+     .value = "MODE",
+     .type = FB_OPTION_CHOICE,
+     .choices = "gradient,softmax,fixed",
+     .offset = AT(adaptive),
+     .help =
+         "weights of the losses: by gradient norms as in the paper, by softmax of the "
+         "losses as in its code, or equal"},
+    FB_OPTION_FLAG_ROW(train_arguments, "adaptive-detach", task.adaptive_detach,
+                       "with softmax: no gradient through the weights"),
+    {.name = "adaptive-norm",
+     .value = "WHERE",
+     .type = FB_OPTION_CHOICE,
+     .choices = "output,shared",
+     .offset = AT(adaptive_norm),
+     .help =
+         "with gradient: norms at the encoder's output, or over all shared parameters "
+         "(slow)"},
+    {.name = "losses",
+     .value = "LIST",
+     .type = FB_OPTION_SET,
+     .choices = "mlm,mpm,tia",
+     .offset = AT(losses),
+     .help = "masked words, masked patches, text and image alignment"},
+    FB_OPTION_FLAG_ROW(train_arguments, "masked-on-mismatched",
+                       task.masked_on_mismatched,
+                       "masked losses on mismatched pairs too"),
+    {.name = "seed",
+     .value = "N",
+     .type = FB_OPTION_UINT64,
+     .offset = AT(seed),
+     .high = FB_OPTION_SEED_MAX,
+     .help = "of all random numbers; the same seed makes the same run"},
+    {.name = "checkpoint-every",
+     .value = "STEPS",
+     .type = FB_OPTION_INT64,
+     .offset = AT(checkpoint_every),
+     .high = INFINITY,
+     .help = "between two checkpoints; 0 is once an epoch"},
+    {.name = "validate-every",
+     .value = "STEPS",
+     .type = FB_OPTION_INT64,
+     .offset = AT(validate_every),
+     .high = INFINITY,
+     .help = "between two validations; 0 is with each checkpoint"},
+    {.name = "validate-pairs",
+     .value = "PAIRS",
+     .type = FB_OPTION_INT32,
+     .offset = AT(validate_pairs),
+     .high = INFINITY,
+     .help = "matched pairs of the validation split to use, at most"},
+    FB_OPTION_COMPUTE_ROWS(train_arguments, task.backend, task.dtype, task.threads),
+    {.name = "loader-threads",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = AT(loader_threads),
+     .high = 256,
+     .help = "that decode and mask ahead of training"},
+    FB_OPTION_FLAG_ROW(train_arguments, "json", json, "print the report as JSON"),
+    FB_OPTION_FLAG_ROW(train_arguments, "quiet", task.quiet, "no progress on stderr"),
+};
+
+static void defaults(void *arguments)
+{
+    fb_train_options *task = &((train_arguments *)arguments)->task;
+    fb_train_options_defaults(task);
+    if (!task->catalog) /* a resumed run has its own */
+        task->catalog = "";
+}
+
+static void print_json(const train_arguments *a, const fb_train_report *report)
+{
+    fb_json_writer w;
+    fb_json_begin(&w, stdout, 2);
+    fb_json_open_object(&w);
+    fb_json_key_string(&w, "model", a->task.out);
+    fb_json_key_int(&w, "steps", report->steps);
+    fb_json_key_double(&w, "seconds", report->seconds);
+    fb_json_key_double(&w, "wait_seconds", report->wait_seconds);
+    fb_json_key_double(&w, "loss", report->loss);
+    fb_json_key_double(&w, "mlm", report->mlm);
+    fb_json_key_double(&w, "mpm", report->mpm);
+    fb_json_key_double(&w, "tia", report->tia);
+    fb_json_key_double(&w, "best_val_accuracy", report->best_val_accuracy);
+    fb_json_key_int(&w, "best_step", report->best_step);
+    fb_json_close_object(&w);
+    fputc('\n', stdout);
+}
+
+static fb_status run(fb_context *ctx, void *arguments)
+{
+    const train_arguments *a = arguments;
+    fb_train_report report = {0};
+    FB_TRY(fb_train(ctx, &a->task, &report));
+    if (a->json) {
+        print_json(a, &report);
+        return FB_OK;
+    }
+    fb_table *table =
+        fb_table_create("<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia"
+                        "|>best val accuracy|>at step");
+    fb_table_text(table, a->task.out);
+    fb_table_int(table, report.steps);
+    fb_table_number(table, report.seconds, 1);
+    fb_table_number(table, report.wait_seconds, 1);
+    fb_table_number(table, report.loss, 4);
+    fb_table_number(table, report.mlm, 4);
+    fb_table_number(table, report.mpm, 4);
+    fb_table_number(table, report.tia, 4);
+    fb_table_number(table, report.best_val_accuracy, 4);
+    fb_table_int(table, report.best_step);
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
+const fb_verb fb_verb_train = {
+    .name = "train",
+    .summary = "train a model from a catalogue",
+    .about =
+        "Learns to match titles and images from a catalogue and writes a model folder: "
+        "the best weights at its top, the last complete checkpoint in last/, one line "
+        "a step in log.jsonl. Killed at any moment, the same command with --resume "
+        "goes on where the last checkpoint stands.",
+    .example = "fashionbert train --catalog shop --out model --preset mini --epochs 10",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .arguments_bytes = sizeof(train_arguments),
+    .defaults = defaults,
+    .run = run,
+};

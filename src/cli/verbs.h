@@ -1,0 +1,44 @@
+/* verbs.h - the verbs of the command, in the order in which help shows them. */
+#ifndef FB_CLI_VERBS_H
+#define FB_CLI_VERBS_H
+
+#include "cli/options.h"
+
+#define FB_VERB_MAP(X) X(import) X(train) X(evaluate) X(match) X(bench)
+
+#define FB_VERB_DECLARE(name) extern const fb_verb fb_verb_##name;
+FB_VERB_MAP(FB_VERB_DECLARE)
+#undef FB_VERB_DECLARE
+
+/* Seeds go into JSON: the largest number up to which every reader keeps integers exact.
+ */
+#define FB_OPTION_SEED_MAX 9007199254740992.0
+
+/* Rows that more than one verb has. args_: the verb's arguments; the rest: members
+ * there. */
+#define FB_OPTION_COMPUTE_ROWS(args_, backend_, dtype_, threads_)                      \
+    {.name = "backend",                                                                \
+     .value = "NAME",                                                                  \
+     .type = FB_OPTION_CHOICE,                                                         \
+     .choices = "cpu,ref",                                                             \
+     .offset = offsetof(args_, backend_),                                              \
+     .help = "what computes: cpu is fast, ref is plain loops to check against"},       \
+        {.name = "dtype",                                                              \
+         .value = "TYPE",                                                              \
+         .type = FB_OPTION_CHOICE,                                                     \
+         .choices = "auto,bf16,f32",                                                   \
+         .offset = offsetof(args_, dtype_),                                            \
+         .help = "of matrix products; auto is bf16 where the processor has it"},       \
+    {                                                                                  \
+        .name = "threads", .value = "N", .type = FB_OPTION_INT32,                      \
+        .offset = offsetof(args_, threads_), .high = 1024,                             \
+        .help = "that compute; 0 is every core this process may use"                   \
+    }
+
+#define FB_OPTION_FLAG_ROW(args_, name_, member_, help_)                               \
+    {                                                                                  \
+        .name = name_, .type = FB_OPTION_FLAG, .offset = offsetof(args_, member_),     \
+        .help = help_                                                                  \
+    }
+
+#endif
