@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_BYTES_MAX = 8 << 20, CHUNKS_MAX = 1000 };
+/* Of iTXt, which may carry XMP and be compressed: together a bound on memory. */
+enum { TEXT_BYTES_MAX = 2 << 20, CHUNKS_MAX = 32 };
 
 struct png_reader {
     const fb_image_source *source;
@@ -116,12 +117,14 @@ static fb_status reader_run(fb_context *ctx, struct png_reader *r,
                             const fb_image_info *info, fb_image *image,
                             int *orientation)
 {
+    static const png_byte skipped[] = "iCCP\0tEXt\0zTXt\0sPLT"; /* 5 bytes each */
     if (setjmp(png_jmpbuf(r->png)) != 0)
         return fb_fail(ctx, FB_E_FORMAT, "%s: a corrupt or truncated PNG: %s",
                        r->source->name, r->message);
     png_set_user_limits(r->png, (png_uint_32)info->width, (png_uint_32)info->height);
     png_set_chunk_malloc_max(r->png, TEXT_BYTES_MAX);
     png_set_chunk_cache_max(r->png, CHUNKS_MAX);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, skipped, 4);
     png_set_read_fn(r->png, r, reader_bytes);
     png_read_info(r->png, r->info);
     bool wide = png_get_bit_depth(r->png, r->info) == 16 &&
