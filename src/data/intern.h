@@ -1,0 +1,31 @@
+/* intern.h - strings kept once and numbered 0, 1, 2, ... in the order in which they
+ * came.
+ */
+#ifndef FB_DATA_INTERN_H
+#define FB_DATA_INTERN_H
+
+#include "base/arena.h"
+
+typedef struct fb_intern fb_intern;
+
+fb_intern *fb_intern_create(void); /* NULL when memory is out */
+void fb_intern_free(fb_intern *intern);
+
+/* The number of `text`, new or known; -1 when memory is out. */
+int32_t fb_intern_add(fb_intern *intern, const char *text);
+int32_t fb_intern_count(const fb_intern *intern);
+const char *fb_intern_text(const fb_intern *intern, int32_t number);
+
+/* Short strings end to end in an arena that would round each of them up to 64 bytes. */
+typedef struct fb_string_pool {
+    fb_arena *arena;
+    char *at;
+    size_t left;
+} fb_string_pool;
+/* A copy with a 0 byte behind it; NULL when memory is out. */
+char *fb_string_pool_copy(fb_string_pool *pool, const char *text, size_t size_bytes);
+
+/* 64 bits of any bytes: the same on every machine. Not for adversaries. */
+uint64_t fb_hash_bytes(uint64_t seed, const void *bytes, size_t size_bytes);
+
+#endif
