@@ -13,9 +13,9 @@
  *     fb_context_free(ctx);
  *
  * Rules that hold for every function here:
- *   - A function that can fail returns fb_status. Anything but FB_OK left a sentence in the
- *     context: what, where in the input, what would be right. Nothing else changed: outputs
- *     are untouched, files on disk are as they were before the call.
+ *   - A function that can fail returns fb_status. Anything but FB_OK left a sentence in
+ * the context: what, where in the input, what would be right. Nothing else changed:
+ * outputs are untouched, files on disk are as they were before the call.
  *   - Pairs create/free and open/close; free and close take NULL.
  *   - Strings are UTF-8 and borrowed for the call. One context serves one thread.
  *   - Every options struct starts as what its fb_..._defaults() filled in.
@@ -32,19 +32,19 @@ extern "C" {
 #endif
 
 /* Every status: name and what it means. The one list of them. */
-#define FB_STATUS_MAP(X)                                                                 \
-    X(FB_OK, "done")                                                                     \
-    X(FB_E_USAGE, "misused: an option or argument is wrong")                             \
-    X(FB_E_MEMORY, "out of memory")                                                      \
-    X(FB_E_IO, "a file could not be read or written")                                    \
-    X(FB_E_MISSING, "a file or entry is missing")                                        \
-    X(FB_E_FORMAT, "the bytes are not what their format promises")                       \
-    X(FB_E_LIMIT, "larger than the limit allows")                                        \
-    X(FB_E_SHAPE, "shapes do not fit")                                                   \
-    X(FB_E_DTYPE, "element types do not fit")                                            \
-    X(FB_E_ALIAS, "an output shares memory with an input")                               \
-    X(FB_E_BACKEND, "the compute backend failed")                                        \
-    X(FB_E_NUMBER, "a number is NaN or infinite")                                        \
+#define FB_STATUS_MAP(X)                                                               \
+    X(FB_OK, "done")                                                                   \
+    X(FB_E_USAGE, "misused: an option or argument is wrong")                           \
+    X(FB_E_MEMORY, "out of memory")                                                    \
+    X(FB_E_IO, "a file could not be read or written")                                  \
+    X(FB_E_MISSING, "a file or entry is missing")                                      \
+    X(FB_E_FORMAT, "the bytes are not what their format promises")                     \
+    X(FB_E_LIMIT, "larger than the limit allows")                                      \
+    X(FB_E_SHAPE, "shapes do not fit")                                                 \
+    X(FB_E_DTYPE, "element types do not fit")                                          \
+    X(FB_E_ALIAS, "an output shares memory with an input")                             \
+    X(FB_E_BACKEND, "the compute backend failed")                                      \
+    X(FB_E_NUMBER, "a number is NaN or infinite")                                      \
     X(FB_E_STATE, "called in the wrong state")
 
 typedef enum fb_status {
@@ -75,7 +75,8 @@ typedef struct fb_model_options {
 
 void fb_model_options_defaults(fb_model_options *options);
 
-/* Open a model folder (config.json, vocab.txt, model.safetensors). options may be NULL. */
+/* Open a model folder (config.json, vocab.txt, model.safetensors). options may be NULL.
+ */
 fb_status fb_model_open(fb_context *ctx, fb_model **model, const char *folder,
                         const fb_model_options *options);
 void fb_model_close(fb_model *model);
@@ -86,14 +87,15 @@ fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *te
                          int32_t text_count, const char *const *image_files,
                          int32_t image_count, float *scores);
 
-/* ---- 2. Bring a catalogue in ------------------------------------------------------ */
+/* ---- 2. Bring a catalogue in ------------------------------------------------------
+ */
 
 typedef struct fb_import_options {
     const char *const *sources; /* files to read, in order */
     int32_t source_count;
-    const char *from;  /* "sweethome3d": .sh3f or .jar furniture catalogues */
-    const char *out;   /* folder to make; must not exist */
-    const char *split; /* "80/10/10": percent of train/val/test, by title */
+    const char *from;     /* "sweethome3d": .sh3f or .jar furniture catalogues */
+    const char *out;      /* folder to make; must not exist */
+    const char *split;    /* "80/10/10": percent of train/val/test, by title */
     const char *language; /* "" for the catalogue's own, else e.g. "zh_CN" */
     bool quiet;
 } fb_import_options;
@@ -106,29 +108,30 @@ void fb_import_options_defaults(fb_import_options *options);
 fb_status fb_import(fb_context *ctx, const fb_import_options *options,
                     fb_import_report *report);
 
-/* ---- 3. Train ----------------------------------------------------------------------- */
+/* ---- 3. Train -----------------------------------------------------------------------
+ */
 
 typedef struct fb_train_options {
-    const char *catalog;  /* imagefolder catalogue */
-    const char *out;      /* model folder to make */
-    bool resume;          /* go on from the last checkpoint in `out` */
-    const char *preset;   /* "mini" 4x256, "small" 4x512, "base" 12x768 */
-    const char *config;   /* config.json with other sizes; "" for the preset's */
-    const char *vocab;    /* vocab.txt; "" to learn one from the catalogue */
-    int32_t vocab_size;   /* of a learnt vocabulary */
-    const char *encoder;  /* "pixels" */
-    const char *fit;      /* "pad" or "squash" */
-    int32_t max_text;     /* tokens of a title with [CLS] and [SEP] */
-    double epochs;        /* passes over the training split; ignored when steps > 0 */
-    int64_t steps;        /* optimiser steps; 0: by epochs */
-    int32_t batch;        /* pairs a step, half matched and half mismatched */
-    int32_t accumulate;   /* batches whose gradients make one step */
+    const char *catalog; /* imagefolder catalogue */
+    const char *out;     /* model folder to make */
+    bool resume;         /* go on from the last checkpoint in `out` */
+    const char *preset;  /* "mini" 4x256, "small" 4x512, "base" 12x768 */
+    const char *config;  /* config.json with other sizes; "" for the preset's */
+    const char *vocab;   /* vocab.txt; "" to learn one from the catalogue */
+    int32_t vocab_size;  /* of a learnt vocabulary */
+    const char *encoder; /* "pixels" */
+    const char *fit;     /* "pad" or "squash" */
+    int32_t max_text;    /* tokens of a title with [CLS] and [SEP] */
+    double epochs;       /* passes over the training split; ignored when steps > 0 */
+    int64_t steps;       /* optimiser steps; 0: by epochs */
+    int32_t batch;       /* pairs a step, half matched and half mismatched */
+    int32_t accumulate;  /* batches whose gradients make one step */
     double lr, weight_decay, clip, warmup; /* warmup: fraction of all steps */
     double beta1, beta2, dropout;
-    const char *adaptive; /* "gradient", "softmax" or "fixed" */
-    bool adaptive_detach; /* softmax: no gradient through the weights */
+    const char *adaptive;      /* "gradient", "softmax" or "fixed" */
+    bool adaptive_detach;      /* softmax: no gradient through the weights */
     const char *adaptive_norm; /* gradient: "output" or "shared" parameters */
-    const char *losses;   /* any of "mlm,mpm,tia" */
+    const char *losses;        /* any of "mlm,mpm,tia" */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;
     int64_t checkpoint_every; /* steps; 0: once an epoch */
@@ -150,12 +153,13 @@ typedef struct fb_train_report {
     int64_t best_step;
 } fb_train_report;
 
-/* Train and write a model folder: best weights at its top, the last complete checkpoint in
- * `last/`. Killed at any instant, `resume` goes on to the bit. */
+/* Train and write a model folder: best weights at its top, the last complete checkpoint
+ * in `last/`. Killed at any instant, `resume` goes on to the bit. */
 fb_status fb_train(fb_context *ctx, const fb_train_options *options,
                    fb_train_report *report);
 
-/* ---- 4. Evaluate -------------------------------------------------------------------- */
+/* ---- 4. Evaluate --------------------------------------------------------------------
+ */
 
 typedef struct fb_evaluate_options {
     const char *model, *catalog, *split;
@@ -203,7 +207,8 @@ fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
                       fb_evaluation **evaluation);
 void fb_evaluation_free(fb_evaluation *evaluation);
 
-/* ---- 5. Measure --------------------------------------------------------------------- */
+/* ---- 5. Measure ---------------------------------------------------------------------
+ */
 
 typedef struct fb_bench_options {
     const char *presets; /* "mini,small,base" */
@@ -219,9 +224,9 @@ enum { FB_BENCH_OPS = 24, FB_BENCH_RUNS = 16 };
 
 typedef struct fb_bench_run {
     char preset[16], mode[8], dtype[8];
-    double pairs_per_s;  /* median of repeats */
-    double tflops;       /* model FLOPs of the real tokens */
-    double fraction;     /* of gemm_tflops */
+    double pairs_per_s;        /* median of repeats */
+    double tflops;             /* model FLOPs of the real tokens */
+    double fraction;           /* of gemm_tflops */
     int64_t peak_memory_bytes; /* parameters, optimiser and step arena */
     int32_t op_count;
     char op_name[FB_BENCH_OPS][24];

@@ -1,18 +1,19 @@
 /* backend.h - the one seam between the model and the machine: a table of kernels.
  *
- * A backend computes in one dtype, fb_backend_dtype(be): "compute dtype" below. Activations
- * and their gradients have it; parameters, parameter gradients, statistics and losses are
- * f32 always. Sums, softmax and norm statistics are f32 (or wider) whatever the dtype.
- * ref/ computes in f32 with plain loops and is the oracle; cpu/ in f32 or bf16.
+ * A backend computes in one dtype, fb_backend_dtype(be): "compute dtype" below.
+ * Activations and their gradients have it; parameters, parameter gradients, statistics
+ * and losses are f32 always. Sums, softmax and norm statistics are f32 (or wider)
+ * whatever the dtype. ref/ computes in f32 with plain loops and is the oracle; cpu/ in
+ * f32 or bf16.
  *
  * Letters: T rows (packed tokens), K inputs, N outputs, C width, H heads, D = C / H,
  * B sequences, V classes, P patches an image, F patch feature width.
  *
  * Contract of every kernel: shapes are checked by ops/ before the call; outputs do not
  * share memory with inputs unless stated; activation gradients overwrite, parameter
- * gradients (named d..., f32, "+=") accumulate; a size of 0 is allowed and does nothing;
- * results do not depend on timing (same thread count, same bits). A kernel that fails
- * returns FB_E_BACKEND or FB_E_MEMORY with a sentence in be->ctx.
+ * gradients (named d..., f32, "+=") accumulate; a size of 0 is allowed and does
+ * nothing; results do not depend on timing (same thread count, same bits). A kernel
+ * that fails returns FB_E_BACKEND or FB_E_MEMORY with a sentence in be->ctx.
  */
 #ifndef FB_BACKEND_BACKEND_H
 #define FB_BACKEND_BACKEND_H
@@ -22,9 +23,9 @@
 typedef struct fb_backend fb_backend;
 
 /* A matrix of parameters [out, in] (torch's Linear layout; bias-free), f32, borrowed.
- * Whoever changes the numbers adds one to `version`; the backend keeps repacked or rounded
- * copies in `cache` and renews them only when the version moved. fb_weight_release frees
- * the cache; a fresh fb_weight has cache NULL and version 1. */
+ * Whoever changes the numbers adds one to `version`; the backend keeps repacked or
+ * rounded copies in `cache` and renews them only when the version moved.
+ * fb_weight_release frees the cache; a fresh fb_weight has cache NULL and version 1. */
 typedef struct fb_weight {
     const float *data;
     int64_t out, in;
@@ -32,8 +33,8 @@ typedef struct fb_weight {
     void *cache;
 } fb_weight;
 
-/* Dropout: element i is kept where fb_random_hash32(key, i) >= p * 2^32 and then divided
- * by 1 - p; i is the flat row-major index modulo 2^32. p == 0: off. */
+/* Dropout: element i is kept where fb_random_hash32(key, i) >= p * 2^32 and then
+ * divided by 1 - p; i is the flat row-major index modulo 2^32. p == 0: off. */
 typedef struct fb_dropout {
     float p;
     uint64_t key;
@@ -41,7 +42,8 @@ typedef struct fb_dropout {
 
 typedef enum fb_activation { FB_ACT_NONE, FB_ACT_GELU } fb_activation;
 
-/* Rows of up to three tables summed: y[n] = (x ? x[n] : 0) + sum_k table[k][ids[k][n]]. */
+/* Rows of up to three tables summed: y[n] = (x ? x[n] : 0) + sum_k table[k][ids[k][n]].
+ */
 enum { FB_EMBED_TABLES = 3 };
 typedef struct fb_embed {
     int32_t count;
@@ -66,7 +68,7 @@ typedef struct fb_patchify {
 typedef struct fb_adamw {
     float lr, beta1, beta2, eps, weight_decay;
     float correction1, correction2; /* 1 - beta^t */
-    float gradient_scale;           /* gradients are multiplied by it first (clipping) */
+    float gradient_scale; /* gradients are multiplied by it first (clipping) */
 } fb_adamw;
 
 typedef struct fb_kernels {
@@ -95,8 +97,8 @@ typedef struct fb_kernels {
                                const fb_tensor *y);
 
     /* z = dropout(x) + residual; y = gamma (z - mean)/sqrt(var + eps) + beta, per row.
-     * residual NULL: 0. z NULL: not kept; z may be x. stats [T,2] = mean, 1/sqrt(var+eps),
-     * NULL: not kept. x, residual, z, y [T,C]; gamma, beta [C]. */
+     * residual NULL: 0. z NULL: not kept; z may be x. stats [T,2] = mean,
+     * 1/sqrt(var+eps), NULL: not kept. x, residual, z, y [T,C]; gamma, beta [C]. */
     fb_status (*norm_forward)(fb_backend *be, const fb_tensor *y, const fb_tensor *z,
                               float *stats, const fb_tensor *x,
                               const fb_tensor *residual, const float *gamma,
@@ -131,14 +133,14 @@ typedef struct fb_kernels {
     /* y[n] = index[n] < A ? a[index[n]] : b[index[n] - A]; a [A,C]; b may be NULL */
     fb_status (*gather_rows)(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
                              const fb_tensor *b, const int32_t *index);
-    /* its backward: da and db (NULL: not wanted) are overwritten with sums of dy's rows,
-     * rows that nothing names become 0; with accumulate they are added to */
+    /* its backward: da and db (NULL: not wanted) are overwritten with sums of dy's
+     * rows, rows that nothing names become 0; with accumulate they are added to */
     fb_status (*scatter_rows)(fb_backend *be, const fb_tensor *da, const fb_tensor *db,
                               const fb_tensor *dy, const int32_t *index,
                               bool accumulate);
 
-    /* y [images*P, F = (size/grid)^2*3], patches row-major, within a patch rows, columns,
-     * channels; from pixels [images, size, size, 3] */
+    /* y [images*P, F = (size/grid)^2*3], patches row-major, within a patch rows,
+     * columns, channels; from pixels [images, size, size, 3] */
     fb_status (*patchify)(fb_backend *be, const fb_tensor *y, const uint8_t *pixels,
                           const fb_patchify *p);
 
@@ -183,8 +185,8 @@ struct fb_backend {
     fb_context *ctx; /* where sentences go; borrowed; set by fb_backend_create */
 };
 
-/* name "ref" or "cpu"; dtype "auto", "f32" or "bf16" (ref: f32 only; cpu auto: bf16 where
- * the processor has AMX or AVX-512 BF16); threads 0: those this process may use.
+/* name "ref" or "cpu"; dtype "auto", "f32" or "bf16" (ref: f32 only; cpu auto: bf16
+ * where the processor has AMX or AVX-512 BF16); threads 0: those this process may use.
  * FB_E_USAGE names a wrong word and the right ones. */
 fb_status fb_backend_create(fb_context *ctx, fb_backend **be, const char *name,
                             const char *dtype, int32_t threads);

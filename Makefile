@@ -1,0 +1,39 @@
+# A thin front of CMake. `make help` lists the targets.
+
+BUILD := build
+CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=Release
+
+all: ## build build/fashionbert and build/libfashionbert.a
+	@./setup build
+	@test -f $(BUILD)/build.ninja || \
+	    cmake -S . -B $(BUILD) $(CMAKE_FLAGS) -DFB_TESTS=OFF >/dev/null
+	@cmake --build $(BUILD) --target fashionbert fashionbert_lib
+
+test: ## the whole suite: release, sanitizers and short fuzz runs
+	@./setup
+	@tests/run_all.sh $(BUILD)
+
+demo: all ## train a small model on a free catalogue and show what it finds
+	@demo/run.sh
+
+bench: all ## pairs a second and the share of the machine's matrix-product rate
+	@$(BUILD)/fashionbert bench
+
+format: ## clang-format every C file in place
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+format-check: ## fail when clang-format would change a C file
+	@tests/check_format.sh
+
+tidy: ## clang-tidy over src/
+	@./setup
+	@cmake -S . -B build-tidy $(CMAKE_FLAGS) -DCMAKE_C_COMPILER=clang -DFB_TESTS=OFF >/dev/null
+	@run-clang-tidy -quiet -p build-tidy "$(CURDIR)/src/.*"
+
+clean: ## remove what was built
+	@rm -rf $(BUILD) build-asan build-fuzz build-tidy
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+.PHONY: all test demo bench format format-check tidy clean help
