@@ -1,0 +1,38 @@
+#!/bin/bash
+# cli_resume.sh BUILD - killed with SIGKILL at any moment and resumed, a run ends with the
+# bits of one that was never touched.
+. "$(dirname "$0")/cli_lib.sh"
+C=$WORK/catalogue
+ok "make a catalogue" "$MAKE" "$C" 120
+RUN="$FB train --catalog $C $TINY --steps 90 --seed 7 --lr 1e-3 --checkpoint-every 7 --validate-pairs 8"
+
+ok "the run that nobody touches" $RUN --out "$WORK/whole"
+
+# Moments from a fixed sequence; what each hits depends on the machine, which is the point.
+kills=0
+moment=17
+for try in $(seq 1 80); do
+    $RUN --out "$WORK/killed" --resume >/dev/null 2>"$WORK/stderr" &
+    pid=$!
+    moment=$(((moment * 137 + 29) % 397))
+    sleep "$(printf '0.%03d' $((moment + 30 + try * 6)))"
+    if kill -9 $pid 2>/dev/null; then
+        kills=$((kills + 1))
+        wait $pid 2>/dev/null
+    else
+        wait $pid
+        check "a resumed run ends well: $(head -c 300 "$WORK/stderr")" test $? -eq 0
+        break
+    fi
+done
+check "it was killed at least once ($kills times)" test $kills -ge 1
+ok "the last start" $RUN --out "$WORK/killed" --resume
+echo "killed $kills times"
+for f in model.safetensors last/model.safetensors last/optimizer.safetensors; do
+    check "$f is the same to the bit" cmp -s "$WORK/whole/$f" "$WORK/killed/$f"
+done
+check "the log is the same" cmp -s <(steady_log "$WORK/whole/log.jsonl") \
+    <(steady_log "$WORK/killed/log.jsonl")
+ok "resumed when all is done: nothing to do" $RUN --out "$WORK/killed" --resume
+fails 2 "$WORK/killed" $RUN --out "$WORK/killed"
+finish
