@@ -1,0 +1,348 @@
+/* sampler.c - choose the pairs of a step, then fill its batch: texts masked, images
+ * decoded, patches masked, packed, rows to guess listed.
+ */
+#include "data/sampler.h"
+
+#include "data/image_load.h"
+#include "data/negatives.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { REDRAWS = 16 };
+
+struct fb_sampler {
+    const fb_catalogue *catalogue;
+    const fb_token_lists *tokens;
+    const fb_mask_vocab *vocab;
+    fb_sampler_options options;
+    const int32_t *items;
+    int32_t item_count, longest_text;
+    fb_negatives *negatives;
+};
+
+struct fb_sampler_cursor {
+    int32_t *order; /* [item_count] of `epoch` */
+    uint64_t epoch;
+    bool has_epoch;
+    int32_t *text_item, *image_item; /* [batch] which items lie in the batch */
+    int32_t *scratch;                /* [2 * longest_text] */
+    int32_t *targets;                /* [batch * longest_text], as token_ids */
+    fb_resizer *resizer;
+};
+
+static fb_status check(fb_context *ctx, const fb_sampler *s)
+{
+    if (s->options.batch < 1)
+        return fb_fail(ctx, FB_E_USAGE, "a batch of %d pairs, at least 1 is needed",
+                       s->options.batch);
+    if (s->item_count < 1)
+        return fb_fail(ctx, FB_E_USAGE, "%s: the split %s is empty",
+                       fb_catalogue_folder(s->catalogue),
+                       fb_split_name(s->options.split));
+    for (int32_t i = 0; i < s->item_count; i++) {
+        int32_t count;
+        fb_token_list(s->tokens, s->items[i], &count);
+        if (count < 1)
+            return fb_fail(ctx, FB_E_USAGE, "%s/metadata.jsonl:%d: title without token",
+                           fb_catalogue_folder(s->catalogue),
+                           fb_catalogue_get(s->catalogue, s->items[i])->line);
+    }
+    return FB_OK;
+}
+
+fb_status fb_sampler_create(fb_context *ctx, fb_sampler **sampler,
+                            const fb_catalogue *catalogue, const fb_token_lists *tokens,
+                            const fb_mask_vocab *vocab,
+                            const fb_sampler_options *options)
+{
+    fb_sampler *s = calloc(1, sizeof *s);
+    if (!s)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a sampler");
+    s->catalogue = catalogue;
+    s->tokens = tokens;
+    s->vocab = vocab;
+    s->options = *options;
+    s->items = fb_catalogue_split_items(catalogue, options->split, &s->item_count);
+    s->longest_text = tokens->longest;
+    fb_status status = check(ctx, s);
+    if (status == FB_OK)
+        status =
+            fb_negatives_create(ctx, &s->negatives, catalogue, s->items, s->item_count);
+    if (status == FB_OK)
+        *sampler = s;
+    else
+        fb_sampler_free(s);
+    return status;
+}
+
+void fb_sampler_free(fb_sampler *sampler)
+{
+    if (!sampler)
+        return;
+    fb_negatives_free(sampler->negatives);
+    free(sampler);
+}
+
+int32_t fb_sampler_items(const fb_sampler *s)
+{
+    return s->item_count;
+}
+
+int32_t fb_sampler_items_per_step(const fb_sampler *s)
+{
+    return s->options.batch - s->options.batch / 2;
+}
+
+fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
+                                  const fb_sampler *s)
+{
+    const fb_sampler_options *o = &s->options;
+    if (o->batch > INT32_MAX / s->longest_text)
+        return fb_fail(ctx, FB_E_LIMIT, "a batch of %d pairs is too large", o->batch);
+    fb_batch_limits limits = {o->batch,   o->batch,
+                              o->batch,   o->batch * s->longest_text,
+                              o->patches, o->image_size};
+    return fb_batch_create(ctx, batch, &limits, s->longest_text);
+}
+
+fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
+                                   const fb_sampler *s)
+{
+    size_t batch = (size_t)s->options.batch, longest = (size_t)s->longest_text;
+    fb_sampler_cursor *c = calloc(1, sizeof *c);
+    if (c) {
+        c->order = malloc((size_t)s->item_count * sizeof *c->order);
+        c->text_item = malloc(batch * sizeof *c->text_item);
+        c->image_item = malloc(batch * sizeof *c->image_item);
+        c->scratch = malloc(2 * longest * sizeof *c->scratch);
+        c->targets = malloc(batch * longest * sizeof *c->targets);
+        c->resizer = fb_resizer_create();
+    }
+    if (!c || !c->order || !c->text_item || !c->image_item || !c->scratch ||
+        !c->targets || !c->resizer) {
+        fb_sampler_cursor_free(c);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to sample batches");
+    }
+    *cursor = c;
+    return FB_OK;
+}
+
+void fb_sampler_cursor_free(fb_sampler_cursor *c)
+{
+    if (!c)
+        return;
+    free(c->order);
+    free(c->text_item);
+    free(c->image_item);
+    free(c->scratch);
+    free(c->targets);
+    fb_resizer_free(c->resizer);
+    free(c);
+}
+
+/* ---- batches of given pairs ------------------------------------------------------ */
+
+void fb_batch_clear(fb_batch *b)
+{
+    b->pairs = b->texts = b->images = b->mlm_count = b->mpm_count = 0;
+    b->fallbacks = 0;
+    b->text_offsets[0] = 0;
+}
+
+int32_t fb_batch_add_text(fb_batch *b, const int32_t *ids, int32_t count)
+{
+    int32_t at = b->text_offsets[b->texts];
+    for (int32_t i = 0; i < count; i++) {
+        b->token_ids[at + i] = ids[i];
+        b->token_positions[at + i] = i;
+        b->token_segments[at + i] = 0;
+    }
+    b->text_offsets[b->texts + 1] = at + count;
+    return b->texts++;
+}
+
+int32_t fb_batch_add_image(fb_batch *b)
+{
+    memset(b->patch_masked + (ptrdiff_t)b->images * b->patches, 0, (size_t)b->patches);
+    return b->images++;
+}
+
+void fb_batch_add_pair(fb_batch *b, int32_t text, int32_t image, int32_t label)
+{
+    b->pair_text[b->pairs] = text;
+    b->pair_image[b->pairs] = image;
+    b->pair_label[b->pairs++] = label;
+}
+
+uint8_t *fb_batch_pixels(fb_batch *b, int32_t image)
+{
+    return b->pixels +
+           (size_t)image * (size_t)b->image_size * (size_t)b->image_size * 3;
+}
+
+/* ---- the pairs of a step --------------------------------------------------------- */
+
+static int32_t stream_item(const fb_sampler *s, fb_sampler_cursor *c, uint64_t place)
+{
+    uint64_t epoch = place / (uint64_t)s->item_count;
+    if (!c->has_epoch || c->epoch != epoch) {
+        memcpy(c->order, s->items, (size_t)s->item_count * sizeof *c->order);
+        fb_random random = fb_random_start(s->options.seed, FB_STREAM_ORDER, epoch);
+        fb_random_shuffle(&random, c->order, s->item_count);
+        c->epoch = epoch;
+        c->has_epoch = true;
+    }
+    return c->order[place % (uint64_t)s->item_count];
+}
+
+static bool same_text(const fb_sampler *s, int32_t a, int32_t b)
+{
+    int32_t a_count, b_count;
+    const int32_t *a_ids = fb_token_list(s->tokens, a, &a_count);
+    const int32_t *b_ids = fb_token_list(s->tokens, b, &b_count);
+    return a_count == b_count &&
+           memcmp(a_ids, b_ids, (size_t)a_count * sizeof *a_ids) == 0;
+}
+
+/* The item's text in the batch, added when it is not there. */
+static int32_t place_text(const fb_sampler *s, fb_sampler_cursor *c, fb_batch *b,
+                          int32_t item)
+{
+    for (int32_t i = 0; i < b->texts; i++)
+        if (c->text_item[i] == item || same_text(s, c->text_item[i], item))
+            return i;
+    int32_t count;
+    const int32_t *ids = fb_token_list(s->tokens, item, &count);
+    c->text_item[b->texts] = item;
+    return fb_batch_add_text(b, ids, count);
+}
+
+static int32_t place_image(const fb_sampler *s, fb_sampler_cursor *c, fb_batch *b,
+                           int32_t item)
+{
+    const char *file = fb_catalogue_get(s->catalogue, item)->file_name;
+    for (int32_t i = 0; i < b->images; i++)
+        if (c->image_item[i] == item ||
+            strcmp(fb_catalogue_get(s->catalogue, c->image_item[i])->file_name, file) ==
+                0)
+            return i;
+    c->image_item[b->images] = item;
+    return fb_batch_add_image(b);
+}
+
+/* Bits for one slot of one step. */
+static fb_random slot_random(const fb_sampler *s, enum fb_stream stream, uint64_t step,
+                             int32_t slot)
+{
+    fb_random random = fb_random_start(s->options.seed, stream, step);
+    random.key = fb_random_mix(random.key ^ (uint64_t)slot);
+    return random;
+}
+
+/* Titles may differ and still be the same tokens, once cut or without their accents;
+ * such a pair is drawn again while that helps. */
+static fb_status draw_other(fb_context *ctx, const fb_sampler *s, fb_random *random,
+                            int32_t item, bool other_image, int32_t *other,
+                            bool *fell_back)
+{
+    for (int i = 0; i < REDRAWS; i++) {
+        FB_TRY(fb_negatives_draw(ctx, s->negatives, random, item, other_image, other,
+                                 fell_back));
+        if (!same_text(s, item, *other))
+            break;
+    }
+    return FB_OK;
+}
+
+static fb_status place_pairs(fb_context *ctx, const fb_sampler *s, fb_sampler_cursor *c,
+                             uint64_t step, fb_batch *b)
+{
+    int32_t matched = fb_sampler_items_per_step(s);
+    uint64_t first = step * (uint64_t)matched;
+    for (int32_t i = 0; i < matched; i++) {
+        int32_t item = stream_item(s, c, first + (uint64_t)i);
+        int32_t text = place_text(s, c, b, item);
+        fb_batch_add_pair(b, text, place_image(s, c, b, item), 1);
+    }
+    for (int32_t i = 0; i < s->options.batch - matched; i++) {
+        int32_t item = stream_item(s, c, first + (uint64_t)i), other;
+        fb_random random = slot_random(s, FB_STREAM_NEGATIVE, step, i);
+        bool other_image = fb_random_below(&random, 2) == 0, fell_back;
+        FB_TRY(draw_other(ctx, s, &random, item, other_image, &other, &fell_back));
+        b->fallbacks += fell_back;
+        int32_t text = place_text(s, c, b, other_image ? item : other);
+        int32_t image = place_image(s, c, b, other_image ? other : item);
+        fb_batch_add_pair(b, text, image, 0);
+    }
+    return FB_OK;
+}
+
+/* ---- masks and pixels ------------------------------------------------------------ */
+
+static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_batch *b)
+{
+    for (int32_t t = 0; t < b->texts; t++) {
+        fb_random random = slot_random(s, FB_STREAM_MASK_TEXT, step, t);
+        int32_t count, at = b->text_offsets[t];
+        const int32_t *ids = fb_token_list(s->tokens, c->text_item[t], &count);
+        fb_mask_text(s->vocab, &random, ids, count, count, c->scratch,
+                     b->token_ids + at, c->targets + at);
+    }
+    for (int32_t i = 0; i < b->images; i++) {
+        fb_random random = slot_random(s, FB_STREAM_MASK_PATCH, step, i);
+        fb_mask_patches(&random, b->patches,
+                        b->patch_masked + (ptrdiff_t)i * b->patches);
+    }
+}
+
+static void list_masked_rows(const fb_sampler *s, const fb_sampler_cursor *c,
+                             fb_batch *b)
+{
+    for (int32_t pair = 0; pair < b->pairs; pair++) {
+        if (b->pair_label[pair] == 0 && !s->options.masked_on_mismatched)
+            continue;
+        int32_t row = b->seq_offsets[pair], text = b->pair_text[pair];
+        for (int32_t t = b->text_offsets[text]; t < b->text_offsets[text + 1];
+             t++, row++) {
+            if (c->targets[t] < 0)
+                continue;
+            b->mlm_rows[b->mlm_count] = row;
+            b->mlm_targets[b->mlm_count++] = c->targets[t];
+        }
+        int32_t patch = b->pair_image[pair] * b->patches;
+        for (int32_t p = 0; p < b->patches; p++, row++, patch++) {
+            if (!b->patch_masked[patch])
+                continue;
+            b->mpm_rows[b->mpm_count] = row;
+            b->mpm_patches[b->mpm_count++] = patch;
+        }
+    }
+}
+
+static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cursor *c,
+                             const atomic_bool *cancel, fb_batch *b)
+{
+    char path[4096];
+    for (int32_t i = 0; i < b->images; i++) {
+        if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
+            return fb_fail(ctx, FB_E_STATE, "loading was stopped");
+        FB_TRY(fb_catalogue_image_path(ctx, s->catalogue, c->image_item[i], path));
+        FB_TRY(fb_image_load(ctx, path, c->resizer, b->image_size, s->options.fit,
+                             s->options.filter, fb_batch_pixels(b, i)));
+    }
+    return FB_OK;
+}
+
+fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
+                          fb_sampler_cursor *cursor, uint64_t step,
+                          const atomic_bool *cancel, fb_batch *batch)
+{
+    fb_batch_clear(batch);
+    FB_TRY(place_pairs(ctx, s, cursor, step, batch));
+    FB_TRY(load_images(ctx, s, cursor, cancel, batch));
+    mask(s, cursor, step, batch);
+    fb_batch_pack(batch);
+    list_masked_rows(s, cursor, batch);
+    return FB_OK;
+}

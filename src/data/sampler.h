@@ -1,0 +1,75 @@
+/* sampler.h - what a training step's batch consists of, as a function of (seed, step).
+ *
+ * Epoch e goes through the split in the order shuffled by (seed, ORDER, e); epochs lie
+ * end to end, and step s takes the items s*M .. s*M + M - 1 of that stream, so any step
+ * can be made alone. B pairs of a batch:
+ *     M = ceil(B / 2) matched     each item's text with its image
+ *     floor(B / 2) mismatched     the first items again, with a negative's image or
+ * text in place of their own, half and half (negatives.h) matched first. Equal texts
+ * and equal image files lie in the batch once, so the masks of a text or image are the
+ * same in all its pairs. Nothing depends on threads.
+ */
+#ifndef FB_DATA_SAMPLER_H
+#define FB_DATA_SAMPLER_H
+
+#include "data/image_resize.h"
+#include "data/token_lists.h"
+#include "tensor/batch.h"
+
+#include <stdatomic.h>
+
+typedef struct fb_sampler_options {
+    fb_split split;
+    int32_t batch; /* pairs */
+    uint64_t seed;
+    int32_t patches, image_size;
+    fb_fit fit;
+    fb_filter filter;
+    bool masked_on_mismatched; /* guess tokens and patches of mismatched pairs too */
+} fb_sampler_options;
+
+typedef struct fb_sampler fb_sampler;
+
+/* Catalogue, tokens (by catalogue item) and vocab are borrowed. After creation any
+ * number of threads may fill, each with its own cursor.
+ * FB_E_USAGE when the split is empty or an item of it has no tokens. */
+fb_status fb_sampler_create(fb_context *ctx, fb_sampler **sampler,
+                            const fb_catalogue *catalogue, const fb_token_lists *tokens,
+                            const fb_mask_vocab *vocab,
+                            const fb_sampler_options *options);
+void fb_sampler_free(fb_sampler *sampler);
+
+int32_t fb_sampler_items(const fb_sampler *sampler);          /* of the split */
+int32_t fb_sampler_items_per_step(const fb_sampler *sampler); /* M */
+
+/* A batch with room for any step. */
+fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
+                                  const fb_sampler *sampler);
+
+/* A thread's memory: the order of the epoch last asked for, scratch, a resizer. */
+typedef struct fb_sampler_cursor fb_sampler_cursor;
+fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
+                                   const fb_sampler *sampler);
+void fb_sampler_cursor_free(fb_sampler_cursor *cursor);
+
+/* All of the batch of `step` (from 0). cancel may be NULL; once it is true the call
+ * soon fails with FB_E_STATE. A failure names the image's file or the row; the batch is
+ * then of no use until filled again. */
+fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *sampler,
+                          fb_sampler_cursor *cursor, uint64_t step,
+                          const atomic_bool *cancel, fb_batch *batch);
+
+/* ---- batches of given pairs, unmasked ------------------------------------------- */
+
+/* Forget texts, images and pairs; then add; then fb_batch_pack. The batch must have
+ * room. */
+void fb_batch_clear(fb_batch *batch);
+/* Returns the text's number in the batch. */
+int32_t fb_batch_add_text(fb_batch *batch, const int32_t *ids, int32_t count);
+/* Returns the image's number; the caller writes batch->pixels[number]. */
+int32_t fb_batch_add_image(fb_batch *batch);
+void fb_batch_add_pair(fb_batch *batch, int32_t text, int32_t image, int32_t label);
+/* Pixels [size, size, 3] of an image of the batch. */
+uint8_t *fb_batch_pixels(fb_batch *batch, int32_t image);
+
+#endif
