@@ -286,10 +286,14 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
         fb_random random = slot_random(s, FB_STREAM_MASK_TEXT, step, t);
         int32_t count, at = b->text_offsets[t];
         const int32_t *ids = fb_token_list(s->tokens, c->text_item[t], &count);
+        for (int32_t i = 0; i < count; i++)
+            c->targets[at + i] = -1;
+        if (s->options.whole_texts)
+            continue;
         fb_mask_text(s->vocab, &random, ids, count, count, c->scratch,
                      b->token_ids + at, c->targets + at);
     }
-    for (int32_t i = 0; i < b->images; i++) {
+    for (int32_t i = 0; i < b->images && !s->options.whole_images; i++) {
         fb_random random = slot_random(s, FB_STREAM_MASK_PATCH, step, i);
         fb_mask_patches(&random, b->patches,
                         b->patch_masked + (ptrdiff_t)i * b->patches);
