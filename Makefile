@@ -20,7 +20,7 @@ bench: all ## pairs a second and the share of the machine's matrix-product rate
 	@$(BUILD)/fashionbert bench
 
 format: ## clang-format every C file in place
-	@git ls-files '*.c' '*.h' | xargs clang-format -i
+	@find include src tests bench examples -name '*.[ch]' 2>/dev/null | xargs clang-format -i
 
 format-check: ## fail when clang-format would change a C file
 	@tests/check_format.sh

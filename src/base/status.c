@@ -67,7 +67,8 @@ static void drop_cut_character(char *text)
         text[start - 1] = 0;
 }
 
-fb_status fb_fail(fb_context *ctx, fb_status code, const char *format, ...)
+/* In parentheses because status.h may have made a macro of the name. */
+fb_status(fb_fail)(fb_context *ctx, fb_status code, const char *format, ...)
 {
     if (!ctx)
         return code;
