@@ -1,0 +1,69 @@
+/* cpu_detect.c - which instructions this processor has: the vector table to use, and
+ * whether bf16 products are fast. The one file that asks.
+ */
+#include "backend/cpu/vector.h"
+
+extern const fb_vector vector_kernels_base;
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+extern const fb_vector vector_kernels_avx2, vector_kernels_avx512,
+    vector_kernels_avx512bf16;
+
+/* Leaf 7: AVX512_BF16 is bit 5 of EAX in sub-leaf 1, AMX-BF16 bit 22 of EDX in
+ * sub-leaf 0; both only count where the system keeps the AVX-512 state. */
+static bool has_avx512_bf16(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
+
+static bool has_amx_bf16(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx512bw") &&
+           __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
+}
+
+bool fb_backend_cpu_has_bf16(void)
+{
+    return has_avx512_bf16() || has_amx_bf16();
+}
+
+bool cpu_can_bf16(void)
+{
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq");
+}
+
+const fb_vector *cpu_vector_choose(void)
+{
+    bool avx512 = cpu_can_bf16() && __builtin_cpu_supports("avx512cd") &&
+                  __builtin_cpu_supports("fma");
+    if (avx512)
+        return has_avx512_bf16() ? &vector_kernels_avx512bf16 : &vector_kernels_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &vector_kernels_avx2;
+    return &vector_kernels_base;
+}
+
+#else
+
+bool fb_backend_cpu_has_bf16(void)
+{
+    return false;
+}
+
+bool cpu_can_bf16(void)
+{
+    return false;
+}
+
+const fb_vector *cpu_vector_choose(void)
+{
+    return &vector_kernels_base;
+}
+
+#endif

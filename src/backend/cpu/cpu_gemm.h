@@ -1,0 +1,41 @@
+/* cpu_gemm.h - the three products of a linear layer, by oneDNN; nothing else of the
+ * project sees that library.
+ *
+ *     forward          y[T,N]   = act(x[T,K] w^T + bias)
+ *     backward_input   dx[T,K]  = dy[T,N] w            or +=
+ *     backward_weight  dw[N,K] += dy^T x               f32
+ *
+ * T changes with every batch and making a primitive costs about what 200 rows cost, so
+ * the rows are cut in two: a multiple of 64, and the rest of fewer than 64. Each part
+ * runs the primitive of its exact size out of a bounded cache (least recently used goes
+ * first), so nothing is made or allocated once the sizes of a run have been seen, and
+ * nothing past the buffers is touched.
+ *
+ * A weight is repacked into the library's own layout, one copy for each direction that
+ * was asked for, when its version moved.
+ */
+#ifndef FB_BACKEND_CPU_CPU_GEMM_H
+#define FB_BACKEND_CPU_CPU_GEMM_H
+
+#include "backend/backend.h"
+
+typedef struct cpu_gemm cpu_gemm;
+
+/* dtype of x, dy, dx and of the packed weights. FB_E_USAGE: bf16 where the processor
+ * has no AVX-512, without which oneDNN has no bf16. */
+fb_status cpu_gemm_create(fb_context *ctx, cpu_gemm **gemm, fb_dtype dtype,
+                          int32_t threads);
+void cpu_gemm_free(cpu_gemm *gemm);
+void cpu_gemm_weight_release(fb_weight *w);
+
+fb_status cpu_gemm_forward(cpu_gemm *gemm, const fb_tensor *y, const fb_tensor *x,
+                           fb_weight *w, const float *bias, fb_activation act);
+fb_status cpu_gemm_backward_input(cpu_gemm *gemm, const fb_tensor *dx,
+                                  const fb_tensor *dy, fb_weight *w, bool accumulate);
+fb_status cpu_gemm_backward_weight(cpu_gemm *gemm, float *dw, const fb_tensor *x,
+                                   const fb_tensor *dy);
+
+/* Primitives made so far; it stops growing when the shapes of a run have been seen. */
+int64_t cpu_gemm_primitives_made(const cpu_gemm *gemm);
+
+#endif

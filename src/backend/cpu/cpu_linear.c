@@ -1,0 +1,96 @@
+/* cpu_linear.c - linear layers on cpu_gemm.h, the sum of dbias, and the yardstick. */
+#include "backend/cpu/cpu_backend.h"
+#include "base/clock.h"
+#include <stdlib.h>
+
+fb_status cpu_linear_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
+                             fb_weight *w, const float *bias, fb_activation act)
+{
+    return cpu_gemm_forward(cpu_of(be)->gemm, y, x, w, bias, act);
+}
+
+fb_status cpu_linear_backward_input(fb_backend *be, const fb_tensor *dx,
+                                    const fb_tensor *dy, fb_weight *w, bool accumulate)
+{
+    return cpu_gemm_backward_input(cpu_of(be)->gemm, dx, dy, w, accumulate);
+}
+
+fb_status cpu_linear_backward_weight(fb_backend *be, float *dw, float *dbias,
+                                     const fb_tensor *x, const fb_tensor *dy)
+{
+    cpu_backend *c = cpu_of(be);
+    int64_t rows = dy->dims[0], out = dy->dims[1];
+    if (dbias) {
+        bool large = cpu_is_large(rows * out * (int64_t)fb_dtype_size(dy->dtype));
+#pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
+        for (int32_t t = 0; t < be->threads; t++) {
+            cpu_range part = cpu_part(out, 64, t, be->threads);
+            c->v->column_sum(dy->dtype, dbias, dy->data, rows, out, part.from, part.to);
+        }
+    }
+    return dw ? cpu_gemm_backward_weight(c->gemm, dw, x, dy) : FB_OK;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Two runs to warm up (they pack the weight and make the primitives), then the median
+ * of `repeats`. */
+static fb_status time_product(fb_backend *be, double *seconds, const fb_tensor *y,
+                              const fb_tensor *x, fb_weight *w, int32_t repeats,
+                              double *times)
+{
+    for (int32_t i = -2; i < repeats; i++) {
+        double started = fb_clock_s();
+        FB_TRY(cpu_linear_forward(be, y, x, w, NULL, FB_ACT_NONE));
+        if (i >= 0)
+            times[i] = fb_clock_s() - started;
+    }
+    qsort(times, (size_t)repeats, sizeof *times, by_size);
+    *seconds = times[repeats / 2];
+    return FB_OK;
+}
+
+static void fill(void *p, fb_dtype dtype, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float value = (float)((i * 37) % 101 - 50) / 64.0f;
+        if (dtype == FB_BF16)
+            ((fb_bf16 *)p)[i] = fb_bf16_from_f32(value);
+        else
+            ((float *)p)[i] = value;
+    }
+}
+
+fb_status cpu_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_t in,
+                        int64_t out, int32_t repeats)
+{
+    if (repeats < 1)
+        repeats = 1;
+    size_t size = fb_dtype_size(be->dtype);
+    void *x = calloc((size_t)(rows * in), size), *y = calloc((size_t)(rows * out), size);
+    float *weights = calloc((size_t)(in * out), sizeof *weights);
+    double *times = calloc((size_t)repeats, sizeof *times), seconds = 0.0;
+    fb_weight w = {weights, out, in, 1, NULL};
+    fb_tensor input = fb_tensor_2d(x, be->dtype, rows, in);
+    fb_tensor output = fb_tensor_2d(y, be->dtype, rows, out);
+    fb_status status = FB_OK;
+    if (!x || !y || !weights || !times) {
+        status = fb_fail(be->ctx, FB_E_MEMORY, "no memory to measure a product");
+    } else {
+        fill(x, be->dtype, rows * in);
+        fill(weights, FB_F32, in * out);
+        status = time_product(be, &seconds, &output, &input, &w, repeats, times);
+    }
+    if (status == FB_OK)
+        *flop_per_s = 2.0 * (double)rows * (double)in * (double)out / seconds;
+    cpu_gemm_weight_release(&w);
+    free(x);
+    free(y);
+    free(weights);
+    free(times);
+    return status;
+}

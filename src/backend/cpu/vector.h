@@ -1,0 +1,108 @@
+/* vector.h - the loops of the cpu backend that are no oneDNN product, one table for each
+ * instruction set. The functions are serial and work on a range; the cpu_*.c files cut
+ * the work between threads. The same sources (vector/) are compiled once a set.
+ *
+ * bf16 numbers and the f32 ones share each function; `dtype` is that of the void
+ * pointers. Lengths may be anything from 0; nothing needs to be aligned.
+ */
+#ifndef FB_BACKEND_CPU_VECTOR_H
+#define FB_BACKEND_CPU_VECTOR_H
+
+#include "backend/backend.h"
+
+typedef struct vector_norm {
+    fb_dtype dtype;
+    int64_t width;
+    void *y, *z;   /* z may be NULL */
+    float *stats;  /* may be NULL */
+    const void *x; /* residual may be NULL */
+    const void *residual;
+    const float *gamma, *beta;
+    float eps;
+    fb_dropout dropout;
+    /* backward */
+    void *dx, *dresidual; /* dresidual may be NULL */
+    const void *dy, *z_in;
+    const float *stats_in;
+} vector_norm;
+
+typedef struct vector_attention {
+    fb_dtype dtype;
+    int32_t heads, width;
+    int64_t first_row; /* of the sequence */
+    int64_t length;    /* its tokens */
+    int32_t head;
+    fb_dropout dropout;
+    const void *qkv, *out_in, *dout;
+    void *out, *dqkv;
+    float *lse; /* forward; NULL: not kept */
+    const float *lse_in; /* backward */
+} vector_attention;
+
+
+typedef struct fb_vector {
+    const char *name;
+
+    void (*gelu_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
+    void (*gelu_backward)(fb_dtype dtype, void *dx, const void *dy, const void *x,
+                          int64_t n);
+    void (*tanh_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
+    void (*tanh_backward)(fb_dtype dtype, void *dx, const void *dy, const void *y,
+                          int64_t n);
+    /* `first` is the flat index of element 0 */
+    void (*dropout)(fb_dtype dtype, void *y, const void *x, int64_t first, int64_t n,
+                    fb_dropout dropout);
+    void (*add)(fb_dtype dtype, void *y, const void *x, int64_t n);
+
+    /* rows [first, first + rows); row [width] floats of scratch */
+    void (*norm_forward)(const vector_norm *a, int64_t first, int64_t rows, float *row);
+    /* row [2 width] of scratch; dgamma, dbeta += or NULL */
+    void (*norm_backward)(const vector_norm *a, int64_t first, int64_t rows, float *row,
+                          float *dgamma, float *dbeta);
+
+    /* bytes of scratch that one item needs at most, for sequences of up to n tokens */
+    size_t (*attention_scratch)(int64_t n, int64_t head_width);
+    void (*attention_forward)(const vector_attention *a, void *scratch);
+    void (*attention_backward)(const vector_attention *a, void *scratch);
+
+    /* sum[j] += sum over rows of x[rows, width][.][j], columns [from, to) */
+    void (*column_sum)(fb_dtype dtype, float *sum, const void *x, int64_t rows,
+                       int64_t width, int64_t from, int64_t to);
+    void (*embed_forward)(fb_dtype dtype, void *y, const void *x, const fb_embed *e,
+                          int64_t first, int64_t rows, int64_t width);
+    /* table[ids[n]] += dy[n] in columns [from, to) */
+    void (*embed_backward)(fb_dtype dtype, float *table, const void *dy,
+                           const int32_t *ids, int64_t rows, int64_t width,
+                           int64_t from, int64_t to);
+    /* y [width] = (add ? y : 0) + sum over k of dy[list[k]] */
+    void (*sum_rows)(fb_dtype dtype, void *y, const void *dy, const int32_t *list,
+                     int64_t count, int64_t width, bool add, float *row);
+    /* one image: y [grid*grid, F]; scale and shift are [3]; masked may be NULL */
+    void (*patchify)(fb_dtype dtype, void *y, const uint8_t *pixels, int32_t size,
+                     int32_t grid, const float scale[3], const float shift[3],
+                     const uint8_t *masked, float *row);
+
+    /* rows of f32 logits */
+    void (*cross_entropy_forward)(float *loss, float *lse, const float *logits,
+                                  const int32_t *targets, int64_t rows,
+                                  int64_t classes);
+    void (*cross_entropy_backward)(fb_dtype dtype, void *dlogits, const float *logits,
+                                   const float *lse, const int32_t *targets,
+                                   int64_t rows, int64_t classes, float scale);
+    /* one row: loss (NULL: not wanted) and dlogits (NULL: not wanted) */
+    void (*kld)(fb_dtype dtype, float *loss, void *dlogits, const float *logits,
+                const void *features, int64_t width, float scale);
+
+    double (*sum_squares)(fb_dtype dtype, const void *x, int64_t n);
+    int64_t (*find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
+    void (*adamw)(float *x, float *m, float *v, const float *grad, int64_t n,
+                  const fb_adamw *options);
+} fb_vector;
+
+/* The best table that this processor can run. */
+const fb_vector *cpu_vector_choose(void);
+
+/* Whether oneDNN computes in bf16 here at all, be it slowly (AVX-512 without BF16). */
+bool cpu_can_bf16(void);
+
+#endif

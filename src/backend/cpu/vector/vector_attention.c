@@ -1,0 +1,410 @@
+/* vector_attention.c - attention of one head over one sequence of n tokens.
+ *
+ *     S = scale Q K^T    P = exp(S - lse)    O = dropout(P) V
+ *     dV = dropout(P)^T dO    dP = dropout'(dO V^T)    dS = scale P (dP - rowsum(dO O))
+ *     dQ = dS K               dK = dS^T Q
+ *
+ * q, k, v [n, D] are columns of qkv [T, 3C]. Queries go in blocks of 96, so scratch
+ * grows with n, not with its square; dK and dV add up over the blocks in f32. In
+ * bf16 on a processor with pair products P and dS are rounded to bf16 (vector_tile.h),
+ * elsewhere the products are f32.
+ */
+#include "backend/cpu/vector/vector_tile.h"
+#include "backend/cpu/vector/vector_table.h"
+
+enum { QUERIES = 96 };
+
+typedef struct head_view {
+    int64_t n, d;             /* tokens, head width */
+    int64_t row;              /* row stride of qkv in elements */
+    int64_t d_words, n_words; /* words along a sum over the head, over the tokens */
+    int64_t d_up, n_up;       /* padded */
+    float scale;
+} head_view;
+
+static int64_t round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+static head_view view_of(const vector_attention *a, bool pairs)
+{
+    head_view h;
+    h.n = a->length;
+    h.d = a->width / a->heads;
+    h.row = 3 * (int64_t)a->width;
+    h.d_words = pairs ? (h.d + 1) / 2 : h.d;
+    h.n_words = pairs ? (h.n + 1) / 2 : h.n;
+    h.d_up = round_up(h.d, 32);
+    h.n_up = round_up(h.n + TILE_ROWS, 32);
+    h.scale = 1.0f / sqrtf((float)h.d);
+    return h;
+}
+
+/* The most that either direction takes, in floats; see the two functions below. */
+size_t FB_VECTOR_NAME(attention_scratch)(int64_t n, int64_t head_width)
+{
+    int64_t d_up = round_up(head_width, 32), n_up = round_up(n + TILE_ROWS, 32);
+    int64_t block = QUERIES + TILE_ROWS;
+    int64_t floats = 5 * n_up * d_up     /* K and V turned, K interleaved, dK, dV */
+                     + 5 * block * d_up  /* Q and dO twice, output */
+                     + 5 * block * n_up; /* S, dP, dS, and P, dS interleaved */
+    return (size_t)floats * sizeof(float);
+}
+
+/* ---- words ---------------------------------------------------------------------- */
+
+FB_INLINE float pair_word(uint32_t low, uint32_t high)
+{
+    return from_bits(low | high << 16);
+}
+
+/* to[r][t], rows of x [rows, d] with stride; behind d and behind rows zeros up to
+ * rows_up. */
+FB_INLINE void word_rows(bool bf16, bool pairs, word *to, int64_t to_row, const void *x,
+                         int64_t stride, int64_t rows, int64_t rows_up, int64_t d)
+{
+    int64_t words = pairs ? d / 2 : d;
+    for (int64_t r = 0; r < rows; r++) {
+        const void *from = at_const(bf16, x, r * stride);
+        word *out = to + r * to_row;
+        if (pairs) {
+            const fb_bf16 *h = from;
+            memcpy(out, h, (size_t)words * sizeof(float));
+            if (d % 2)
+                out[words] = pair_word(h[d - 1], 0);
+        } else {
+#pragma omp simd
+            for (int64_t i = 0; i < d; i++)
+                out[i] = load(bf16, from, i);
+        }
+    }
+    for (int64_t r = rows; r < rows_up; r++)
+        memset(to + r * to_row, 0, (size_t)to_row * sizeof(float));
+}
+
+/* to[t][r] = word t of row r */
+FB_INLINE void word_columns(bool bf16, bool pairs, word *to, int64_t to_depth,
+                            const void *x, int64_t stride, int64_t rows, int64_t d)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const void *from = at_const(bf16, x, r * stride);
+        if (pairs) {
+            const fb_bf16 *h = from;
+            for (int64_t t = 0; t < d / 2; t++)
+                to[t * to_depth + r] = pair_word(h[2 * t], h[2 * t + 1]);
+            if (d % 2)
+                to[d / 2 * to_depth + r] = pair_word(h[d - 1], 0);
+        } else {
+            for (int64_t t = 0; t < d; t++)
+                to[t * to_depth + r] = load(bf16, from, t);
+        }
+    }
+}
+
+/* to[t][i] = number i of row t, or of rows 2t and 2t + 1 as a pair */
+FB_INLINE void word_interleave(bool bf16, bool pairs, word *to, int64_t to_depth,
+                               const void *x, int64_t stride, int64_t rows, int64_t d)
+{
+    if (!pairs) {
+        word_rows(bf16, false, to, to_depth, x, stride, rows, rows, d);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r += 2) {
+        const fb_bf16 *low = at_const(true, x, r * stride);
+        const fb_bf16 *high = r + 1 < rows ? low + stride : NULL;
+        word *out = to + r / 2 * to_depth;
+        if (high) {
+#pragma omp simd
+            for (int64_t i = 0; i < d; i++)
+                out[i] = pair_word(low[i], high[i]);
+        } else {
+#pragma omp simd
+            for (int64_t i = 0; i < d; i++)
+                out[i] = pair_word(low[i], 0);
+        }
+    }
+}
+
+/* f32 row -> row words; n_words of them */
+FB_INLINE void round_row(bool pairs, word *to, const float *from, int64_t n)
+{
+    if (!pairs) {
+        memcpy(to, from, (size_t)n * sizeof(float));
+        return;
+    }
+    fb_bf16 *half = (fb_bf16 *)(void *)to;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        half[i] = fb_bf16_from_f32(from[i]);
+    if (n % 2)
+        half[n] = 0;
+}
+
+/* f32 rows -> pairs of rows, number by number; high NULL: 0 */
+FB_INLINE void round_interleave(word *to, const float *low, const float *high,
+                                int64_t n)
+{
+    if (high) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            to[i] = pair_word(fb_bf16_from_f32(low[i]), fb_bf16_from_f32(high[i]));
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            to[i] = pair_word(fb_bf16_from_f32(low[i]), 0);
+    }
+}
+
+/* Rows of a block -> a tensor's rows, times factor[r] (NULL: 1) */
+FB_INLINE void store_rows(bool bf16, void *to, int64_t stride, const float *from,
+                          int64_t from_row, const float *factor, int64_t rows,
+                          int64_t d)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        float by = factor ? factor[r] : 1.0f;
+        void *out = at(bf16, to, r * stride);
+        const float *in = from + r * from_row;
+#pragma omp simd
+        for (int64_t i = 0; i < d; i++)
+            store(bf16, out, i, in[i] * by);
+    }
+}
+
+static uint64_t row_key(const vector_attention *a, int64_t row)
+{
+    uint64_t index = (uint64_t)(a->first_row + row) * (uint64_t)a->heads;
+    return fb_random_mix(a->dropout.key ^ (index + (uint64_t)a->head));
+}
+
+/* ---- forward -------------------------------------------------------------------- */
+
+/* s[] = scores -> weights, dropped but not divided; returns what to multiply by. */
+FB_INLINE float softmax_row(const vector_attention *a, int64_t row, float *s, int64_t n,
+                            float scale, float *lse)
+{
+    float most = -INFINITY, sum = 0.0f;
+#pragma omp simd reduction(max : most)
+    for (int64_t i = 0; i < n; i++)
+        most = s[i] > most ? s[i] : most;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) {
+        s[i] = vector_exp((s[i] - most) * scale);
+        sum += s[i];
+    }
+    *lse = most * scale + logf(sum);
+    if (a->dropout.p <= 0.0f)
+        return 1.0f / sum;
+    uint32_t threshold = dropout_threshold(a->dropout.p);
+    uint64_t key = row_key(a, row);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        s[i] = dropped(s[i], key, (uint32_t)i, threshold, 1.0f);
+    return dropout_scale(a->dropout.p) / sum;
+}
+
+FB_INLINE void forward_block(bool bf16, bool pairs, const vector_attention *a,
+                             const head_view *h, const float *keys, const float *values,
+                             float *room, int64_t first, const void *q, void *out)
+{
+    int64_t rows = h->n - first < QUERIES ? h->n - first : QUERIES;
+    int64_t rows_up = round_up(rows, TILE_ROWS);
+    float factor[QUERIES];
+    float *qw = room, *s = qw + rows_up * h->d_up, *p = s + rows_up * h->n_up;
+    float *o = p + rows_up * h->n_up;
+    word_rows(bf16, pairs, qw, h->d_up, at_const(bf16, q, first * h->row), h->row, rows,
+              rows_up, h->d);
+    tile_product(pairs, false, s, h->n_up, (tile_matrix){qw, h->d_up, 1}, keys, h->n_up,
+                 rows, h->n, h->d_words);
+    for (int64_t r = 0; r < rows; r++) {
+        float lse, *line = s + r * h->n_up;
+        factor[r] = softmax_row(a, first + r, line, h->n, h->scale, &lse);
+        round_row(pairs, p + r * h->n_up, line, h->n);
+        if (a->lse)
+            a->lse[(a->first_row + first + r) * a->heads + a->head] = lse;
+    }
+    for (int64_t r = rows; r < rows_up; r++)
+        memset(p + r * h->n_up, 0, (size_t)h->n_words * sizeof(float));
+    tile_product(pairs, false, o, h->d_up, (tile_matrix){p, h->n_up, 1}, values,
+                 h->d_up, rows, h->d, h->n_words);
+    store_rows(bf16, at(bf16, out, first * a->width), a->width, o, h->d_up, factor,
+               rows, h->d);
+}
+
+FB_INLINE void forward(bool bf16, const vector_attention *a, float *scratch)
+{
+    const bool pairs = bf16 && FB_PAIRS;
+    head_view h = view_of(a, pairs);
+    int64_t head = a->head * h.d;
+    const void *q = at_const(bf16, a->qkv, a->first_row * h.row + head);
+    const void *k = at_const(bf16, q, a->width), *v = at_const(bf16, k, a->width);
+    void *out = at(bf16, a->out, a->first_row * a->width + head);
+    float *keys = scratch, *values = keys + h.d_up * h.n_up;
+    float *room = values + h.d_up * h.n_up;
+    word_columns(bf16, pairs, keys, h.n_up, k, h.row, h.n, h.d);
+    word_interleave(bf16, pairs, values, h.d_up, v, h.row, h.n, h.d);
+    for (int64_t first = 0; first < h.n; first += QUERIES)
+        forward_block(bf16, pairs, a, &h, keys, values, room, first, q, out);
+}
+
+void FB_VECTOR_NAME(attention_forward)(const vector_attention *a, void *scratch)
+{
+    FB_EACH_DTYPE(a->dtype, forward, a, scratch);
+}
+
+/* ---- backward ------------------------------------------------------------------- */
+
+typedef struct backward_room {
+    float *keys, *values, *keys_by_token; /* K, V turned; K interleaved */
+    float *dk, *dv;                       /* f32 [n_up, d_up] */
+    float *q, *dout;                      /* row words of a block */
+    float *q_by_token, *dout_by_token;    /* interleaved */
+    float *s, *dp, *ds;                   /* [block, n_up]; ds: row words */
+    float *p_by_token, *ds_by_token;      /* interleaved */
+    float *out;
+} backward_room;
+
+static backward_room divide(float *scratch, const head_view *h)
+{
+    int64_t whole = h->n_up * h->d_up, block = (QUERIES + TILE_ROWS) * h->d_up;
+    int64_t square = (QUERIES + TILE_ROWS) * h->n_up;
+    backward_room r;
+    r.keys = scratch;
+    r.values = r.keys + whole;
+    r.keys_by_token = r.values + whole;
+    r.dk = r.keys_by_token + whole;
+    r.dv = r.dk + whole;
+    r.q = r.dv + whole;
+    r.dout = r.q + block;
+    r.q_by_token = r.dout + block;
+    r.dout_by_token = r.q_by_token + block;
+    r.out = r.dout_by_token + block;
+    r.s = r.out + block;
+    r.dp = r.s + square;
+    r.ds = r.dp + square;
+    r.p_by_token = r.ds + square;
+    r.ds_by_token = r.p_by_token + square;
+    return r;
+}
+
+/* s[] = dropped P, dp[] = dS, from scores and dO V^T */
+FB_INLINE void score_gradient(const vector_attention *a, int64_t row, float *s,
+                              float *dp, int64_t n, float scale, float delta)
+{
+    float lse = a->lse_in[(a->first_row + row) * a->heads + a->head];
+    if (a->dropout.p <= 0.0f) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            float p = vector_exp(s[i] * scale - lse);
+            s[i] = p;
+            dp[i] = p * (dp[i] - delta) * scale;
+        }
+        return;
+    }
+    uint32_t threshold = dropout_threshold(a->dropout.p);
+    float up = dropout_scale(a->dropout.p);
+    uint64_t key = row_key(a, row);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        float p = vector_exp(s[i] * scale - lse);
+        float kept = dropped(up, key, (uint32_t)i, threshold, 1.0f);
+        s[i] = p * kept;
+        dp[i] = p * (dp[i] * kept - delta) * scale;
+    }
+}
+
+FB_INLINE float row_dot(bool bf16, const void *a, const void *b, int64_t n)
+{
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += load(bf16, a, i) * load(bf16, b, i);
+    return sum;
+}
+
+/* Products that sum over the block's queries need pairs of rows side by side. */
+FB_INLINE void turn_gradients(bool pairs, backward_room *m, const head_view *h,
+                              int64_t rows)
+{
+    for (int64_t r = 0; r < rows; r++)
+        round_row(pairs, m->ds + r * h->n_up, m->dp + r * h->n_up, h->n);
+    if (!pairs) {
+        m->p_by_token = m->s;
+        m->ds_by_token = m->dp;
+        return;
+    }
+    for (int64_t r = 0; r < rows; r += 2) {
+        bool two = r + 1 < rows;
+        float *s = m->s + r * h->n_up, *dp = m->dp + r * h->n_up;
+        round_interleave(m->p_by_token + r / 2 * h->n_up, s, two ? s + h->n_up : NULL,
+                         h->n);
+        round_interleave(m->ds_by_token + r / 2 * h->n_up, dp,
+                         two ? dp + h->n_up : NULL, h->n);
+    }
+}
+
+FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
+                              const head_view *h, backward_room m, int64_t first,
+                              const void *q, const void *dout, const void *out,
+                              void *dq)
+{
+    int64_t rows = h->n - first < QUERIES ? h->n - first : QUERIES;
+    int64_t rows_up = round_up(rows, TILE_ROWS);
+    int64_t row_words = pairs ? (rows + 1) / 2 : rows;
+    q = at_const(bf16, q, first * h->row);
+    dout = at_const(bf16, dout, first * a->width);
+    out = at_const(bf16, out, first * a->width);
+    word_rows(bf16, pairs, m.q, h->d_up, q, h->row, rows, rows_up, h->d);
+    word_rows(bf16, pairs, m.dout, h->d_up, dout, a->width, rows, rows_up, h->d);
+    word_interleave(bf16, pairs, m.q_by_token, h->d_up, q, h->row, rows, h->d);
+    word_interleave(bf16, pairs, m.dout_by_token, h->d_up, dout, a->width, rows, h->d);
+    tile_product(pairs, false, m.s, h->n_up, (tile_matrix){m.q, h->d_up, 1}, m.keys,
+                 h->n_up, rows, h->n, h->d_words);
+    tile_product(pairs, false, m.dp, h->n_up, (tile_matrix){m.dout, h->d_up, 1},
+                 m.values, h->n_up, rows, h->n, h->d_words);
+    for (int64_t r = 0; r < rows; r++) {
+        float delta = row_dot(bf16, at_const(bf16, dout, r * a->width),
+                              at_const(bf16, out, r * a->width), h->d);
+        score_gradient(a, first + r, m.s + r * h->n_up, m.dp + r * h->n_up, h->n,
+                       h->scale, delta);
+    }
+    turn_gradients(pairs, &m, h, rows);
+    for (int64_t r = rows; r < rows_up; r++)
+        memset(m.ds + r * h->n_up, 0, (size_t)h->n_words * sizeof(float));
+    tile_product(pairs, false, m.out, h->d_up, (tile_matrix){m.ds, h->n_up, 1},
+                 m.keys_by_token, h->d_up, rows, h->d, h->n_words);
+    store_rows(bf16, at(bf16, dq, first * h->row), h->row, m.out, h->d_up, NULL, rows,
+               h->d);
+    tile_product(pairs, true, m.dv, h->d_up, (tile_matrix){m.p_by_token, 1, h->n_up},
+                 m.dout_by_token, h->d_up, h->n, h->d, row_words);
+    tile_product(pairs, true, m.dk, h->d_up, (tile_matrix){m.ds_by_token, 1, h->n_up},
+                 m.q_by_token, h->d_up, h->n, h->d, row_words);
+}
+
+FB_INLINE void backward(bool bf16, const vector_attention *a, float *scratch)
+{
+    const bool pairs = bf16 && FB_PAIRS;
+    head_view h = view_of(a, pairs);
+    int64_t head = a->head * h.d, start = a->first_row * h.row + head;
+    const void *q = at_const(bf16, a->qkv, start);
+    const void *k = at_const(bf16, q, a->width), *v = at_const(bf16, k, a->width);
+    int64_t out_start = a->first_row * a->width + head;
+    void *dq = at(bf16, a->dqkv, start);
+    void *dk = at(bf16, dq, a->width), *dv = at(bf16, dk, a->width);
+    backward_room m = divide(scratch, &h);
+    word_columns(bf16, pairs, m.keys, h.n_up, k, h.row, h.n, h.d);
+    word_columns(bf16, pairs, m.values, h.n_up, v, h.row, h.n, h.d);
+    word_interleave(bf16, pairs, m.keys_by_token, h.d_up, k, h.row, h.n, h.d);
+    memset(m.dk, 0, 2 * (size_t)(h.n_up * h.d_up) * sizeof(float));
+    for (int64_t first = 0; first < h.n; first += QUERIES)
+        backward_block(bf16, pairs, a, &h, m, first, q,
+                       at_const(bf16, a->dout, out_start),
+                       at_const(bf16, a->out_in, out_start), dq);
+    store_rows(bf16, dk, h.row, m.dk, h.d_up, NULL, h.n, h.d);
+    store_rows(bf16, dv, h.row, m.dv, h.d_up, NULL, h.n, h.d);
+}
+
+void FB_VECTOR_NAME(attention_backward)(const vector_attention *a, void *scratch)
+{
+    FB_EACH_DTYPE(a->dtype, backward, a, scratch);
+}

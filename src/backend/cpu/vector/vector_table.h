@@ -1,0 +1,56 @@
+/* vector_table.h - the kernels of vector.h under this set's names (vector_table.c puts
+ * them into the set's table). */
+#ifndef FB_BACKEND_CPU_VECTOR_TABLE_H
+#define FB_BACKEND_CPU_VECTOR_TABLE_H
+
+#include "backend/cpu/vector/vector_math.h"
+
+void FB_VECTOR_NAME(gelu_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
+void FB_VECTOR_NAME(gelu_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                   const void *x, int64_t n);
+void FB_VECTOR_NAME(tanh_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
+void FB_VECTOR_NAME(tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                   const void *y, int64_t n);
+void FB_VECTOR_NAME(dropout)(fb_dtype dtype, void *y, const void *x, int64_t first,
+                             int64_t n, fb_dropout dropout);
+void FB_VECTOR_NAME(add)(fb_dtype dtype, void *y, const void *x, int64_t n);
+void FB_VECTOR_NAME(norm_forward)(const vector_norm *a, int64_t first, int64_t rows,
+                                  float *row);
+void FB_VECTOR_NAME(norm_backward)(const vector_norm *a, int64_t first, int64_t rows,
+                                   float *row, float *dgamma, float *dbeta);
+size_t FB_VECTOR_NAME(attention_scratch)(int64_t n, int64_t head_width);
+void FB_VECTOR_NAME(attention_forward)(const vector_attention *a, void *scratch);
+void FB_VECTOR_NAME(attention_backward)(const vector_attention *a, void *scratch);
+void FB_VECTOR_NAME(column_sum)(fb_dtype dtype, float *sum, const void *x, int64_t rows,
+                                int64_t width, int64_t from, int64_t to);
+void FB_VECTOR_NAME(embed_forward)(fb_dtype dtype, void *y, const void *x,
+                                   const fb_embed *e, int64_t first, int64_t rows,
+                                   int64_t width);
+void FB_VECTOR_NAME(embed_backward)(fb_dtype dtype, float *table, const void *dy,
+                                    const int32_t *ids, int64_t rows, int64_t width,
+                                    int64_t from, int64_t to);
+void FB_VECTOR_NAME(sum_rows)(fb_dtype dtype, void *y, const void *dy,
+                              const int32_t *list, int64_t count, int64_t width,
+                              bool add, float *row);
+void FB_VECTOR_NAME(patchify)(fb_dtype dtype, void *y, const uint8_t *pixels,
+                              int32_t size, int32_t grid, const float scale[3],
+                              const float shift[3], const uint8_t *masked, float *row);
+void FB_VECTOR_NAME(cross_entropy_forward)(float *loss, float *lse, const float *logits,
+                                           const int32_t *targets, int64_t rows,
+                                           int64_t classes);
+void FB_VECTOR_NAME(cross_entropy_backward)(fb_dtype dtype, void *dlogits,
+                                            const float *logits, const float *lse,
+                                            const int32_t *targets, int64_t rows,
+                                            int64_t classes, float scale);
+void FB_VECTOR_NAME(kld)(fb_dtype dtype, float *loss, void *dlogits,
+                         const float *logits, const void *features, int64_t width,
+                         float scale);
+double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
+int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
+void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
+                           const float *restrict grad, int64_t n,
+                           const fb_adamw *options);
+
+extern const fb_vector FB_VECTOR_NAME(kernels);
+
+#endif
