@@ -46,8 +46,12 @@ static fb_status run_items(cpu_backend *c, const vector_attention *call,
 fb_status cpu_attention_forward(fb_backend *be, const fb_tensor *out, float *lse,
                                 const fb_tensor *qkv, const fb_attention *a)
 {
-    vector_attention call = {.dtype = qkv->dtype, .heads = a->heads, .width = a->width,
-                             .dropout = a->dropout, .qkv = qkv->data, .out = out->data,
+    vector_attention call = {.dtype = qkv->dtype,
+                             .heads = a->heads,
+                             .width = a->width,
+                             .dropout = a->dropout,
+                             .qkv = qkv->data,
+                             .out = out->data,
                              .lse = lse};
     return run_items(cpu_of(be), &call, a, false);
 }
@@ -57,9 +61,14 @@ fb_status cpu_attention_backward(fb_backend *be, const fb_tensor *dqkv,
                                  const float *lse, const fb_tensor *qkv,
                                  const fb_attention *a)
 {
-    vector_attention call = {.dtype = qkv->dtype, .heads = a->heads, .width = a->width,
-                             .dropout = a->dropout, .qkv = qkv->data,
-                             .out_in = out->data, .dout = dout->data,
-                             .dqkv = dqkv->data, .lse_in = lse};
+    vector_attention call = {.dtype = qkv->dtype,
+                             .heads = a->heads,
+                             .width = a->width,
+                             .dropout = a->dropout,
+                             .qkv = qkv->data,
+                             .out_in = out->data,
+                             .dout = dout->data,
+                             .dqkv = dqkv->data,
+                             .lse_in = lse};
     return run_items(cpu_of(be), &call, a, true);
 }

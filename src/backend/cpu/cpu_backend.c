@@ -54,8 +54,8 @@ fb_status cpu_scratch(cpu_backend *c, size_t bytes, void **scratch)
         size_t rounded = (bytes + 63) / 64 * 64;
         void *grown = aligned_alloc(64, rounded);
         if (!grown)
-            return fb_fail(c->base.ctx, FB_E_MEMORY, "no memory for %zu bytes of scratch",
-                           bytes);
+            return fb_fail(c->base.ctx, FB_E_MEMORY,
+                           "no memory for %zu bytes of scratch", bytes);
         free(c->scratch);
         c->scratch = grown;
         c->scratch_bytes = rounded;

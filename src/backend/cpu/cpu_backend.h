@@ -40,7 +40,8 @@ typedef struct cpu_range {
 static inline cpu_range cpu_part(int64_t n, int64_t step, int32_t index, int32_t parts)
 {
     int64_t steps = (n + step - 1) / step;
-    int64_t from = steps * index / parts * step, to = steps * (index + 1) / parts * step;
+    int64_t from = steps * index / parts * step,
+            to = steps * (index + 1) / parts * step;
     return (cpu_range){from < n ? from : n, to < n ? to : n};
 }
 

@@ -71,7 +71,8 @@ fb_status cpu_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_
     if (repeats < 1)
         repeats = 1;
     size_t size = fb_dtype_size(be->dtype);
-    void *x = calloc((size_t)(rows * in), size), *y = calloc((size_t)(rows * out), size);
+    void *x = calloc((size_t)(rows * in), size),
+         *y = calloc((size_t)(rows * out), size);
     float *weights = calloc((size_t)(in * out), sizeof *weights);
     double *times = calloc((size_t)repeats, sizeof *times), seconds = 0.0;
     fb_weight w = {weights, out, in, 1, NULL};

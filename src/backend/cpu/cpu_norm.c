@@ -28,8 +28,14 @@ fb_status cpu_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
     int64_t rows = x->dims[0], width = x->dims[1];
     if (width == 0)
         return FB_OK;
-    vector_norm a = {.dtype = x->dtype, .width = width, .y = y->data, .stats = stats,
-                     .x = x->data, .gamma = gamma, .beta = beta, .eps = eps,
+    vector_norm a = {.dtype = x->dtype,
+                     .width = width,
+                     .y = y->data,
+                     .stats = stats,
+                     .x = x->data,
+                     .gamma = gamma,
+                     .beta = beta,
+                     .eps = eps,
                      .dropout = dropout};
     a.z = z ? z->data : NULL;
     a.residual = residual ? residual->data : NULL;
@@ -54,8 +60,12 @@ fb_status cpu_norm_backward(fb_backend *be, const fb_tensor *dx,
     int64_t rows = dy->dims[0], width = dy->dims[1];
     if (width == 0)
         return FB_OK;
-    vector_norm a = {.dtype = dy->dtype, .width = width, .gamma = gamma,
-                     .dropout = dropout, .dy = dy->data, .z_in = z->data,
+    vector_norm a = {.dtype = dy->dtype,
+                     .width = width,
+                     .gamma = gamma,
+                     .dropout = dropout,
+                     .dy = dy->data,
+                     .z_in = z->data,
                      .stats_in = stats};
     a.dx = dx ? dx->data : NULL;
     a.dresidual = dresidual ? dresidual->data : NULL;

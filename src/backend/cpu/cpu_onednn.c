@@ -17,7 +17,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 
-enum { PRIMITIVES = 768, BUCKETS = 2048, ROW_BUCKET = 64, LAYOUT_ROWS = 1024 };
+enum { PRIMITIVES = 768, ROW_BUCKET = 64, LAYOUT_ROWS = 1024 };
 
 /* The difference between the two majors: descriptors are values in 2.x, handles in 3.x.
  */
@@ -40,11 +40,10 @@ enum { OPTION_BIAS = 1, OPTION_GELU = 2, OPTION_SUM = 4, OPTION_F32_OUT = 8 };
 
 typedef struct gemm_entry {
     gemm_key key;
-    dnnl_primitive_t primitive; /* NULL: free entry */
+    dnnl_primitive_t primitive; /* NULL: free or failed */
     dnnl_memory_t a, b, c, bias, scratch;
     size_t scratch_bytes;
     uint64_t used; /* clock of the last use */
-    int32_t next;  /* in its bucket, -1: last */
 } gemm_entry;
 
 struct cpu_gemm {
@@ -58,7 +57,6 @@ struct cpu_gemm {
     uint64_t clock;
     int64_t made;
     int32_t count;
-    int32_t bucket[BUCKETS];
     gemm_entry entry[PRIMITIVES];
 };
 
@@ -211,8 +209,6 @@ fb_status cpu_gemm_create(fb_context *ctx, cpu_gemm **gemm, fb_dtype dtype,
     g->ctx = ctx;
     g->type = dtype == FB_BF16 ? dnnl_bf16 : dnnl_f32;
     g->threads = threads;
-    for (int i = 0; i < BUCKETS; i++)
-        g->bucket[i] = -1;
     fb_status status =
         check(g, dnnl_engine_create(&g->engine, dnnl_cpu, 0), "make a CPU engine");
     if (status == FB_OK)
@@ -259,28 +255,10 @@ int64_t cpu_gemm_primitives_made(const cpu_gemm *gemm)
 
 /* ---- the cache of primitives ---------------------------------------------------- */
 
-static uint32_t key_bucket(const gemm_key *key)
-{
-    uint64_t h = (uint64_t)key->m;
-    h = h * 0x9e3779b97f4a7c15u + (uint64_t)key->k;
-    h = h * 0x9e3779b97f4a7c15u + (uint64_t)key->n;
-    h = h * 0x9e3779b97f4a7c15u + (uint64_t)(key->direction * 64 + key->options);
-    h ^= h >> 29;
-    return (uint32_t)((h * 0xbf58476d1ce4e5b9u) >> 40) % BUCKETS;
-}
-
 static bool same_key(const gemm_key *a, const gemm_key *b)
 {
     return a->m == b->m && a->k == b->k && a->n == b->n &&
            a->direction == b->direction && a->options == b->options;
-}
-
-static void unlink_entry(cpu_gemm *g, int32_t index)
-{
-    int32_t *link = &g->bucket[key_bucket(&g->entry[index].key)];
-    while (*link != index)
-        link = &g->entry[*link].next;
-    *link = g->entry[index].next;
 }
 
 /* A free place: a new one, or that of the entry that lay unused longest. */
@@ -292,7 +270,6 @@ static int32_t take_place(cpu_gemm *g)
     for (int32_t i = 1; i < PRIMITIVES; i++)
         if (g->entry[i].used < g->entry[oldest].used)
             oldest = i;
-    unlink_entry(g, oldest);
     entry_clear(&g->entry[oldest]);
     return oldest;
 }
@@ -315,9 +292,8 @@ static dnnl_status_t descs_make(cpu_gemm *g, gemm_descs *d, const gemm_key *key)
 {
     bool sideways = key->direction == DIRECTION_WEIGHT;
     dnnl_data_type_t out = (key->options & OPTION_F32_OUT) ? dnnl_f32 : g->type;
-    dnnl_status_t status =
-        desc_strided(&d->a, key->m, key->k, g->type, sideways ? 1 : key->k,
-                     sideways ? key->m : 1);
+    dnnl_status_t status = desc_strided(&d->a, key->m, key->k, g->type,
+                                        sideways ? 1 : key->k, sideways ? key->m : 1);
     if (status == dnnl_success)
         status = sideways ? desc_strided(&d->b, key->k, key->n, g->type, key->n, 1)
                           : desc_any(&d->b, key->k, key->n, g->type);
@@ -363,10 +339,10 @@ static dnnl_status_t entry_make(cpu_gemm *g, gemm_entry *e, desc_ref packed)
     if (status == dnnl_success)
         status = attr_create(&attr, e->key.options);
     if (status == dnnl_success)
-        status = matmul_desc(&pd, g->engine, DESC_REF(d.a),
-                             packed ? packed : DESC_REF(d.b),
-                             (e->key.options & OPTION_BIAS) ? DESC_REF(d.bias) : NULL,
-                             DESC_REF(d.c), attr);
+        status =
+            matmul_desc(&pd, g->engine, DESC_REF(d.a), packed ? packed : DESC_REF(d.b),
+                        (e->key.options & OPTION_BIAS) ? DESC_REF(d.bias) : NULL,
+                        DESC_REF(d.c), attr);
     if (status == dnnl_success)
         status = entry_fill(g, e, pd, &d);
     if (pd)
@@ -377,12 +353,12 @@ static dnnl_status_t entry_make(cpu_gemm *g, gemm_entry *e, desc_ref packed)
     return status;
 }
 
+/* A look through all keys: some microseconds at most, against products of tens. */
 static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
                             dnnl_memory_t packed)
 {
-    uint32_t bucket = key_bucket(key);
-    for (int32_t i = g->bucket[bucket]; i >= 0; i = g->entry[i].next)
-        if (same_key(&g->entry[i].key, key)) {
+    for (int32_t i = 0; i < g->count; i++)
+        if (g->entry[i].primitive && same_key(&g->entry[i].key, key)) {
             g->entry[i].used = ++g->clock;
             *out = &g->entry[i];
             return FB_OK;
@@ -390,26 +366,16 @@ static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
     desc_ref packed_desc = NULL;
     if (packed)
         TRY_DNNL(g, dnnl_memory_get_memory_desc(packed, &packed_desc), "name a layout");
-    int32_t place = take_place(g);
-    gemm_entry *e = &g->entry[place];
+    gemm_entry *e = &g->entry[take_place(g)];
     e->key = *key;
-    e->used = ++g->clock;
     g->made++;
     dnnl_status_t status = entry_make(g, e, packed_desc);
-    e->next = g->bucket[bucket];
-    g->bucket[bucket] = place;
-    if (status != dnnl_success) { /* leave the place usable: never found, soon oldest */
-        dnnl_status_t failed = status;
-        gemm_key none = {-1, -1, -1, 0, 0};
-        unlink_entry(g, place);
-        entry_clear(e);
-        e->key = none;
-        e->next = g->bucket[key_bucket(&none)];
-        g->bucket[key_bucket(&none)] = place;
-        return check(g, failed, "make a matrix product");
-    }
+    if (status != dnnl_success)
+        entry_clear(e); /* used 0: the next one to be taken */
+    else
+        e->used = ++g->clock;
     *out = e;
-    return FB_OK;
+    return check(g, status, "make a matrix product");
 }
 
 /* ---- running -------------------------------------------------------------------- */
@@ -519,8 +485,7 @@ static dnnl_status_t copy_fill(cpu_gemm *g, packed_copy *copy, desc_ref want,
                                const dnnl_memory_desc_t *plain)
 {
     dnnl_primitive_desc_t pd = NULL;
-    copy->bytes = aligned_alloc(
-        64, round_to_64(dnnl_memory_desc_get_size(want) + 64));
+    copy->bytes = aligned_alloc(64, round_to_64(dnnl_memory_desc_get_size(want) + 64));
     if (!copy->bytes)
         return dnnl_out_of_memory;
     dnnl_status_t status =

@@ -29,7 +29,8 @@ fb_status cpu_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x)
     int64_t n = fb_tensor_count(x), first = INT64_MAX;
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(x));
 #pragma omp parallel for schedule(static) num_threads(be->threads)                     \
-    reduction(min : first) if (large)
+    reduction(min                                                                      \
+              : first) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
         cpu_range part = cpu_part(n, STEP, t, be->threads);
         int64_t found =

@@ -104,7 +104,8 @@ fb_status cpu_scatter_rows(fb_backend *be, const fb_tensor *da, const fb_tensor 
     for (int32_t t = 0; t < be->threads; t++) {
         cpu_range part = cpu_part(rows, 1, t, be->threads);
         for (int64_t r = part.from; r < part.to; r++) {
-            void *to = r < first ? cpu_at(da, r * width) : cpu_at(db, (r - first) * width);
+            void *to =
+                r < first ? cpu_at(da, r * width) : cpu_at(db, (r - first) * width);
             c->v->sum_rows(dy->dtype, to, dy->data, l.list + l.start[r],
                            l.start[r + 1] - l.start[r], width, accumulate,
                            row + t * row_floats);
@@ -125,9 +126,11 @@ fb_status cpu_patchify(fb_backend *be, const fb_tensor *y, const uint8_t *pixels
         shift[i] = -p->mean[i] / p->std[i];
     }
     int64_t cells = (int64_t)p->grid * p->grid, line = p->size / p->grid * 3;
-    int64_t image = (int64_t)p->size * p->size * 3, row_floats = (2 * line + 31) / 16 * 16;
+    int64_t image = (int64_t)p->size * p->size * 3,
+            row_floats = (2 * line + 31) / 16 * 16;
     void *scratch;
-    FB_TRY(cpu_scratch(c, (size_t)(row_floats * be->threads) * sizeof(float), &scratch));
+    FB_TRY(
+        cpu_scratch(c, (size_t)(row_floats * be->threads) * sizeof(float), &scratch));
     float *row = scratch;
 #pragma omp parallel for schedule(static) num_threads(be->threads)
     for (int32_t t = 0; t < be->threads; t++) {

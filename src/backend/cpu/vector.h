@@ -1,6 +1,6 @@
-/* vector.h - the loops of the cpu backend that are no oneDNN product, one table for each
- * instruction set. The functions are serial and work on a range; the cpu_*.c files cut
- * the work between threads. The same sources (vector/) are compiled once a set.
+/* vector.h - the loops of the cpu backend that are no oneDNN product, one table for
+ * each instruction set. The functions are serial and work on a range; the cpu_*.c files
+ * cut the work between threads. The same sources (vector/) are compiled once a set.
  *
  * bf16 numbers and the f32 ones share each function; `dtype` is that of the void
  * pointers. Lengths may be anything from 0; nothing needs to be aligned.
@@ -35,10 +35,9 @@ typedef struct vector_attention {
     fb_dropout dropout;
     const void *qkv, *out_in, *dout;
     void *out, *dqkv;
-    float *lse; /* forward; NULL: not kept */
+    float *lse;          /* forward; NULL: not kept */
     const float *lse_in; /* backward */
 } vector_attention;
-
 
 typedef struct fb_vector {
     const char *name;

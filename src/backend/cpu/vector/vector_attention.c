@@ -9,8 +9,8 @@
  * bf16 on a processor with pair products P and dS are rounded to bf16 (vector_tile.h),
  * elsewhere the products are f32.
  */
-#include "backend/cpu/vector/vector_tile.h"
 #include "backend/cpu/vector/vector_table.h"
+#include "backend/cpu/vector/vector_tile.h"
 
 enum { QUERIES = 96 };
 

@@ -12,9 +12,9 @@
 #include <math.h>
 
 /* gelu_forward of the set FB_ISA: gelu_forward_avx512 */
-#define FB_PASTE_(name, isa)  name##_##isa
-#define FB_PASTE(name, isa)   FB_PASTE_(name, isa)
-#define FB_VECTOR_NAME(name)  FB_PASTE(vector_##name, FB_ISA)
+#define FB_PASTE_(name, isa) name##_##isa
+#define FB_PASTE(name, isa)  FB_PASTE_(name, isa)
+#define FB_VECTOR_NAME(name) FB_PASTE(vector_##name, FB_ISA)
 
 /* Without it the compiler may share one body between both dtypes and test in loops. */
 #define FB_INLINE static inline __attribute__((always_inline))

@@ -32,8 +32,8 @@ FB_INLINE float load_row(bool bf16, bool residual, bool drop, const vector_norm 
     return sum;
 }
 
-FB_INLINE void norm_row(bool bf16, const vector_norm *a, int64_t r,
-                        float *restrict row, float sum)
+FB_INLINE void norm_row(bool bf16, const vector_norm *a, int64_t r, float *restrict row,
+                        float sum)
 {
     int64_t width = a->width;
     float mean = sum / (float)width, square = 0.0f;
@@ -135,8 +135,8 @@ FB_INLINE void backward(bool bf16, const vector_norm *a, int64_t first, int64_t 
 #pragma omp simd
             for (int64_t i = 0; i < width; i++)
                 store(bf16, dx, i,
-                      dropped(scaled[i], a->dropout.key, index + (uint32_t)i,
-                              threshold, scale));
+                      dropped(scaled[i], a->dropout.key, index + (uint32_t)i, threshold,
+                              scale));
         } else if (a->dx != a->dresidual) {
 #pragma omp simd
             for (int64_t i = 0; i < width; i++)

@@ -51,7 +51,8 @@ FB_INLINE vec tile_step(bool pairs, vec sum, float a, vec b)
 #if FB_PAIRS
     if (pairs) {
         __m512 spread = _mm512_set1_ps(a);
-        return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)spread, (__m512bh)(__m512)b);
+        return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)spread,
+                                     (__m512bh)(__m512)b);
     }
 #endif
     (void)pairs;
