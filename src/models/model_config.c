@@ -4,7 +4,9 @@
 #include "base/file.h"
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONFIG_LIMIT = 1 << 20 };
@@ -85,9 +87,45 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                    name);
 }
 
+static int32_t int_value(const fb_model_config *c, const struct int_key *k)
+{
+    return *(const int32_t *)(const void *)((const char *)c + k->offset);
+}
+
+static double double_value(const fb_model_config *c, const struct double_key *k)
+{
+    return *(const double *)(const void *)((const char *)c + k->offset);
+}
+
+static fb_status check_ranges(fb_context *ctx, const fb_model_config *c,
+                              const char *where)
+{
+    for (int i = 0; i < INT_KEYS; i++) {
+        const struct int_key *k = &int_keys[i];
+        if (int_value(c, k) < k->low || int_value(c, k) > k->high)
+            return fb_fail(ctx, FB_E_FORMAT,
+                           "%s: %s is %d, it must lie from %" PRId64 " to %" PRId64,
+                           where, k->key, (int)int_value(c, k), k->low, k->high);
+    }
+    for (int i = 0; i < DOUBLE_KEYS; i++) {
+        const struct double_key *k = &double_keys[i];
+        if (!(double_value(c, k) >= k->low && double_value(c, k) <= k->high))
+            return fb_fail(ctx, FB_E_FORMAT, "%s: %s is %g, it must lie from %g to %g",
+                           where, k->key, double_value(c, k), k->low, k->high);
+    }
+    for (int i = 0; i < 3; i++)
+        if (!(c->std[i] >= 1e-6 && c->std[i] <= 1e6) ||
+            !(c->mean[i] >= -1e6 && c->mean[i] <= 1e6))
+            return fb_fail(ctx, FB_E_FORMAT,
+                           "%s: mean must lie from -1e6 to 1e6, std from 1e-6 to 1e6",
+                           where);
+    return FB_OK;
+}
+
 fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
                                 const char *where)
 {
+    FB_TRY(check_ranges(ctx, c, where));
     if (c->width % c->heads != 0)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: hidden_size %d does not divide into %d attention heads",
@@ -103,9 +141,6 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
     if (strcmp(c->encoder, "pixels") != 0)
         return fb_fail(ctx, FB_E_FORMAT, "%s: encoder %s is not known; use pixels",
                        where, c->encoder);
-    for (int i = 0; i < 3; i++)
-        if (!(c->std[i] > 0))
-            return fb_fail(ctx, FB_E_FORMAT, "%s: std must be above 0", where);
     return FB_OK;
 }
 
@@ -125,10 +160,26 @@ static fb_status read_triple(fb_context *ctx, const char *path, const json_t *ob
     return FB_OK;
 }
 
+/* A key whose other values name models that this is not. */
+static fb_status expect_word(fb_context *ctx, const char *path, const json_t *root,
+                             const char *key, const char *word)
+{
+    const char *value = word;
+    FB_TRY(fb_json_get_string(ctx, path, root, key, &value));
+    if (strcmp(value, word) != 0)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: %s %.20s is not known; use %s", path, key,
+                       value, word);
+    return FB_OK;
+}
+
 static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *path,
                              const json_t *root)
 {
     const json_t *ours = json_object_get(root, "fashionbert");
+    if (ours && !json_is_object(ours))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: \"fashionbert\" is not an object", path);
+    FB_TRY(expect_word(ctx, path, root, "hidden_act", "gelu"));
+    FB_TRY(expect_word(ctx, path, root, "position_embedding_type", "absolute"));
     for (int i = 0; i < INT_KEYS; i++) {
         const struct int_key *k = &int_keys[i];
         int32_t *place = (int32_t *)(void *)((char *)c + k->offset);
@@ -158,22 +209,34 @@ static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *pa
     return read_triple(ctx, path, ours, "std", c->std);
 }
 
-fb_status fb_model_config_read(fb_context *ctx, fb_model_config *config,
-                               const char *path)
+fb_status fb_model_config_parse(fb_context *ctx, fb_model_config *config,
+                                const char *name, const char *text, size_t size_bytes)
 {
     json_t *root;
-    FB_TRY(fb_json_read(ctx, path, CONFIG_LIMIT, &root));
+    FB_TRY(fb_json_parse(ctx, name, text, size_bytes, &root));
     fb_model_config fresh = *config;
     fb_status status;
     if (json_is_object(root))
-        status = read_object(ctx, &fresh, path, root);
+        status = read_object(ctx, &fresh, name, root);
     else
-        status = fb_fail(ctx, FB_E_FORMAT, "%s: not a JSON object", path);
+        status = fb_fail(ctx, FB_E_FORMAT, "%s: not a JSON object", name);
     json_decref(root);
     if (status == FB_OK)
-        status = fb_model_config_check(ctx, &fresh, path);
+        status = fb_model_config_check(ctx, &fresh, name);
     if (status == FB_OK)
         *config = fresh;
+    return status;
+}
+
+fb_status fb_model_config_read(fb_context *ctx, fb_model_config *config,
+                               const char *path)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    FB_TRY(fb_file_read(ctx, path, CONFIG_LIMIT, &bytes, &size));
+    fb_status status =
+        fb_model_config_parse(ctx, config, path, (const char *)bytes, size);
+    free(bytes);
     return status;
 }
 
@@ -181,13 +244,9 @@ static void write_object(fb_json_writer *w, const fb_model_config *c, bool ours)
 {
     for (int i = 0; i < INT_KEYS; i++)
         if (int_keys[i].ours == ours)
-            fb_json_key_int(
-                w, int_keys[i].key,
-                *(const int32_t *)(const void *)((const char *)c + int_keys[i].offset));
+            fb_json_key_int(w, int_keys[i].key, int_value(c, &int_keys[i]));
     for (int i = 0; i < DOUBLE_KEYS && !ours; i++)
-        fb_json_key_double(
-            w, double_keys[i].key,
-            *(const double *)(const void *)((const char *)c + double_keys[i].offset));
+        fb_json_key_double(w, double_keys[i].key, double_value(c, &double_keys[i]));
 }
 
 static void write_triple(fb_json_writer *w, const char *key, const double v[3])

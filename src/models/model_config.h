@@ -27,12 +27,17 @@ int32_t fb_model_config_patches(const fb_model_config *config); /* P */
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                  const char *name);
-/* Values within sane bounds, or FB_E_FORMAT naming `where`, key and range. */
+/* Every value within sane bounds and fitting the others, or FB_E_FORMAT naming `where`,
+ * key and range. Whatever passes can be declared; only memory may still fail. */
 fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *config,
                                 const char *where);
-/* Keys that are absent keep what config had. */
+/* Keys that are absent keep what config had. The result is checked; on failure config
+ * keeps all it had. */
 fb_status fb_model_config_read(fb_context *ctx, fb_model_config *config,
                                const char *path);
+/* The same over bytes; `name` is for messages. */
+fb_status fb_model_config_parse(fb_context *ctx, fb_model_config *config,
+                                const char *name, const char *text, size_t size_bytes);
 fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
                                 const char *path);
 

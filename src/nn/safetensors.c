@@ -245,7 +245,10 @@ fb_status fb_safetensors_to_f32(fb_context *ctx, const fb_stored_tensor *t, floa
 
 static int64_t saved_count(const fb_saved_tensor *t)
 {
-    return t->dims[0] * (t->rank > 1 ? t->dims[1] : 1);
+    int64_t count = 1;
+    for (int32_t d = 0; d < t->rank; d++)
+        count *= t->dims[d];
+    return count;
 }
 
 static fb_status build_header(fb_context *ctx, char **header, size_t *header_bytes,

@@ -46,7 +46,7 @@ fb_status fb_safetensors_to_f32(fb_context *ctx, const fb_stored_tensor *t, floa
 /* Written in the order given, F32 only, by way of fb_replace. */
 typedef struct fb_saved_tensor {
     const char *name;
-    int32_t rank;
+    int32_t rank; /* 0, 1 or 2 */
     int64_t dims[2];
     const float *data;
 } fb_saved_tensor;
