@@ -121,16 +121,29 @@ static bool grow_texts(fb_intern *in)
     return true;
 }
 
-int32_t fb_intern_add(fb_intern *in, const char *text)
+static int32_t find(const fb_intern *in, const char *text, uint64_t hash)
 {
-    size_t size = strlen(text);
-    uint64_t hash = fb_hash_bytes(0, text, size);
     for (uint32_t at = (uint32_t)hash & (in->slot_count - 1); in->slots[at] != 0;
          at = (at + 1) & (in->slot_count - 1)) {
         int32_t known = in->slots[at] - 1;
         if (in->hashes[known] == hash && strcmp(in->texts[known], text) == 0)
             return known;
     }
+    return -1;
+}
+
+int32_t fb_intern_find(const fb_intern *in, const char *text)
+{
+    return find(in, text, fb_hash_bytes(0, text, strlen(text)));
+}
+
+int32_t fb_intern_add(fb_intern *in, const char *text)
+{
+    size_t size = strlen(text);
+    uint64_t hash = fb_hash_bytes(0, text, size);
+    int32_t known = find(in, text, hash);
+    if (known >= 0)
+        return known;
     if (in->count == in->capacity && !grow_texts(in))
         return -1;
     if ((uint32_t)in->count * 2 >= in->slot_count && !grow_slots(in))

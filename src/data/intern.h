@@ -13,6 +13,8 @@ void fb_intern_free(fb_intern *intern);
 
 /* The number of `text`, new or known; -1 when memory is out. */
 int32_t fb_intern_add(fb_intern *intern, const char *text);
+/* Its number, -1 when it is not there. */
+int32_t fb_intern_find(const fb_intern *intern, const char *text);
 int32_t fb_intern_count(const fb_intern *intern);
 const char *fb_intern_text(const fb_intern *intern, int32_t number);
 

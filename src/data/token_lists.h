@@ -27,7 +27,8 @@ fb_status fb_token_lists_of_split(fb_context *ctx, fb_token_lists **lists,
                                   fb_split split, int32_t max_tokens);
 void fb_token_lists_free(fb_token_lists *lists);
 
-/* What masking needs of a vocabulary: "##..." continue a word, "[...]" are special. */
+/* What masking needs of a vocabulary: "##..." continue a word; [PAD], [UNK], [CLS],
+ * [SEP], [MASK] and [unused...] are special. */
 fb_status fb_mask_vocab_of(fb_context *ctx, fb_mask_vocab **mask_vocab,
                            const fb_vocab *vocab);
 
