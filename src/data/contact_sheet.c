@@ -1,0 +1,207 @@
+/* contact_sheet.c - see contact_sheet.h. The font: five columns a glyph, left to right,
+ * bit 0 at the top; characters 0x20 to 0x7e.
+ */
+#include "data/contact_sheet.h"
+
+#include "data/image_load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    GLYPH_WIDTH = 5,
+    GLYPH_HEIGHT = 7,
+    MARGIN = 8,
+    CAPTION_SCALE = 2,
+    LABEL_SCALE = 1,
+    DEFAULT_THUMB = 128,
+};
+
+static const uint8_t font[95][GLYPH_WIDTH] = {
+    {0x00, 0x00, 0x00, 0x00, 0x00}, {0x00, 0x00, 0x5f, 0x00, 0x00}, /*   ! */
+    {0x00, 0x07, 0x00, 0x07, 0x00}, {0x14, 0x7f, 0x14, 0x7f, 0x14}, /* " # */
+    {0x24, 0x2a, 0x7f, 0x2a, 0x12}, {0x23, 0x13, 0x08, 0x64, 0x62}, /* $ % */
+    {0x36, 0x49, 0x55, 0x22, 0x50}, {0x00, 0x05, 0x03, 0x00, 0x00}, /* & ' */
+    {0x00, 0x1c, 0x22, 0x41, 0x00}, {0x00, 0x41, 0x22, 0x1c, 0x00}, /* ( ) */
+    {0x14, 0x08, 0x3e, 0x08, 0x14}, {0x08, 0x08, 0x3e, 0x08, 0x08}, /* * + */
+    {0x00, 0x50, 0x30, 0x00, 0x00}, {0x08, 0x08, 0x08, 0x08, 0x08}, /* , - */
+    {0x00, 0x60, 0x60, 0x00, 0x00}, {0x20, 0x10, 0x08, 0x04, 0x02}, /* . / */
+    {0x3e, 0x51, 0x49, 0x45, 0x3e}, {0x00, 0x42, 0x7f, 0x40, 0x00}, /* 0 1 */
+    {0x42, 0x61, 0x51, 0x49, 0x46}, {0x21, 0x41, 0x45, 0x4b, 0x31}, /* 2 3 */
+    {0x18, 0x14, 0x12, 0x7f, 0x10}, {0x27, 0x45, 0x45, 0x45, 0x39}, /* 4 5 */
+    {0x3c, 0x4a, 0x49, 0x49, 0x30}, {0x01, 0x71, 0x09, 0x05, 0x03}, /* 6 7 */
+    {0x36, 0x49, 0x49, 0x49, 0x36}, {0x06, 0x49, 0x49, 0x29, 0x1e}, /* 8 9 */
+    {0x00, 0x36, 0x36, 0x00, 0x00}, {0x00, 0x56, 0x36, 0x00, 0x00}, /* : ; */
+    {0x08, 0x14, 0x22, 0x41, 0x00}, {0x14, 0x14, 0x14, 0x14, 0x14}, /* < = */
+    {0x00, 0x41, 0x22, 0x14, 0x08}, {0x02, 0x01, 0x51, 0x09, 0x06}, /* > ? */
+    {0x32, 0x49, 0x79, 0x41, 0x3e}, {0x7e, 0x11, 0x11, 0x11, 0x7e}, /* @ A */
+    {0x7f, 0x49, 0x49, 0x49, 0x36}, {0x3e, 0x41, 0x41, 0x41, 0x22}, /* B C */
+    {0x7f, 0x41, 0x41, 0x22, 0x1c}, {0x7f, 0x49, 0x49, 0x49, 0x41}, /* D E */
+    {0x7f, 0x09, 0x09, 0x09, 0x01}, {0x3e, 0x41, 0x49, 0x49, 0x7a}, /* F G */
+    {0x7f, 0x08, 0x08, 0x08, 0x7f}, {0x00, 0x41, 0x7f, 0x41, 0x00}, /* H I */
+    {0x20, 0x40, 0x41, 0x3f, 0x01}, {0x7f, 0x08, 0x14, 0x22, 0x41}, /* J K */
+    {0x7f, 0x40, 0x40, 0x40, 0x40}, {0x7f, 0x02, 0x0c, 0x02, 0x7f}, /* L M */
+    {0x7f, 0x04, 0x08, 0x10, 0x7f}, {0x3e, 0x41, 0x41, 0x41, 0x3e}, /* N O */
+    {0x7f, 0x09, 0x09, 0x09, 0x06}, {0x3e, 0x41, 0x51, 0x21, 0x5e}, /* P Q */
+    {0x7f, 0x09, 0x19, 0x29, 0x46}, {0x46, 0x49, 0x49, 0x49, 0x31}, /* R S */
+    {0x01, 0x01, 0x7f, 0x01, 0x01}, {0x3f, 0x40, 0x40, 0x40, 0x3f}, /* T U */
+    {0x1f, 0x20, 0x40, 0x20, 0x1f}, {0x3f, 0x40, 0x38, 0x40, 0x3f}, /* V W */
+    {0x63, 0x14, 0x08, 0x14, 0x63}, {0x07, 0x08, 0x70, 0x08, 0x07}, /* X Y */
+    {0x61, 0x51, 0x49, 0x45, 0x43}, {0x00, 0x7f, 0x41, 0x41, 0x00}, /* Z [ */
+    {0x02, 0x04, 0x08, 0x10, 0x20}, {0x00, 0x41, 0x41, 0x7f, 0x00}, /* \ ] */
+    {0x04, 0x02, 0x01, 0x02, 0x04}, {0x40, 0x40, 0x40, 0x40, 0x40}, /* ^ _ */
+    {0x00, 0x01, 0x02, 0x04, 0x00}, {0x20, 0x54, 0x54, 0x54, 0x78}, /* ` a */
+    {0x7f, 0x48, 0x44, 0x44, 0x38}, {0x38, 0x44, 0x44, 0x44, 0x20}, /* b c */
+    {0x38, 0x44, 0x44, 0x48, 0x7f}, {0x38, 0x54, 0x54, 0x54, 0x18}, /* d e */
+    {0x08, 0x7e, 0x09, 0x01, 0x02}, {0x0c, 0x52, 0x52, 0x52, 0x3e}, /* f g */
+    {0x7f, 0x08, 0x04, 0x04, 0x78}, {0x00, 0x44, 0x7d, 0x40, 0x00}, /* h i */
+    {0x20, 0x40, 0x44, 0x3d, 0x00}, {0x7f, 0x10, 0x28, 0x44, 0x00}, /* j k */
+    {0x00, 0x41, 0x7f, 0x40, 0x00}, {0x7c, 0x04, 0x18, 0x04, 0x78}, /* l m */
+    {0x7c, 0x08, 0x04, 0x04, 0x78}, {0x38, 0x44, 0x44, 0x44, 0x38}, /* n o */
+    {0x7c, 0x14, 0x14, 0x14, 0x08}, {0x08, 0x14, 0x14, 0x18, 0x7c}, /* p q */
+    {0x7c, 0x08, 0x04, 0x04, 0x08}, {0x48, 0x54, 0x54, 0x54, 0x20}, /* r s */
+    {0x04, 0x3f, 0x44, 0x40, 0x20}, {0x3c, 0x40, 0x40, 0x20, 0x7c}, /* t u */
+    {0x1c, 0x20, 0x40, 0x20, 0x1c}, {0x3c, 0x40, 0x30, 0x40, 0x3c}, /* v w */
+    {0x44, 0x28, 0x10, 0x28, 0x44}, {0x0c, 0x50, 0x50, 0x50, 0x3c}, /* x y */
+    {0x44, 0x64, 0x54, 0x4c, 0x44}, {0x00, 0x08, 0x36, 0x41, 0x00}, /* z { */
+    {0x00, 0x00, 0x7f, 0x00, 0x00}, {0x00, 0x41, 0x36, 0x08, 0x00}, /* | } */
+    {0x08, 0x04, 0x08, 0x10, 0x08},                                 /* ~ */
+};
+static const uint8_t hollow_box[GLYPH_WIDTH] = {0x7f, 0x41, 0x41, 0x41, 0x7f};
+
+static const uint8_t *glyph_of(unsigned char c)
+{
+    return c >= 0x20 && c <= 0x7e ? font[c - 0x20] : hollow_box;
+}
+
+static void draw_glyph(fb_image *sheet, int32_t x, int32_t y, int32_t scale,
+                       const uint8_t *glyph)
+{
+    for (int32_t column = 0; column < GLYPH_WIDTH * scale; column++)
+        for (int32_t row = 0; row < GLYPH_HEIGHT * scale; row++)
+            if (glyph[column / scale] >> (row / scale) & 1)
+                memset(sheet->rgb + 3 * ((size_t)(y + row) * (size_t)sheet->width +
+                                         (size_t)(x + column)),
+                       0x20, 3);
+}
+
+static bool is_lead(char c) /* begins a UTF-8 character */
+{
+    return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+/* One line of text within `width` pixels. */
+static void draw_text(fb_image *sheet, int32_t x, int32_t y, int32_t width,
+                      int32_t scale, const char *text)
+{
+    int32_t advance = (GLYPH_WIDTH + 1) * scale, fit = width / advance, length = 0;
+    for (const char *c = text; *c; c++)
+        length += is_lead(*c);
+    int32_t dots = length > fit ? (fit < 3 ? fit : 3) : 0, drawn = 0;
+    for (const char *c = text; *c && drawn < fit - dots; c++) {
+        if (!is_lead(*c))
+            continue;
+        draw_glyph(sheet, x + drawn++ * advance, y, scale, glyph_of((unsigned char)*c));
+    }
+    for (; dots > 0; dots--)
+        draw_glyph(sheet, x + drawn++ * advance, y, scale, glyph_of('.'));
+}
+
+static bool has_caption(const fb_sheet_row *row)
+{
+    return row->caption && row->caption[0];
+}
+
+static bool has_labels(const fb_sheet_row *row)
+{
+    for (int32_t i = 0; row->labels && i < row->count; i++)
+        if (row->labels[i] && row->labels[i][0])
+            return true;
+    return false;
+}
+
+static int32_t caption_height(const fb_sheet_row *row)
+{
+    return has_caption(row) ? GLYPH_HEIGHT * CAPTION_SCALE + MARGIN : 0;
+}
+
+static int64_t row_height(const fb_sheet_row *row, int32_t thumb)
+{
+    int32_t label = has_labels(row) ? GLYPH_HEIGHT * LABEL_SCALE + MARGIN / 2 : 0;
+    return caption_height(row) + (row->count > 0 ? thumb + label + MARGIN : 0);
+}
+
+static fb_status lay_out(fb_context *ctx, const fb_sheet_row *rows, int32_t row_count,
+                         int32_t thumb, fb_image *sheet)
+{
+    int64_t columns = 0, height = MARGIN;
+    if (thumb < 16 || thumb > 1024)
+        return fb_fail(ctx, FB_E_USAGE, "thumbnails of %d pixels, 16 to 1024 are drawn",
+                       thumb);
+    for (int32_t i = 0; i < row_count; i++) {
+        columns = rows[i].count > columns ? rows[i].count : columns;
+        height += row_height(&rows[i], thumb);
+    }
+    if (columns == 0)
+        return fb_fail(ctx, FB_E_USAGE, "a contact sheet needs at least one image");
+    int64_t width = MARGIN + columns * (thumb + MARGIN);
+    if (width > FB_RESIZE_SIDE_MAX || height > INT32_MAX ||
+        width * height > FB_IMAGE_PIXELS_MAX)
+        return fb_fail(ctx, FB_E_LIMIT,
+                       "a contact sheet of %lld x %lld pixels is too large",
+                       (long long)width, (long long)height);
+    *sheet = (fb_image){(int32_t)width, (int32_t)height, NULL};
+    sheet->rgb = malloc((size_t)(width * height) * 3);
+    if (!sheet->rgb)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a contact sheet");
+    memset(sheet->rgb, 0xff, (size_t)(width * height) * 3);
+    return FB_OK;
+}
+
+static fb_status draw_row(fb_context *ctx, fb_image *sheet, fb_resizer *resizer,
+                          uint8_t *pixels, const fb_sheet_row *row, int32_t thumb,
+                          int32_t y)
+{
+    size_t bytes = (size_t)thumb * 3;
+    if (has_caption(row))
+        draw_text(sheet, MARGIN, y, sheet->width - 2 * MARGIN, CAPTION_SCALE,
+                  row->caption);
+    y += caption_height(row);
+    for (int32_t i = 0; i < row->count; i++) {
+        int32_t x = MARGIN + i * (thumb + MARGIN);
+        FB_TRY(fb_image_load(ctx, row->image_files[i], resizer, thumb, FB_FIT_PAD,
+                             FB_FILTER_BICUBIC, pixels));
+        for (int32_t line = 0; line < thumb; line++)
+            memcpy(sheet->rgb +
+                       3 * ((size_t)(y + line) * (size_t)sheet->width + (size_t)x),
+                   pixels + (size_t)line * bytes, bytes);
+        if (row->labels && row->labels[i])
+            draw_text(sheet, x, y + thumb + MARGIN / 2, thumb, LABEL_SCALE,
+                      row->labels[i]);
+    }
+    return FB_OK;
+}
+
+fb_status fb_contact_sheet_write(fb_context *ctx, const char *path,
+                                 const fb_sheet_row *rows, int32_t row_count,
+                                 int32_t thumb_size)
+{
+    int32_t thumb = thumb_size == 0 ? DEFAULT_THUMB : thumb_size, y = MARGIN;
+    fb_image sheet = {0};
+    FB_TRY(lay_out(ctx, rows, row_count, thumb, &sheet));
+    fb_resizer *resizer = fb_resizer_create();
+    uint8_t *pixels = malloc((size_t)thumb * (size_t)thumb * 3);
+    fb_status status = FB_OK;
+    if (!resizer || !pixels)
+        status = fb_fail(ctx, FB_E_MEMORY, "no memory for a contact sheet");
+    for (int32_t i = 0; i < row_count && status == FB_OK; i++) {
+        status = draw_row(ctx, &sheet, resizer, pixels, &rows[i], thumb, y);
+        y += (int32_t)row_height(&rows[i], thumb);
+    }
+    if (status == FB_OK)
+        status = fb_image_write_png(ctx, path, &sheet);
+    free(pixels);
+    fb_resizer_free(resizer);
+    fb_image_free(&sheet);
+    return status;
+}
