@@ -134,7 +134,8 @@ typedef struct fb_kernels {
     fb_status (*gather_rows)(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
                              const fb_tensor *b, const int32_t *index);
     /* its backward: da and db (NULL: not wanted) are overwritten with sums of dy's
-     * rows, rows that nothing names become 0; with accumulate they are added to */
+     * rows, rows that nothing names become 0; with accumulate they are added to.
+     * Without da, whose rows are counted first, there is no db: FB_E_SHAPE */
     fb_status (*scatter_rows)(fb_backend *be, const fb_tensor *da, const fb_tensor *db,
                               const fb_tensor *dy, const int32_t *index,
                               bool accumulate);
