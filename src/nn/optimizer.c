@@ -6,7 +6,7 @@
 
 double fb_schedule_lr(double lr, double warmup, int64_t step, int64_t total)
 {
-    double warm = ceil(warmup * (double)total);
+    double warm = ceil(warmup * (double)total - 1e-6); /* 0.07 * 100 is above 7 */
     double up = warm > 0 ? (double)(step + 1) / warm : 1.0;
     double left = (double)total - warm;
     double down = left > 0 ? (double)(total - step) / left : 1.0;

@@ -1,7 +1,8 @@
 /* optimizer.h - AdamW (Loshchilov & Hutter 2019) with clipping, linear warm-up and
  * decay.
  *
- *     lr(s) = lr * min((s+1)/W, (S-s)/(S-W))      s = 0..S-1, W = warm-up steps
+ *     lr(s) = lr * min(1, (s+1)/W, (S-s)/(S-W))   s = 0..S-1
+ *     W = warm-up steps: the fraction of S, rounded up
  *     gradients are scaled by min(1, clip/norm), norm over all parameters
  *     no decay on biases and norms (vectors)
  */

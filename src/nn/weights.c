@@ -54,7 +54,7 @@ static fb_status save(fb_context *ctx, const fb_params *params, const char *path
 /* Problems of a file: how many, and the first ten in words. */
 typedef struct problems {
     int32_t count;
-    char text[768];
+    char text[880];
 } problems;
 
 static void problem(problems *p, const char *what, const char *name)
