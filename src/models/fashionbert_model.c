@@ -156,7 +156,7 @@ static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
     FB_TRY(fb_op_tanh(tape, &bounded, pooled));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_LOSS_TIA], bounded, m->match_weight,
                         m->match_bias, true));
-    if (!with_loss)
+    if (!with_loss || batch->pairs == 0)
         return FB_OK;
     return fb_op_cross_entropy(tape, &pass->loss[FB_LOSS_TIA],
                                pass->logits[FB_LOSS_TIA], batch->pair_label);
@@ -259,9 +259,9 @@ static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
 static fb_status shared_norms(fb_params *params, fb_tape *tape,
                               fb_fashionbert_pass *pass, fb_step_losses *out)
 {
-    float *scratch = malloc((size_t)params->total * sizeof(float));
-    if (!scratch)
-        return fb_fail(tape->ctx, FB_E_MEMORY, "no memory for gradient norms");
+    void *memory; /* from the step's arena: the same block every step */
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->total * sizeof(float)));
+    float *scratch = memory;
     fb_status status = FB_OK;
     fb_params_redirect(params, scratch);
     for (int i = 0; i < FB_LOSSES && status == FB_OK; i++) {
@@ -281,7 +281,6 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
         }
     }
     fb_params_redirect(params, params->grad);
-    free(scratch);
     return status;
 }
 
@@ -314,6 +313,8 @@ static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch 
 {
     fb_fashionbert *m = (fb_fashionbert *)matcher;
     fb_fashionbert_pass pass;
+    if (!m->matcher.params->grad)
+        return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_fashionbert_forward(m, tape, batch, options->enabled, true, &pass));
     FB_TRY(record_losses(tape, batch, &pass, losses));
     FB_TRY(weigh(m, tape, &pass, options, losses));

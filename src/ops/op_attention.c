@@ -35,6 +35,11 @@ fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "attention: offsets end at %d, there are %lld rows",
                        (int)offsets[sequences], (long long)rows);
+    for (int32_t b = 0; b < sequences; b++)
+        if (offsets[b + 1] < offsets[b])
+            return fb_fail(tape->ctx, FB_E_SHAPE,
+                           "attention: offset %d after %d, they must ascend",
+                           (int)offsets[b + 1], (int)offsets[b]);
     fb_var *y;
     FB_TRY(fb_tape_new_var(tape, &y, qkv->value.dtype, rows, width));
     void *lse = NULL;

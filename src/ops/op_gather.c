@@ -2,32 +2,40 @@
  */
 #include "ops/ops.h"
 
+#include <string.h>
+
 typedef struct gather_node {
     fb_node node;
     fb_var *a, *b;
     const int32_t *index;
 } gather_node;
 
+/* The gradient of an input that has none yet starts at zero when the other one's is
+ * added to. */
+static fb_status begin_target(fb_tape *tape, fb_var *x, bool accumulate)
+{
+    fb_tensor grad;
+    bool fresh;
+    if (x->grad.data)
+        return FB_OK;
+    FB_TRY(fb_tape_grad_begin(tape, x, &grad, &fresh));
+    if (accumulate)
+        memset(grad.data, 0, fb_tensor_bytes(&grad));
+    return FB_OK;
+}
+
 static fb_status gather_backward(fb_tape *tape, fb_node *node)
 {
     gather_node *n = (gather_node *)node;
-    fb_var *in[2] = {n->a, n->b};
-    const fb_tensor *target[2] = {NULL, NULL};
-    bool accumulate = n->a->grad.data != NULL;
-    for (int i = 0; i < 2; i++) {
-        if (!in[i] || !in[i]->needs_grad)
-            continue;
-        fb_tensor grad;
-        bool fresh = false;
-        if (!in[i]->grad.data)
-            FB_TRY(fb_tape_grad_begin(tape, in[i], &grad, &fresh));
-        if (fresh == accumulate)
-            return fb_fail(tape->ctx, FB_E_STATE,
-                           "gather: one input has a gradient already, the other none");
-        target[i] = &in[i]->grad;
-    }
-    return tape->be->k->scatter_rows(tape->be, target[0], target[1], &node->out->grad,
-                                     n->index, accumulate);
+    bool want_b = n->b && n->b->needs_grad;
+    if (!n->a->needs_grad && !want_b)
+        return FB_OK;
+    bool accumulate = n->a->grad.data || (want_b && n->b->grad.data);
+    FB_TRY(begin_target(tape, n->a, accumulate));
+    if (want_b)
+        FB_TRY(begin_target(tape, n->b, accumulate));
+    return tape->be->k->scatter_rows(tape->be, &n->a->grad, want_b ? &n->b->grad : NULL,
+                                     &node->out->grad, n->index, accumulate);
 }
 
 fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,

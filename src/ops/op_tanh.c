@@ -19,10 +19,12 @@ static fb_status tanh_backward(fb_tape *tape, fb_node *node)
 
 fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x)
 {
+    double started_s = fb_tape_clock(tape);
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, x->value.dims[0],
                            x->value.dims[1]));
     FB_TRY(tape->be->k->tanh_forward(tape->be, &out->value, &x->value));
+    fb_tape_charge(tape, "tanh", started_s);
     fb_node *node;
     FB_TRY(
         fb_tape_append(tape, &node, sizeof(tanh_node), "tanh", "", out, tanh_backward));

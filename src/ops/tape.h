@@ -76,7 +76,7 @@ struct fb_tape {
 };
 
 /* Start an empty tape on a backend and an arena (borrowed; the caller resets the
- * arena). */
+ * arena). A tape is all zero before its first begin; its profile stays. */
 void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *arena,
                    bool recording);
 /* Dropout for this step; key from (seed, FB_STREAM_DROPOUT, step). */
