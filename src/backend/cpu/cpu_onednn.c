@@ -17,7 +17,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 
-enum { PRIMITIVES = 768, ROW_BUCKET = 64, LAYOUT_ROWS = 1024 };
+enum { PRIMITIVES = 768, ROW_BUCKET = 64, EXACT_ROWS = 512, LAYOUT_ROWS = 1024 };
 
 /* The difference between the two majors: descriptors are values in 2.x, handles in 3.x.
  */
@@ -612,7 +612,8 @@ fb_status cpu_gemm_backward_weight(cpu_gemm *g, float *dw, const fb_tensor *x,
     int64_t rows = x->dims[0], in = x->dims[1], out = dy->dims[1];
     if (rows == 0 || in == 0 || out == 0)
         return FB_OK;
-    int64_t whole = rows - rows % ROW_BUCKET;
+    /* Each part reads and writes all of dw: for few rows that is most of the time. */
+    int64_t whole = rows < EXACT_ROWS ? rows : rows - rows % ROW_BUCKET;
     int64_t part[2] = {whole, rows - whole};
     size_t size = fb_dtype_size(x->dtype);
     const char *a = dy->data, *b = x->data;

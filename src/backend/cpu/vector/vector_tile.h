@@ -40,11 +40,27 @@ enum { TILE_ROWS = 6 };
 /* aligned(4), may_alias: they point into buffers of floats and words alike. */
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float word __attribute__((may_alias));
+typedef float quad __attribute__((vector_size(16)));
 
 typedef struct tile_matrix {
     const word *words;
     int64_t row, depth; /* strides along rows (or columns) and along the sum */
 } tile_matrix;
+
+/* Sum of s[n], n a multiple of LANES. A plain reduction ends in LANES additions one
+ * behind the other, which is much for a short row. */
+FB_INLINE float tile_sum(const float *s, int64_t n)
+{
+    vec sum = {0};
+    for (int64_t i = 0; i < n; i += LANES)
+        sum += *(const vec *)(s + i);
+    quad part[LANES / 4], all;
+    memcpy(part, &sum, sizeof part);
+    all = part[0];
+    for (int i = 1; i < LANES / 4; i++)
+        all += part[i];
+    return (all[0] + all[1]) + (all[2] + all[3]);
+}
 
 FB_INLINE vec tile_step(bool pairs, vec sum, float a, vec b)
 {
