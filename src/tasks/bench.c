@@ -65,14 +65,15 @@ static double median(double *values, int32_t count)
 
 static int64_t resident_bytes(void)
 {
-    long long pages = 0, resident = 0;
+    char line[128] = "";
+    long long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
     if (f) {
-        if (fscanf(f, "%lld %lld", &pages, &resident) != 2)
-            resident = 0;
+        if (fgets(line, sizeof line, f) && strchr(line, ' '))
+            pages = strtoll(strchr(line, ' '), NULL, 10); /* the second number */
         fclose(f);
     }
-    return (int64_t)resident * sysconf(_SC_PAGESIZE);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
 static void fill_texts_and_images(fb_batch *b, int32_t texts, int32_t images,
@@ -91,7 +92,7 @@ static void fill_texts_and_images(fb_batch *b, int32_t texts, int32_t images,
     size_t bytes = (size_t)images * (size_t)b->image_size * (size_t)b->image_size * 3;
     for (size_t i = 0; i < bytes; i++)
         b->pixels[i] = (uint8_t)(fb_random_hash32(r.key, (uint32_t)i) >> 24);
-    memset(b->patch_masked, 0, (size_t)(images * b->patches));
+    memset(b->patch_masked, 0, (size_t)images * (size_t)b->patches);
 }
 
 /* Matched pairs first; mismatched pair i is matched pair i with another text or image.

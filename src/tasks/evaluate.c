@@ -1,0 +1,196 @@
+/* evaluate.c - the evaluate verb: open, score by protocol, gather. */
+#include "tasks/evaluate.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fb_evaluate_options_defaults(fb_evaluate_options *options)
+{
+    *options = (fb_evaluate_options){.model = "",
+                                     .catalog = "",
+                                     .split = "test",
+                                     .protocol = "sampled",
+                                     .negatives = "category",
+                                     .queries = 0,
+                                     .negative_count = 100,
+                                     .min_candidates = 9,
+                                     .draws = 1,
+                                     .seed = 1,
+                                     .candidates = "",
+                                     .trec = "",
+                                     .backend = "cpu",
+                                     .dtype = "auto"};
+}
+
+fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, int32_t draw,
+                       fb_direction direction, int32_t category, fb_rank rank)
+{
+    if (ranks->count == ranks->capacity) {
+        int64_t capacity = ranks->capacity ? ranks->capacity * 2 : 1024;
+        void *grown =
+            realloc(ranks->entries, (size_t)capacity * sizeof *ranks->entries);
+        if (!grown)
+            return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld ranks",
+                           (long long)capacity);
+        ranks->entries = grown;
+        ranks->capacity = capacity;
+    }
+    ranks->entries[ranks->count++] =
+        (fb_ranks_entry){draw, (int32_t)direction, category, rank};
+    return FB_OK;
+}
+
+void fb_ranks_free(fb_ranks *ranks)
+{
+    free(ranks->entries);
+    *ranks = (fb_ranks){0};
+}
+
+/* Mean over draws of the ranks of one direction and category (-1: all). */
+static fb_status mean_of(fb_context *ctx, const fb_ranks *ranks, fb_direction direction,
+                         int32_t category, fb_ranking *mean)
+{
+    fb_rank *chosen = malloc(((size_t)ranks->count + 1) * sizeof *chosen);
+    fb_ranking *draws = calloc((size_t)ranks->draws + 1, sizeof *draws);
+    fb_status status = FB_OK;
+    if (!chosen || !draws)
+        status = fb_fail(ctx, FB_E_MEMORY, "no memory for the means");
+    for (int32_t d = 0; d < ranks->draws && status == FB_OK; d++) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < ranks->count; i++) {
+            const fb_ranks_entry *e = &ranks->entries[i];
+            if (e->draw == d && e->direction == (int32_t)direction &&
+                (category < 0 || e->category == category))
+                chosen[n++] = e->rank;
+        }
+        status = fb_ranking_from_ranks(ctx, &draws[d], chosen, n);
+        draws[d].left_out = category < 0 ? ranks->left_out : 0;
+    }
+    if (status == FB_OK)
+        fb_ranking_mean(mean, draws, ranks->draws);
+    free(draws);
+    free(chosen);
+    return status;
+}
+
+static int by_queries(const void *a, const void *b)
+{
+    const fb_category_result *x = a, *y = b;
+    int64_t nx = x->image_to_text.queries + x->text_to_image.queries;
+    int64_t ny = y->image_to_text.queries + y->text_to_image.queries;
+    if (nx != ny)
+        return nx > ny ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static fb_status finish_categories(fb_context *ctx, const fb_ranks *ranks,
+                                   const fb_split_items *items, fb_evaluation *e)
+{
+    e->categories = calloc((size_t)items->category_count + 1, sizeof *e->categories);
+    bool *seen = calloc((size_t)items->category_count + 1, sizeof *seen);
+    fb_status status = FB_OK;
+    if (!e->categories || !seen)
+        status = fb_fail(ctx, FB_E_MEMORY, "no memory for the categories");
+    for (int64_t i = 0; i < ranks->count && status == FB_OK; i++)
+        seen[ranks->entries[i].category] = true;
+    for (int32_t c = 0; c < items->category_count && status == FB_OK; c++) {
+        if (!seen[c])
+            continue;
+        fb_category_result *r = &e->categories[e->category_count++];
+        snprintf(r->name, sizeof r->name, "%s", fb_split_items_category(items, c));
+        status = mean_of(ctx, ranks, FB_IMAGE_TO_TEXT, c, &r->image_to_text);
+        if (status == FB_OK)
+            status = mean_of(ctx, ranks, FB_TEXT_TO_IMAGE, c, &r->text_to_image);
+    }
+    free(seen);
+    if (status == FB_OK)
+        qsort(e->categories, (size_t)e->category_count, sizeof *e->categories,
+              by_queries);
+    return status;
+}
+
+fb_status fb_ranks_finish(fb_context *ctx, const fb_ranks *ranks,
+                          const fb_split_items *items, fb_evaluation *e)
+{
+    FB_TRY(mean_of(ctx, ranks, FB_IMAGE_TO_TEXT, -1, &e->image_to_text));
+    FB_TRY(mean_of(ctx, ranks, FB_TEXT_TO_IMAGE, -1, &e->text_to_image));
+    const fb_ranking *i = &e->image_to_text, *t = &e->text_to_image;
+    e->sum_r = i->r1 + i->r5 + i->r10 + t->r1 + t->r5 + t->r10;
+    return finish_categories(ctx, ranks, items, e);
+}
+
+fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,
+                               const uint8_t *labels, int64_t count,
+                               fb_evaluation *evaluation)
+{
+    FB_TRY(fb_accuracy(ctx, &evaluation->accuracy, scores, labels, count, 0.5f));
+    return fb_auc(ctx, &evaluation->auc, scores, labels, count);
+}
+
+static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
+{
+    if (!o->model[0] || !o->catalog[0])
+        return fb_fail(ctx, FB_E_USAGE, "evaluate needs --model and --catalog");
+    if (strcmp(o->protocol, "sampled") != 0 && strcmp(o->protocol, "full") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--protocol %s is not known; use sampled or full", o->protocol);
+    if (strcmp(o->protocol, "full") == 0 && o->candidates[0])
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--candidates goes with --protocol sampled; full ranks everything");
+    return FB_OK;
+}
+
+static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
+                     fb_model *model, fb_split_items *items, fb_evaluation *e)
+{
+    fb_ranks ranks = {0};
+    fb_status status = strcmp(options->protocol, "full") == 0
+                           ? fb_evaluate_full(ctx, model, items, options, &ranks, e)
+                           : fb_evaluate_sampled(ctx, model, items, options, &ranks, e);
+    if (status == FB_OK)
+        status = fb_ranks_finish(ctx, &ranks, items, e);
+    fb_ranks_free(&ranks);
+    return status;
+}
+
+fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
+                      fb_evaluation **evaluation)
+{
+    FB_TRY(check(ctx, options));
+    double started_s = fb_clock_s();
+    fb_model_options compute = {options->backend, options->dtype, options->threads};
+    fb_model *model = NULL;
+    fb_split_items *items = NULL;
+    fb_evaluation *e = calloc(1, sizeof *e);
+    fb_status status =
+        e ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for the result");
+    if (status == FB_OK)
+        status = fb_model_open(ctx, &model, options->model, &compute);
+    if (status == FB_OK)
+        status = fb_split_items_open(ctx, &items, options->catalog, options->split);
+    if (status == FB_OK) {
+        e->items = items->count;
+        status = run(ctx, options, model, items, e);
+    }
+    fb_split_items_close(items);
+    fb_model_close(model);
+    if (status != FB_OK) {
+        fb_evaluation_free(e);
+        return status;
+    }
+    e->seconds = fb_clock_s() - started_s;
+    *evaluation = e;
+    return FB_OK;
+}
+
+void fb_evaluation_free(fb_evaluation *evaluation)
+{
+    if (!evaluation)
+        return;
+    free(evaluation->categories);
+    free(evaluation);
+}

@@ -1,0 +1,138 @@
+/* model_folder.c - opening a model folder, and scores of given texts and image files.
+ */
+#include "tasks/model_folder.h"
+
+#include "base/file.h"
+#include "nn/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fb_model_options_defaults(fb_model_options *options)
+{
+    *options = (fb_model_options){.backend = "cpu", .dtype = "auto", .threads = 0};
+}
+
+static fb_status open_parts(fb_context *ctx, fb_model *m,
+                            const fb_model_options *options)
+{
+    char path[4096];
+    fb_model_config config;
+    if (!fb_path_is_folder(m->folder))
+        return fb_fail(ctx, FB_E_MISSING, "%s: no such model folder", m->folder);
+    FB_TRY(fb_model_config_preset(ctx, &config, "base")); /* what absent keys mean */
+    FB_TRY(fb_path_join(ctx, path, m->folder, "config.json"));
+    FB_TRY(fb_model_config_read(ctx, &config, path));
+    FB_TRY(fb_path_join(ctx, path, m->folder, "vocab.txt"));
+    FB_TRY(fb_vocab_open(ctx, &m->vocab, path));
+    if (fb_vocab_size(m->vocab) != config.vocab)
+        return fb_fail(ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d", path,
+                       (int)fb_vocab_size(m->vocab), (int)config.vocab);
+    FB_TRY(fb_path_join(ctx, path, m->folder, "model.safetensors"));
+    if (!fb_path_exists(path))
+        return fb_fail(ctx, FB_E_MISSING,
+                       "%s: not there; training writes it with its first checkpoint",
+                       path);
+    FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
+                             options->threads));
+    FB_TRY(fb_fashionbert_create(ctx, &m->matcher, &config, false));
+    FB_TRY(fb_weights_load(ctx, m->matcher->params, path));
+    m->resizer = fb_resizer_create();
+    if (!m->resizer)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
+    return fb_scorer_create(ctx, &m->scorer, m->be, m->matcher);
+}
+
+fb_status fb_model_open(fb_context *ctx, fb_model **model, const char *folder,
+                        const fb_model_options *options)
+{
+    fb_model_options defaults;
+    fb_model_options_defaults(&defaults);
+    fb_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
+    if ((size_t)snprintf(m->folder, sizeof m->folder, "%s", folder) >=
+        sizeof m->folder) {
+        free(m);
+        return fb_fail(ctx, FB_E_LIMIT, "the model folder's path is too long");
+    }
+    fb_status status = open_parts(ctx, m, options ? options : &defaults);
+    if (status != FB_OK) {
+        fb_model_close(m);
+        return status;
+    }
+    *model = m;
+    return FB_OK;
+}
+
+void fb_model_close(fb_model *model)
+{
+    if (!model)
+        return;
+    fb_scorer_free(model->scorer);
+    fb_resizer_free(model->resizer);
+    if (model->matcher)
+        model->matcher->kind->free(model->matcher, model->be);
+    fb_backend_free(model->be);
+    fb_vocab_free(model->vocab);
+    free(model);
+}
+
+static fb_status source_text(void *self, fb_context *ctx, int32_t text,
+                             const int32_t **ids, int32_t *count)
+{
+    fb_pair_source *s = self;
+    const char *words = s->texts[text];
+    *ids = s->ids;
+    return fb_wordpiece_encode_wrapped(ctx, s->model->vocab, words, strlen(words),
+                                       s->model->matcher->config.max_text, s->ids,
+                                       count);
+}
+
+static fb_status source_image(void *self, fb_context *ctx, int32_t image,
+                              uint8_t *pixels)
+{
+    fb_pair_source *s = self;
+    const fb_model_config *c = &s->model->matcher->config;
+    return fb_image_load(ctx, s->image_files[image], s->model->resizer, c->image_size,
+                         c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, FB_FILTER_BILINEAR,
+                         pixels);
+}
+
+fb_score_source fb_pair_source_of(fb_pair_source *source)
+{
+    return (fb_score_source){source, source_text, source_image};
+}
+
+fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *texts,
+                         int32_t text_count, const char *const *image_files,
+                         int32_t image_count, float *scores)
+{
+    if (text_count < 0 || image_count < 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "counts of texts and images must not be negative");
+    int64_t count = (int64_t)text_count * image_count;
+    fb_score_pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
+    float *fresh = malloc(((size_t)count + 1) * sizeof *fresh);
+    fb_pair_source source = {model, texts, image_files, NULL};
+    source.ids = malloc((size_t)model->matcher->config.max_text * sizeof(int32_t));
+    fb_status status = FB_OK;
+    if (!pairs || !fresh || !source.ids)
+        status =
+            fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
+    if (status == FB_OK) {
+        for (int64_t i = 0; i < count; i++)
+            pairs[i] =
+                (fb_score_pair){(int32_t)(i / image_count), (int32_t)(i % image_count)};
+        fb_score_source by_index = fb_pair_source_of(&source);
+        status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count, fresh, NULL,
+                               true);
+    }
+    if (status == FB_OK && count)
+        memcpy(scores, fresh, (size_t)count * sizeof *scores);
+    free(source.ids);
+    free(fresh);
+    free(pairs);
+    return status;
+}

@@ -1,0 +1,254 @@
+/* train.c - the train verb: batches in, steps, checkpoints out.
+ *
+ * One step: `accumulate` batches, each forward, weigh, backward; then AdamW; then its
+ * line in the log. A checkpoint is taken between steps, validation just before it.
+ */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/random.h"
+#include "tasks/train_run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void fb_train_options_defaults(fb_train_options *options)
+{
+    *options = (fb_train_options){.catalog = "",
+                                  .out = "",
+                                  .preset = "mini",
+                                  .config = "",
+                                  .vocab = "",
+                                  .vocab_size = 8000,
+                                  .encoder = "pixels",
+                                  .fit = "pad",
+                                  .max_text = 64,
+                                  .epochs = 10,
+                                  .batch = 64,
+                                  .accumulate = 1,
+                                  .lr = 5e-4,
+                                  .weight_decay = 0.01,
+                                  .clip = 1.0,
+                                  .warmup = 0.1,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.98,
+                                  .dropout = 0.1,
+                                  .adaptive = "gradient",
+                                  .adaptive_norm = "output",
+                                  .losses = "mlm,mpm,tia",
+                                  .seed = 1,
+                                  .validate_pairs = 2000,
+                                  .backend = "cpu",
+                                  .dtype = "auto",
+                                  .loader_threads = 2};
+}
+
+void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
+{
+    for (int i = 0; i < FB_LOSSES; i++) {
+        sum->present[i] = sum->present[i] || one->present[i];
+        /* by rows, so that a batch without a loss does not dilute it */
+        sum->loss[i] += one->loss[i] * (double)one->rows[i];
+        sum->rows[i] += one->rows[i];
+        sum->weight[i] += one->weight[i];
+        sum->squared_norm[i] += one->squared_norm[i];
+    }
+    sum->total += one->total;
+    sum->pairs += one->pairs;
+    sum->pairs_right += one->pairs_right;
+}
+
+void fb_step_losses_mean(fb_step_losses *sum, int64_t count)
+{
+    double n = count ? (double)count : 1.0;
+    for (int i = 0; i < FB_LOSSES; i++) {
+        sum->loss[i] /= sum->rows[i] ? (double)sum->rows[i] : 1.0;
+        sum->weight[i] /= n;
+        sum->squared_norm[i] /= n;
+    }
+    sum->total /= n;
+}
+
+fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
+{
+    const fb_train_options *o = &run->options;
+    int32_t items, per_batch = run->matched;
+    fb_catalogue_split_items(run->catalogue, FB_SPLIT_VAL, &items);
+    if (o->validate_pairs && items > o->validate_pairs)
+        items = o->validate_pairs;
+    int64_t batches = (items + per_batch - 1) / per_batch;
+    fb_loader *loader;
+    FB_TRY(fb_train_run_loader(run, &loader, FB_SPLIT_VAL, 0, batches));
+    fb_status status = FB_OK;
+    *losses = (fb_step_losses){0};
+    for (int64_t i = 0; i < batches && status == FB_OK; i++) {
+        const fb_batch *batch;
+        double wait_s;
+        fb_step_losses one;
+        fb_tape tape = {0};
+        fb_arena_reset(run->arena);
+        fb_tape_begin(&tape, run->ctx, run->be, run->arena, false);
+        status = fb_loader_next(run->ctx, loader, &batch, &wait_s);
+        if (status == FB_OK)
+            status = run->matcher->kind->losses(run->matcher, &tape, batch,
+                                                &run->losses, &one);
+        if (status == FB_OK)
+            fb_step_losses_add(losses, &one);
+    }
+    fb_loader_free(loader);
+    fb_step_losses_mean(losses, batches);
+    return status;
+}
+
+/* One optimiser step; line gets all but the validation and the rate. */
+static fb_status train_step(fb_train_run *run, fb_train_line *line)
+{
+    const fb_train_options *o = &run->options;
+    int64_t step = run->state.step;
+    *line = (fb_train_line){.step = step + 1};
+    for (int32_t i = 0; i < o->accumulate; i++) {
+        const fb_batch *batch;
+        double wait_s;
+        fb_step_losses one;
+        fb_tape tape = {0};
+        uint64_t micro = (uint64_t)(step * o->accumulate + i);
+        FB_TRY(fb_loader_next(run->ctx, run->loader, &batch, &wait_s));
+        line->wait_s += wait_s;
+        line->fallbacks += batch->fallbacks;
+        fb_arena_reset(run->arena);
+        fb_tape_begin(&tape, run->ctx, run->be, run->arena, true);
+        fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
+                            fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
+        FB_TRY(run->matcher->kind->train_batch(run->matcher, &tape, batch, &run->losses,
+                                               &one));
+        fb_step_losses_add(&line->losses, &one);
+    }
+    fb_step_losses_mean(&line->losses, o->accumulate);
+    FB_TRY(fb_optimizer_step(run->matcher->params, run->be, &run->optimizer, step,
+                             run->state.total_steps, 1.0f / (float)o->accumulate,
+                             &line->gradient_norm, &line->lr));
+    run->state.step++;
+    line->epoch = (double)run->state.step / (double)run->steps_per_epoch;
+    return FB_OK;
+}
+
+/* Better: higher accuracy, or as high with a lower alignment loss. */
+static bool is_best(const fb_train_run *run, const fb_train_line *line)
+{
+    if (!line->validated)
+        return !run->has_validation || run->state.best_step == 0;
+    const fb_step_losses *v = &line->validation;
+    double accuracy = v->pairs ? (double)v->pairs_right / (double)v->pairs : 0.0;
+    if (run->state.best_step == 0 || accuracy > run->state.best_accuracy)
+        return true;
+    return !(accuracy < run->state.best_accuracy) &&
+           v->loss[FB_LOSS_TIA] < run->state.best_loss;
+}
+
+static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool best)
+{
+    fb_train_state *s = &run->state;
+    const fb_step_losses *v = &line->validation;
+    FB_TRY(fb_train_log_sync(run->ctx, run->log, &s->log_bytes));
+    if (best) {
+        s->best_step = s->step;
+        s->best_accuracy = v->pairs ? (double)v->pairs_right / (double)v->pairs : 0.0;
+        s->best_loss = v->loss[FB_LOSS_TIA];
+    }
+    return fb_train_state_save(run->ctx, run->options.out, s, &run->options,
+                               run->matcher, best);
+}
+
+static void describe(const fb_train_line *line, char out[160])
+{
+    const fb_step_losses *l = &line->losses;
+    snprintf(out, 160, "loss %.3f  mlm %.2f  tia %.3f  mpm %.3f  w %.2f/%.2f/%.2f",
+             l->total, l->loss[FB_LOSS_MLM], l->loss[FB_LOSS_TIA], l->loss[FB_LOSS_MPM],
+             l->weight[FB_LOSS_MLM], l->weight[FB_LOSS_TIA], l->weight[FB_LOSS_MPM]);
+}
+
+/* Means of the report run over the last hundred steps. */
+typedef struct recent {
+    double loss[4][100];
+    int64_t count;
+} recent;
+
+static void recent_add(recent *r, const fb_step_losses *l)
+{
+    int64_t at = r->count++ % 100;
+    r->loss[0][at] = l->total;
+    for (int i = 0; i < FB_LOSSES; i++)
+        r->loss[i + 1][at] = l->loss[i];
+}
+
+static double recent_mean(const recent *r, int32_t which)
+{
+    int64_t n = r->count < 100 ? r->count : 100;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += r->loss[which][i];
+    return n ? sum / (double)n : 0;
+}
+
+static fb_status finish_step(fb_train_run *run, fb_train_line *line, bool *validated)
+{
+    int64_t step = run->state.step;
+    bool end = step == run->state.total_steps;
+    bool save = end || step % run->checkpoint_every == 0;
+    line->validated = run->has_validation && (end || step % run->validate_every == 0);
+    if (line->validated)
+        FB_TRY(fb_train_validate(run, &line->validation));
+    *validated = line->validated;
+    bool best = is_best(run, line);
+    FB_TRY(fb_train_log_write(run->ctx, run->log, line));
+    return save || (line->validated && best) ? checkpoint(run, line, best) : FB_OK;
+}
+
+static fb_status train_all(fb_train_run *run, fb_train_report *report)
+{
+    fb_progress progress;
+    recent means = {0};
+    fb_status status = FB_OK;
+    double started_s = fb_clock_s();
+    fb_progress_begin(&progress, "training", "steps", run->state.step,
+                      run->state.total_steps, run->options.quiet);
+    while (run->state.step < run->state.total_steps && status == FB_OK) {
+        fb_train_line line;
+        char text[160];
+        bool validated;
+        double step_started_s = fb_clock_s();
+        status = train_step(run, &line);
+        if (status != FB_OK)
+            break;
+        line.pairs_per_s = (double)line.losses.pairs / (fb_clock_s() - step_started_s);
+        status = finish_step(run, &line, &validated);
+        describe(&line, text);
+        fb_progress_update(&progress, run->state.step, 1.0, text);
+        recent_add(&means, &line.losses);
+        report->wait_seconds += line.wait_s;
+    }
+    fb_progress_end(&progress);
+    report->steps = run->state.step;
+    report->seconds = fb_clock_s() - started_s;
+    report->loss = recent_mean(&means, 0);
+    report->mlm = recent_mean(&means, FB_LOSS_MLM + 1);
+    report->mpm = recent_mean(&means, FB_LOSS_MPM + 1);
+    report->tia = recent_mean(&means, FB_LOSS_TIA + 1);
+    report->best_step = run->state.best_step;
+    report->best_val_accuracy = run->state.best_accuracy;
+    return status;
+}
+
+fb_status fb_train(fb_context *ctx, const fb_train_options *options,
+                   fb_train_report *report)
+{
+    fb_train_run *run;
+    fb_train_report fresh = {0};
+    FB_TRY(fb_train_run_open(ctx, &run, options));
+    fb_status status = train_all(run, &fresh);
+    fb_train_run_close(run);
+    if (status == FB_OK)
+        *report = fresh;
+    return status;
+}

@@ -1,0 +1,304 @@
+/* train_run.c - opening and closing a training run; see train_run.h. */
+#include "tasks/train_run.h"
+
+#include "base/file.h"
+#include "data/vocab_learn.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fb_status check_range(fb_context *ctx, const char *option, double value,
+                             double low, double high)
+{
+    if (value >= low && value <= high)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_USAGE, "%s takes %g to %g, not %g", option, low, high,
+                   value);
+}
+
+static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
+{
+    FB_TRY(check_range(ctx, "--batch", o->batch, 1, 65536));
+    FB_TRY(check_range(ctx, "--accumulate", o->accumulate, 1, 65536));
+    FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
+    FB_TRY(check_range(ctx, "--steps", (double)o->steps, 0, 1e12));
+    FB_TRY(check_range(ctx, "--lr", o->lr, 0, 10));
+    FB_TRY(check_range(ctx, "--weight-decay", o->weight_decay, 0, 10));
+    FB_TRY(check_range(ctx, "--clip", o->clip, 0, 1e9));
+    FB_TRY(check_range(ctx, "--warmup", o->warmup, 0, 1));
+    FB_TRY(check_range(ctx, "--beta1", o->beta1, 0, 0.9999999));
+    FB_TRY(check_range(ctx, "--beta2", o->beta2, 0, 0.9999999));
+    FB_TRY(check_range(ctx, "--dropout", o->dropout, 0, 0.95));
+    FB_TRY(check_range(ctx, "--vocab-size", o->vocab_size, 16, 1000000));
+    FB_TRY(check_range(ctx, "--loader-threads", o->loader_threads, 1, 64));
+    FB_TRY(
+        check_range(ctx, "--checkpoint-every", (double)o->checkpoint_every, 0, 1e12));
+    FB_TRY(check_range(ctx, "--validate-every", (double)o->validate_every, 0, 1e12));
+    return check_range(ctx, "--validate-pairs", o->validate_pairs, 0, 1e9);
+}
+
+static fb_status parse_losses(fb_context *ctx, const char *list,
+                              bool enabled[FB_LOSSES])
+{
+    static const char *const names[FB_LOSSES] = {"mlm", "tia", "mpm"};
+    char copy[64], *rest = copy;
+    snprintf(copy, sizeof copy, "%s", list);
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        int i = 0;
+        while (i < FB_LOSSES && strcmp(word, names[i]) != 0)
+            i++;
+        if (i == FB_LOSSES)
+            return fb_fail(ctx, FB_E_USAGE,
+                           "--losses %s is not known; use mlm, mpm, tia", word);
+        enabled[i] = true;
+    }
+    if (!enabled[FB_LOSS_TIA])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--losses needs tia, without it pairs cannot be scored");
+    return FB_OK;
+}
+
+static fb_status check_words(fb_train_run *run)
+{
+    const fb_train_options *o = &run->options;
+    fb_context *ctx = run->ctx;
+    fb_fit fit;
+    run->losses.detach = o->adaptive_detach;
+    FB_TRY(fb_adaptive_mode_parse(ctx, o->adaptive, &run->losses.mode));
+    FB_TRY(parse_losses(ctx, o->losses, run->losses.enabled));
+    FB_TRY(fb_fit_parse(ctx, o->fit, &fit));
+    if (strcmp(o->adaptive_norm, "output") != 0 &&
+        strcmp(o->adaptive_norm, "shared") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--adaptive-norm %s is not known; use output or shared",
+                       o->adaptive_norm);
+    run->losses.shared_norms = strcmp(o->adaptive_norm, "shared") == 0;
+    if (strcmp(o->encoder, "pixels") != 0)
+        return fb_fail(ctx, FB_E_USAGE, "--encoder %s is not known; use pixels",
+                       o->encoder);
+    run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,
+                                            o->weight_decay, o->clip,  o->warmup};
+    return FB_OK;
+}
+
+static fb_status make_vocab(fb_train_run *run)
+{
+    const fb_train_options *o = &run->options;
+    if (o->vocab[0])
+        return fb_vocab_open(run->ctx, &run->vocab, o->vocab);
+    int32_t count;
+    const int32_t *items =
+        fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &count);
+    const char **texts = malloc(((size_t)count + 1) * sizeof *texts);
+    if (!texts)
+        return fb_fail(run->ctx, FB_E_MEMORY, "no memory for the titles");
+    for (int32_t i = 0; i < count; i++)
+        texts[i] = fb_catalogue_get(run->catalogue, items[i])->title;
+    fb_status status =
+        fb_vocab_learn(run->ctx, &run->vocab, texts, count, o->vocab_size);
+    free(texts);
+    return status;
+}
+
+/* Sizes of a new model: the preset's, or a config.json's, with the options over them.
+ */
+static fb_status make_config(fb_train_run *run, fb_model_config *config)
+{
+    const fb_train_options *o = &run->options;
+    FB_TRY(fb_model_config_preset(run->ctx, config, o->preset));
+    if (o->config[0])
+        FB_TRY(fb_model_config_read(run->ctx, config, o->config));
+    config->vocab = fb_vocab_size(run->vocab);
+    config->dropout = o->dropout;
+    config->max_text = o->max_text;
+    config->squash = strcmp(o->fit, "squash") == 0;
+    snprintf(config->encoder, sizeof config->encoder, "%s", o->encoder);
+    FB_TRY(check_range(run->ctx, "--max-text", o->max_text, 3, config->positions));
+    return fb_model_config_check(run->ctx, config,
+                                 o->config[0] ? o->config : "options");
+}
+
+static fb_status start_folder(fb_train_run *run, const fb_model_config *config)
+{
+    char path[4096];
+    const char *out = run->options.out;
+    FB_TRY(fb_folder_make(run->ctx, out));
+    FB_TRY(fb_path_join(run->ctx, path, out, "vocab.txt"));
+    FB_TRY(fb_vocab_save(run->ctx, run->vocab, path));
+    FB_TRY(fb_path_join(run->ctx, path, out, "config.json"));
+    return fb_model_config_write(run->ctx, config, path);
+}
+
+static fb_status refuse_used_folder(fb_context *ctx, const char *out)
+{
+    static const char *const signs[] = {"config.json", "model.safetensors", "last"};
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
+        char path[4096];
+        FB_TRY(fb_path_join(ctx, path, out, signs[i]));
+        if (fb_path_exists(path))
+            return fb_fail(
+                ctx, FB_E_USAGE,
+                "%s holds a model already; go on with it by --resume or give "
+                "another --out",
+                out);
+    }
+    return FB_OK;
+}
+
+static void plan_steps(fb_train_run *run)
+{
+    fb_train_options *o = &run->options;
+    int32_t items;
+    fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
+    run->matched = (o->batch + 1) / 2;
+    int64_t per_step = (int64_t)run->matched * o->accumulate;
+    run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
+    if (!run->state.total_steps)
+        run->state.total_steps =
+            o->steps ? o->steps
+                     : (int64_t)ceil(o->epochs * (double)run->steps_per_epoch);
+    run->checkpoint_every =
+        o->checkpoint_every ? o->checkpoint_every : run->steps_per_epoch;
+    run->validate_every = o->validate_every ? o->validate_every : run->checkpoint_every;
+    fb_catalogue_split_items(run->catalogue, FB_SPLIT_VAL, &items);
+    run->has_validation = items >= 2;
+}
+
+static fb_status open_catalogue(fb_train_run *run)
+{
+    fb_train_options *o = &run->options;
+    int32_t items;
+    if (!o->catalog[0])
+        return fb_fail(run->ctx, FB_E_USAGE, "train needs --catalog");
+    FB_TRY(fb_catalogue_open(run->ctx, &run->catalogue, o->catalog, NULL));
+    fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
+    if (items < 2)
+        return fb_fail(run->ctx, FB_E_MISSING,
+                       "%s has %d items of split train; at least 2 are needed",
+                       o->catalog, (int)items);
+    uint64_t fingerprint = fb_catalogue_fingerprint(run->catalogue);
+    if (run->state.step && run->state.fingerprint != fingerprint)
+        return fb_fail(
+            run->ctx, FB_E_STATE,
+            "%s is not the catalogue that %s was trained on; a run goes on with "
+            "its own",
+            o->catalog, o->out);
+    run->state.fingerprint = fingerprint;
+    return FB_OK;
+}
+
+static fb_status start_fresh(fb_train_run *run)
+{
+    fb_model_config config;
+    FB_TRY(open_catalogue(run));
+    FB_TRY(make_vocab(run));
+    FB_TRY(make_config(run, &config));
+    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
+    fb_params_initialise(run->matcher->params, run->options.seed);
+    return start_folder(run, &config);
+}
+
+static fb_status go_on(fb_train_run *run)
+{
+    char path[4096];
+    fb_model_config config;
+    const char *out = run->options.out;
+    FB_TRY(open_catalogue(run));
+    FB_TRY(fb_model_config_preset(run->ctx, &config, "base"));
+    FB_TRY(fb_path_join(run->ctx, path, out, "last/config.json"));
+    FB_TRY(fb_model_config_read(run->ctx, &config, path));
+    FB_TRY(fb_path_join(run->ctx, path, out, "last/vocab.txt"));
+    FB_TRY(fb_vocab_open(run->ctx, &run->vocab, path));
+    if (fb_vocab_size(run->vocab) != config.vocab)
+        return fb_fail(run->ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d",
+                       path, (int)fb_vocab_size(run->vocab), (int)config.vocab);
+    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
+    return fb_train_state_load(run->ctx, out, run->matcher);
+}
+
+fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
+                              int64_t first, int64_t count)
+{
+    const fb_train_options *o = &run->options;
+    const fb_model_config *c = &run->matcher->config;
+    fb_loader_options options;
+    fb_loader_options_defaults(&options);
+    options.sampler = (fb_sampler_options){
+        .split = split,
+        .batch = o->batch,
+        .seed = o->seed,
+        .patches = fb_model_config_patches(c),
+        .image_size = c->image_size,
+        .fit = c->squash ? FB_FIT_SQUASH : FB_FIT_PAD,
+        .filter = FB_FILTER_BILINEAR,
+        .masked_on_mismatched = o->masked_on_mismatched,
+        .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
+        .whole_images = !run->losses.enabled[FB_LOSS_MPM],
+    };
+    options.max_text = c->max_text;
+    options.first_step = first;
+    options.total_steps = count;
+    options.threads = o->loader_threads;
+    return fb_loader_create(run->ctx, loader, run->catalogue, run->vocab, &options);
+}
+
+static fb_status open_parts(fb_train_run *run)
+{
+    fb_train_options *o = &run->options;
+    fb_context *ctx = run->ctx;
+    run->strings = fb_arena_create(4096);
+    run->arena = fb_arena_create(64 << 20);
+    if (!run->strings || !run->arena)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
+    if (!o->out[0])
+        return fb_fail(ctx, FB_E_USAGE, "train needs --out");
+    bool resumed = o->resume && fb_train_state_exists(o->out);
+    if (resumed)
+        FB_TRY(fb_train_state_read(ctx, o->out, &run->state, o, run->strings));
+    else if (!o->resume)
+        FB_TRY(refuse_used_folder(ctx, o->out));
+    FB_TRY(check_numbers(ctx, o));
+    FB_TRY(check_words(run));
+    FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
+    FB_TRY(resumed ? go_on(run) : start_fresh(run));
+    plan_steps(run);
+    FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
+    return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
+                               run->state.step * o->accumulate,
+                               run->state.total_steps * o->accumulate);
+}
+
+fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
+                            const fb_train_options *options)
+{
+    fb_train_run *r = calloc(1, sizeof *r);
+    if (!r)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
+    r->ctx = ctx;
+    r->options = *options;
+    fb_status status = open_parts(r);
+    if (status != FB_OK) {
+        fb_train_run_close(r);
+        return status;
+    }
+    *run = r;
+    return FB_OK;
+}
+
+void fb_train_run_close(fb_train_run *run)
+{
+    if (!run)
+        return;
+    fb_loader_free(run->loader);
+    fb_train_log_close(run->log);
+    if (run->matcher)
+        run->matcher->kind->free(run->matcher, run->be);
+    fb_vocab_free(run->vocab);
+    fb_catalogue_close(run->catalogue);
+    fb_backend_free(run->be);
+    fb_arena_free(run->arena);
+    fb_arena_free(run->strings);
+    free(run);
+}

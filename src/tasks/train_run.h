@@ -1,0 +1,50 @@
+/* train_run.h - everything a training run holds; opened afresh or from its last
+ * checkpoint. */
+#ifndef FB_TASKS_TRAIN_RUN_H
+#define FB_TASKS_TRAIN_RUN_H
+
+#include "data/loader.h"
+#include "nn/optimizer.h"
+#include "tasks/train_log.h"
+#include "tasks/train_state.h"
+
+typedef struct fb_train_run {
+    fb_context *ctx;
+    fb_train_options options; /* as given, or as the resumed run was started */
+    fb_loss_options losses;
+    fb_optimizer_options optimizer;
+    fb_arena *strings; /* of options read back */
+    fb_arena *arena;   /* of a step */
+    fb_backend *be;
+    fb_catalogue *catalogue;
+    fb_vocab *vocab;
+    fb_matcher *matcher;
+    fb_loader *loader;
+    fb_train_log *log;
+    fb_train_state state;
+    int32_t matched;         /* matched pairs a batch */
+    int64_t steps_per_epoch; /* at least 1 */
+    int64_t checkpoint_every, validate_every;
+    bool has_validation;
+} fb_train_run;
+
+/* Check the options, then make OUT or open its last checkpoint.
+ * FB_E_USAGE: an option is wrong, or OUT holds a model already and resume is off. */
+fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
+                            const fb_train_options *options);
+void fb_train_run_close(fb_train_run *run);
+
+/* Loader of training batches from micro-batch `first`, or of validation batches. */
+fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
+                              int64_t first, int64_t count);
+
+/* Losses and accuracy over the validation split's batches, no dropout. The same batches
+ * every time. */
+fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses);
+
+/* Sum over batches, then the means: losses and weights weigh by batch, accuracy by
+ * pair. */
+void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one);
+void fb_step_losses_mean(fb_step_losses *sum, int64_t count);
+
+#endif
