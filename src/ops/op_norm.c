@@ -37,8 +37,9 @@ fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
     int64_t rows = x->value.dims[0], width = x->value.dims[1];
     if (gamma->weight.out != width || beta->weight.out != width)
         return fb_fail(tape->ctx, FB_E_SHAPE,
-                       "norm %s: rows have %lld numbers, not %lld", gamma->name,
-                       (long long)width, (long long)gamma->weight.out);
+                       "norm %s: rows have %lld numbers, it takes %lld and %s %lld",
+                       gamma->name, (long long)width, (long long)gamma->weight.out,
+                       beta->name, (long long)beta->weight.out);
     if (residual && !fb_tensor_same_shape(&x->value, &residual->value))
         return fb_fail(tape->ctx, FB_E_SHAPE, "norm %s: the residual has another shape",
                        gamma->name);
