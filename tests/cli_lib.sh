@@ -52,7 +52,7 @@ check() {
     if "$@"; then pass; else fail "$what"; fi
 }
 # The log without what a clock says.
-steady_log() { sed 's/,"wait_ms":.*//' "$1"; }
+steady_log() { sed 's/, *"wait_ms":.*//' "$1"; }
 finish() {
     echo "$passed passed, $failed failed"
     [ $failed -eq 0 ]

@@ -137,19 +137,25 @@ static void world_close(world *w)
     fb_context_free(w->ctx);
 }
 
-/* |got - want| <= tolerance * (largest |want| + 1e-3), for every number. */
-static void compare(const char *what, const float *got, const float *want,
-                    int64_t count, double tolerance)
+/* |got - want| <= tolerance * (largest |want| + least), for every number. */
+static void compare_above(const char *what, const float *got, const float *want,
+                          int64_t count, double tolerance, double least)
 {
     double largest = 0;
     for (int64_t i = 0; i < count; i++)
         largest = fmax(largest, fabs((double)want[i]));
     for (int64_t i = 0; i < count; i++) {
         double error = fabs((double)got[i] - (double)want[i]);
-        if (!(error <= tolerance * (largest + 1e-3)))
+        if (!(error <= tolerance * (largest + least)))
             fail_msg("%s[%lld] is %.9g, PyTorch has %.9g (largest %.3g)", what,
                      (long long)i, (double)got[i], (double)want[i], largest);
     }
+}
+
+static void compare(const char *what, const float *got, const float *want,
+                    int64_t count, double tolerance)
+{
+    compare_above(what, got, want, count, tolerance, 1e-3);
 }
 
 static void compare_var(const world *w, const char *name, const fb_var *var,
@@ -167,15 +173,27 @@ static void compare_var(const world *w, const char *name, const fb_var *var,
     free(want);
 }
 
+/* A key's bias moves all scores of a query alike, so its gradient is 0 but for
+ * rounding: gradients get a floor, and AdamW, which makes steps of any size out of
+ * rounding, leaves nothing there to compare. */
+static bool is_key_bias(const char *name)
+{
+    return strstr(name, "self.key.bias") != NULL;
+}
+
 static void compare_block(const world *w, const char *prefix, const float *block,
                           double tolerance)
 {
+    bool after = strcmp(prefix, "after/") == 0;
     for (const fb_param *p = w->matcher->params->first; p; p = p->next)
         for (int32_t i = 0; i < p->parts; i++) {
+            if (after && is_key_bias(p->name[i]))
+                continue;
             int64_t count = p->rows / p->parts * p->columns;
             float *want = malloc((size_t)count * 4);
             read_numbers(w, prefix, p->name[i], want, count);
-            compare(p->name[i], block + p->offset + i * count, want, count, tolerance);
+            compare_above(p->name[i], block + p->offset + i * count, want, count,
+                          tolerance, 0.02);
             free(want);
         }
 }
