@@ -42,7 +42,7 @@ static void fill(fb_candidate_item items[N], uint64_t seed)
 }
 
 static int32_t count_others(const fb_candidate_item *items, int32_t query,
-                            fb_negatives negatives)
+                            fb_negative_rule negatives)
 {
     int32_t others = 0;
     for (int32_t i = 0; i < N; i++)
@@ -112,7 +112,7 @@ static void every_list_keeps_the_rules(void **state)
     for (uint64_t seed = 0; seed < 6; seed++) {
         fill(items, seed);
         fb_candidate_options o = DEFAULTS;
-        o.negatives = (fb_negatives)(seed % 3);
+        o.negatives = (fb_negative_rule)(seed % 3);
         o.seed = seed;
         o.queries = seed < 3 ? 0 : 150;
         fb_candidate_set *set = draw(items, N, o);
@@ -272,10 +272,10 @@ static void options_out_of_range_are_misuse(void **state)
                          FB_E_USAGE);
         assert_null(set);
     }
-    fb_negatives n;
-    assert_int_equal(fb_negatives_parse(NULL, &n, "any"), FB_OK);
+    fb_negative_rule n;
+    assert_int_equal(fb_negative_rule_parse(NULL, &n, "any"), FB_OK);
     assert_int_equal(n, FB_NEGATIVES_ANY);
-    assert_int_equal(fb_negatives_parse(NULL, &n, "some"), FB_E_USAGE);
+    assert_int_equal(fb_negative_rule_parse(NULL, &n, "some"), FB_E_USAGE);
 }
 
 /* ---- the full pool ----------------------------------------------------------------

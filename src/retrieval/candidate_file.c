@@ -62,7 +62,7 @@ static void write_header(FILE *stream, const fb_candidate_set *set,
     fb_json_key_string(&w, "format", FORMAT);
     fb_json_key_int(&w, "version", VERSION);
     fb_json_key_string(&w, "protocol", "sampled");
-    fb_json_key_string(&w, "negatives", fb_negatives_name(o->negatives));
+    fb_json_key_string(&w, "negatives", fb_negative_rule_name(o->negatives));
     fb_json_key_int(&w, "queries", o->queries);
     fb_json_key_int(&w, "negative_count", o->negative_count);
     fb_json_key_int(&w, "min_candidates", o->min_candidates);
@@ -232,8 +232,8 @@ static fb_status check_expected(fb_context *ctx, const char *where,
         return fb_fail(ctx, FB_E_STATE,
                        "%s: drawn with negatives %s, not %s: give the same options or "
                        "another file",
-                       where, fb_negatives_name(have->negatives),
-                       fb_negatives_name(want->negatives));
+                       where, fb_negative_rule_name(have->negatives),
+                       fb_negative_rule_name(want->negatives));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].have != rows[i].want)
             return fb_fail(ctx, FB_E_STATE,
@@ -266,7 +266,7 @@ static fb_status read_header(fb_context *ctx, reader *r, const json_t *header,
                                     .min_candidates = (int32_t)min_candidates,
                                     .draws = (int32_t)draws,
                                     .seed = (uint64_t)seed};
-    if (fb_negatives_parse(ctx, &options.negatives, negatives) != FB_OK) {
+    if (fb_negative_rule_parse(ctx, &options.negatives, negatives) != FB_OK) {
         fb_fail_in(ctx, where);
         return FB_E_FORMAT;
     }
@@ -325,7 +325,7 @@ static fb_status check_negative(fb_context *ctx, const reader *r, int32_t query,
                                  r->set->options.negatives))
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: negative \"%.200s\" is not of the query's %s", r->where, id,
-                       fb_negatives_name(r->set->options.negatives));
+                       fb_negative_rule_name(r->set->options.negatives));
     return FB_OK;
 }
 

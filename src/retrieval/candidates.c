@@ -23,16 +23,17 @@ const char *fb_direction_name(fb_direction direction)
     return direction == FB_IMAGE_TO_TEXT ? "image_to_text" : "text_to_image";
 }
 
-const char *fb_negatives_name(fb_negatives negatives)
+const char *fb_negative_rule_name(fb_negative_rule negatives)
 {
     return NEGATIVES_NAMES[negatives];
 }
 
-fb_status fb_negatives_parse(fb_context *ctx, fb_negatives *negatives, const char *word)
+fb_status fb_negative_rule_parse(fb_context *ctx, fb_negative_rule *negatives,
+                                 const char *word)
 {
     for (int i = 0; i <= FB_NEGATIVES_ANY; i++) {
         if (strcmp(word, NEGATIVES_NAMES[i]) == 0) {
-            *negatives = (fb_negatives)i;
+            *negatives = (fb_negative_rule)i;
             return FB_OK;
         }
     }
@@ -49,7 +50,7 @@ bool fb_candidate_may_oppose(const fb_candidate_item *a, const fb_candidate_item
     return a->product != b->product && a->text != b->text && a->image != b->image;
 }
 
-static int32_t group_key(const fb_candidate_item *item, fb_negatives negatives)
+static int32_t group_key(const fb_candidate_item *item, fb_negative_rule negatives)
 {
     switch (negatives) {
     case FB_NEGATIVES_CATEGORY:
@@ -63,7 +64,7 @@ static int32_t group_key(const fb_candidate_item *item, fb_negatives negatives)
 }
 
 bool fb_candidate_same_group(const fb_candidate_item *a, const fb_candidate_item *b,
-                             fb_negatives negatives)
+                             fb_negative_rule negatives)
 {
     return group_key(a, negatives) == group_key(b, negatives);
 }

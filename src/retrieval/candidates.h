@@ -28,15 +28,15 @@
 typedef enum fb_direction { FB_IMAGE_TO_TEXT, FB_TEXT_TO_IMAGE } fb_direction;
 const char *fb_direction_name(fb_direction direction); /* "image_to_text", ... */
 
-typedef enum fb_negatives {
+typedef enum fb_negative_rule {
     FB_NEGATIVES_CATEGORY,
     FB_NEGATIVES_SUBCATEGORY,
     FB_NEGATIVES_ANY
-} fb_negatives;
-const char *fb_negatives_name(fb_negatives negatives); /* "category", ... */
+} fb_negative_rule;
+const char *fb_negative_rule_name(fb_negative_rule negatives); /* "category", ... */
 /* FB_E_USAGE: another word. */
-fb_status fb_negatives_parse(fb_context *ctx, fb_negatives *negatives,
-                             const char *word);
+fb_status fb_negative_rule_parse(fb_context *ctx, fb_negative_rule *negatives,
+                                 const char *word);
 
 /* Keys are interned: equal numbers mean the same product, text, image bytes, category.
  * What a catalogue does not name, the caller decides: an item without product_id gets a
@@ -46,7 +46,7 @@ typedef struct fb_candidate_item {
 } fb_candidate_item;
 
 typedef struct fb_candidate_options {
-    fb_negatives negatives;
+    fb_negative_rule negatives;
     int32_t queries;        /* each direction and draw, at most; 0: all */
     int32_t negative_count; /* >= 1 */
     int32_t min_candidates; /* others a query must have, >= 1 */
@@ -80,7 +80,7 @@ typedef struct fb_candidate_set {
 bool fb_candidate_may_oppose(const fb_candidate_item *a, const fb_candidate_item *b);
 /* Whether the two lie in the same place that negatives come from. */
 bool fb_candidate_same_group(const fb_candidate_item *a, const fb_candidate_item *b,
-                             fb_negatives negatives);
+                             fb_negative_rule negatives);
 
 /* Draw all lists. No query with enough others is no error: the set is then empty.
  * FB_E_USAGE: an option is out of range. FB_E_MEMORY. free takes NULL. */

@@ -222,7 +222,7 @@ static fb_status open_pools(sampled *s)
                               .min_candidates = o->min_candidates,
                               .draws = o->draws,
                               .seed = o->seed};
-    FB_TRY(fb_negatives_parse(s->ctx, &c.negatives, o->negatives));
+    FB_TRY(fb_negative_rule_parse(s->ctx, &c.negatives, o->negatives));
     if (o->candidates[0] && fb_path_exists(o->candidates))
         return fb_candidate_set_read(s->ctx, &s->set, o->candidates, &s->items->names,
                                      &c);
