@@ -87,6 +87,14 @@ fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *te
                          int32_t text_count, const char *const *image_files,
                          int32_t image_count, float *scores);
 
+/* Write a PNG to look at: a row a caption, images_per_row thumbnails a row, under each
+ * its own caption. image_files and image_captions [row_count, images_per_row];
+ * image_captions may be NULL. */
+fb_status fb_contact_sheet(fb_context *ctx, const char *path,
+                           const char *const *captions, int32_t row_count,
+                           const char *const *image_files, int32_t images_per_row,
+                           const char *const *image_captions);
+
 /* ---- 2. Bring a catalogue in ------------------------------------------------------
  */
 

@@ -41,7 +41,7 @@ train="catalog out resume preset config vocab vocab-size encoder fit max-text ep
     validate-every validate-pairs backend dtype threads loader-threads json quiet"
 evaluate="model catalog split protocol negatives queries negative-count min-candidates draws
     seed candidates trec backend dtype threads per-category json quiet"
-match="model text image backend dtype threads json"
+match="model text image top sheet backend dtype threads json"
 bench="presets modes batch text-tokens repeats backend dtype threads profile json quiet"
 
 status 0 help --man
@@ -99,6 +99,7 @@ misused '--text TEXT' match --model m --image i
 misused '--image FILE' match --model m --text t
 misused '--model needs a value' evaluate --model
 misused '"loose"' train loose --catalog c --out o
+misused '--top: "-1"' match --model m --text t --image i --top -1
 misused '--text -' match --model m --text - --image i
 misused 'unknown option --a?b' train $'--a\nb'
 

@@ -61,4 +61,14 @@ check "the table shows chance" grep -qi chance "$WORK/stdout"
 ok "match" "$FB" match --model "$WORK/a" --text "red circle on blue" "green stripe" \
     --image "$C/images/1.png" "$C/images/2.png" "$C/images/3.png" --json
 check "six scores" test "$(grep -o '"score":' "$WORK/stdout" | wc -l)" -eq 6
+ok "match --top" "$FB" match --model "$WORK/a" --text "red circle on blue" "green stripe" \
+    --image "$C/images/1.png" "$C/images/2.png" "$C/images/3.png" --json --top 2 \
+    --sheet "$WORK/sheet.png"
+check "four scores" test "$(grep -o '"score":' "$WORK/stdout" | wc -l)" -eq 4
+scores=$(sed -n 's/.*"score": *//p' "$WORK/stdout" | head -2)
+check "best first" test "$(echo "$scores" | sort -gr)" = "$scores"
+check "the sheet is a PNG" grep -q PNG "$WORK/sheet.png"
+fails 1 "sheet.png" "$FB" match --model "$WORK/a" --text x --image "$C/images/1.png" \
+    --sheet "$WORK/no/sheet.png"
+check "nothing printed without its sheet" test ! -s "$WORK/stdout"
 finish

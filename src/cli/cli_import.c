@@ -92,8 +92,7 @@ const fb_verb fb_verb_import = {
     .summary = "make a catalogue folder from other sources",
     .about = "Reads product data in another format and writes a catalogue folder "
              "(metadata.jsonl and images/) that train and evaluate read.",
-    .example = "fashionbert import --from sweethome3d --out furniture "
-               "/usr/share/sweethome3d/furniture/*.sh3f",
+    .example = "fashionbert import --from sweethome3d --out furniture *.sh3f",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(import_arguments),

@@ -1,5 +1,6 @@
 /* cli_match.c - `fashionbert match`: the score of each given text with each given
- * image. */
+ * image, or of each text with its best images; printed, and shown on a contact sheet.
+ */
 #include "base/arena.h"
 #include "base/json.h"
 #include "cli/table.h"
@@ -12,6 +13,8 @@ typedef struct match_arguments {
     const char *model;
     const char *const *texts, *const *images;
     int32_t text_count, image_count;
+    int32_t top;
+    const char *sheet;
     fb_model_options task;
     bool json;
 } match_arguments;
@@ -39,13 +42,26 @@ static const fb_option options[] = {
      .count_offset = AT(image_count),
      .required = true,
      .help = "JPEG, PNG or WebP images to score each text with"},
+    {.name = "top",
+     .value = "K",
+     .type = FB_OPTION_INT32,
+     .offset = AT(top),
+     .high = INFINITY,
+     .help = "images to keep of each text, best first; 0 is all, in the order given"},
+    {.name = "sheet",
+     .value = "FILE.png",
+     .type = FB_OPTION_STRING,
+     .offset = AT(sheet),
+     .help = "also draw the images that are listed, a row a text; none for no picture"},
     FB_OPTION_COMPUTE_ROWS(match_arguments, task.backend, task.dtype, task.threads),
     FB_OPTION_FLAG_ROW(match_arguments, "json", json, "print the scores as JSON"),
 };
 
 static void defaults(void *arguments)
 {
-    fb_model_options_defaults(&((match_arguments *)arguments)->task);
+    match_arguments *a = arguments;
+    a->sheet = "";
+    fb_model_options_defaults(&a->task);
 }
 
 /* Texts from standard input, one a line; empty lines are passed over. */
@@ -125,39 +141,139 @@ static fb_status gather_texts(fb_context *ctx, const match_arguments *a,
     return FB_OK;
 }
 
-static void print_json(const match_arguments *a, const text_list *texts,
-                       const float *scores)
+/* What is shown: `shown` images of each text. */
+typedef struct listing {
+    const match_arguments *arguments;
+    const text_list *texts;
+    const float *scores; /* [texts, image_count] */
+    int32_t shown;
+    int32_t *order; /* [texts, shown] numbers of images */
+} listing;
+
+static const char *shown_image(const listing *l, int32_t text, int32_t place,
+                               float *score)
+{
+    int32_t image = l->order[(size_t)text * (size_t)l->shown + (size_t)place];
+    size_t row = (size_t)text * (size_t)l->arguments->image_count;
+    *score = l->scores[row + (size_t)image];
+    return l->arguments->images[image];
+}
+
+typedef struct candidate {
+    float score;
+    int32_t image;
+} candidate;
+
+/* Best first; equal scores in the order given. */
+static int by_score(const void *x, const void *y)
+{
+    const candidate *a = x, *b = y;
+    if (a->score != b->score)
+        return a->score > b->score ? -1 : 1;
+    return (a->image > b->image) - (a->image < b->image);
+}
+
+static fb_status make_order(fb_context *ctx, listing *l)
+{
+    const match_arguments *a = l->arguments;
+    size_t images = (size_t)a->image_count;
+    l->shown = a->top > 0 && a->top < a->image_count ? a->top : a->image_count;
+    l->order = calloc((size_t)l->texts->count, (size_t)l->shown * sizeof *l->order);
+    candidate *all = calloc(images, sizeof *all);
+    if (!l->order || !all) {
+        free(all);
+        return fb_fail(ctx, FB_E_MEMORY, "out of memory for the list of images");
+    }
+    for (size_t t = 0; t < (size_t)l->texts->count; t++) {
+        for (size_t i = 0; i < images; i++)
+            all[i] = (candidate){l->scores[t * images + i], (int32_t)i};
+        if (a->top > 0)
+            qsort(all, images, sizeof *all, by_score);
+        for (size_t i = 0; i < (size_t)l->shown; i++)
+            l->order[t * (size_t)l->shown + i] = all[i].image;
+    }
+    free(all);
+    return FB_OK;
+}
+
+static void print_json(const listing *l)
 {
     fb_json_writer w;
     fb_json_begin(&w, stdout, 2);
     fb_json_open_array(&w);
-    for (int32_t t = 0; t < texts->count; t++)
-        for (int32_t i = 0; i < a->image_count; i++) {
+    for (int32_t t = 0; t < l->texts->count; t++)
+        for (int32_t i = 0; i < l->shown; i++) {
+            float score = 0;
+            const char *image = shown_image(l, t, i, &score);
             fb_json_open_object(&w);
-            fb_json_key_string(&w, "text", texts->items[t]);
-            fb_json_key_string(&w, "image", a->images[i]);
-            fb_json_key_float(&w, "score",
-                              scores[(size_t)t * (size_t)a->image_count + (size_t)i]);
+            fb_json_key_string(&w, "text", l->texts->items[t]);
+            fb_json_key_string(&w, "image", image);
+            fb_json_key_float(&w, "score", score);
             fb_json_close_object(&w);
         }
     fb_json_close_array(&w);
     fputc('\n', stdout);
 }
 
-static fb_status print_table(fb_context *ctx, const match_arguments *a,
-                             const text_list *texts, const float *scores)
+static fb_status print_table(fb_context *ctx, const listing *l)
 {
     fb_table *table = fb_table_create(">score|<text|<image");
-    for (int32_t t = 0; t < texts->count; t++)
-        for (int32_t i = 0; i < a->image_count; i++) {
-            fb_table_number(
-                table, (double)scores[(size_t)t * (size_t)a->image_count + (size_t)i],
-                4);
-            fb_table_text(table, texts->items[t]);
-            fb_table_text(table, a->images[i]);
+    for (int32_t t = 0; t < l->texts->count; t++)
+        for (int32_t i = 0; i < l->shown; i++) {
+            float score = 0;
+            const char *image = shown_image(l, t, i, &score);
+            fb_table_number(table, (double)score, 4);
+            fb_table_text(table, l->texts->items[t]);
+            fb_table_text(table, image);
         }
     fb_status status = fb_table_print(ctx, table, stdout);
     fb_table_free(table);
+    return status;
+}
+
+/* A caption is the score and the image's name without its folders. */
+enum { CAPTION_BYTES = 64 };
+
+static fb_status draw_sheet(fb_context *ctx, const listing *l)
+{
+    size_t count = (size_t)l->texts->count * (size_t)l->shown;
+    const char **files = calloc(count, sizeof *files);
+    const char **captions = calloc(count, sizeof *captions);
+    char(*names)[CAPTION_BYTES] = calloc(count, sizeof *names);
+    fb_status status = files && captions && names
+                           ? FB_OK
+                           : fb_fail(ctx, FB_E_MEMORY, "out of memory for --sheet");
+    for (size_t k = 0; status == FB_OK && k < count; k++) {
+        float score = 0;
+        files[k] = shown_image(l, (int32_t)(k / (size_t)l->shown),
+                               (int32_t)(k % (size_t)l->shown), &score);
+        const char *slash = strrchr(files[k], '/');
+        snprintf(names[k], sizeof names[k], "%.3f %.50s", (double)score,
+                 slash ? slash + 1 : files[k]);
+        captions[k] = names[k];
+    }
+    if (status == FB_OK)
+        status = fb_contact_sheet(ctx, l->arguments->sheet, l->texts->items,
+                                  l->texts->count, files, l->shown, captions);
+    free(names);
+    free(captions);
+    free(files);
+    return status;
+}
+
+/* The sheet first: where it fails, nothing is on standard output. */
+static fb_status show(fb_context *ctx, const match_arguments *a, const text_list *texts,
+                      const float *scores)
+{
+    listing l = {.arguments = a, .texts = texts, .scores = scores};
+    fb_status status = make_order(ctx, &l);
+    if (status == FB_OK && a->sheet[0])
+        status = draw_sheet(ctx, &l);
+    if (status == FB_OK && a->json)
+        print_json(&l);
+    else if (status == FB_OK)
+        status = print_table(ctx, &l);
+    free(l.order);
     return status;
 }
 
@@ -174,10 +290,8 @@ static fb_status score(fb_context *ctx, const match_arguments *a,
                : fb_fail(ctx, FB_E_MEMORY, "out of memory for %d x %d scores",
                          (int)texts->count, (int)a->image_count);
     fb_model_close(model);
-    if (status == FB_OK && a->json)
-        print_json(a, texts, scores);
-    else if (status == FB_OK)
-        status = print_table(ctx, a, texts, scores);
+    if (status == FB_OK)
+        status = show(ctx, a, texts, scores);
     free(scores);
     return status;
 }
@@ -200,7 +314,7 @@ const fb_verb fb_verb_match = {
     .summary = "score texts with images",
     .about =
         "Prints the probability that a text and an image show the same product, for "
-        "each given text with each given image.",
+        "each given text with each given image, or with the best of them (--top).",
     .example =
         "fashionbert match --model model --text \"red summer dress\" --image *.jpg",
     .options = options,
