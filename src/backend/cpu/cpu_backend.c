@@ -77,7 +77,9 @@ fb_status fb_backend_create_cpu(fb_context *ctx, fb_backend **be, fb_dtype dtype
     c->base.dtype = dtype;
     c->base.threads = threads > 0 ? threads : omp_get_num_procs();
     c->base.ctx = ctx;
-    c->v = cpu_vector_choose();
+    const fb_vector *sets[FB_VECTOR_SETS];
+    cpu_vector_list(sets);
+    c->v = sets[0];
     fb_status status = cpu_gemm_create(ctx, &c->gemm, dtype, c->base.threads);
     if (status != FB_OK) {
         free(c);

@@ -38,15 +38,19 @@ bool cpu_can_bf16(void)
            __builtin_cpu_supports("avx512dq");
 }
 
-const fb_vector *cpu_vector_choose(void)
+int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])
 {
-    bool avx512 = cpu_can_bf16() && __builtin_cpu_supports("avx512cd") &&
-                  __builtin_cpu_supports("fma");
-    if (avx512)
-        return has_avx512_bf16() ? &vector_kernels_avx512bf16 : &vector_kernels_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &vector_kernels_avx2;
-    return &vector_kernels_base;
+    int32_t count = 0;
+    bool fma = __builtin_cpu_supports("fma");
+    if (fma && cpu_can_bf16() && __builtin_cpu_supports("avx512cd")) {
+        if (has_avx512_bf16())
+            sets[count++] = &vector_kernels_avx512bf16;
+        sets[count++] = &vector_kernels_avx512;
+    }
+    if (fma && __builtin_cpu_supports("avx2"))
+        sets[count++] = &vector_kernels_avx2;
+    sets[count++] = &vector_kernels_base;
+    return count;
 }
 
 #else
@@ -61,9 +65,10 @@ bool cpu_can_bf16(void)
     return false;
 }
 
-const fb_vector *cpu_vector_choose(void)
+int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])
 {
-    return &vector_kernels_base;
+    sets[0] = &vector_kernels_base;
+    return 1;
 }
 
 #endif

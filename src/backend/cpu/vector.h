@@ -98,8 +98,9 @@ typedef struct fb_vector {
                   const fb_adamw *options);
 } fb_vector;
 
-/* The best table that this processor can run. */
-const fb_vector *cpu_vector_choose(void);
+/* The tables that this processor can run, the best one first; returns their number. */
+enum { FB_VECTOR_SETS = 4 };
+int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS]);
 
 /* Whether oneDNN computes in bf16 here at all, be it slowly (AVX-512 without BF16). */
 bool cpu_can_bf16(void);

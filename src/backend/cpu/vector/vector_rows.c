@@ -31,24 +31,41 @@ void FB_VECTOR_NAME(column_sum)(fb_dtype dtype, float *sum, const void *x, int64
     FB_EACH_DTYPE(dtype, add_columns, sum, x, rows, width, from, to);
 }
 
-FB_INLINE void embed(bool bf16, void *y, const void *x, const fb_embed *e,
-                     int64_t first, int64_t rows, int64_t width)
+/* count is a constant, so that the sum over tables is unrolled. */
+FB_INLINE void embed_rows(bool bf16, int count, void *y, const void *x,
+                          const fb_embed *e, int64_t first, int64_t rows, int64_t width)
 {
     for (int64_t r = first; r < first + rows; r++) {
         const float *row[FB_EMBED_TABLES];
-        for (int32_t k = 0; k < e->count; k++)
+        for (int k = 0; k < count; k++)
             row[k] = e->table[k] + (int64_t)e->ids[k][r] * width;
-        const void *in = x ? at_const(bf16, x, r * width) : NULL;
         void *out = at(bf16, y, r * width);
-        int32_t count = e->count;
+        const void *in = x ? at_const(bf16, x, r * width) : NULL;
+        if (in) {
 #pragma omp simd
-        for (int64_t i = 0; i < width; i++) {
-            float value = in ? load(bf16, in, i) : 0.0f;
-            for (int32_t k = 0; k < count; k++)
-                value += row[k][i];
-            store(bf16, out, i, value);
+            for (int64_t i = 0; i < width; i++)
+                store(bf16, out, i,
+                      load(bf16, in, i) + row[0][i] + (count > 1 ? row[1][i] : 0.0f) +
+                          (count > 2 ? row[2][i] : 0.0f));
+        } else {
+#pragma omp simd
+            for (int64_t i = 0; i < width; i++)
+                store(bf16, out, i,
+                      row[0][i] + (count > 1 ? row[1][i] : 0.0f) +
+                          (count > 2 ? row[2][i] : 0.0f));
         }
     }
+}
+
+FB_INLINE void embed(bool bf16, void *y, const void *x, const fb_embed *e,
+                     int64_t first, int64_t rows, int64_t width)
+{
+    if (e->count == 1)
+        embed_rows(bf16, 1, y, x, e, first, rows, width);
+    else if (e->count == 2)
+        embed_rows(bf16, 2, y, x, e, first, rows, width);
+    else
+        embed_rows(bf16, FB_EMBED_TABLES, y, x, e, first, rows, width);
 }
 
 void FB_VECTOR_NAME(embed_forward)(fb_dtype dtype, void *y, const void *x,
