@@ -254,6 +254,11 @@ static fb_status open_parts(fb_train_run *run)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
     if (!o->out[0])
         return fb_fail(ctx, FB_E_USAGE, "train needs --out");
+    if (o->resume) {
+        char last[4096];
+        FB_TRY(fb_path_join(ctx, last, o->out, "last"));
+        FB_TRY(fb_folder_recover(ctx, last));
+    }
     bool resumed = o->resume && fb_train_state_exists(o->out);
     if (resumed)
         FB_TRY(fb_train_state_read(ctx, o->out, &run->state, o, run->strings));
