@@ -1,0 +1,196 @@
+/* test_backend_products.c - linear layers and attention of the cpu backend against the
+ * reference, on shapes that tiles and vectors do not divide.
+ */
+#include "support/op_harness.h"
+
+static void check_linear_forward(op_world *w, int64_t rows, int64_t in, int64_t out)
+{
+    for (int option = 0; option < 8; option++) {
+        bool with_bias = option & 1, as_f32 = option & 4;
+        fb_activation act = option & 2 ? FB_ACT_GELU : FB_ACT_NONE;
+        op_begin(w, "linear_forward [%d,%d] x [%d], bias %d, gelu %d, f32 %d",
+                 (int)rows, (int)in, (int)out, with_bias, act == FB_ACT_GELU, as_f32);
+        op_numbers x = op_activation(w, rows, in), bias = op_parameter(w, 1, out);
+        op_numbers y = op_output(w, as_f32 ? FB_F32 : w->dtype, rows, out);
+        op_weight weight = op_weight_make(w, out, in);
+        for (int round = 0; round < 2; round++) { /* the second on new weights */
+            for (int s = 0; s < OP_SIDES; s++)
+                op_call(w, op_backend(w, s)->k->linear_forward(
+                               op_backend(w, s), &y.t[s], &x.t[s], &weight.w[s],
+                               with_bias ? bias.t[s].data : NULL, act));
+            op_compare(w, round ? "y after a change of weights" : "y", &y, 1.0);
+            op_weight_change(w, &weight);
+        }
+        op_weight_free(w, &weight);
+    }
+}
+
+static void check_linear_backward(op_world *w, int64_t rows, int64_t in, int64_t out)
+{
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        op_begin(w, "linear_backward_input [%d,%d] x [%d], accumulate %d", (int)rows,
+                 (int)in, (int)out, accumulate);
+        op_numbers dy = op_activation(w, rows, out);
+        op_numbers dx =
+            accumulate ? op_activation(w, rows, in) : op_output(w, w->dtype, rows, in);
+        op_weight weight = op_weight_make(w, out, in);
+        for (int round = 0; round < 2; round++) {
+            for (int s = 0; s < OP_SIDES; s++)
+                op_call(w, op_backend(w, s)->k->linear_backward_input(
+                               op_backend(w, s), &dx.t[s], &dy.t[s], &weight.w[s],
+                               accumulate));
+            op_compare(w, "dx", &dx, 1.5);
+            op_weight_change(w, &weight);
+        }
+        op_weight_free(w, &weight);
+    }
+    for (int wanted = 1; wanted < 4; wanted++) {
+        op_begin(w, "linear_backward_weight [%d,%d] x [%d], wanted %d", (int)rows,
+                 (int)in, (int)out, wanted);
+        op_numbers x = op_activation(w, rows, in), dy = op_activation(w, rows, out);
+        op_numbers dw = op_parameter(w, out, in), dbias = op_parameter(w, 1, out);
+        for (int s = 0; s < OP_SIDES; s++)
+            op_call(w, op_backend(w, s)->k->linear_backward_weight(
+                           op_backend(w, s), wanted & 1 ? dw.t[s].data : NULL,
+                           wanted & 2 ? dbias.t[s].data : NULL, &x.t[s], &dy.t[s]));
+        op_compare(w, "dw", &dw, 1.0);
+        op_compare(w, "dbias", &dbias, 1.0);
+    }
+}
+
+static void check_linear(op_world *w)
+{
+    static const int64_t shapes[][3] = {
+        {1, 1, 1},    {0, 5, 7},       {3, 5, 7},   {17, 31, 13},  {64, 64, 64},
+        {127, 61, 1}, {129, 257, 101}, {2, 768, 2}, {1, 768, 769}, {300, 192, 768},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check_linear_forward(w, shapes[i][0], shapes[i][1], shapes[i][2]);
+        check_linear_backward(w, shapes[i][0], shapes[i][1], shapes[i][2]);
+    }
+    check_linear_backward(w, 2688, 64, 96);
+    if (w->be[1]->threads == 2) /* the reference takes its time for this one */
+        check_linear_backward(w, 256, 768, 768);
+}
+
+static void linear_equals_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_linear);
+}
+
+/* What attention_backward reads, from the reference's forward. */
+static void check_attention_case(op_world *w, const int32_t *offsets, int32_t sequences,
+                                 int32_t heads, int32_t head_width, float p)
+{
+    int64_t rows = offsets[sequences], width = (int64_t)heads * head_width;
+    op_begin(w, "attention of %d rows in %d sequences, %d heads of %d, dropout %g",
+             (int)rows, (int)sequences, (int)heads, (int)head_width, (double)p);
+    fb_attention a = {
+        sequences, heads, (int32_t)width, offsets, {p, 0x1234567890abcdef}};
+    op_numbers qkv = op_input(w, w->dtype, rows, 3 * width, 1.3);
+    op_numbers out = op_output(w, w->dtype, rows, width);
+    op_numbers lse = op_output(w, FB_F32, rows, heads);
+    op_numbers alone = op_output(w, w->dtype, rows, width);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w,
+                be->k->attention_forward(be, &out.t[s], lse.t[s].data, &qkv.t[s], &a));
+        op_call(w, be->k->attention_forward(be, &alone.t[s], NULL, &qkv.t[s], &a));
+    }
+    op_compare(w, "out", &out, 1.5);
+    op_compare(w, "lse", &lse, 1.0);
+    op_compare(w, "out without lse", &alone, 1.5);
+    op_numbers saved_out = op_from_reference(w, w->dtype, &out.t[0]);
+    op_numbers saved_lse = op_from_reference(w, FB_F32, &lse.t[0]);
+    op_numbers dout = op_activation(w, rows, width);
+    op_numbers dqkv = op_output(w, w->dtype, rows, 3 * width);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w,
+                be->k->attention_backward(be, &dqkv.t[s], &dout.t[s], &saved_out.t[s],
+                                          saved_lse.t[s].data, &qkv.t[s], &a));
+    }
+    op_compare(w, "dqkv", &dqkv, 1.5);
+}
+
+static void check_attention(op_world *w)
+{
+    static const struct {
+        int32_t sequences, offsets[8], heads, head_width;
+    } cases[] = {
+        {0, {0}, 2, 4},
+        {1, {0, 0}, 2, 4},
+        {1, {0, 1}, 1, 1},
+        {4, {0, 3, 3, 4, 9}, 2, 3},
+        {5, {0, 0, 17, 18, 18, 31}, 3, 5},
+        {3, {0, 75, 76, 151}, 4, 64},
+        {2, {0, 33, 97}, 12, 64},
+        {2, {0, 130, 131}, 1, 33},
+        {2, {0, 1, 530}, 1, 32},
+        {3, {0, 16, 48, 64}, 2, 128},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int dropped = 0; dropped < 2; dropped++)
+            check_attention_case(w, cases[i].offsets, cases[i].sequences,
+                                 cases[i].heads, cases[i].head_width,
+                                 dropped ? 0.25f : 0.0f);
+}
+
+static void attention_equals_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_attention);
+}
+
+/* Scores of hundreds must neither overflow nor lose the winner. */
+static void check_large_scores(op_world *w)
+{
+    static const int32_t offsets[] = {0, 9, 40};
+    op_begin(w, "attention with large scores");
+    fb_attention a = {2, 2, 32, offsets, {0.0f, 0}};
+    op_numbers qkv = op_input(w, w->dtype, 40, 96, 20.0);
+    op_numbers out = op_output(w, w->dtype, 40, 32), lse = op_output(w, FB_F32, 40, 2);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w,
+                be->k->attention_forward(be, &out.t[s], lse.t[s].data, &qkv.t[s], &a));
+    }
+    /* A score of 2,000 has an error of 1e-4 in f32, and so has exp of it. */
+    op_compare(w, "out", &out, w->dtype == FB_F32 ? 100.0 : 1.5);
+    op_compare(w, "lse", &lse, 1.0);
+}
+
+static void attention_bears_large_scores(void **state)
+{
+    (void)state;
+    op_for_each_world(check_large_scores);
+}
+
+static void check_rate(op_world *w)
+{
+    op_begin(w, "gemm_rate");
+    for (int side = 0; side < 2; side++) {
+        double rate = NAN;
+        op_call(w, op_backend(w, side)->k->gemm_rate(op_backend(w, side), &rate, 33, 65,
+                                                     17, 3));
+        assert_true(rate > 0 && isfinite(rate));
+    }
+}
+
+static void gemm_rate_is_a_number(void **state)
+{
+    (void)state;
+    op_for_each_world(check_rate);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_equals_reference),
+        cmocka_unit_test(attention_equals_reference),
+        cmocka_unit_test(attention_bears_large_scores),
+        cmocka_unit_test(gemm_rate_is_a_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
