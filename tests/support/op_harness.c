@@ -1,5 +1,6 @@
 /* op_harness.c - the numbers of a case on three sides, and their comparison. */
 #include "support/op_harness.h"
+#include "backend/cpu/cpu_backend.h"
 
 enum { GUARD_BYTES = 128, GUARD = 0xa5 };
 
@@ -189,32 +190,62 @@ void op_compare(const op_world *w, const char *name, const op_numbers *n, double
     }
 }
 
-/* f32: rounding of sums of a few thousand terms. bf16: half a unit in the last place is
- * 2^-9 of a number; one rounding of the output and one of an intermediate value. */
+typedef struct op_setting {
+    const char *dtype;
+    int32_t threads;
+    double tolerance;
+    int32_t set; /* of vector kernels; 0: the one that is used */
+    uint64_t seed;
+} op_setting;
+
+static void run_world(void (*check)(op_world *w), const op_setting *o)
+{
+    op_world w = {.ctx = fb_context_create(), .arena = fb_arena_create(1 << 20)};
+    assert_true(w.ctx && w.arena);
+    w.seed = o->seed;
+    w.random = fb_random_start(w.seed, FB_STREAM_TEST, 0);
+    w.tolerance = o->tolerance;
+    op_check_status(&w, fb_backend_create(w.ctx, &w.be[0], "ref", "f32", 1), "ref");
+    op_check_status(&w, fb_backend_create(w.ctx, &w.be[1], "cpu", o->dtype, o->threads),
+                    "cpu");
+    if (o->set > 0) {
+        const fb_vector *sets[FB_VECTOR_SETS];
+        assert_true(o->set < cpu_vector_list(sets));
+        ((cpu_backend *)w.be[1])->v = sets[o->set];
+    }
+    w.dtype = w.be[1]->dtype;
+    check(&w);
+    fb_backend_free(w.be[1]);
+    fb_backend_free(w.be[0]);
+    fb_arena_free(w.arena);
+    fb_context_free(w.ctx);
+}
+
+static void run_dtype(void (*check)(op_world *w), op_setting o, const char *dtype)
+{
+    o.dtype = dtype;
+    /* f32: rounding of sums of a few thousand terms. bf16: half a unit in the last
+     * place is 2^-9 of a number; one rounding of the output and one of an intermediate
+     * value. */
+    bool bf16 = strcmp(dtype, "bf16") == 0;
+    o.tolerance = bf16 ? 6e-3 : 4e-6;
+    o.seed = 20240610u + (uint64_t)o.threads + (bf16 ? 2 : 0);
+    run_world(check, &o);
+}
+
 void op_for_each_world(void (*check)(op_world *w))
 {
-    static const struct {
-        const char *dtype;
-        int32_t threads;
-        double tolerance;
-    } worlds[] = {
-        {"f32", 1, 4e-6}, {"f32", 2, 4e-6}, {"bf16", 1, 6e-3}, {"bf16", 2, 6e-3}};
-    for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
-        op_world w = {.ctx = fb_context_create(), .arena = fb_arena_create(1 << 20)};
-        assert_true(w.ctx && w.arena);
-        w.seed = 20240611 + i;
-        w.random = fb_random_start(w.seed, FB_STREAM_TEST, 0);
-        w.tolerance = worlds[i].tolerance;
-        op_check_status(&w, fb_backend_create(w.ctx, &w.be[0], "ref", "f32", 1), "ref");
-        op_check_status(&w,
-                        fb_backend_create(w.ctx, &w.be[1], "cpu", worlds[i].dtype,
-                                          worlds[i].threads),
-                        "cpu");
-        w.dtype = w.be[1]->dtype;
-        check(&w);
-        fb_backend_free(w.be[1]);
-        fb_backend_free(w.be[0]);
-        fb_arena_free(w.arena);
-        fb_context_free(w.ctx);
+    const fb_vector *sets[FB_VECTOR_SETS];
+    int32_t count = cpu_vector_list(sets);
+    for (int32_t threads = 1; threads <= 2; threads++) {
+        op_setting o = {.threads = threads};
+        run_dtype(check, o, "f32");
+        if (cpu_can_bf16())
+            run_dtype(check, o, "bf16");
+    }
+    /* Only processors with AVX-512 compute in bf16, so the lesser sets never do. */
+    for (int32_t i = 1; i < count; i++) {
+        op_setting o = {.threads = 2, .set = i};
+        run_dtype(check, o, strncmp(sets[i]->name, "avx512", 6) == 0 ? "bf16" : "f32");
     }
 }

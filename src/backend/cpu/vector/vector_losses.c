@@ -9,7 +9,9 @@
  */
 #include "backend/cpu/vector/vector_table.h"
 
-FB_INLINE float log_sum_exp(bool bf16, const void *x, int64_t n)
+/* log sum exp(x - max), and the maximum. The loss of a sure and right row is the small
+ * number that the two would swallow if they were added first. */
+FB_INLINE float log_sum_exp_above(bool bf16, const void *x, int64_t n, float *max)
 {
     float most = -INFINITY, sum = 0.0f;
 #pragma omp simd reduction(max : most)
@@ -20,7 +22,14 @@ FB_INLINE float log_sum_exp(bool bf16, const void *x, int64_t n)
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++)
         sum += vector_exp(load(bf16, x, i) - most);
-    return most + logf(sum);
+    *max = most;
+    return logf(sum);
+}
+
+FB_INLINE float log_sum_exp(bool bf16, const void *x, int64_t n)
+{
+    float most, above = log_sum_exp_above(bf16, x, n, &most);
+    return most + above;
 }
 
 void FB_VECTOR_NAME(cross_entropy_forward)(float *loss, float *lse, const float *logits,
@@ -29,8 +38,9 @@ void FB_VECTOR_NAME(cross_entropy_forward)(float *loss, float *lse, const float 
 {
     for (int64_t r = 0; r < rows; r++) {
         const float *x = logits + r * classes;
-        lse[r] = log_sum_exp(false, x, classes);
-        loss[r] = lse[r] - x[targets[r]];
+        float most, above = log_sum_exp_above(false, x, classes, &most);
+        lse[r] = most + above;
+        loss[r] = (most - x[targets[r]]) + above;
     }
 }
 
