@@ -37,7 +37,4 @@ fb_status cpu_gemm_backward_input(cpu_gemm *gemm, const fb_tensor *dx,
 fb_status cpu_gemm_backward_weight(cpu_gemm *gemm, float *dw, const fb_tensor *x,
                                    const fb_tensor *dy);
 
-/* Primitives made so far; it stops growing when the shapes of a run have been seen. */
-int64_t cpu_gemm_primitives_made(const cpu_gemm *gemm);
-
 #endif

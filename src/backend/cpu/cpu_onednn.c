@@ -55,7 +55,6 @@ struct cpu_gemm {
     void *scratch;
     size_t scratch_bytes;
     uint64_t clock;
-    int64_t made;
     int32_t count;
     gemm_entry entry[PRIMITIVES];
 };
@@ -248,11 +247,6 @@ void cpu_gemm_free(cpu_gemm *gemm)
     free(gemm);
 }
 
-int64_t cpu_gemm_primitives_made(const cpu_gemm *gemm)
-{
-    return gemm->made;
-}
-
 /* ---- the cache of primitives ---------------------------------------------------- */
 
 static bool same_key(const gemm_key *a, const gemm_key *b)
@@ -368,7 +362,6 @@ static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
         TRY_DNNL(g, dnnl_memory_get_memory_desc(packed, &packed_desc), "name a layout");
     gemm_entry *e = &g->entry[take_place(g)];
     e->key = *key;
-    g->made++;
     dnnl_status_t status = entry_make(g, e, packed_desc);
     if (status != dnnl_success)
         entry_clear(e); /* used 0: the next one to be taken */
