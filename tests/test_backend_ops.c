@@ -86,7 +86,7 @@ static void check_norm(op_world *w)
     };
     for (int i = 0; i < ROW_SHAPES; i++)
         for (size_t o = 0; o < sizeof forward / sizeof *forward; o++) {
-            if (row_shapes[i][0] > 1000 && o > 1)
+            if (row_shapes[i][0] > 1000 && (o > 1 || w->vector_set > 0))
                 continue;
             check_norm_forward(w, row_shapes[i][0], row_shapes[i][1], forward[o]);
             check_norm_backward(w, row_shapes[i][0], row_shapes[i][1], backward[o]);
@@ -115,6 +115,7 @@ static void check_elementwise_case(op_world *w, int64_t rows, int64_t width, boo
     }
     op_compare(w, "y", &y, 1.0);
     op_numbers saved = gelu ? x : op_from_reference(w, w->dtype, &y.t[0]);
+    w->least_scale = 1.0; /* slopes like 1 - y^2 cancel: their errors are those of 1 */
     for (int in_place = 0; in_place < 2; in_place++) {
         op_numbers dy = op_activation(w, rows, width);
         op_numbers dx = in_place ? dy : op_output(w, w->dtype, rows, width);

@@ -128,6 +128,7 @@ int32_t *op_indices(op_world *w, int64_t count, int32_t below)
 void op_begin(op_world *w, const char *format, ...)
 {
     fb_arena_reset(w->arena);
+    w->least_scale = FB_OP_FLOOR;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(w->what, sizeof w->what, format, arguments);
@@ -136,8 +137,8 @@ void op_begin(op_world *w, const char *format, ...)
 
 static void explain(const op_world *w, const char *trouble)
 {
-    fail_msg("%s, cpu %s on %d threads, seed %llu: %s", w->what,
-             fb_dtype_name(w->dtype), (int)w->be[1]->threads,
+    fail_msg("%s, cpu %s, vector set %d on %d threads, seed %llu: %s", w->what,
+             fb_dtype_name(w->dtype), (int)w->vector_set, (int)w->be[1]->threads,
              (unsigned long long)w->seed, trouble);
 }
 
@@ -169,12 +170,12 @@ void op_compare(const op_world *w, const char *name, const op_numbers *n, double
     for (int side = 0; side < OP_SIDES; side++)
         check_guard(w, name, &n->t[side]);
     int64_t count = fb_tensor_count(&n->t[0]);
-    double largest = 0.0;
+    double largest = w->least_scale;
     for (int64_t i = 0; i < count; i++)
         largest = fmax(largest, fabs((double)op_get(&n->t[0], i)));
     for (int64_t i = 0; i < count; i++) {
         double a = (double)op_get(&n->t[0], i), b = (double)op_get(&n->t[1], i);
-        double error = fabs(a - b) / (largest + FB_OP_FLOOR);
+        double error = fabs(a - b) / largest;
         if (!(error <= w->tolerance * factor)) {
             snprintf(trouble, sizeof trouble,
                      "%s[%lld] is %.9g, the reference has %.9g (error %.3g of %.3g, "
@@ -205,6 +206,7 @@ static void run_world(void (*check)(op_world *w), const op_setting *o)
     w.seed = o->seed;
     w.random = fb_random_start(w.seed, FB_STREAM_TEST, 0);
     w.tolerance = o->tolerance;
+    w.vector_set = o->set;
     op_check_status(&w, fb_backend_create(w.ctx, &w.be[0], "ref", "f32", 1), "ref");
     op_check_status(&w, fb_backend_create(w.ctx, &w.be[1], "cpu", o->dtype, o->threads),
                     "cpu");

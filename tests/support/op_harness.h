@@ -6,7 +6,7 @@
  *
  * Numbers that a kernel reads in the compute dtype are rounded to it before any side
  * sees them, so only the kernel's own error is measured. It is the largest |a - b| of a
- * tensor over the largest |a| (plus FB_OP_FLOOR, for tensors that should be 0). Outputs
+ * tensor over the largest |a| (or least_scale, for tensors that should be 0). Outputs
  * begin as NaN and end in guard bytes. A failure prints the configuration and the seed.
  */
 #ifndef FB_TESTS_OP_HARNESS_H
@@ -35,7 +35,9 @@ typedef struct op_world {
     uint64_t seed;
     fb_dtype dtype; /* compute dtype of the one under test */
     double tolerance;
-    char what[128]; /* kernel and shape, for messages */
+    int32_t vector_set; /* of cpu_vector_list; 0: the one that is used */
+    double least_scale; /* of errors in this case; op_begin makes it FB_OP_FLOOR */
+    char what[128];     /* kernel and shape, for messages */
 } op_world;
 
 typedef struct op_numbers {
