@@ -206,8 +206,11 @@ static void check_kld_case(op_world *w, int64_t rows, int64_t width)
         op_call(w, be->k->kld_backward(be, &dlogits.t[s], &logits.t[s], &features.t[s],
                                        index, 0.37f));
     }
-    op_compare(w, "loss", &loss, 4e-6 / w->tolerance);
-    op_compare(w, "dlogits", &dlogits, 1.0);
+    /* Sums of F f32 terms, in one lane where the compiler does not vectorise: rounding
+     * walks at random, with a spread of 2^-25 sqrt(F); six times that is allowed. */
+    double allowed = fmax(4e-6, 6 * 0x1p-25 * sqrt((double)width));
+    op_compare(w, "loss", &loss, allowed / w->tolerance);
+    op_compare(w, "dlogits", &dlogits, fmax(1.0, allowed / w->tolerance));
 }
 
 static void check_losses(op_world *w)
@@ -217,8 +220,7 @@ static void check_losses(op_world *w)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         check_cross_entropy_case(w, shapes[i][0], shapes[i][1], 2.0);
         check_cross_entropy_case(w, shapes[i][0], shapes[i][1], 60.0);
-        if (shapes[i][1] <= 3072) /* patch features are never as wide as a vocabulary */
-            check_kld_case(w, shapes[i][0], shapes[i][1]);
+        check_kld_case(w, shapes[i][0], shapes[i][1]);
     }
 }
 
