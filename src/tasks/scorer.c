@@ -2,10 +2,10 @@
 #include "tasks/scorer.h"
 
 #include "base/progress.h"
+#include "data/sampler.h"
 #include "ops/tape.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { PAIRS = 64, IMAGES = 16 };
 
@@ -78,18 +78,13 @@ static fb_status add_text(fb_context *ctx, fb_scorer *s, const fb_score_source *
 {
     fb_batch *b = s->batch;
     const int32_t *ids;
-    int32_t count, at = b->text_offsets[b->texts];
+    int32_t count;
     FB_TRY(source->text(source->self, ctx, text, &ids, &count));
     if (count > s->matcher->config.max_text)
         return fb_fail(ctx, FB_E_LIMIT, "a text of %d tokens, the model takes %d",
                        (int)count, (int)s->matcher->config.max_text);
-    for (int32_t i = 0; i < count; i++) {
-        b->token_ids[at + i] = ids[i];
-        b->token_positions[at + i] = i;
-        b->token_segments[at + i] = 0;
-    }
     s->text_of[b->texts] = text;
-    b->text_offsets[++b->texts] = at + count;
+    fb_batch_add_text(b, ids, count);
     return FB_OK;
 }
 
@@ -97,11 +92,8 @@ static fb_status add_image(fb_context *ctx, fb_scorer *s, const fb_score_source 
                            int32_t image)
 {
     fb_batch *b = s->batch;
-    size_t bytes = (size_t)b->image_size * (size_t)b->image_size * 3;
-    FB_TRY(
-        source->image(source->self, ctx, image, b->pixels + (size_t)b->images * bytes));
-    memset(b->patch_masked + (ptrdiff_t)b->images * b->patches, 0, (size_t)b->patches);
-    s->image_of[b->images++] = image;
+    FB_TRY(source->image(source->self, ctx, image, fb_batch_pixels(b, b->images)));
+    s->image_of[fb_batch_add_image(b)] = image;
     return FB_OK;
 }
 
@@ -110,8 +102,7 @@ static fb_status fill(fb_context *ctx, fb_scorer *s, const fb_score_source *sour
                       const indexed_pair *pairs, int64_t count, int64_t *next)
 {
     fb_batch *b = s->batch;
-    b->pairs = b->texts = b->images = b->mlm_count = b->mpm_count = 0;
-    b->text_offsets[0] = 0;
+    fb_batch_clear(b);
     for (; *next < count && b->pairs < PAIRS; (*next)++) {
         const indexed_pair *p = &pairs[*next];
         int32_t image = find(s->image_of, b->images, p->pair.image);
@@ -126,10 +117,8 @@ static fb_status fill(fb_context *ctx, fb_scorer *s, const fb_score_source *sour
             text = b->texts;
             FB_TRY(add_text(ctx, s, source, p->pair.text));
         }
-        b->pair_text[b->pairs] = text;
-        b->pair_image[b->pairs] = image;
-        b->pair_label[b->pairs] = 0;
-        s->order_pair[b->pairs++] = p->place;
+        s->order_pair[b->pairs] = p->place;
+        fb_batch_add_pair(b, text, image, 0);
     }
     fb_batch_pack(b);
     return FB_OK;
