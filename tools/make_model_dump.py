@@ -193,9 +193,12 @@ def main():
     for k, v in weights.items():
         out["grad/" + k] = v.grad.numpy().copy()
 
-    decay = [v for k, v in weights.items() if v.dim() == 2]
+    # The projection of raw patches learns at 1/side of the rate.
+    projector = [weights["image.projector.weight"]]
+    decay = [v for k, v in weights.items() if v.dim() == 2 and k != "image.projector.weight"]
     plain = [v for k, v in weights.items() if v.dim() == 1]
     optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1},
+                                   {"params": projector, "weight_decay": 0.1, "lr": 1e-2 / SIDE},
                                    {"params": plain, "weight_decay": 0.0}],
                                   lr=1e-2, betas=(0.9, 0.98), eps=1e-8)
     path = []

@@ -35,6 +35,10 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
                            "bert.embeddings.LayerNorm", width, true));
     FB_TRY(fb_linear_declare(p, &m->projector, NULL, "image.projector", width,
                              fb_model_config_features(c), std, true));
+    /* Adam moves each weight by about the learning rate, so an output moves by its sum
+     * over the input; the numbers of a raw patch are many and alike. A patch's side is
+     * the share that keeps the projection as calm as the layers behind it. */
+    fb_params_scale_lr(m->projector, (float)c->grid / (float)c->image_size);
     FB_TRY(fb_table_declare(p, &m->patch_type, "image.type_embeddings.weight", 2, width,
                             std, true));
     FB_TRY(fb_table_declare(p, &m->patch_position, "image.position_embeddings.weight",

@@ -46,6 +46,7 @@ fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
         .gradient_scale = gradient_scale * clip_scale(*norm, options->clip),
     };
     for (fb_param *p = params->first; p; p = p->next) {
+        o.lr = (float)*lr * p->lr_scale;
         o.weight_decay = p->decay ? (float)options->weight_decay : 0.0f;
         FB_TRY(be->k->adamw_step(be, params->value + p->offset,
                                  params->moment1 + p->offset,

@@ -56,6 +56,7 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
     p->init_std = init_std;
     p->decay = columns > 1;
     p->shared = shared;
+    p->lr_scale = 1.0f;
     p->leaf = (fb_leaf){p->name[0], {NULL, p->rows, columns, 1, NULL}, NULL};
     /* rounded up so that every parameter starts on a cache line */
     params->total += (p->rows * columns + 15) / 16 * 16;
@@ -67,6 +68,11 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
     params->last = p;
     *leaf = &p->leaf;
     return FB_OK;
+}
+
+void fb_params_scale_lr(fb_leaf *leaf, float scale)
+{
+    ((fb_param *)leaf)->lr_scale = scale; /* the leaf is the parameter's first member */
 }
 
 void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)

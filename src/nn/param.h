@@ -25,8 +25,9 @@ typedef struct fb_param {
     int64_t offset;                           /* in the blocks, in numbers */
     fb_init init;
     float init_std;
-    bool decay;  /* weight decay: matrices and embeddings, not biases and norms */
-    bool shared; /* in the trunk that all losses share */
+    bool decay;     /* weight decay: matrices and embeddings, not biases and norms */
+    bool shared;    /* in the trunk that all losses share */
+    float lr_scale; /* of the learning rate; 1 unless set by fb_params_scale_lr */
     struct fb_param *next;
 } fb_param;
 
@@ -52,6 +53,9 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
 /* A name into out, cut at its end. */
 void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* lets the compiler check the arguments */
+
+/* Learn the parameter of `leaf`, which fb_params_add gave, at a share of the rate. */
+void fb_params_scale_lr(fb_leaf *leaf, float scale);
 
 /* Blocks for values, and with `training` for gradients and moments (all zero). */
 fb_status fb_params_allocate(fb_params *params, bool training);

@@ -27,7 +27,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .epochs = 10,
                                   .batch = 64,
                                   .accumulate = 1,
-                                  .lr = 3e-4,
+                                  .lr = 5e-4,
                                   .weight_decay = 0.01,
                                   .clip = 1.0,
                                   .warmup = 0.1,
