@@ -304,7 +304,8 @@ fb_status fb_safetensors_write(fb_context *ctx, const char *path,
         fwrite(&length, 8, 1, r.stream);
         fwrite(header, 1, header_bytes, r.stream);
         for (int32_t i = 0; i < count; i++)
-            fwrite(tensors[i].data, 4, (size_t)saved_count(&tensors[i]), r.stream);
+            if (saved_count(&tensors[i]) > 0) /* an empty tensor may have no data */
+                fwrite(tensors[i].data, 4, (size_t)saved_count(&tensors[i]), r.stream);
         status = fb_replace_commit(ctx, &r); /* shows every write error */
     }
     free(header);
