@@ -30,7 +30,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .lr = 5e-4,
                                   .weight_decay = 0.01,
                                   .clip = 1.0,
-                                  .warmup = 0.1,
+                                  .warmup = 0.03,
                                   .beta1 = 0.9,
                                   .beta2 = 0.98,
                                   .dropout = 0.1,
