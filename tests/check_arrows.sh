@@ -6,6 +6,7 @@
 #   - no file of src/ is longer than 700 lines
 # The build folder is not needed; every test script is given it. The script first proves
 # on small made-up trees that it sees each fault.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # also when called as `sh check_arrows.sh`
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
