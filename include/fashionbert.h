@@ -140,6 +140,7 @@ typedef struct fb_train_options {
     bool adaptive_detach;      /* softmax: no gradient through the weights */
     const char *adaptive_norm; /* gradient: "output" or "shared" parameters */
     const char *losses;        /* any of "mlm,mpm,tia" */
+    const char *negatives;     /* "category" of the product, or "any" */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;
     int64_t checkpoint_every; /* steps; 0: once an epoch */

@@ -37,7 +37,7 @@ misused() {
 import="sources from out split language json quiet"
 train="catalog out resume preset config vocab vocab-size encoder fit max-text epochs steps
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
-    adaptive-detach adaptive-norm losses masked-on-mismatched seed checkpoint-every
+    adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every
     validate-every validate-pairs backend dtype threads loader-threads json quiet"
 evaluate="model catalog split protocol negatives queries negative-count min-candidates draws
     seed candidates trec backend dtype threads per-category json quiet"

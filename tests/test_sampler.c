@@ -31,6 +31,7 @@ static void negatives_never_match(void **state)
     fb_catalogue *cat = fixture_catalogue(f);
     int32_t count = 0, fallbacks = 0;
     const int32_t *items = fb_catalogue_split_items(cat, FB_SPLIT_TRAIN, &count);
+    int32_t elsewhere = 0;
     fb_negatives *negatives = NULL;
     assert_int_equal(fb_negatives_create(f->ctx, &negatives, cat, items, count), FB_OK);
     for (uint64_t n = 0; n < 20000; n++) {
@@ -38,7 +39,7 @@ static void negatives_never_match(void **state)
         int32_t item = items[n % (uint64_t)count], other = -1;
         bool image = n / 60 % 2 == 0, fell_back = false;
         assert_int_equal(fb_negatives_draw(f->ctx, negatives, &random, item, image,
-                                           &other, &fell_back),
+                                           false, &other, &fell_back),
                          FB_OK);
         if (!may_mismatch(cat, image ? item : other, image ? other : item))
             fail_msg("items %d and %d match, draw %d", item, other, (int)n);
@@ -53,8 +54,15 @@ static void negatives_never_match(void **state)
             assert_false(fell_back);
         }
         fallbacks += fell_back;
+        assert_int_equal(fb_negatives_draw(f->ctx, negatives, &random, item, image,
+                                           true, &other, &fell_back),
+                         FB_OK);
+        assert_true(may_mismatch(cat, image ? item : other, image ? other : item));
+        assert_false(fell_back);
+        elsewhere += fb_catalogue_get(cat, other)->category[0] != a->category[0];
     }
     assert_true(fallbacks > 0);
+    assert_true(elsewhere > 1000); /* "anywhere" does leave the category */
     fb_negatives_free(negatives);
     fb_catalogue_close(cat);
 }
@@ -71,9 +79,9 @@ static void every_other_item_of_the_category_is_drawn(void **state)
         fb_random random = fb_random_start(2, FB_STREAM_NEGATIVE, n);
         int32_t other = -1;
         bool fell_back;
-        assert_int_equal(
-            fb_negatives_draw(f->ctx, negatives, &random, 24, true, &other, &fell_back),
-            FB_OK);
+        assert_int_equal(fb_negatives_draw(f->ctx, negatives, &random, 24, true, false,
+                                           &other, &fell_back),
+                         FB_OK);
         drawn[other]++;
     }
     for (int32_t i = 0; i < ITEMS; i++) {
@@ -100,9 +108,9 @@ static void catalogue_of_one_product_has_no_negative(void **state)
     fb_random random = fb_random_start(1, FB_STREAM_NEGATIVE, 0);
     int32_t other = -1;
     bool fell_back;
-    assert_int_equal(
-        fb_negatives_draw(f->ctx, negatives, &random, 1, true, &other, &fell_back),
-        FB_E_FORMAT);
+    assert_int_equal(fb_negatives_draw(f->ctx, negatives, &random, 1, true, false,
+                                       &other, &fell_back),
+                     FB_E_FORMAT);
     assert_non_null(strstr(fb_context_message(f->ctx), "metadata.jsonl:2:"));
     fb_negatives_free(negatives);
     fb_catalogue_close(cat);

@@ -162,6 +162,13 @@ static const fb_option options[] = {
      .choices = "mlm,mpm,tia",
      .offset = AT(losses),
      .help = "masked words, masked patches, text and image alignment"},
+    {.name = "negatives",
+     .value = "WHERE",
+     .type = FB_OPTION_CHOICE,
+     .choices = "category,any",
+     .offset = AT(negatives),
+     .help = "where mismatched products come from: the product's own category, or "
+             "anywhere, which small catalogues learn from sooner"},
     FB_OPTION_FLAG_ROW(train_arguments, "masked-on-mismatched",
                        task.masked_on_mismatched,
                        "masked losses on mismatched pairs too"),

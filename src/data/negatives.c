@@ -174,14 +174,14 @@ static fb_status draw_from(fb_context *ctx, const fb_negatives *n, fb_random *ra
 }
 
 fb_status fb_negatives_draw(fb_context *ctx, const fb_negatives *n, fb_random *random,
-                            int32_t item, bool other_image, int32_t *other,
-                            bool *fell_back)
+                            int32_t item, bool other_image, bool anywhere,
+                            int32_t *other, bool *fell_back)
 {
     const fb_catalogue_item *own = fb_catalogue_get(n->catalogue, item);
     bool found = false, had_category = false;
     int32_t drawn = -1;
-    for (int32_t level = 0; level < fb_catalogue_levels(n->catalogue) && !found;
-         level++) {
+    int32_t levels = anywhere ? 0 : fb_catalogue_levels(n->catalogue);
+    for (int32_t level = 0; level < levels && !found; level++) {
         int32_t key = own->category[level];
         if (key < 0)
             continue;

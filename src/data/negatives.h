@@ -7,7 +7,8 @@
  *     product has.
  *
  * The other half of a pair comes from the item's most specific category; when nobody
- * there is eligible, from its next level up, and so on, at last from all the items.
+ * there is eligible, from its next level up, and so on, at last from all the items;
+ * with `anywhere`, from all the items at once.
  */
 #ifndef FB_DATA_NEGATIVES_H
 #define FB_DATA_NEGATIVES_H
@@ -31,7 +32,7 @@ void fb_negatives_free(fb_negatives *negatives);
  * FB_E_IO, FB_E_MISSING   an image file could not be read */
 fb_status fb_negatives_draw(fb_context *ctx, const fb_negatives *negatives,
                             fb_random *random, int32_t item, bool other_image,
-                            int32_t *other, bool *fell_back);
+                            bool anywhere, int32_t *other, bool *fell_back);
 
 /* Whether the text of one item and the image of another may be a mismatched pair. */
 fb_status fb_negatives_eligible(fb_context *ctx, const fb_negatives *negatives,

@@ -247,8 +247,8 @@ static fb_status draw_other(fb_context *ctx, const fb_sampler *s, fb_random *ran
                             bool *fell_back)
 {
     for (int i = 0; i < REDRAWS; i++) {
-        FB_TRY(fb_negatives_draw(ctx, s->negatives, random, item, other_image, other,
-                                 fell_back));
+        FB_TRY(fb_negatives_draw(ctx, s->negatives, random, item, other_image,
+                                 s->options.negatives_anywhere, other, fell_back));
         if (!same_text(s, item, *other))
             break;
     }

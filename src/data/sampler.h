@@ -26,6 +26,7 @@ typedef struct fb_sampler_options {
     fb_fit fit;
     fb_filter filter;
     bool masked_on_mismatched; /* guess tokens and patches of mismatched pairs too */
+    bool negatives_anywhere;   /* not from the item's own category */
     bool whole_texts, whole_images; /* no masked tokens, no masked patches at all */
 } fb_sampler_options;
 

@@ -37,6 +37,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .adaptive = "gradient",
                                   .adaptive_norm = "output",
                                   .losses = "mlm,mpm,tia",
+                                  .negatives = "category",
                                   .seed = 1,
                                   .validate_pairs = 2000,
                                   .backend = "cpu",

@@ -75,6 +75,10 @@ static fb_status check_words(fb_train_run *run)
                        "--adaptive-norm %s is not known; use output or shared",
                        o->adaptive_norm);
     run->losses.shared_norms = strcmp(o->adaptive_norm, "shared") == 0;
+    if (strcmp(o->negatives, "category") != 0 && strcmp(o->negatives, "any") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--negatives %s is not known; use category or any",
+                       o->negatives);
     if (strcmp(o->encoder, "pixels") != 0)
         return fb_fail(ctx, FB_E_USAGE, "--encoder %s is not known; use pixels",
                        o->encoder);
@@ -234,6 +238,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .fit = c->squash ? FB_FIT_SQUASH : FB_FIT_PAD,
         .filter = FB_FILTER_BILINEAR,
         .masked_on_mismatched = o->masked_on_mismatched,
+        .negatives_anywhere = strcmp(o->negatives, "any") == 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM],
     };

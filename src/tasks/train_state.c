@@ -43,6 +43,7 @@ static const struct field {
     FIELD(FLAG, adaptive_detach),
     FIELD(TEXT, adaptive_norm),
     FIELD(TEXT, losses),
+    FIELD(TEXT, negatives),
     FIELD(FLAG, masked_on_mismatched),
     FIELD(UINT64, seed),
     FIELD(INT64, checkpoint_every),
