@@ -368,10 +368,19 @@ static void free_source(source *s)
 
 static fb_status parse_split(fb_context *ctx, const char *text, int32_t out[FB_SPLITS])
 {
-    int used = 0;
-    if (sscanf(text, "%3d/%3d/%3d%n", &out[0], &out[1], &out[2], &used) != 3 ||
-        text[used] != 0 || out[0] < 0 || out[1] < 0 || out[2] < 0 ||
-        out[0] + out[1] + out[2] != 100)
+    const char *at = text;
+    int64_t sum = 0;
+    bool fits = true;
+    for (int i = 0; i < FB_SPLITS && fits; i++) {
+        char *end;
+        long percent = strtol(at, &end, 10);
+        fits = *at >= '0' && *at <= '9' && percent <= 100 &&
+               *end == (i + 1 < FB_SPLITS ? '/' : 0);
+        out[i] = (int32_t)percent;
+        sum += percent;
+        at = end + 1;
+    }
+    if (!fits || sum != 100)
         return fb_fail(
             ctx, FB_E_USAGE,
             "split \"%.64s\" is not three percentages of train, val and test "

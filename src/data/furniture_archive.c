@@ -70,7 +70,7 @@ static fb_status read_entries(fb_context *ctx, struct archive *a, const char *pa
         char name[4096];
         if (!raw || strlen(raw) >= sizeof name)
             continue;
-        strcpy(name, raw);
+        memcpy(name, raw, strlen(raw) + 1);
         if (!wants(self, name))
             continue;
         uint8_t *bytes = NULL;

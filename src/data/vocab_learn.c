@@ -165,6 +165,8 @@ static fb_status count_letters(learner *l, fb_string_table *table, letter **lett
                 *letters = items;
                 (*letters)[index] = (letter){.code = utf8_code(text + at, step)};
             }
+            if (!*letters) /* never: index 0 is new, and reserve gave it room */
+                return no_memory(l);
             (*letters)[index].count += l->word_counts[w];
             (*letters)[index].inside |= at > 0;
         }

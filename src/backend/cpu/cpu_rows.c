@@ -104,8 +104,9 @@ fb_status cpu_scatter_rows(fb_backend *be, const fb_tensor *da, const fb_tensor 
     for (int32_t t = 0; t < be->threads; t++) {
         cpu_range part = cpu_part(rows, 1, t, be->threads);
         for (int64_t r = part.from; r < part.to; r++) {
+            bool in_first = r < first || !db; /* without db no row lies behind da */
             void *to =
-                r < first ? cpu_at(da, r * width) : cpu_at(db, (r - first) * width);
+                in_first ? cpu_at(da, r * width) : cpu_at(db, (r - first) * width);
             c->v->sum_rows(dy->dtype, to, dy->data, l.list + l.start[r],
                            l.start[r + 1] - l.start[r], width, accumulate,
                            row + t * row_floats);
