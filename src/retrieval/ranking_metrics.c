@@ -82,7 +82,8 @@ static fb_status median_rank(fb_context *ctx, double *median, const fb_rank *ran
     for (int64_t i = 0; i < count; i++)
         sorted[i] = ranks[i].rank;
     qsort(sorted, (size_t)count, sizeof *sorted, compare_i64);
-    *median = ((double)sorted[(count - 1) / 2] + (double)sorted[count / 2]) / 2;
+    int64_t lower = (count - 1) / 2, upper = count / 2;
+    *median = ((double)sorted[lower] + (double)sorted[upper]) / 2;
     free(sorted);
     return FB_OK;
 }

