@@ -37,20 +37,17 @@ static fb_status score_all(full *f, fb_model *model)
             (int)PAIRS_MAX);
     f->scores = malloc(((size_t)count + 1) * sizeof *f->scores);
     fb_score_pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
-    fb_pair_source source = {model, f->items->titles, f->items->paths, NULL};
-    source.ids = malloc((size_t)model->matcher->config.max_text * sizeof(int32_t));
     fb_status status = FB_OK;
-    if (!f->scores || !pairs || !source.ids)
+    if (!f->scores || !pairs)
         status =
             fb_fail(f->ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
     for (int64_t i = 0; i < count && status == FB_OK; i++)
         pairs[i] = (fb_score_pair){texts->documents[i / images->document_count],
                                    images->documents[i % images->document_count]};
-    fb_score_source by_item = fb_pair_source_of(&source);
     if (status == FB_OK)
-        status = fb_scorer_run(f->ctx, model->scorer, &by_item, pairs, count, f->scores,
-                               "scoring", f->options->quiet);
-    free(source.ids);
+        status =
+            fb_model_score_pairs(f->ctx, model, f->items->titles, f->items->paths,
+                                 pairs, count, f->scores, "scoring", f->options->quiet);
     free(pairs);
     return status;
 }

@@ -89,19 +89,16 @@ static fb_status score_all(sampled *s, fb_model *model)
 {
     uint64_t items = (uint64_t)s->items->count;
     fb_score_pair *pairs = malloc(((size_t)s->pair_count + 1) * sizeof *pairs);
-    fb_pair_source source = {model, s->items->titles, s->items->paths, NULL};
-    source.ids = malloc((size_t)model->matcher->config.max_text * sizeof(int32_t));
     fb_status status = FB_OK;
-    if (!pairs || !source.ids)
+    if (!pairs)
         status = fb_fail(s->ctx, FB_E_MEMORY, "no memory for the pairs");
     for (int64_t i = 0; i < s->pair_count && status == FB_OK; i++)
         pairs[i] = (fb_score_pair){(int32_t)(s->keys[i] / items),
                                    (int32_t)(s->keys[i] % items)};
-    fb_score_source by_item = fb_pair_source_of(&source);
     if (status == FB_OK)
-        status = fb_scorer_run(s->ctx, model->scorer, &by_item, pairs, s->pair_count,
-                               s->scores, "scoring", s->options->quiet);
-    free(source.ids);
+        status = fb_model_score_pairs(s->ctx, model, s->items->titles, s->items->paths,
+                                      pairs, s->pair_count, s->scores, "scoring",
+                                      s->options->quiet);
     free(pairs);
     return status;
 }

@@ -79,10 +79,18 @@ void fb_model_close(fb_model *model)
     free(model);
 }
 
+/* Texts and image files as a score source. */
+typedef struct pair_source {
+    fb_model *model;
+    const char *const *texts;
+    const char *const *image_files;
+    int32_t *ids; /* [max_text] scratch */
+} pair_source;
+
 static fb_status source_text(void *self, fb_context *ctx, int32_t text,
                              const int32_t **ids, int32_t *count)
 {
-    fb_pair_source *s = self;
+    pair_source *s = self;
     const char *words = s->texts[text];
     *ids = s->ids;
     return fb_wordpiece_encode_wrapped(ctx, s->model->vocab, words, strlen(words),
@@ -93,16 +101,27 @@ static fb_status source_text(void *self, fb_context *ctx, int32_t text,
 static fb_status source_image(void *self, fb_context *ctx, int32_t image,
                               uint8_t *pixels)
 {
-    fb_pair_source *s = self;
+    pair_source *s = self;
     const fb_model_config *c = &s->model->matcher->config;
     return fb_image_load(ctx, s->image_files[image], s->model->resizer, c->image_size,
                          c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, FB_FILTER_BILINEAR,
                          pixels);
 }
 
-fb_score_source fb_pair_source_of(fb_pair_source *source)
+fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
+                               const char *const *texts, const char *const *image_files,
+                               const fb_score_pair *pairs, int64_t count, float *scores,
+                               const char *label, bool quiet)
 {
-    return (fb_score_source){source, source_text, source_image};
+    size_t ids_bytes = (size_t)model->matcher->config.max_text * sizeof(int32_t);
+    pair_source source = {model, texts, image_files, malloc(ids_bytes)};
+    if (!source.ids)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a text");
+    fb_score_source by_index = {&source, source_text, source_image};
+    fb_status status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count,
+                                     scores, label, quiet);
+    free(source.ids);
+    return status;
 }
 
 fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *texts,
@@ -115,23 +134,19 @@ fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *te
     int64_t count = (int64_t)text_count * image_count;
     fb_score_pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
     float *fresh = malloc(((size_t)count + 1) * sizeof *fresh);
-    fb_pair_source source = {model, texts, image_files, NULL};
-    source.ids = malloc((size_t)model->matcher->config.max_text * sizeof(int32_t));
     fb_status status = FB_OK;
-    if (!pairs || !fresh || !source.ids)
+    if (!pairs || !fresh)
         status =
             fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
     if (status == FB_OK) {
         for (int64_t i = 0; i < count; i++)
             pairs[i] =
                 (fb_score_pair){(int32_t)(i / image_count), (int32_t)(i % image_count)};
-        fb_score_source by_index = fb_pair_source_of(&source);
-        status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count, fresh, NULL,
-                               true);
+        status = fb_model_score_pairs(ctx, model, texts, image_files, pairs, count,
+                                      fresh, NULL, true);
     }
     if (status == FB_OK && count)
         memcpy(scores, fresh, (size_t)count * sizeof *scores);
-    free(source.ids);
     free(fresh);
     free(pairs);
     return status;

@@ -15,14 +15,11 @@ struct fb_model {
     char folder[4096];
 };
 
-/* Texts and image files as a score source, for scoring by index. */
-typedef struct fb_pair_source {
-    fb_model *model;
-    const char *const *texts;
-    const char *const *image_files;
-    int32_t *ids; /* [max_text] scratch */
-} fb_pair_source;
-
-fb_score_source fb_pair_source_of(fb_pair_source *source);
+/* scores[count] of pairs of texts and image files by index; label as fb_scorer_run's.
+ */
+fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
+                               const char *const *texts, const char *const *image_files,
+                               const fb_score_pair *pairs, int64_t count, float *scores,
+                               const char *label, bool quiet);
 
 #endif
