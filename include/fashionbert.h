@@ -229,7 +229,7 @@ typedef struct fb_bench_options {
     bool quiet;
 } fb_bench_options;
 
-enum { FB_BENCH_OPS = 24, FB_BENCH_RUNS = 16 };
+enum { FB_BENCH_OPS = 40, FB_BENCH_RUNS = 16 };
 
 typedef struct fb_bench_run {
     char preset[16], mode[8], dtype[8];

@@ -7,7 +7,8 @@
  * f32 or bf16.
  *
  * Letters: T rows (packed tokens), K inputs, N outputs, C width, H heads, D = C / H,
- * B sequences, V classes, P patches an image, F patch feature width.
+ * B sequences, V classes, P patches an image, F patch feature width. A picture's
+ * activations are rows too: [images * height * width, C], channels last.
  *
  * Contract of every kernel: shapes are checked by ops/ before the call; outputs do not
  * share memory with inputs unless stated; activation gradients overwrite, parameter
@@ -70,6 +71,48 @@ typedef struct fb_adamw {
     float correction1, correction2; /* 1 - beta^t */
     float gradient_scale; /* gradients are multiplied by it first (clipping) */
 } fb_adamw;
+
+/* A square convolution (torch's Conv2d; cross-correlation). Input rows
+ * [images*height*width, in], output rows [images*height'*width', out] with
+ * height' = fb_window_out(height, kernel, stride, padding). The weight is an fb_weight
+ * [out, in/groups * kernel * kernel], within a row input channel, kernel row, kernel
+ * column (torch's order). */
+typedef struct fb_conv {
+    int32_t images, height, width; /* of the input */
+    int32_t in, out, kernel, stride, padding, groups;
+} fb_conv;
+
+static inline int32_t fb_window_out(int32_t size, int32_t kernel, int32_t stride,
+                                    int32_t padding)
+{
+    return (size + 2 * padding - kernel) / stride + 1;
+}
+
+/* Max pooling; geometry as in fb_conv, padding never wins. */
+typedef struct fb_max_pool {
+    int32_t images, height, width; /* of the input */
+    int32_t kernel, stride, padding;
+} fb_max_pool;
+
+/* Batch norm over rows (Ioffe & Szegedy 2015), an optional sum and ReLU behind it:
+ *     n = gamma (x - mean) inv + beta,  y = act(n + residual)
+ * With `given` the statistics come in (running ones, inference or frozen), else the
+ * kernel computes mean and inv = 1/sqrt(biased variance + eps) of these rows. */
+typedef struct fb_batch_norm {
+    float eps;
+    bool relu;
+    bool given;
+} fb_batch_norm;
+
+/* Pairs of a contrastive loss (InfoNCE; Radford et al. 2021): row i of A and row i of B
+ * belong together. Pair (i, j), i != j, is left out of the softmax sums where
+ * a_group[i] == a_group[j] or b_group[i] == b_group[j]: the same product or the same
+ * text is never a negative. */
+typedef struct fb_contrast {
+    int32_t count;                    /* B */
+    const int32_t *a_group, *b_group; /* [B] */
+    float scale;                      /* 1 / temperature */
+} fb_contrast;
 
 typedef struct fb_kernels {
     void (*free)(fb_backend *be);
@@ -160,6 +203,82 @@ typedef struct fb_kernels {
     fb_status (*kld_backward)(fb_backend *be, const fb_tensor *dlogits,
                               const fb_tensor *logits, const fb_tensor *features,
                               const int32_t *rows, float scale);
+
+    /* y = act(conv(x, w) + bias + residual), act ReLU or none; bias [out] f32 and
+     * residual (y's shape; may be y) may be NULL */
+    fb_status (*conv_forward)(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
+                              fb_weight *w, const float *bias,
+                              const fb_tensor *residual, bool relu, const fb_conv *c);
+    /* dx = or += (accumulate) the gradient of the input */
+    fb_status (*conv_backward_input)(fb_backend *be, const fb_tensor *dx,
+                                     const fb_tensor *dy, fb_weight *w,
+                                     const fb_conv *c, bool accumulate);
+    /* dw += in the weight's own layout, f32 */
+    fb_status (*conv_backward_weight)(fb_backend *be, float *dw, const fb_tensor *x,
+                                      const fb_tensor *dy, const fb_conv *c);
+
+    /* stats [2, C] f32: mean, inv; read when given, else written. residual may be
+     * NULL; y may be x when nothing will run backward. */
+    fb_status (*batch_norm_forward)(fb_backend *be, const fb_tensor *y, float *stats,
+                                    const fb_tensor *x, const fb_tensor *residual,
+                                    const float *gamma, const float *beta,
+                                    const fb_batch_norm *n);
+    /* g = dy where y > 0 (relu; y is the forward's output) else dy. dresidual = g
+     * (NULL: not wanted; may be dy), dgamma += sum g xhat, dbeta += sum g (NULL: not
+     * wanted); dx = gamma inv (g - mean g - xhat mean(g xhat)), without the means when
+     * given; dx may be dy where dresidual is not. */
+    fb_status (*batch_norm_backward)(fb_backend *be, const fb_tensor *dx,
+                                     const fb_tensor *dresidual, float *dgamma,
+                                     float *dbeta, const fb_tensor *dy,
+                                     const fb_tensor *y, const fb_tensor *x,
+                                     const float *stats, const float *gamma,
+                                     const fb_batch_norm *n);
+    /* which (NULL: not kept): for each output number the place in its window, row by
+     * row, of the first largest input */
+    fb_status (*max_pool_forward)(fb_backend *be, const fb_tensor *y, uint8_t *which,
+                                  const fb_tensor *x, const fb_max_pool *p);
+    fb_status (*max_pool_backward)(fb_backend *be, const fb_tensor *dx,
+                                   const fb_tensor *dy, const uint8_t *which,
+                                   const fb_max_pool *p);
+    /* y[s] = mean of rows offsets[s] .. offsets[s+1]-1 of x [T,C]; no rows: 0 */
+    fb_status (*mean_rows_forward)(fb_backend *be, const fb_tensor *y,
+                                   const fb_tensor *x, const int32_t *offsets);
+    fb_status (*mean_rows_backward)(fb_backend *be, const fb_tensor *dx,
+                                    const fb_tensor *dy, const int32_t *offsets);
+
+    /* y = x / max(|x|, 1e-12) per row; lengths [rows] f32 (NULL: not kept) */
+    fb_status (*unit_rows_forward)(fb_backend *be, const fb_tensor *y, float *lengths,
+                                   const fb_tensor *x);
+    /* dx = (dy - y (y . dy)) / length */
+    fb_status (*unit_rows_backward)(fb_backend *be, const fb_tensor *dx,
+                                    const fb_tensor *dy, const fb_tensor *y,
+                                    const float *lengths);
+    /* y[M,N] = a b, or a b^T (b [N,K]), or a^T b (a [K,M]); a, b compute dtype, y
+     * compute dtype or f32 */
+    fb_status (*matmul)(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                        bool transpose_a, const fb_tensor *b, bool transpose_b);
+    /* similarity [B,B] f32 = A B^T; z = scale * similarity. loss[i] and loss[B + i] are
+     * the cross entropies of row i and of column i against the diagonal; lse [2B] their
+     * log sums. */
+    fb_status (*contrast_forward)(fb_backend *be, float *loss, float *lse,
+                                  const fb_tensor *similarity, const fb_contrast *c);
+    /* dsimilarity (compute dtype) = seed d (mean of the 2B losses) / d similarity;
+     * *dscale += seed d mean / d scale (NULL: not wanted) */
+    fb_status (*contrast_backward)(fb_backend *be, const fb_tensor *dsimilarity,
+                                   float *dscale, const fb_tensor *similarity,
+                                   const float *lse, const fb_contrast *c, float seed);
+    /* Listwise softmax: margin d[r] = logits[r][1] - logits[r][0], logits [R,2] f32;
+     * list l names rows members[l*K .. l*K+K-1], its first the right one:
+     * loss[l] = log sum exp d[members] - d[first] */
+    fb_status (*list_forward)(fb_backend *be, float *loss, float *lse,
+                              const fb_tensor *logits, const int32_t *members,
+                              int32_t lists, int32_t length);
+    /* dlogits [R,2] compute dtype, overwritten: scale (softmax - first), both columns
+     */
+    fb_status (*list_backward)(fb_backend *be, const fb_tensor *dlogits,
+                               const fb_tensor *logits, const float *lse,
+                               const int32_t *members, int32_t lists, int32_t length,
+                               float scale);
 
     /* y += x, one dtype and shape */
     fb_status (*add)(fb_backend *be, const fb_tensor *y, const fb_tensor *x);

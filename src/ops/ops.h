@@ -37,6 +37,36 @@ fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tabl
 fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
                        const int32_t *index, int64_t rows);
 
+/* Convolution of rows (backend.h, fb_conv); no bias: a norm follows. */
+fb_status fb_op_conv(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
+                     const fb_conv *conv);
+/* act(conv + bias + residual) without a backward: a convolution with its frozen norm
+ * folded into w and bias. The tape must not record. residual may be NULL. */
+fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x, fb_weight *w,
+                            const float *bias, fb_var *residual, bool relu,
+                            const fb_conv *conv);
+
+/* The four parameters of a batch norm; the running pair are buffers: changed by
+ * training steps, not by gradients. */
+typedef struct fb_batch_norm_leaves {
+    fb_leaf *gamma, *beta;
+    float *running_mean, *running_var; /* [C], var unbiased, as in torch */
+} fb_batch_norm_leaves;
+/* y = act(BN(x) + residual); residual may be NULL. `training`: statistics of these
+ * rows, and the running ones move by momentum (torch's, .1: new = .9 old + .1 batch)
+ * when the tape records; else the running statistics are used, with gradients through
+ * them as constants. */
+fb_status fb_op_batch_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
+                           const fb_batch_norm_leaves *leaves, float eps, bool relu,
+                           bool training, float momentum);
+fb_status fb_op_max_pool(fb_tape *tape, fb_var **y, fb_var *x, const fb_max_pool *pool);
+
+/* y[s] = mean of x's rows offsets[s] .. offsets[s+1]-1; offsets [sequences + 1]. */
+fb_status fb_op_mean_rows(fb_tape *tape, fb_var **y, fb_var *x, const int32_t *offsets,
+                          int32_t sequences);
+/* Each row divided by its length. */
+fb_status fb_op_unit_rows(fb_tape *tape, fb_var **y, fb_var *x);
+
 /* Pixels to patch features [images*P, F]: a constant, no gradient. */
 fb_status fb_op_patchify(fb_tape *tape, fb_var **y, const uint8_t *pixels,
                          const fb_patchify *p);
@@ -56,5 +86,15 @@ fb_status fb_op_cross_entropy(fb_tape *tape, fb_loss **loss, fb_var *logits,
  * features are a target: they get no gradient. */
 fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
                     const fb_tensor *features, const int32_t *rows);
+
+/* InfoNCE both ways over the rows of a and b [B,C] of unit length, scale =
+ * exp(log_scale[0]) learnt (leaf [1]); contrast->scale is set here. *similarity (may be
+ * NULL) [B,B] f32 stays on the tape: a_i . b_j, what hard negatives are drawn by. */
+fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
+                         fb_var *a, fb_var *b, fb_leaf *log_scale,
+                         const fb_contrast *contrast);
+/* Listwise loss over logits [R,2]: the mean over lists (backend.h, list_forward). */
+fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                     const int32_t *members, int32_t lists, int32_t length);
 
 #endif

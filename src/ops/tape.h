@@ -33,7 +33,7 @@ typedef struct fb_var {
 } fb_var;
 
 /* Time spent in each class of op ("linear", "attention", ...), forward and backward. */
-enum { FB_PROFILE_OPS = 24 };
+enum { FB_PROFILE_OPS = 40 };
 typedef struct fb_profile {
     int32_t count;
     struct {
