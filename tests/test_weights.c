@@ -340,6 +340,107 @@ static void moments_that_are_nan_leave_both_blocks_alone(void **state)
     world_close(&w);
 }
 
+/* A convolution [2 out, 3 in, 2 x 2] and a buffer [3], each in a table of its own. */
+typedef struct conv_world {
+    fb_context *ctx;
+    fb_params *params;
+    fb_leaf *conv;
+    float *mean;
+    char folder[64], path[96];
+} conv_world;
+
+static void conv_open(conv_world *w)
+{
+    const char *name = "conv1.weight";
+    *w = (conv_world){.ctx = fb_context_create(), .folder = "/tmp/fb_weights_XXXXXX"};
+    assert_non_null(mkdtemp(w->folder));
+    snprintf(w->path, sizeof w->path, "%s/model.safetensors", w->folder);
+    assert_int_equal(fb_params_create(w->ctx, &w->params), FB_OK);
+    assert_int_equal(
+        fb_params_add(w->params, &w->conv, &name, 1, 2, 12, FB_INIT_NORMAL, 1, true),
+        FB_OK);
+    fb_params_set_kernel(w->conv, 2);
+    assert_int_equal(
+        fb_params_add_buffer(w->params, &w->mean, "bn1.running_mean", 3, 0.25f), FB_OK);
+    assert_int_equal(fb_params_allocate(w->params, true), FB_OK);
+    fb_params_initialise(w->params, 3);
+}
+
+static void conv_close(conv_world *w)
+{
+    fb_params_free(w->params, NULL);
+    (void)unlink(w->path);
+    assert_int_equal(rmdir(w->folder), 0);
+    fb_context_free(w->ctx);
+}
+
+static void buffers_start_at_their_value_and_are_no_parameters(void **state)
+{
+    (void)state;
+    conv_world w;
+    conv_open(&w);
+    for (int i = 0; i < 3; i++)
+        assert_true(w.mean[i] == 0.25f);
+    assert_int_equal(w.params->count, 1);
+    assert_int_equal(w.params->total, 32);
+    assert_true(w.mean < w.params->value || w.mean >= w.params->value + 32);
+    w.mean[2] = NAN;
+    assert_string_equal(fb_params_find_nonfinite(w.params, false), "bn1.running_mean");
+    assert_null(fb_params_find_nonfinite(w.params, true));
+    conv_close(&w);
+}
+
+static void buffers_and_convolutions_come_back_with_their_shapes(void **state)
+{
+    (void)state;
+    conv_world w;
+    conv_open(&w);
+    for (int i = 0; i < 3; i++)
+        w.mean[i] = 5.0f + (float)i;
+    assert_int_equal(fb_weights_save(w.ctx, w.params, w.path), FB_OK);
+    fb_safetensors *file = NULL;
+    assert_int_equal(fb_safetensors_open(w.ctx, &file, w.path), FB_OK);
+    assert_int_equal(file->count, 2);
+    const fb_stored_tensor *conv = fb_safetensors_find(file, "conv1.weight");
+    const fb_stored_tensor *mean = fb_safetensors_find(file, "bn1.running_mean");
+    assert_non_null(conv);
+    assert_non_null(mean);
+    const int64_t shape[4] = {2, 3, 2, 2};
+    assert_int_equal(conv->rank, 4);
+    assert_memory_equal(conv->dims, shape, sizeof shape);
+    assert_int_equal(mean->rank, 1);
+    assert_int_equal(mean->dims[0], 3);
+    fb_safetensors_close(file);
+    fb_params_initialise(w.params, 4);
+    assert_true(w.mean[1] == 0.25f);
+    assert_int_equal(fb_weights_load(w.ctx, w.params, w.path), FB_OK);
+    for (int i = 0; i < 3; i++)
+        assert_true(w.mean[i] == 5.0f + (float)i);
+    assert_int_equal(fb_moments_save(w.ctx, w.params, w.path), FB_OK);
+    assert_int_equal(fb_moments_load(w.ctx, w.params, w.path), FB_OK);
+    assert_true(w.mean[1] == 6.0f);
+    conv_close(&w);
+}
+
+static void other_kernels_and_missing_buffers_are_named(void **state)
+{
+    (void)state;
+    conv_world w;
+    conv_open(&w);
+    const float numbers[24] = {0};
+    fb_saved_tensor t[2] = {{"conv1.weight", 4, {2, 3, 4, 1}, numbers},
+                            {"bn1.running_var", 1, {3}, numbers}};
+    assert_int_equal(fb_safetensors_write(w.ctx, w.path, t, 2), FB_OK);
+    assert_int_equal(fb_weights_load(w.ctx, w.params, w.path), FB_E_FORMAT);
+    const char *message = fb_context_message(w.ctx);
+    assert_non_null(strstr(message, "3 of its"));
+    assert_non_null(strstr(message, "another shape: conv1.weight"));
+    assert_non_null(strstr(message, "missing bn1.running_mean"));
+    assert_non_null(strstr(message, "not of this model: bn1.running_var"));
+    assert_true(w.mean[0] == 0.25f);
+    conv_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +456,9 @@ int main(void)
         cmocka_unit_test(missing_and_cut_files_change_nothing),
         cmocka_unit_test(moments_come_back_under_their_own_names),
         cmocka_unit_test(moments_that_are_nan_leave_both_blocks_alone),
+        cmocka_unit_test(buffers_start_at_their_value_and_are_no_parameters),
+        cmocka_unit_test(buffers_and_convolutions_come_back_with_their_shapes),
+        cmocka_unit_test(other_kernels_and_missing_buffers_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ void fb_params_free(fb_params *params, fb_backend *be)
     free(params->grad);
     free(params->moment1);
     free(params->moment2);
+    free(params->buffer);
     fb_arena_free(params->arena);
     free(params);
 }
@@ -70,9 +71,35 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
     return FB_OK;
 }
 
+fb_status fb_params_add_buffer(fb_params *params, float **value, const char *name,
+                               int64_t count, float initial)
+{
+    fb_buffer *b = fb_arena_alloc_zero(params->arena, sizeof *b);
+    if (!b)
+        return fb_fail(params->ctx, FB_E_MEMORY, "no memory for buffer %s", name);
+    fb_param_name(b->name, "%s", name);
+    b->count = count;
+    b->offset = params->buffer_total;
+    b->initial = initial;
+    b->value = value;
+    params->buffer_total += (count + 15) / 16 * 16;
+    params->buffer_count++;
+    if (params->last_buffer)
+        params->last_buffer->next = b;
+    else
+        params->first_buffer = b;
+    params->last_buffer = b;
+    return FB_OK;
+}
+
 void fb_params_scale_lr(fb_leaf *leaf, float scale)
 {
     ((fb_param *)leaf)->lr_scale = scale; /* the leaf is the parameter's first member */
+}
+
+void fb_params_set_kernel(fb_leaf *leaf, int32_t k)
+{
+    ((fb_param *)leaf)->kernel = k;
 }
 
 void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
@@ -95,12 +122,13 @@ static float *block(int64_t numbers)
 fb_status fb_params_allocate(fb_params *params, bool training)
 {
     params->value = block(params->total);
+    params->buffer = block(params->buffer_total);
     if (training) {
         params->grad = block(params->total);
         params->moment1 = block(params->total);
         params->moment2 = block(params->total);
     }
-    if (!params->value ||
+    if (!params->value || !params->buffer ||
         (training && (!params->grad || !params->moment1 || !params->moment2)))
         return fb_fail(params->ctx, FB_E_MEMORY, "no memory for %lld parameters",
                        (long long)params->total);
@@ -108,6 +136,8 @@ fb_status fb_params_allocate(fb_params *params, bool training)
         p->leaf.weight.data = params->value + p->offset;
         p->leaf.grad = training ? params->grad + p->offset : NULL;
     }
+    for (const fb_buffer *b = params->first_buffer; b; b = b->next)
+        *b->value = params->buffer + b->offset;
     return FB_OK;
 }
 
@@ -124,6 +154,9 @@ void fb_params_initialise(fb_params *params, uint64_t seed)
                 value[i] = p->init == FB_INIT_ONE ? 1.0f : 0.0f;
         }
     }
+    for (const fb_buffer *b = params->first_buffer; b; b = b->next)
+        for (int64_t i = 0; i < b->count; i++)
+            params->buffer[b->offset + i] = b->initial;
     fb_params_touch(params);
 }
 
@@ -146,5 +179,9 @@ const char *fb_params_find_nonfinite(const fb_params *params, bool gradients)
         for (int64_t i = 0; i < p->rows * p->columns; i++)
             if (!isfinite(block_start[p->offset + i]))
                 return p->name[i / (p->rows / p->parts * p->columns)];
+    for (const fb_buffer *b = params->first_buffer; !gradients && b; b = b->next)
+        for (int64_t i = 0; params->buffer && i < b->count; i++)
+            if (!isfinite(params->buffer[b->offset + i]))
+                return b->name;
     return NULL;
 }

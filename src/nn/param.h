@@ -6,7 +6,11 @@
  * All values lie in one f32 block, gradients and the two moments in blocks of the same
  * layout. A parameter may carry several names of equal parts, one below the other
  * (query, key and value as one [3C, C] matrix): one product computes them, files see
- * three.
+ * three. A convolution's [O, I*k*k] is [O, I, k, k] in files.
+ *
+ * Buffers (a norm's running mean) are saved and loaded like parameters, but have
+ * neither gradient nor moments, lie in a block of their own and are no business of the
+ * optimiser.
  */
 #ifndef FB_NN_PARAM_H
 #define FB_NN_PARAM_H
@@ -28,8 +32,17 @@ typedef struct fb_param {
     bool decay;     /* weight decay: matrices and embeddings, not biases and norms */
     bool shared;    /* in the trunk that all losses share */
     float lr_scale; /* of the learning rate; 1 unless set by fb_params_scale_lr */
+    int32_t kernel; /* k of a convolution, 0: none; set by fb_params_set_kernel */
     struct fb_param *next;
 } fb_param;
+
+typedef struct fb_buffer {
+    char name[FB_PARAM_NAME]; /* as in files */
+    int64_t count, offset;    /* in the block of buffers, in numbers */
+    float initial;
+    float **value; /* where the owner wants to know the numbers' place */
+    struct fb_buffer *next;
+} fb_buffer;
 
 typedef struct fb_params {
     fb_context *ctx;
@@ -38,6 +51,10 @@ typedef struct fb_params {
     int32_t count;
     int64_t total; /* numbers */
     float *value, *grad, *moment1, *moment2;
+    fb_buffer *first_buffer, *last_buffer;
+    int32_t buffer_count;
+    int64_t buffer_total; /* numbers */
+    float *buffer;
 } fb_params;
 
 fb_status fb_params_create(fb_context *ctx, fb_params **params);
@@ -50,6 +67,11 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
                         int32_t parts, int64_t rows, int64_t columns, fb_init init,
                         float init_std, bool shared);
 
+/* Declare a buffer [count], `initial` in every place. allocate writes the place of its
+ * numbers to *value, which must stay where it is until then. */
+fb_status fb_params_add_buffer(fb_params *params, float **value, const char *name,
+                               int64_t count, float initial);
+
 /* A name into out, cut at its end. */
 void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* lets the compiler check the arguments */
@@ -57,10 +79,16 @@ void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
 /* Learn the parameter of `leaf`, which fb_params_add gave, at a share of the rate. */
 void fb_params_scale_lr(fb_leaf *leaf, float scale);
 
-/* Blocks for values, and with `training` for gradients and moments (all zero). */
+/* The matrix of `leaf` holds the weights of a convolution of k x k pixels: its columns
+ * are input channels * k * k. */
+void fb_params_set_kernel(fb_leaf *leaf, int32_t k);
+
+/* Blocks for values and buffers, and with `training` for gradients and moments (all
+ * zero). */
 fb_status fb_params_allocate(fb_params *params, bool training);
 
-/* Initialise from (seed, FB_STREAM_INIT, place in the table). */
+/* Initialise from (seed, FB_STREAM_INIT, place in the table); buffers to what they were
+ * declared with. */
 void fb_params_initialise(fb_params *params, uint64_t seed);
 
 /* Let gradients go to another block of the same layout (back: params->grad). */
@@ -69,7 +97,8 @@ void fb_params_redirect(fb_params *params, float *gradients);
 /* After the values changed: every backend cache is out of date. */
 void fb_params_touch(fb_params *params);
 
-/* The name of the first parameter (or gradient) that is not finite, or NULL. */
+/* The name of the first parameter or buffer (or, with `gradients`, gradient) that is
+ * not finite, or NULL. */
 const char *fb_params_find_nonfinite(const fb_params *params, bool gradients);
 
 #endif

@@ -46,8 +46,8 @@ fb_status fb_safetensors_to_f32(fb_context *ctx, const fb_stored_tensor *t, floa
 /* Written in the order given, F32 only, by way of fb_replace. */
 typedef struct fb_saved_tensor {
     const char *name;
-    int32_t rank; /* 0, 1 or 2 */
-    int64_t dims[2];
+    int32_t rank; /* 0 to 4 */
+    int64_t dims[4];
     const float *data;
 } fb_saved_tensor;
 

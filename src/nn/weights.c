@@ -10,40 +10,68 @@
 
 typedef char moment_name[FB_PARAM_NAME + 16];
 
-static int32_t part_total(const fb_params *params)
+/* A block of the table's layout that goes to files, and what its names end in. */
+typedef struct saved_block {
+    float *values;
+    const char *suffix;
+} saved_block;
+
+/* The blocks that are one file, and the buffers with them or not. */
+typedef struct saved_set {
+    int32_t blocks;
+    saved_block block[2];
+    bool buffers;
+} saved_set;
+
+static int32_t tensor_total(const fb_params *params, const saved_set *set)
 {
     int32_t n = 0;
     for (const fb_param *p = params->first; p; p = p->next)
-        n += p->parts;
-    return n;
+        n += p->parts * set->blocks;
+    return n + (set->buffers ? params->buffer_count : 0);
 }
 
 static fb_saved_tensor describe(const fb_param *p, int32_t part, const char *name,
                                 const float *block)
 {
-    int64_t rows = p->rows / p->parts;
-    return (fb_saved_tensor){.name = name,
-                             .rank = p->columns > 1 ? 2 : 1,
-                             .dims = {rows, p->columns},
-                             .data = block + p->offset + part * rows * p->columns};
+    int64_t rows = p->rows / p->parts, k = p->kernel;
+    fb_saved_tensor t = {.name = name,
+                         .rank = p->columns > 1 ? 2 : 1,
+                         .dims = {rows, p->columns},
+                         .data = block + p->offset + part * rows * p->columns};
+    if (k > 0) {
+        t.rank = 4;
+        t.dims[1] = p->columns / (k * k);
+        t.dims[2] = t.dims[3] = k;
+    }
+    return t;
+}
+
+static fb_saved_tensor describe_buffer(const fb_buffer *b, const float *block)
+{
+    return (fb_saved_tensor){
+        .name = b->name, .rank = 1, .dims = {b->count}, .data = block + b->offset};
 }
 
 static fb_status save(fb_context *ctx, const fb_params *params, const char *path,
-                      int32_t blocks, const float *const *block,
-                      const char *const *suffix)
+                      const saved_set *set)
 {
-    int32_t total = part_total(params) * blocks, n = 0;
+    int32_t total = tensor_total(params, set), n = 0;
     fb_saved_tensor *tensors = calloc((size_t)total + 1, sizeof *tensors);
     moment_name *names = calloc((size_t)total + 1, sizeof *names);
     fb_status status = FB_OK;
     if (!tensors || !names)
         status = fb_fail(ctx, FB_E_MEMORY, "%s: no memory to list the tensors", path);
-    for (int32_t b = 0; status == FB_OK && b < blocks; b++)
+    for (int32_t b = 0; status == FB_OK && b < set->blocks; b++)
         for (const fb_param *p = params->first; p; p = p->next)
             for (int32_t i = 0; i < p->parts; i++, n++) {
-                snprintf(names[n], sizeof names[n], "%s%s", p->name[i], suffix[b]);
-                tensors[n] = describe(p, i, names[n], block[b]);
+                snprintf(names[n], sizeof names[n], "%s%s", p->name[i],
+                         set->block[b].suffix);
+                tensors[n] = describe(p, i, names[n], set->block[b].values);
             }
+    const fb_buffer *b = set->buffers ? params->first_buffer : NULL;
+    for (; status == FB_OK && b; b = b->next, n++)
+        tensors[n] = describe_buffer(b, params->buffer);
     if (status == FB_OK)
         status = fb_safetensors_write(ctx, path, tensors, total);
     free(names);
@@ -91,46 +119,66 @@ static void check_one(problems *found, const fb_safetensors *file,
         }
 }
 
-static bool wanted(const fb_params *params, const char *name, int32_t blocks,
-                   const char *const *suffix)
+static bool wanted(const fb_params *params, const char *name, const saved_set *set)
 {
     moment_name full;
-    for (int32_t b = 0; b < blocks; b++)
+    for (int32_t b = 0; b < set->blocks; b++)
         for (const fb_param *p = params->first; p; p = p->next)
             for (int32_t i = 0; i < p->parts; i++) {
-                snprintf(full, sizeof full, "%s%s", p->name[i], suffix[b]);
+                snprintf(full, sizeof full, "%s%s", p->name[i], set->block[b].suffix);
                 if (strcmp(full, name) == 0)
                     return true;
             }
+    const fb_buffer *buffer = set->buffers ? params->first_buffer : NULL;
+    for (; buffer; buffer = buffer->next)
+        if (strcmp(buffer->name, name) == 0)
+            return true;
     return false;
 }
 
+/* Everything of the set from the file into `fresh`: its blocks, then the buffers. */
+static void read_set(fb_context *ctx, const fb_params *params, const saved_set *set,
+                     const fb_safetensors *file, float *fresh, problems *found)
+{
+    for (int32_t b = 0; b < set->blocks; b++)
+        for (const fb_param *p = params->first; p; p = p->next)
+            for (int32_t i = 0; i < p->parts; i++) {
+                moment_name name;
+                snprintf(name, sizeof name, "%s%s", p->name[i], set->block[b].suffix);
+                fb_saved_tensor t = describe(p, i, name, fresh + b * params->total);
+                check_one(found, file, &t, (float *)(uintptr_t)t.data, ctx);
+            }
+    const fb_buffer *buffer = set->buffers ? params->first_buffer : NULL;
+    for (; buffer; buffer = buffer->next) {
+        fb_saved_tensor t =
+            describe_buffer(buffer, fresh + set->blocks * params->total);
+        check_one(found, file, &t, (float *)(uintptr_t)t.data, ctx);
+    }
+    for (int32_t i = 0; i < file->count; i++)
+        if (!wanted(params, file->tensors[i].name, set))
+            problem(found, "not of this model:", file->tensors[i].name);
+}
+
 static fb_status load(fb_context *ctx, fb_params *params, const char *path,
-                      int32_t blocks, float *const *block, const char *const *suffix)
+                      const saved_set *set)
 {
     fb_safetensors *file;
     FB_TRY(fb_safetensors_open(ctx, &file, path));
     problems found = {0};
     size_t bytes = (size_t)params->total * sizeof(float);
-    float *fresh = calloc((size_t)blocks, bytes ? bytes : 1);
+    size_t buffer_bytes =
+        set->buffers ? (size_t)params->buffer_total * sizeof(float) : 0;
+    float *fresh = calloc((size_t)set->blocks * bytes + buffer_bytes + 1, 1);
     if (!fresh) {
         fb_safetensors_close(file);
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", path);
     }
-    for (int32_t b = 0; b < blocks; b++)
-        for (const fb_param *p = params->first; p; p = p->next)
-            for (int32_t i = 0; i < p->parts; i++) {
-                moment_name name;
-                snprintf(name, sizeof name, "%s%s", p->name[i], suffix[b]);
-                fb_saved_tensor t = describe(p, i, name, fresh + b * params->total);
-                check_one(&found, file, &t, (float *)(uintptr_t)t.data, ctx);
-            }
-    for (int32_t i = 0; i < file->count; i++)
-        if (!wanted(params, file->tensors[i].name, blocks, suffix))
-            problem(&found, "not of this model:", file->tensors[i].name);
+    read_set(ctx, params, set, file, fresh, &found);
     fb_safetensors_close(file);
-    for (int32_t b = 0; !found.count && b < blocks; b++)
-        memcpy(block[b], fresh + b * params->total, bytes);
+    for (int32_t b = 0; !found.count && b < set->blocks; b++)
+        memcpy(set->block[b].values, fresh + b * params->total, bytes);
+    if (!found.count && buffer_bytes)
+        memcpy(params->buffer, fresh + set->blocks * params->total, buffer_bytes);
     free(fresh);
     if (found.count)
         return fb_fail(ctx, FB_E_FORMAT, "%s: %d of its tensors do not fit: %s", path,
@@ -138,31 +186,39 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
     return FB_OK;
 }
 
-static const char *const no_suffix[1] = {""};
-static const char *const moment_suffix[2] = {".moment1", ".moment2"};
+static saved_set values_of(const fb_params *params)
+{
+    return (saved_set){1, {{params->value, ""}}, true};
+}
+
+static saved_set moments_of(const fb_params *params)
+{
+    return (saved_set){
+        2, {{params->moment1, ".moment1"}, {params->moment2, ".moment2"}}, false};
+}
 
 fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path)
 {
-    const float *block[1] = {params->value};
-    return save(ctx, params, path, 1, block, no_suffix);
+    saved_set set = values_of(params);
+    return save(ctx, params, path, &set);
 }
 
 fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path)
 {
-    float *block[1] = {params->value};
-    FB_TRY(load(ctx, params, path, 1, block, no_suffix));
+    saved_set set = values_of(params);
+    FB_TRY(load(ctx, params, path, &set));
     fb_params_touch(params);
     return FB_OK;
 }
 
 fb_status fb_moments_save(fb_context *ctx, const fb_params *params, const char *path)
 {
-    const float *block[2] = {params->moment1, params->moment2};
-    return save(ctx, params, path, 2, block, moment_suffix);
+    saved_set set = moments_of(params);
+    return save(ctx, params, path, &set);
 }
 
 fb_status fb_moments_load(fb_context *ctx, fb_params *params, const char *path)
 {
-    float *block[2] = {params->moment1, params->moment2};
-    return load(ctx, params, path, 2, block, moment_suffix);
+    saved_set set = moments_of(params);
+    return load(ctx, params, path, &set);
 }

@@ -4,11 +4,11 @@
 
 #include "nn/param.h"
 
-/* Write the values under their names. */
+/* Write the values and the buffers under their names. */
 fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path);
-/* Read every parameter; each must be there with its shape and hold finite numbers. All
- * problems are counted, the first ten named; then nothing has changed. Tensors that no
- * parameter has are an error too. */
+/* Read every parameter and buffer; each must be there with its shape and hold finite
+ * numbers. All problems are counted, the first ten named; then nothing has changed.
+ * Tensors that no parameter has are an error too. */
 fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path);
 
 /* The optimiser's moments, as NAME.moment1 and NAME.moment2. */
