@@ -1,0 +1,377 @@
+/* resnet_forward.c - see resnet.h: a residual network run forwards.
+ *
+ * The network is written once (stem_forward, block_forward) over units, which are
+ * either convolution and norm, for gradients, or one folded convolution:
+ *
+ *     scale = gamma / sqrt(var + eps)    w' = scale w    bias = beta - scale mean
+ *
+ * Without gradients (forward_lean) some pictures at a time go through the network. Each
+ * stage has one map, which its blocks read and replace:
+ *
+ *     arena: [stem's map][stage 1's map] .. [stage s's map][what a block needs | given
+ * back]
+ */
+#include "nn/resnet.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* torch's defaults, with which the published weights were trained */
+static const float eps = 1e-5f, momentum = 0.1f;
+
+/* Pictures go through together while the stem's output is no larger; more of them would
+ * only leave the caches. */
+enum { LEAN_BYTES = 16 << 20 };
+
+/* A variable [images * height * width, C] and its geometry. */
+typedef struct map {
+    fb_var *var;
+    int32_t images, height, width;
+} map;
+
+typedef struct pass {
+    fb_tape *tape;
+    fb_resnet *resnet;
+    fb_resnet_mode mode;
+} pass;
+
+/* ---- folding -------------------------------------------------------------------- */
+
+/* Unit i of 0 .. 4 * FB_RESNET_BLOCKS; those with out 0 are not there. */
+static fb_resnet_unit *unit_at(fb_resnet *r, int32_t i)
+{
+    if (i == 0)
+        return &r->stem;
+    fb_resnet_block *b = &r->block[(i - 1) / 4];
+    return (i - 1) % 4 < 3 ? &b->unit[(i - 1) % 4] : &b->shortcut;
+}
+
+enum { UNITS = 4 * FB_RESNET_BLOCKS + 1 };
+
+static size_t in_lines(int64_t numbers) /* of 64 bytes, in numbers */
+{
+    return ((size_t)numbers + 15) / 16 * 16;
+}
+
+static fb_status fold_allocate(fb_context *ctx, fb_resnet *r)
+{
+    size_t total = 0;
+    for (int32_t i = 0; i < UNITS; i++) {
+        const fb_resnet_unit *u = unit_at(r, i);
+        if (u->out)
+            total += in_lines(u->out * u->weight->weight.in) + in_lines(u->out);
+    }
+    r->folded = aligned_alloc(64, total * sizeof(float));
+    if (!r->folded)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the folded weights of %s",
+                       r->spec.name);
+    memset(r->folded, 0, total * sizeof(float));
+    float *next = r->folded;
+    for (int32_t i = 0; i < UNITS; i++) {
+        fb_resnet_unit *u = unit_at(r, i);
+        if (!u->out)
+            continue;
+        int64_t in = u->weight->weight.in;
+        u->folded = (fb_weight){next, u->out, in, 1, NULL};
+        u->bias = next + in_lines(u->out * in);
+        next = u->bias + in_lines(u->out);
+        u->stamp = 0;
+    }
+    return FB_OK;
+}
+
+/* The version only moves when a number did: a table that was touched for the sake of
+ * others costs this pass and no repacking. `memory` is u->folded.data. */
+static void fold_unit(fb_resnet_unit *u, float *memory)
+{
+    const fb_weight *w = &u->weight->weight;
+    const float *gamma = u->norm.gamma->weight.data, *beta = u->norm.beta->weight.data;
+    bool changed = false;
+    for (int64_t o = 0; o < w->out; o++) {
+        float scale = gamma[o] / sqrtf(u->norm.running_var[o] + eps);
+        u->bias[o] = beta[o] - scale * u->norm.running_mean[o];
+        const float *from = w->data + o * w->in;
+        float *to = memory + o * w->in;
+        for (int64_t i = 0; i < w->in; i++) {
+            float value = from[i] * scale;
+            changed |= value != to[i];
+            to[i] = value;
+        }
+    }
+    u->folded.version += changed;
+}
+
+static fb_status fold(fb_context *ctx, fb_resnet *r)
+{
+    if (!r->folded)
+        FB_TRY(fold_allocate(ctx, r));
+    float *next = r->folded;
+    for (int32_t i = 0; i < UNITS; i++) {
+        fb_resnet_unit *u = unit_at(r, i);
+        if (!u->out)
+            continue;
+        uint64_t stamp = u->weight->weight.version + u->norm.gamma->weight.version +
+                         u->norm.beta->weight.version + r->moves;
+        if (u->stamp != stamp)
+            fold_unit(u, next);
+        u->stamp = stamp;
+        next += in_lines(u->out * u->folded.in) + in_lines(u->out);
+    }
+    return FB_OK;
+}
+
+void fb_resnet_free(fb_resnet *resnet, fb_backend *be)
+{
+    for (int32_t i = 0; be && i < UNITS; i++)
+        if (unit_at(resnet, i)->out)
+            be->k->weight_release(be, &unit_at(resnet, i)->folded);
+    free(resnet->folded);
+    resnet->folded = NULL;
+}
+
+/* ---- the network ---------------------------------------------------------------- */
+
+/* y = act(N(conv x) + residual); y may be x. */
+static fb_status unit_forward(const pass *p, map *y, const map *x, fb_resnet_unit *u,
+                              fb_var *residual, bool relu)
+{
+    int32_t padding = u->kernel / 2;
+    fb_conv conv = {x->images, x->height, x->width, u->in,    u->out,
+                    u->kernel, u->stride, padding,  u->groups};
+    fb_var *out;
+    if (p->mode == FB_RESNET_FROZEN) {
+        FB_TRY(fb_op_conv_folded(p->tape, &out, x->var, &u->folded, u->bias, residual,
+                                 relu, &conv));
+    } else {
+        fb_var *sum;
+        FB_TRY(fb_op_conv(p->tape, &sum, x->var, u->weight, &conv));
+        FB_TRY(fb_op_batch_norm(p->tape, &out, sum, residual, &u->norm, eps, relu,
+                                p->mode == FB_RESNET_TRAIN, momentum));
+    }
+    *y = (map){out, x->images, fb_window_out(x->height, u->kernel, u->stride, padding),
+               fb_window_out(x->width, u->kernel, u->stride, padding)};
+    return FB_OK;
+}
+
+static fb_status stem_forward(const pass *p, map *y, const map *x)
+{
+    FB_TRY(unit_forward(p, y, x, &p->resnet->stem, NULL, true));
+    if (!p->resnet->spec.stem_pool)
+        return FB_OK;
+    fb_max_pool pool = {y->images, y->height, y->width, 3, 2, 1};
+    FB_TRY(fb_op_max_pool(p->tape, &y->var, y->var, &pool));
+    y->height = fb_window_out(y->height, 3, 2, 1);
+    y->width = fb_window_out(y->width, 3, 2, 1);
+    return FB_OK;
+}
+
+static fb_status block_forward(const pass *p, map *y, const map *x, fb_resnet_block *b)
+{
+    map shortcut = *x, h = *x;
+    if (b->shortcut.out)
+        FB_TRY(unit_forward(p, &shortcut, x, &b->shortcut, NULL, false));
+    for (int k = 0; k < 3 && b->unit[k].out; k++) {
+        bool last = k == 2 || !b->unit[k + 1].out;
+        FB_TRY(unit_forward(p, &h, &h, &b->unit[k], last ? shortcut.var : NULL, true));
+    }
+    *y = h;
+    return FB_OK;
+}
+
+static fb_status forward_recorded(const pass *p, fb_var **maps, map x)
+{
+    const fb_resnet_spec *spec = &p->resnet->spec;
+    fb_resnet_block *b = p->resnet->block;
+    FB_TRY(stem_forward(p, &x, &x));
+    maps[0] = x.var;
+    for (int32_t s = 0; s < spec->stages; s++) {
+        for (int32_t i = 0; i < spec->stage[s].blocks; i++)
+            FB_TRY(block_forward(p, &x, &x, b++));
+        maps[s + 1] = x.var;
+    }
+    return FB_OK;
+}
+
+/* ---- without gradients ---------------------------------------------------------- */
+
+/* Geometry of the stem's output (stage -1) or of a stage's, from its input's. */
+static map stage_shape(const fb_resnet_spec *spec, int32_t stage, map x)
+{
+    int32_t kernel = stage < 0 ? spec->stem_kernel : 1;
+    int32_t stride = stage < 0 ? spec->stem_stride : spec->stage[stage].stride;
+    x.height = fb_window_out(x.height, kernel, stride, kernel / 2);
+    x.width = fb_window_out(x.width, kernel, stride, kernel / 2);
+    if (stage < 0 && spec->stem_pool) {
+        x.height = fb_window_out(x.height, 3, 2, 1);
+        x.width = fb_window_out(x.width, 3, 2, 1);
+    }
+    return x;
+}
+
+static int64_t rows_of(const map *x)
+{
+    return (int64_t)x->images * x->height * x->width;
+}
+
+static int32_t width_of(const fb_resnet_spec *spec, int32_t stage)
+{
+    if (stage < 0)
+        return spec->stem_channels;
+    return spec->stage[stage].channels * (spec->bottleneck ? 4 : 1);
+}
+
+/* The stem (stage -1) or a stage of `blocks`: y's variable is new, all else given back.
+ */
+static fb_status stage_lean(const pass *p, map *y, const map *x, int32_t stage,
+                            fb_resnet_block *blocks)
+{
+    fb_tape *tape = p->tape;
+    const fb_resnet_spec *spec = &p->resnet->spec;
+    *y = stage_shape(spec, stage, *x);
+    FB_TRY(fb_tape_new_var(tape, &y->var, tape->be->dtype, rows_of(y),
+                           width_of(spec, stage)));
+    int32_t steps = stage < 0 ? 1 : spec->stage[stage].blocks;
+    for (int32_t i = 0; i < steps; i++) {
+        fb_arena_mark mark = fb_arena_save(tape->arena);
+        map out;
+        if (stage < 0)
+            FB_TRY(stem_forward(p, &out, x));
+        else
+            FB_TRY(block_forward(p, &out, i ? y : x, &blocks[i]));
+        memcpy(y->var->value.data, out.var->value.data,
+               fb_tensor_bytes(&y->var->value));
+        fb_arena_restore(tape->arena, mark);
+    }
+    return FB_OK;
+}
+
+/* Some pictures, the first of them number `first`, into their place in maps[0 ..
+ * stages]; NULL ones are not wanted. */
+static fb_status chunk_lean(const pass *p, fb_var **maps, map x, int32_t first)
+{
+    const fb_resnet_spec *spec = &p->resnet->spec;
+    fb_resnet_block *b = p->resnet->block;
+    fb_arena_mark mark = fb_arena_save(p->tape->arena);
+    for (int32_t s = -1; s < spec->stages; s++) {
+        map y;
+        FB_TRY(stage_lean(p, &y, &x, s, b));
+        if (s >= 0)
+            b += spec->stage[s].blocks;
+        x = y;
+        if (!maps[s + 1])
+            continue;
+        size_t bytes = fb_tensor_bytes(&y.var->value);
+        size_t picture = y.images ? bytes / (size_t)y.images : 0;
+        memcpy((uint8_t *)maps[s + 1]->value.data + picture * (size_t)first,
+               y.var->value.data, bytes);
+    }
+    fb_arena_restore(p->tape->arena, mark);
+    return FB_OK;
+}
+
+static int32_t chunk_images(const pass *p, const map *x)
+{
+    const fb_resnet_spec *spec = &p->resnet->spec;
+    int32_t kernel = spec->stem_kernel, stride = spec->stem_stride;
+    size_t height = (size_t)fb_window_out(x->height, kernel, stride, kernel / 2);
+    size_t width = (size_t)fb_window_out(x->width, kernel, stride, kernel / 2);
+    size_t bytes = height * width * (size_t)spec->stem_channels *
+                   fb_dtype_size(p->tape->be->dtype);
+    int32_t most = bytes < LEAN_BYTES ? (int32_t)(LEAN_BYTES / bytes) : 1;
+    int32_t chunks = (x->images + most - 1) / most;
+    return chunks ? (x->images + chunks - 1) / chunks : 1; /* of even size */
+}
+
+/* maps[0 .. stages], all wanted or only the last. */
+static fb_status forward_lean(const pass *p, fb_var **maps, map x, bool all)
+{
+    const fb_resnet_spec *spec = &p->resnet->spec;
+    fb_tape *tape = p->tape;
+    FB_TRY(fold(tape->ctx, p->resnet));
+    map shape = x;
+    for (int32_t s = -1; s < spec->stages; s++) {
+        shape = stage_shape(spec, s, shape);
+        maps[s + 1] = NULL;
+        if (all || s == spec->stages - 1)
+            FB_TRY(fb_tape_new_var(tape, &maps[s + 1], tape->be->dtype, rows_of(&shape),
+                                   width_of(spec, s)));
+    }
+    int32_t most = chunk_images(p, &x);
+    int64_t picture = (int64_t)x.height * x.width;
+    const fb_tensor *pixels = &x.var->value;
+    for (int32_t first = 0; first < x.images; first += most) {
+        map part = x;
+        part.images = x.images - first < most ? x.images - first : most;
+        size_t offset = (size_t)(first * picture * 3) * fb_dtype_size(pixels->dtype);
+        fb_var view = {.value = fb_tensor_2d((uint8_t *)pixels->data + offset,
+                                             pixels->dtype, part.images * picture, 3)};
+        part.var = &view;
+        FB_TRY(chunk_lean(p, maps, part, first));
+    }
+    return FB_OK;
+}
+
+/* ---- entry ---------------------------------------------------------------------- */
+
+/* x as rows of three numbers. */
+static fb_status as_pixels(fb_tape *tape, fb_var **pixels, fb_var *x,
+                           const fb_resnet *r, int64_t rows)
+{
+    char shape[96];
+    *pixels = x;
+    if (x->value.dims[0] == rows && x->value.dims[1] == 3)
+        return FB_OK;
+    if (fb_tensor_count(&x->value) != rows * 3 || x->needs_grad)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "resnet %s: the input is %s, its pictures have [%lld, 3]",
+                       r->spec.name, fb_tensor_describe(&x->value, shape),
+                       (long long)rows);
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_var)));
+    *pixels = memory;
+    **pixels = (fb_var){.value = fb_tensor_2d(x->value.data, x->value.dtype, rows, 3)};
+    return FB_OK;
+}
+
+fb_status fb_resnet_forward(fb_tape *tape, fb_var **y, fb_var *x, fb_resnet *resnet,
+                            int32_t images, int32_t height, int32_t width,
+                            fb_resnet_mode mode, fb_var **stage_maps)
+{
+    fb_var *own_maps[FB_RESNET_STAGES + 1];
+    fb_var **maps = stage_maps ? stage_maps : own_maps;
+    map in = {x, images, height, width};
+    if (images < 0 || height < 1 || width < 1)
+        return fb_fail(tape->ctx, FB_E_SHAPE, "resnet %s: %d pictures of %d x %d",
+                       resnet->spec.name, (int)images, (int)height, (int)width);
+    FB_TRY(as_pixels(tape, &in.var, x, resnet, rows_of(&in)));
+    pass p = {tape, resnet, tape->recording ? mode : FB_RESNET_FROZEN};
+    fb_status status;
+    if (p.mode == FB_RESNET_FROZEN) {
+        bool recording = tape->recording;
+        tape->recording = false;
+        status = forward_lean(&p, maps, in, stage_maps != NULL);
+        tape->recording = recording;
+    } else {
+        resnet->moves += p.mode == FB_RESNET_TRAIN;
+        status = forward_recorded(&p, maps, in);
+    }
+    *y = status == FB_OK ? maps[resnet->spec.stages] : NULL;
+    return status;
+}
+
+fb_status fb_resnet_vectors(fb_tape *tape, fb_var **y, fb_var *x, fb_resnet *resnet,
+                            int32_t images, int32_t height, int32_t width,
+                            fb_resnet_mode mode)
+{
+    fb_var *last;
+    FB_TRY(
+        fb_resnet_forward(tape, &last, x, resnet, images, height, width, mode, NULL));
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, ((size_t)images + 1) * sizeof(int32_t)));
+    int32_t *offsets = memory;
+    int64_t rows = images ? last->value.dims[0] / images : 0;
+    for (int32_t i = 0; i <= images; i++)
+        offsets[i] = (int32_t)(i * rows);
+    return fb_op_mean_rows(tape, y, last, offsets, images);
+}
