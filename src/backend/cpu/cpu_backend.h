@@ -107,6 +107,25 @@ fb_status cpu_kld_backward(fb_backend *be, const fb_tensor *dlogits,
                            const fb_tensor *logits, const fb_tensor *features,
                            const int32_t *rows, float scale);
 
+fb_status cpu_batch_norm_forward(fb_backend *be, const fb_tensor *y, float *stats,
+                                 const fb_tensor *x, const fb_tensor *residual,
+                                 const float *gamma, const float *beta,
+                                 const fb_batch_norm *n);
+fb_status cpu_batch_norm_backward(fb_backend *be, const fb_tensor *dx,
+                                  const fb_tensor *dresidual, float *dgamma,
+                                  float *dbeta, const fb_tensor *dy, const fb_tensor *y,
+                                  const fb_tensor *x, const float *stats,
+                                  const float *gamma, const fb_batch_norm *n);
+fb_status cpu_max_pool_forward(fb_backend *be, const fb_tensor *y, uint8_t *which,
+                               const fb_tensor *x, const fb_max_pool *p);
+fb_status cpu_max_pool_backward(fb_backend *be, const fb_tensor *dx,
+                                const fb_tensor *dy, const uint8_t *which,
+                                const fb_max_pool *p);
+fb_status cpu_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
+                                const int32_t *offsets);
+fb_status cpu_mean_rows_backward(fb_backend *be, const fb_tensor *dx,
+                                 const fb_tensor *dy, const int32_t *offsets);
+
 fb_status cpu_sum_squares(fb_backend *be, double *sum, const fb_tensor *x);
 fb_status cpu_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x);
 fb_status cpu_adamw_step(fb_backend *be, float *x, float *m, float *v,

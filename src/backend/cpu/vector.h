@@ -26,6 +26,18 @@ typedef struct vector_norm {
     const float *stats_in;
 } vector_norm;
 
+typedef struct vector_batch_norm {
+    fb_dtype dtype;
+    int64_t width;
+    bool relu;
+    const void *x, *residual;                  /* residual may be NULL */
+    const float *mean, *scale, *shift, *slope; /* [width]; slope: backward */
+    void *y;
+    /* backward */
+    const void *dy, *y_in; /* y_in is read with relu */
+    void *dx, *dresidual;  /* dresidual may be NULL */
+} vector_batch_norm;
+
 typedef struct vector_attention {
     fb_dtype dtype;
     int32_t heads, width;
@@ -91,6 +103,32 @@ typedef struct fb_vector {
     /* one row: loss (NULL: not wanted) and dlogits (NULL: not wanted) */
     void (*kld)(fb_dtype dtype, float *loss, void *dlogits, const float *logits,
                 const void *features, int64_t width, float scale);
+
+    /* sums [2 width] = mean, sum (x - mean)^2 of each column of 1 row or more;
+     * row [3 width] of scratch */
+    void (*batch_norm_moments)(fb_dtype dtype, const void *x, int64_t rows,
+                               int64_t width, double *sums, float *row);
+    /* rows [first, first + rows): y = act((x - mean) scale + shift + residual) */
+    void (*batch_norm_forward)(const vector_batch_norm *a, int64_t first, int64_t rows);
+    /* sums [2 width] = sum g, sum g (x - mean); dresidual = g; row [2 width] */
+    void (*batch_norm_sums)(const vector_batch_norm *a, int64_t first, int64_t rows,
+                            double *sums, float *row);
+    /* dresidual = g, dx = scale g - shift - (x - mean) slope */
+    void (*batch_norm_backward)(const vector_batch_norm *a, int64_t first,
+                                int64_t rows);
+    /* lines [first, first + lines) of images * height' (backward: of the input's) */
+    void (*max_pool_forward)(fb_dtype dtype, void *y, uint8_t *which, const void *x,
+                             const fb_max_pool *p, int64_t channels, int64_t first,
+                             int64_t lines);
+    void (*max_pool_backward)(fb_dtype dtype, void *dx, const void *dy,
+                              const uint8_t *which, const fb_max_pool *p,
+                              int64_t channels, int64_t first, int64_t lines);
+    /* y [width] = mean of the rows of x; row [width] of scratch */
+    void (*mean_rows_forward)(fb_dtype dtype, void *y, const void *x, int64_t rows,
+                              int64_t width, float *row);
+    /* each row of dx = dy / rows */
+    void (*mean_rows_backward)(fb_dtype dtype, void *dx, const void *dy, int64_t rows,
+                               int64_t width);
 
     double (*sum_squares)(fb_dtype dtype, const void *x, int64_t n);
     int64_t (*find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);

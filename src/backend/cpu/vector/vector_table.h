@@ -45,6 +45,24 @@ void FB_VECTOR_NAME(cross_entropy_backward)(fb_dtype dtype, void *dlogits,
 void FB_VECTOR_NAME(kld)(fb_dtype dtype, float *loss, void *dlogits,
                          const float *logits, const void *features, int64_t width,
                          float scale);
+void FB_VECTOR_NAME(batch_norm_moments)(fb_dtype dtype, const void *x, int64_t rows,
+                                        int64_t width, double *sums, float *row);
+void FB_VECTOR_NAME(batch_norm_forward)(const vector_batch_norm *a, int64_t first,
+                                        int64_t rows);
+void FB_VECTOR_NAME(batch_norm_sums)(const vector_batch_norm *a, int64_t first,
+                                     int64_t rows, double *sums, float *row);
+void FB_VECTOR_NAME(batch_norm_backward)(const vector_batch_norm *a, int64_t first,
+                                         int64_t rows);
+void FB_VECTOR_NAME(max_pool_forward)(fb_dtype dtype, void *y, uint8_t *which,
+                                      const void *x, const fb_max_pool *p,
+                                      int64_t channels, int64_t first, int64_t lines);
+void FB_VECTOR_NAME(max_pool_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                       const uint8_t *which, const fb_max_pool *p,
+                                       int64_t channels, int64_t first, int64_t lines);
+void FB_VECTOR_NAME(mean_rows_forward)(fb_dtype dtype, void *y, const void *x,
+                                       int64_t rows, int64_t width, float *row);
+void FB_VECTOR_NAME(mean_rows_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                        int64_t rows, int64_t width);
 double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
 int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
