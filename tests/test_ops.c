@@ -293,6 +293,119 @@ static void losses_agree_with_differences(void **state)
         awkward, 3);
 }
 
+/* x plus whole steps of `apart`, which of `levels` ones differs from number to number:
+ * differences then never cross the edge of a ReLU or of a maximum. */
+static fb_status keep_apart(rig *r, fb_var *x, float apart, int64_t levels, fb_var **y)
+{
+    int64_t rows = x->value.dims[0], columns = x->value.dims[1];
+    int32_t *own = fb_arena_alloc(r->arena, (size_t)(rows + 1) * sizeof *own);
+    float *steps =
+        fb_arena_alloc(r->arena, (size_t)(rows * columns + 1) * sizeof *steps);
+    fb_leaf *leaf = fb_arena_alloc(r->arena, sizeof *leaf);
+    assert_true(own && steps && leaf);
+    for (int64_t i = 0; i < rows * columns; i++) {
+        int64_t level = (i / columns * 5 + i % columns * 7) % levels;
+        steps[i] = apart * ((float)level - 0.5f * (float)(levels - 1));
+        own[i / columns] = (int32_t)(i / columns);
+    }
+    *leaf = (fb_leaf){"steps", {steps, rows, columns, 1, NULL}, NULL};
+    const int32_t *const all[] = {own};
+    return fb_op_embed(&r->tape, y, x, &leaf, all, 1, rows);
+}
+
+/* Running statistics that stay as they are: the tape's copies move. */
+static fb_status batch_norm(rig *r, bool residual, bool relu, bool training)
+{
+    float *running = fb_arena_alloc(r->arena, 14 * sizeof *running);
+    for (int c = 0; c < 7; c++) {
+        running[c] = 0.3f * draw(31, c);
+        running[7 + c] = 0.5f + 0.3f * draw(32, c);
+    }
+    const fb_batch_norm_leaves leaves = {r->leaves[0], r->leaves[1], running,
+                                         running + 7};
+    fb_var *add = residual ? r->x[1] : NULL;
+    if (relu)
+        FB_TRY(keep_apart(r, add, 12.0f, 2, &add));
+    return fb_op_batch_norm(&r->tape, &r->y, r->x[0], add, &leaves, 0.01f, relu,
+                            training, 0.1f);
+}
+
+static fb_status build_batch_norm(rig *r)
+{
+    return batch_norm(r, false, false, true);
+}
+
+static fb_status build_batch_norm_residual(rig *r)
+{
+    return batch_norm(r, true, false, true);
+}
+
+static fb_status build_batch_norm_relu(rig *r)
+{
+    return batch_norm(r, true, true, true);
+}
+
+static fb_status build_batch_norm_running(rig *r)
+{
+    return batch_norm(r, true, true, false);
+}
+
+static fb_status build_batch_norm_of_itself(rig *r)
+{
+    r->x[1] = r->x[0];
+    FB_TRY(batch_norm(r, true, false, true));
+    r->x[1] = NULL;
+    return FB_OK;
+}
+
+static void batch_norm_agrees_with_differences(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = {0, 5, 9}, running[] = {0, 1, 5};
+    graph g = {"batch norm", NO_B, {7}, {7, 7}, {1, 1}, .build = build_batch_norm};
+    check_rows(g, rows, 3);
+    g.name = "batch norm plus its input";
+    g.build = build_batch_norm_of_itself;
+    check_rows(g, rows, 3);
+    g = (graph){"batch norm with residual",        {5, 5}, {7, 7}, {7, 7}, {1, 1},
+                .build = build_batch_norm_residual};
+    check_rows(g, rows, 3);
+    g.constant[1] = true;
+    check_rows(g, rows, 3);
+    g.constant[1] = false;
+    g.constant[0] = true;
+    check_rows(g, rows, 3);
+    g.constant[0] = false;
+    g.name = "batch norm with residual and ReLU";
+    g.build = build_batch_norm_relu;
+    check_rows(g, rows, 3);
+    g.name = "batch norm by running statistics";
+    g.build = build_batch_norm_running;
+    check_rows(g, running, 3);
+}
+
+static fb_status build_max_pool(rig *r)
+{
+    const fb_max_pool p = {2, 4, 3, 3, 2, 1};
+    fb_var *apart;
+    FB_TRY(keep_apart(r, r->x[0], 2.2f, 12, &apart));
+    return fb_op_max_pool(&r->tape, &r->y, apart, &p);
+}
+
+static fb_status build_mean_rows(rig *r)
+{
+    static const int32_t offsets[] = {0, 3, 3, 8};
+    return fb_op_mean_rows(&r->tape, &r->y, r->x[0], offsets, 3);
+}
+
+static void pooling_agrees_with_differences(void **state)
+{
+    (void)state;
+    graph g = {"max pool", {24, -1}, {5}, {0}, {0}, .build = build_max_pool};
+    check(&g);
+    check(&(graph){"mean of rows", {8, -1}, {5}, {0}, {0}, .build = build_mean_rows});
+}
+
 /* ---- variables and leaves that are used twice ----------------------------------- */
 
 /* Any two of these on one x; a norm joins them. The later one's gradient comes first.
@@ -408,6 +521,8 @@ int main(void)
         cmocka_unit_test(embed_agrees_with_differences),
         cmocka_unit_test(gather_agrees_with_differences),
         cmocka_unit_test(losses_agree_with_differences),
+        cmocka_unit_test(batch_norm_agrees_with_differences),
+        cmocka_unit_test(pooling_agrees_with_differences),
         cmocka_unit_test(variable_used_twice_sums_its_gradients),
         cmocka_unit_test(gradients_meet_in_every_combination),
         cmocka_unit_test(tied_parameter_sums_its_gradients),
