@@ -132,6 +132,10 @@ static inline uint64_t batch_hash(const fb_batch *b)
 #define HASH(field, count)                                                             \
     h = fb_hash_bytes(h, b->field, (size_t)(count) * sizeof *b->field)
     HASH(text_offsets, b->texts + 1);
+    HASH(text_item, b->texts);
+    HASH(text_group, b->texts);
+    HASH(image_item, b->images);
+    HASH(image_group, b->images);
     HASH(token_ids, fb_batch_text_tokens(b));
     HASH(token_positions, fb_batch_text_tokens(b));
     HASH(token_segments, fb_batch_text_tokens(b));

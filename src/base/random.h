@@ -22,7 +22,10 @@ enum fb_stream {
     FB_STREAM_DROPOUT,
     FB_STREAM_EVALUATE,
     FB_STREAM_SPLIT,
-    FB_STREAM_TEST
+    FB_STREAM_TEST,
+    FB_STREAM_RUNS,
+    FB_STREAM_GROUPED,
+    FB_STREAM_AUGMENT
 };
 
 static inline uint64_t fb_random_mix(uint64_t x)

@@ -1,9 +1,11 @@
-/* sampler.c - choose the pairs of a step, then fill its batch: texts masked, images
- * decoded, patches masked, packed, rows to guess listed.
+/* sampler.c - choose the pairs or items of a step, then fill its batch: texts masked,
+ * images decoded, patches masked, packed, rows to guess listed.
  */
 #include "data/sampler.h"
 
 #include "data/image_load.h"
+#include "data/item_groups.h"
+#include "data/item_order.h"
 #include "data/negatives.h"
 
 #include <stdlib.h>
@@ -18,16 +20,15 @@ struct fb_sampler {
     fb_sampler_options options;
     const int32_t *items;
     int32_t item_count, longest_text;
-    fb_negatives *negatives;
+    fb_negatives *negatives; /* NULL with batches of items */
+    fb_item_order *order;
+    fb_item_groups *groups;
 };
 
 struct fb_sampler_cursor {
-    int32_t *order; /* [item_count] of `epoch` */
-    uint64_t epoch;
-    bool has_epoch;
-    int32_t *text_item, *image_item; /* [batch] which items lie in the batch */
-    int32_t *scratch;                /* [2 * longest_text] */
-    int32_t *targets;                /* [batch * longest_text], as token_ids */
+    fb_item_epoch *epoch;
+    int32_t *scratch; /* [2 * longest_text] */
+    int32_t *targets; /* [batch * longest_text], as token_ids */
     fb_resizer *resizer;
 };
 
@@ -51,6 +52,24 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
     return FB_OK;
 }
 
+static fb_status prepare(fb_context *ctx, fb_sampler *s)
+{
+    const fb_sampler_options *o = &s->options;
+    fb_item_order_options order = {.seed = o->seed,
+                                   .per_step = fb_sampler_items_per_step(s),
+                                   .distinct = o->items,
+                                   .group = o->group,
+                                   .grouped = o->grouped};
+    FB_TRY(fb_item_order_create(ctx, &s->order, s->catalogue, s->items, s->item_count,
+                                &order));
+    FB_TRY(fb_item_groups_create(ctx, &s->groups, s->catalogue, s->tokens, s->items,
+                                 s->item_count));
+    if (o->items)
+        return FB_OK;
+    return fb_negatives_create(ctx, &s->negatives, s->catalogue, s->items,
+                               s->item_count);
+}
+
 fb_status fb_sampler_create(fb_context *ctx, fb_sampler **sampler,
                             const fb_catalogue *catalogue, const fb_token_lists *tokens,
                             const fb_mask_vocab *vocab,
@@ -67,8 +86,7 @@ fb_status fb_sampler_create(fb_context *ctx, fb_sampler **sampler,
     s->longest_text = tokens->longest;
     fb_status status = check(ctx, s);
     if (status == FB_OK)
-        status =
-            fb_negatives_create(ctx, &s->negatives, catalogue, s->items, s->item_count);
+        status = prepare(ctx, s);
     if (status == FB_OK)
         *sampler = s;
     else
@@ -81,6 +99,8 @@ void fb_sampler_free(fb_sampler *sampler)
     if (!sampler)
         return;
     fb_negatives_free(sampler->negatives);
+    fb_item_order_free(sampler->order);
+    fb_item_groups_free(sampler->groups);
     free(sampler);
 }
 
@@ -91,7 +111,8 @@ int32_t fb_sampler_items(const fb_sampler *s)
 
 int32_t fb_sampler_items_per_step(const fb_sampler *s)
 {
-    return s->options.batch - s->options.batch / 2;
+    return s->options.items ? s->options.batch
+                            : s->options.batch - s->options.batch / 2;
 }
 
 fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
@@ -112,15 +133,12 @@ fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
     size_t batch = (size_t)s->options.batch, longest = (size_t)s->longest_text;
     fb_sampler_cursor *c = calloc(1, sizeof *c);
     if (c) {
-        c->order = malloc((size_t)s->item_count * sizeof *c->order);
-        c->text_item = malloc(batch * sizeof *c->text_item);
-        c->image_item = malloc(batch * sizeof *c->image_item);
+        c->epoch = fb_item_epoch_create(s->order);
         c->scratch = malloc(2 * longest * sizeof *c->scratch);
         c->targets = malloc(batch * longest * sizeof *c->targets);
         c->resizer = fb_resizer_create();
     }
-    if (!c || !c->order || !c->text_item || !c->image_item || !c->scratch ||
-        !c->targets || !c->resizer) {
+    if (!c || !c->epoch || !c->scratch || !c->targets || !c->resizer) {
         fb_sampler_cursor_free(c);
         return fb_fail(ctx, FB_E_MEMORY, "no memory to sample batches");
     }
@@ -132,9 +150,7 @@ void fb_sampler_cursor_free(fb_sampler_cursor *c)
 {
     if (!c)
         return;
-    free(c->order);
-    free(c->text_item);
-    free(c->image_item);
+    fb_item_epoch_free(c->epoch);
     free(c->scratch);
     free(c->targets);
     fb_resizer_free(c->resizer);
@@ -159,12 +175,16 @@ int32_t fb_batch_add_text(fb_batch *b, const int32_t *ids, int32_t count)
         b->token_segments[at + i] = 0;
     }
     b->text_offsets[b->texts + 1] = at + count;
+    b->text_item[b->texts] = -1;
+    b->text_group[b->texts] = b->texts;
     return b->texts++;
 }
 
 int32_t fb_batch_add_image(fb_batch *b)
 {
     memset(b->patch_masked + (ptrdiff_t)b->images * b->patches, 0, (size_t)b->patches);
+    b->image_item[b->images] = -1;
+    b->image_group[b->images] = b->images;
     return b->images++;
 }
 
@@ -185,15 +205,7 @@ uint8_t *fb_batch_pixels(fb_batch *b, int32_t image)
 
 static int32_t stream_item(const fb_sampler *s, fb_sampler_cursor *c, uint64_t place)
 {
-    uint64_t epoch = place / (uint64_t)s->item_count;
-    if (!c->has_epoch || c->epoch != epoch) {
-        memcpy(c->order, s->items, (size_t)s->item_count * sizeof *c->order);
-        fb_random random = fb_random_start(s->options.seed, FB_STREAM_ORDER, epoch);
-        fb_random_shuffle(&random, c->order, s->item_count);
-        c->epoch = epoch;
-        c->has_epoch = true;
-    }
-    return c->order[place % (uint64_t)s->item_count];
+    return fb_item_order_at(s->order, c->epoch, place);
 }
 
 static bool same_text(const fb_sampler *s, int32_t a, int32_t b)
@@ -205,30 +217,42 @@ static bool same_text(const fb_sampler *s, int32_t a, int32_t b)
            memcmp(a_ids, b_ids, (size_t)a_count * sizeof *a_ids) == 0;
 }
 
-/* The item's text in the batch, added when it is not there. */
-static int32_t place_text(const fb_sampler *s, fb_sampler_cursor *c, fb_batch *b,
-                          int32_t item)
+static int32_t add_text(const fb_sampler *s, fb_batch *b, int32_t item)
 {
-    for (int32_t i = 0; i < b->texts; i++)
-        if (c->text_item[i] == item || same_text(s, c->text_item[i], item))
-            return i;
     int32_t count;
     const int32_t *ids = fb_token_list(s->tokens, item, &count);
-    c->text_item[b->texts] = item;
-    return fb_batch_add_text(b, ids, count);
+    int32_t text = fb_batch_add_text(b, ids, count);
+    b->text_item[text] = item;
+    b->text_group[text] = s->groups->text_group[item];
+    return text;
 }
 
-static int32_t place_image(const fb_sampler *s, fb_sampler_cursor *c, fb_batch *b,
-                           int32_t item)
+static int32_t add_image(const fb_sampler *s, fb_batch *b, int32_t item)
+{
+    int32_t image = fb_batch_add_image(b);
+    b->image_item[image] = item;
+    b->image_group[image] = s->groups->image_group[item];
+    return image;
+}
+
+/* The item's text in the batch, added when it is not there. */
+static int32_t place_text(const fb_sampler *s, fb_batch *b, int32_t item)
+{
+    for (int32_t i = 0; i < b->texts; i++)
+        if (b->text_item[i] == item || same_text(s, b->text_item[i], item))
+            return i;
+    return add_text(s, b, item);
+}
+
+static int32_t place_image(const fb_sampler *s, fb_batch *b, int32_t item)
 {
     const char *file = fb_catalogue_get(s->catalogue, item)->file_name;
     for (int32_t i = 0; i < b->images; i++)
-        if (c->image_item[i] == item ||
-            strcmp(fb_catalogue_get(s->catalogue, c->image_item[i])->file_name, file) ==
+        if (b->image_item[i] == item ||
+            strcmp(fb_catalogue_get(s->catalogue, b->image_item[i])->file_name, file) ==
                 0)
             return i;
-    c->image_item[b->images] = item;
-    return fb_batch_add_image(b);
+    return add_image(s, b, item);
 }
 
 /* Bits for one slot of one step. */
@@ -262,8 +286,8 @@ static fb_status place_pairs(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
     uint64_t first = step * (uint64_t)matched;
     for (int32_t i = 0; i < matched; i++) {
         int32_t item = stream_item(s, c, first + (uint64_t)i);
-        int32_t text = place_text(s, c, b, item);
-        fb_batch_add_pair(b, text, place_image(s, c, b, item), 1);
+        int32_t text = place_text(s, b, item);
+        fb_batch_add_pair(b, text, place_image(s, b, item), 1);
     }
     for (int32_t i = 0; i < s->options.batch - matched; i++) {
         int32_t item = stream_item(s, c, first + (uint64_t)i), other;
@@ -271,11 +295,23 @@ static fb_status place_pairs(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
         bool other_image = fb_random_below(&random, 2) == 0, fell_back;
         FB_TRY(draw_other(ctx, s, &random, item, other_image, &other, &fell_back));
         b->fallbacks += fell_back;
-        int32_t text = place_text(s, c, b, other_image ? item : other);
-        int32_t image = place_image(s, c, b, other_image ? other : item);
+        int32_t text = place_text(s, b, other_image ? item : other);
+        int32_t image = place_image(s, b, other_image ? other : item);
         fb_batch_add_pair(b, text, image, 0);
     }
     return FB_OK;
+}
+
+/* Row i of texts, images and pairs is item i of the step. */
+static void place_items(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step,
+                        fb_batch *b)
+{
+    uint64_t first = step * (uint64_t)s->options.batch;
+    for (int32_t i = 0; i < s->options.batch; i++) {
+        int32_t item = stream_item(s, c, first + (uint64_t)i);
+        int32_t text = add_text(s, b, item);
+        fb_batch_add_pair(b, text, add_image(s, b, item), 1);
+    }
 }
 
 /* ---- masks and pixels ------------------------------------------------------------ */
@@ -285,7 +321,7 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
     for (int32_t t = 0; t < b->texts; t++) {
         fb_random random = slot_random(s, FB_STREAM_MASK_TEXT, step, t);
         int32_t count, at = b->text_offsets[t];
-        const int32_t *ids = fb_token_list(s->tokens, c->text_item[t], &count);
+        const int32_t *ids = fb_token_list(s->tokens, b->text_item[t], &count);
         for (int32_t i = 0; i < count; i++)
             c->targets[at + i] = -1;
         if (s->options.whole_texts)
@@ -331,7 +367,7 @@ static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
     for (int32_t i = 0; i < b->images; i++) {
         if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
             return fb_fail(ctx, FB_E_STATE, "loading was stopped");
-        FB_TRY(fb_catalogue_image_path(ctx, s->catalogue, c->image_item[i], path));
+        FB_TRY(fb_catalogue_image_path(ctx, s->catalogue, b->image_item[i], path));
         FB_TRY(fb_image_load(ctx, path, c->resizer, b->image_size, s->options.fit,
                              s->options.filter, fb_batch_pixels(b, i)));
     }
@@ -343,7 +379,10 @@ fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
                           const atomic_bool *cancel, fb_batch *batch)
 {
     fb_batch_clear(batch);
-    FB_TRY(place_pairs(ctx, s, cursor, step, batch));
+    if (s->options.items)
+        place_items(s, cursor, step, batch);
+    else
+        FB_TRY(place_pairs(ctx, s, cursor, step, batch));
     FB_TRY(load_images(ctx, s, cursor, cancel, batch));
     mask(s, cursor, step, batch);
     fb_batch_pack(batch);

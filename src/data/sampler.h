@@ -1,13 +1,17 @@
 /* sampler.h - what a training step's batch consists of, as a function of (seed, step).
  *
- * Epoch e goes through the split in the order shuffled by (seed, ORDER, e); epochs lie
- * end to end, and step s takes the items s*M .. s*M + M - 1 of that stream, so any step
- * can be made alone. B pairs of a batch:
- *     M = ceil(B / 2) matched     each item's text with its image
- *     floor(B / 2) mismatched     the first items again, with a negative's image or
- * text in place of their own, half and half (negatives.h) matched first. Equal texts
- * and equal image files lie in the batch once, so the masks of a text or image are the
- * same in all its pairs. Nothing depends on threads.
+ * Epoch e goes through the split in an order shuffled by (seed, e), item_order.h;
+ * epochs lie end to end, and step s takes the items s*M .. s*M + M - 1 of that stream,
+ * so any step can be made alone. B pairs of a batch: M = ceil(B / 2) matched     each
+ * item's text with its image floor(B / 2) mismatched     the first items again, with a
+ * negative's image or text in place of their own, half and half (negatives.h) matched
+ * first. Equal texts and equal image files lie in the batch once, so the masks of a
+ * text or image are the same in all its pairs.
+ *
+ * A batch of items instead (for losses that set every text against every image) has
+ *     M = B different items       text i, image i and pair i are item i's
+ * and equal texts and files lie in it as often as they come; text_group and image_group
+ * tell them. Nothing depends on threads.
  */
 #ifndef FB_DATA_SAMPLER_H
 #define FB_DATA_SAMPLER_H
@@ -20,7 +24,7 @@
 
 typedef struct fb_sampler_options {
     fb_split split;
-    int32_t batch; /* pairs */
+    int32_t batch; /* pairs, or items */
     uint64_t seed;
     int32_t patches, image_size;
     fb_fit fit;
@@ -28,13 +32,17 @@ typedef struct fb_sampler_options {
     bool masked_on_mismatched; /* guess tokens and patches of mismatched pairs too */
     bool negatives_anywhere;   /* not from the item's own category */
     bool whole_texts, whole_images; /* no masked tokens, no masked patches at all */
+    bool items;     /* batches of items, which have no mismatched pairs */
+    int32_t group;  /* items of one category that stand together; 0: no matter which */
+    double grouped; /* with groups: the share of steps that have them, such as 1 */
 } fb_sampler_options;
 
 typedef struct fb_sampler fb_sampler;
 
 /* Catalogue, tokens (by catalogue item) and vocab are borrowed. After creation any
  * number of threads may fill, each with its own cursor.
- * FB_E_USAGE when the split is empty or an item of it has no tokens. */
+ * FB_E_USAGE when the split is empty, an item of it has no tokens, or an option is
+ * out of range: batches of items need a split of at least `batch`. */
 fb_status fb_sampler_create(fb_context *ctx, fb_sampler **sampler,
                             const fb_catalogue *catalogue, const fb_token_lists *tokens,
                             const fb_mask_vocab *vocab,

@@ -38,6 +38,10 @@ static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
     b->token_positions = take(s, tokens, sizeof(int32_t));
     b->token_segments = take(s, tokens, sizeof(int32_t));
     b->text_offsets = take(s, texts + 1, sizeof(int32_t));
+    b->text_item = take(s, texts, sizeof(int32_t));
+    b->text_group = take(s, texts, sizeof(int32_t));
+    b->image_item = take(s, images, sizeof(int32_t));
+    b->image_group = take(s, images, sizeof(int32_t));
     b->pixels = take(s, images * limits->image_size * limits->image_size * 3, 1);
     b->patch_masked = take(s, images * patches, 1);
     b->pair_text = take(s, pairs, sizeof(int32_t));

@@ -2,10 +2,14 @@
  *
  * Each text and each image of the batch lies here once; a pair names its two. The
  * packed sequence of pair b is  [CLS] text [SEP] patches : the rows seq_offsets[b] up
- * to seq_offsets[b+1] of T tokens, end to end, never padded.
+ * to seq_offsets[b+1] of T tokens, end to end, never padded. A batch of items has its
+ * texts and images in one order: pair i is text i and image i, and equal ones repeat.
  *
  *     token_ids, token_positions, token_segments  [text_offsets[texts]]   after masking
  *     text_offsets                 [texts + 1]
+ *     text_item, image_item        [texts], [images]  the catalogue item, -1: none
+ *     text_group                   [texts]       equal: the same text
+ *     image_group                  [images]      equal: the same product or file
  *     pixels                       [images, size, size, 3] u8, as decoded and resized
  *     patch_masked                 [images * P]      1: the patch's feature is zeroed
  *     pair_text, pair_image, pair_label  [B]         label 1: they match
@@ -25,9 +29,10 @@
 
 typedef struct fb_batch {
     int32_t pairs, texts, images;
-    int32_t patches;    /* P an image, 64 */
-    int32_t image_size; /* pixels a side, 256 */
+    int32_t patches;    /* P an image, such as 64 */
+    int32_t image_size; /* pixels a side, such as 256 */
     int32_t *token_ids, *token_positions, *token_segments, *text_offsets;
+    int32_t *text_item, *text_group, *image_item, *image_group;
     uint8_t *pixels, *patch_masked;
     int32_t *pair_text, *pair_image, *pair_label;
     int32_t *seq_offsets, *row_source, *cls_rows;
