@@ -167,6 +167,28 @@ static void config_of_a_hugging_face_bert_is_read(void **state)
     fb_context_free(ctx);
 }
 
+static void config_that_transformers_wrote_is_read(void **state)
+{
+    (void)state;
+    fb_context *ctx = fb_context_create();
+    fb_model_config c = preset("mini");
+    c.max_text = 12;
+    assert_int_equal(fb_model_config_read(ctx, &c,
+                                          FB_TEST_DATA
+                                          "/golden/pretrained/pretraining/config.json"),
+                     FB_OK);
+    assert_int_equal(c.layers, 2);
+    assert_int_equal(c.width, 16);
+    assert_int_equal(c.heads, 2);
+    assert_int_equal(c.inner, 32);
+    assert_int_equal(c.vocab, 64);
+    assert_int_equal(c.positions, 12);
+    assert_int_equal(c.segments, 2);
+    assert_true(c.eps == 1e-12);
+    assert_true(c.dropout == 0.1);
+    fb_context_free(ctx);
+}
+
 /* Over "mini": FB_E_FORMAT, a sentence with the name and `word`, and nothing changed.
  */
 static void refuse(const char *text, const char *word)
@@ -249,6 +271,11 @@ static void words_that_are_not_known_are_named(void **state)
     refuse("{\"fashionbert\":{\"fit\":\"crop\"}}", "crop");
     refuse("{\"fashionbert\":{\"fit\":true}}", "fit");
     refuse("{\"hidden_act\":\"relu\"}", "relu");
+    refuse("{\"hidden_act\":\"gelu_new\"}", "gelu_new");
+    refuse("{\"model_type\":\"roberta\"}", "roberta is not known; use bert");
+    refuse("{\"model_type\":7}", "model_type");
+    refuse("{\"is_decoder\":true}", "is_decoder");
+    refuse("{\"add_cross_attention\":true}", "add_cross_attention");
     refuse("{\"position_embedding_type\":\"relative_key\"}", "relative_key");
 }
 
@@ -294,6 +321,7 @@ int main(void)
         cmocka_unit_test(missing_file_is_named),
         cmocka_unit_test(absent_keys_keep_what_was_there),
         cmocka_unit_test(config_of_a_hugging_face_bert_is_read),
+        cmocka_unit_test(config_that_transformers_wrote_is_read),
         cmocka_unit_test(whole_numbers_out_of_range_are_named),
         cmocka_unit_test(numbers_out_of_range_are_named),
         cmocka_unit_test(words_that_are_not_known_are_named),

@@ -254,8 +254,8 @@ static void hostile_vocabularies_are_refused_by_line(void **state)
     (void)state;
 #define REFUSE(text, code, words) expect_refusal(text, sizeof(text) - 1, code, words)
 #define SPECIAL_LINES             "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
-    REFUSE("", FB_E_FORMAT, "vocab.txt: no line [PAD]");
-    REFUSE("[PAD]\n[UNK]\n[CLS]\n[SEP]\nred\n", FB_E_FORMAT, "no line [MASK]");
+    REFUSE("", FB_E_FORMAT, "vocab.txt: no token [PAD]");
+    REFUSE("[PAD]\n[UNK]\n[CLS]\n[SEP]\nred\n", FB_E_FORMAT, "no token [MASK]");
     REFUSE(SPECIAL_LINES "red\nred\n", FB_E_FORMAT,
            "vocab.txt:7: repeats the token of line 6");
     REFUSE(SPECIAL_LINES "\nred\n", FB_E_FORMAT, "vocab.txt:6: an empty line");

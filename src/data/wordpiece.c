@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "data/basic_tokenizer.h"
 #include "data/string_table.h"
+#include "data/tokenizer_json.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,10 +70,11 @@ static fb_status find_specials(fb_context *ctx, fb_vocab *v, const char *name)
         const char *token = SPECIAL_TOKENS[i];
         v->specials[i] = fb_string_table_find(&v->tokens, token, strlen(token));
         if (v->specials[i] < 0)
-            return fb_fail(ctx, FB_E_FORMAT,
-                           "%s: no line %s; [PAD], [UNK], [CLS], [SEP] and [MASK] must "
-                           "be there",
-                           name, token);
+            return fb_fail(
+                ctx, FB_E_FORMAT,
+                "%s: no token %s; [PAD], [UNK], [CLS], [SEP] and [MASK] must "
+                "be there",
+                name, token);
     }
     v->word_starts = malloc((size_t)size);
     if (v->word_starts == NULL)
@@ -112,15 +114,37 @@ fb_status fb_vocab_parse(fb_context *ctx, fb_vocab **vocab, const char *name,
     return FB_OK;
 }
 
-fb_status fb_vocab_open(fb_context *ctx, fb_vocab **vocab, const char *path)
+static fb_status open_file(fb_context *ctx, fb_vocab **vocab, const char *path)
 {
     uint8_t *bytes = NULL;
-    size_t size_bytes = 0;
+    size_t size_bytes = 0, length = strlen(path);
     FB_TRY(fb_file_read(ctx, path, MAX_FILE_BYTES, &bytes, &size_bytes));
+    bool json = length >= 5 && strcmp(path + length - 5, ".json") == 0;
     fb_status status =
-        fb_vocab_parse(ctx, vocab, path, (const char *)bytes, size_bytes);
+        json
+            ? fb_tokenizer_json_parse(ctx, vocab, path, (const char *)bytes, size_bytes)
+            : fb_vocab_parse(ctx, vocab, path, (const char *)bytes, size_bytes);
     free(bytes);
     return status;
+}
+
+fb_status fb_vocab_open(fb_context *ctx, fb_vocab **vocab, const char *path)
+{
+    char file[4096];
+    if (!fb_path_is_folder(path))
+        return open_file(ctx, vocab, path);
+    FB_TRY(fb_path_join(ctx, file, path, "vocab.txt"));
+    if (fb_path_exists(file)) {
+        char config[4096];
+        FB_TRY(fb_path_join(ctx, config, path, "tokenizer_config.json"));
+        FB_TRY(fb_tokenizer_config_check(ctx, config));
+        return open_file(ctx, vocab, file);
+    }
+    FB_TRY(fb_path_join(ctx, file, path, "tokenizer.json"));
+    if (fb_path_exists(file))
+        return open_file(ctx, vocab, file);
+    return fb_fail(ctx, FB_E_MISSING,
+                   "%s: neither vocab.txt nor tokenizer.json is there", path);
 }
 
 fb_status fb_vocab_save(fb_context *ctx, const fb_vocab *vocab, const char *path)

@@ -24,10 +24,11 @@ enum {
 
 typedef struct fb_vocab fb_vocab;
 
-/* Read vocab.txt. FB_E_IO, FB_E_MISSING: the file; FB_E_FORMAT, naming the line: an
- * empty or repeated token, a 0 byte, bytes that are not UTF-8; FB_E_FORMAT: [PAD],
- * [UNK], [CLS], [SEP] or [MASK] is not there; FB_E_LIMIT; FB_E_MEMORY. White space at a
- * line's end does not count. */
+/* Read a vocab.txt, a tokenizer.json (a name that ends in .json; tokenizer_json.h), or
+ * the one that a folder holds, vocab.txt before tokenizer.json. FB_E_IO, FB_E_MISSING:
+ * the file; FB_E_FORMAT, naming the line: an empty or repeated token, a 0 byte, bytes
+ * that are not UTF-8; FB_E_FORMAT: [PAD], [UNK], [CLS], [SEP] or [MASK] is not there;
+ * FB_E_LIMIT; FB_E_MEMORY. White space at a line's end does not count. */
 fb_status fb_vocab_open(fb_context *ctx, fb_vocab **vocab, const char *path);
 /* The same from memory; `name` is what errors call it. */
 fb_status fb_vocab_parse(fb_context *ctx, fb_vocab **vocab, const char *name,

@@ -172,14 +172,29 @@ static fb_status expect_word(fb_context *ctx, const char *path, const json_t *ro
     return FB_OK;
 }
 
+/* A switch that would make it another model. */
+static fb_status expect_false(fb_context *ctx, const char *path, const json_t *root,
+                              const char *key)
+{
+    bool on = false;
+    FB_TRY(fb_json_get_bool(ctx, path, root, key, &on));
+    if (on)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: %s is true; only encoders are read", path,
+                       key);
+    return FB_OK;
+}
+
 static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *path,
                              const json_t *root)
 {
     const json_t *ours = json_object_get(root, "fashionbert");
     if (ours && !json_is_object(ours))
         return fb_fail(ctx, FB_E_FORMAT, "%s: \"fashionbert\" is not an object", path);
+    FB_TRY(expect_word(ctx, path, root, "model_type", "bert"));
     FB_TRY(expect_word(ctx, path, root, "hidden_act", "gelu"));
     FB_TRY(expect_word(ctx, path, root, "position_embedding_type", "absolute"));
+    FB_TRY(expect_false(ctx, path, root, "is_decoder"));
+    FB_TRY(expect_false(ctx, path, root, "add_cross_attention"));
     for (int i = 0; i < INT_KEYS; i++) {
         const struct int_key *k = &int_keys[i];
         int32_t *place = (int32_t *)(void *)((char *)c + k->offset);

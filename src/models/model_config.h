@@ -1,7 +1,8 @@
 /* model_config.h - the sizes of a model: presets, and config.json in and out.
  *
  * BERT's keys have Hugging Face's names (hidden_size, num_hidden_layers, ...); ours lie
- * in the object "fashionbert".
+ * in the object "fashionbert". The config.json of a Hugging Face BERT is read as it is;
+ * one of another model_type, activation or kind of position is refused.
  */
 #ifndef FB_MODELS_MODEL_CONFIG_H
 #define FB_MODELS_MODEL_CONFIG_H

@@ -1,7 +1,7 @@
 /* weights.c - see weights.h. */
 #include "nn/weights.h"
 
-#include "nn/safetensors.h"
+#include "nn/problems.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,8 +31,8 @@ static int32_t tensor_total(const fb_params *params, const saved_set *set)
     return n + (set->buffers ? params->buffer_count : 0);
 }
 
-static fb_saved_tensor describe(const fb_param *p, int32_t part, const char *name,
-                                const float *block)
+fb_saved_tensor fb_weights_describe(const fb_param *p, int32_t part, const char *name,
+                                    const float *block)
 {
     int64_t rows = p->rows / p->parts, k = p->kernel;
     fb_saved_tensor t = {.name = name,
@@ -47,7 +47,7 @@ static fb_saved_tensor describe(const fb_param *p, int32_t part, const char *nam
     return t;
 }
 
-static fb_saved_tensor describe_buffer(const fb_buffer *b, const float *block)
+fb_saved_tensor fb_weights_describe_buffer(const fb_buffer *b, const float *block)
 {
     return (fb_saved_tensor){
         .name = b->name, .rank = 1, .dims = {b->count}, .data = block + b->offset};
@@ -67,11 +67,11 @@ static fb_status save(fb_context *ctx, const fb_params *params, const char *path
             for (int32_t i = 0; i < p->parts; i++, n++) {
                 snprintf(names[n], sizeof names[n], "%s%s", p->name[i],
                          set->block[b].suffix);
-                tensors[n] = describe(p, i, names[n], set->block[b].values);
+                tensors[n] = fb_weights_describe(p, i, names[n], set->block[b].values);
             }
     const fb_buffer *b = set->buffers ? params->first_buffer : NULL;
     for (; status == FB_OK && b; b = b->next, n++)
-        tensors[n] = describe_buffer(b, params->buffer);
+        tensors[n] = fb_weights_describe_buffer(b, params->buffer);
     if (status == FB_OK)
         status = fb_safetensors_write(ctx, path, tensors, total);
     free(names);
@@ -79,42 +79,28 @@ static fb_status save(fb_context *ctx, const fb_params *params, const char *path
     return status;
 }
 
-/* Problems of a file: how many, and the first ten in words. */
-typedef struct problems {
-    int32_t count;
-    char text[880];
-} problems;
-
-static void problem(problems *p, const char *what, const char *name)
-{
-    size_t used = strlen(p->text);
-    if (p->count++ < 10)
-        snprintf(p->text + used, sizeof p->text - used, "%s%s %s", used ? ", " : "",
-                 what, name);
-}
-
-static void check_one(problems *found, const fb_safetensors *file,
+static void check_one(fb_problems *found, const fb_safetensors *file,
                       const fb_saved_tensor *t, float *into, fb_context *ctx)
 {
     const fb_stored_tensor *s = fb_safetensors_find(file, t->name);
     if (!s) {
-        problem(found, "missing", t->name);
+        fb_problems_add(found, "missing %s", t->name);
         return;
     }
     bool fits = s->rank == t->rank;
     for (int32_t d = 0; fits && d < s->rank; d++)
         fits = s->dims[d] == t->dims[d];
     if (!fits) {
-        problem(found, "another shape:", t->name);
+        fb_problems_add(found, "another shape: %s", t->name);
         return;
     }
     if (fb_safetensors_to_f32(ctx, s, into) != FB_OK) {
-        problem(found, "not floating point:", t->name);
+        fb_problems_add(found, "not floating point: %s", t->name);
         return;
     }
     for (int64_t i = 0; i < s->count; i++)
         if (!isfinite(into[i])) {
-            problem(found, "NaN or infinity in", t->name);
+            fb_problems_add(found, "NaN or infinity in %s", t->name);
             return;
         }
 }
@@ -138,25 +124,26 @@ static bool wanted(const fb_params *params, const char *name, const saved_set *s
 
 /* Everything of the set from the file into `fresh`: its blocks, then the buffers. */
 static void read_set(fb_context *ctx, const fb_params *params, const saved_set *set,
-                     const fb_safetensors *file, float *fresh, problems *found)
+                     const fb_safetensors *file, float *fresh, fb_problems *found)
 {
     for (int32_t b = 0; b < set->blocks; b++)
         for (const fb_param *p = params->first; p; p = p->next)
             for (int32_t i = 0; i < p->parts; i++) {
                 moment_name name;
                 snprintf(name, sizeof name, "%s%s", p->name[i], set->block[b].suffix);
-                fb_saved_tensor t = describe(p, i, name, fresh + b * params->total);
+                fb_saved_tensor t =
+                    fb_weights_describe(p, i, name, fresh + b * params->total);
                 check_one(found, file, &t, (float *)(uintptr_t)t.data, ctx);
             }
     const fb_buffer *buffer = set->buffers ? params->first_buffer : NULL;
     for (; buffer; buffer = buffer->next) {
         fb_saved_tensor t =
-            describe_buffer(buffer, fresh + set->blocks * params->total);
+            fb_weights_describe_buffer(buffer, fresh + set->blocks * params->total);
         check_one(found, file, &t, (float *)(uintptr_t)t.data, ctx);
     }
     for (int32_t i = 0; i < file->count; i++)
         if (!wanted(params, file->tensors[i].name, set))
-            problem(found, "not of this model:", file->tensors[i].name);
+            fb_problems_add(found, "not of this model: %s", file->tensors[i].name);
 }
 
 static fb_status load(fb_context *ctx, fb_params *params, const char *path,
@@ -164,7 +151,7 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
 {
     fb_safetensors *file;
     FB_TRY(fb_safetensors_open(ctx, &file, path));
-    problems found = {0};
+    fb_problems found = {0};
     size_t bytes = (size_t)params->total * sizeof(float);
     size_t buffer_bytes =
         set->buffers ? (size_t)params->buffer_total * sizeof(float) : 0;
@@ -180,10 +167,7 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
     if (!found.count && buffer_bytes)
         memcpy(params->buffer, fresh + set->blocks * params->total, buffer_bytes);
     free(fresh);
-    if (found.count)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: %d of its tensors do not fit: %s", path,
-                       (int)found.count, found.text);
-    return FB_OK;
+    return fb_problems_result(ctx, &found, path);
 }
 
 static saved_set values_of(const fb_params *params)

@@ -3,6 +3,7 @@
 #define FB_NN_WEIGHTS_H
 
 #include "nn/param.h"
+#include "nn/safetensors.h"
 
 /* Write the values and the buffers under their names. */
 fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path);
@@ -14,5 +15,12 @@ fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path);
 /* The optimiser's moments, as NAME.moment1 and NAME.moment2. */
 fb_status fb_moments_save(fb_context *ctx, const fb_params *params, const char *path);
 fb_status fb_moments_load(fb_context *ctx, fb_params *params, const char *path);
+
+/* What one part of a parameter, or a buffer, is in a file: its shape there (a
+ * convolution's has four dimensions), and its numbers in a block of the table's layout.
+ */
+fb_saved_tensor fb_weights_describe(const fb_param *p, int32_t part, const char *name,
+                                    const float *block);
+fb_saved_tensor fb_weights_describe_buffer(const fb_buffer *b, const float *block);
 
 #endif
