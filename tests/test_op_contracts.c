@@ -66,6 +66,15 @@ static fb_status build_two_losses(rig *r)
     return fb_op_cross_entropy(&r->tape, &r->loss[1], b, targets);
 }
 
+static const int32_t groups[] = {0, 1, 2, 3, 4};
+
+static fb_status build_contrast(rig *r)
+{
+    fb_contrast pairs = {(int32_t)r->g->rows[0], groups, groups, 0.0f};
+    return fb_op_contrast(&r->tape, &r->loss[0], NULL, r->x[0], r->x[1], r->leaves[0],
+                          &pairs);
+}
+
 /* ---- what is kept apart --------------------------------------------------------- */
 
 static void without_parameters_only_activations_get_gradients(void **state)
@@ -77,6 +86,7 @@ static void without_parameters_only_activations_get_gradients(void **state)
         {"norm", {3, 3}, {4, 4}, {4, 4}, {1, 1}, .build = build_norm},
         {"embed", {5, -1}, {3}, {5, 2, 1}, {3, 3, 3}, .build = build_embed},
         {"two losses", NO_B, {3}, {5, 6, 6}, {3, 3, 1}, .build = build_two_losses},
+        {"contrast", {5, 5}, {4, 4}, {1}, {1}, .build = build_contrast},
     };
     for (size_t i = 0; i < sizeof graphs / sizeof graphs[0]; i++) {
         rig with, without;
@@ -104,6 +114,7 @@ static void parameter_gradients_accumulate_over_backward_passes(void **state)
         {"linear", NO_B, {3}, {4, 4}, {3, 1}, .build = build_linear},
         {"norm", {3, 3}, {4, 4}, {4, 4}, {1, 1}, .build = build_norm},
         {"embed", {5, -1}, {3}, {5, 2, 1}, {3, 3, 3}, .build = build_embed},
+        {"contrast", {5, 5}, {4, 4}, {1}, {1}, .build = build_contrast},
     };
     for (size_t i = 0; i < sizeof graphs / sizeof graphs[0]; i++) {
         rig once, twice;
@@ -139,6 +150,25 @@ static void frozen_leaf_is_passed_through(void **state)
     assert_memory_equal(free_one.leaf_grad[1], frozen.leaf_grad[1], 4 * sizeof(float));
     for (int64_t n = 0; n < MOST; n++)
         assert_true(frozen.leaf_grad[0][n] == 0.0f);
+    rig_close(&frozen);
+    rig_close(&free_one);
+}
+
+static void frozen_scale_changes_no_other_gradient(void **state)
+{
+    (void)state;
+    const graph g = {"contrast", {5, 5}, {4, 4}, {1}, {1}, .build = build_contrast};
+    rig free_one, frozen;
+    rig_open(&free_one, &g);
+    rig_open(&frozen, &g);
+    frozen.leaf[0].grad = NULL;
+    rig_backward(&free_one, true);
+    rig_backward(&frozen, true);
+    for (int k = 0; k < 2; k++)
+        assert_memory_equal(free_one.x[k]->grad.data, frozen.x[k]->grad.data,
+                            20 * sizeof(float));
+    assert_true(free_one.leaf_grad[0][0] != 0.0f);
+    assert_true(frozen.leaf_grad[0][0] == 0.0f);
     rig_close(&frozen);
     rig_close(&free_one);
 }
@@ -341,12 +371,40 @@ static void losses_and_patches_refuse_what_does_not_fit(void **state)
     rig_close(&w.r);
 }
 
+static void contrast_and_lists_refuse_what_does_not_fit(void **state)
+{
+    (void)state;
+    static const int32_t low[] = {0, -1, 0}, high[] = {0, 1, 3}, fine[] = {0, 1, 1};
+    wrong w;
+    wrong_open(&w);
+    fb_tape *t = &w.r.tape;
+    fb_leaf one = leaf_of(&w.r, "temperature", 1, 1);
+    fb_contrast pairs = {3, fine, fine, 0.0f}, fewer = {2, fine, fine, 0.0f};
+    fb_loss *loss;
+    fb_var *narrow, *logits;
+    assert_int_equal(fb_tape_new_var(t, &narrow, FB_F32, 3, 3), FB_OK);
+    assert_int_equal(fb_tape_new_var(t, &logits, FB_F32, 3, 2), FB_OK);
+    expect_shape(&w, fb_op_contrast(t, &loss, NULL, w.x, narrow, &one, &pairs),
+                 "contrast", "[3, 4] against [3, 3]");
+    expect_shape(&w, fb_op_contrast(t, &loss, NULL, w.x, w.x, &one, &fewer), "contrast",
+                 "2 pairs for 3");
+    expect_shape(&w, fb_op_contrast(t, &loss, NULL, w.x, w.x, &w.v3, &pairs), "v3",
+                 "[3, 1]");
+    expect_shape(&w, fb_op_list(t, &loss, w.x, fine, 1, 3), "list", "4 logits");
+    expect_shape(&w, fb_op_list(t, &loss, logits, fine, 1, 0), "list", "0 rows");
+    expect_shape(&w, fb_op_list(t, &loss, logits, fine, -1, 3), "list", "-1 lists");
+    expect_shape(&w, fb_op_list(t, &loss, logits, low, 1, 3), "list 0", "row -1 of 3");
+    expect_shape(&w, fb_op_list(t, &loss, logits, high, 3, 1), "list 2", "row 3 of 3");
+    rig_close(&w.r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_parameters_only_activations_get_gradients),
         cmocka_unit_test(parameter_gradients_accumulate_over_backward_passes),
         cmocka_unit_test(frozen_leaf_is_passed_through),
+        cmocka_unit_test(frozen_scale_changes_no_other_gradient),
         cmocka_unit_test(embed_hands_its_gradient_on),
         cmocka_unit_test(dropout_depends_on_its_key_and_nothing_else),
         cmocka_unit_test(no_dropout_costs_nothing),
@@ -355,6 +413,7 @@ int main(void)
         cmocka_unit_test(attention_refuses_widths_and_offsets_that_do_not_fit),
         cmocka_unit_test(lookups_refuse_rows_that_are_not_there),
         cmocka_unit_test(losses_and_patches_refuse_what_does_not_fit),
+        cmocka_unit_test(contrast_and_lists_refuse_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

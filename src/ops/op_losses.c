@@ -22,13 +22,15 @@ static fb_status loss_backward(fb_tape *tape, fb_node *node)
         return FB_OK;
     float scale = n->loss->seed / (float)n->loss->rows;
     const fb_tensor *z = &n->logits->value;
-    fb_tensor dz = fb_tensor_2d(NULL, tape->be->dtype, z->dims[0], z->dims[1]);
-    FB_TRY(fb_tape_alloc(tape, &dz.data, fb_tensor_bytes(&dz)));
-    n->logits->grad = dz;
+    fb_tensor dz;
+    bool fresh;
+    FB_TRY(fb_tape_grad_begin_as(tape, n->logits, tape->be->dtype, &dz, &fresh));
     if (n->target)
-        return tape->be->k->kld_backward(tape->be, &dz, z, n->target, n->index, scale);
-    return tape->be->k->cross_entropy_backward(tape->be, &dz, z, n->lse, n->index,
-                                               scale);
+        FB_TRY(tape->be->k->kld_backward(tape->be, &dz, z, n->target, n->index, scale));
+    else
+        FB_TRY(tape->be->k->cross_entropy_backward(tape->be, &dz, z, n->lse, n->index,
+                                                   scale));
+    return fb_tape_grad_done(tape, n->logits, &dz);
 }
 
 static fb_status finish(fb_tape *tape, fb_loss **loss, const float *rows,

@@ -20,7 +20,7 @@ fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x);
 
 /* y = LayerNorm(dropout(x) + residual); residual may be NULL (then drop is ignored).
  * x's value is overwritten by the sum: nothing else may read it, and it may not come
- * from tanh or attention, whose backward does. */
+ * from tanh, attention or unit_rows, whose backward does. */
 fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
                      fb_leaf *gamma, fb_leaf *beta, float eps);
 fb_status fb_op_dropout(fb_tape *tape, fb_var **y, fb_var *x);

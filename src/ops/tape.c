@@ -116,14 +116,21 @@ static void pool_give(fb_tape *tape, void *memory, size_t bytes)
         tape->pool[tape->pool_count++] = (fb_free_buffer){memory, bytes};
 }
 
-fb_status fb_tape_grad_begin(fb_tape *tape, fb_var *x, fb_tensor *target, bool *fresh)
+fb_status fb_tape_grad_begin_as(fb_tape *tape, fb_var *x, fb_dtype dtype,
+                                fb_tensor *target, bool *fresh)
 {
     *target = x->value;
-    FB_TRY(pool_take(tape, &target->data, fb_tensor_bytes(&x->value)));
+    target->dtype = dtype;
+    FB_TRY(pool_take(tape, &target->data, fb_tensor_bytes(target)));
     *fresh = !x->grad.data;
     if (*fresh)
         x->grad = *target;
     return FB_OK;
+}
+
+fb_status fb_tape_grad_begin(fb_tape *tape, fb_var *x, fb_tensor *target, bool *fresh)
+{
+    return fb_tape_grad_begin_as(tape, x, x->value.dtype, target, fresh);
 }
 
 fb_status fb_tape_grad_done(fb_tape *tape, fb_var *x, const fb_tensor *target)

@@ -108,6 +108,9 @@ fb_status fb_tape_append(fb_tape *tape, fb_node **node, size_t bytes, const char
  * is the first to write (*fresh true), else a temporary that fb_tape_grad_done adds to
  * it. */
 fb_status fb_tape_grad_begin(fb_tape *tape, fb_var *x, fb_tensor *target, bool *fresh);
+/* The same for a loss, which gives logits (f32) a gradient of the compute dtype. */
+fb_status fb_tape_grad_begin_as(fb_tape *tape, fb_var *x, fb_dtype dtype,
+                                fb_tensor *target, bool *fresh);
 fb_status fb_tape_grad_done(fb_tape *tape, fb_var *x, const fb_tensor *target);
 /* Seconds for the profile: read the clock before, charge the class of op after; both
  * cost nothing without a profile. */

@@ -1,9 +1,10 @@
-/* cpu_gemm.h - the three products of a linear layer, by oneDNN; nothing else of the
- * project sees that library.
+/* cpu_gemm.h - the three products of a linear layer and that of two activations, by
+ * oneDNN; nothing else of the project sees that library.
  *
  *     forward          y[T,N]   = act(x[T,K] w^T + bias)
  *     backward_input   dx[T,K]  = dy[T,N] w            or +=
  *     backward_weight  dw[N,K] += dy^T x               f32
+ *     product          y[M,N]   = a b, a b^T, a^T b
  *
  * T changes with every batch and making a primitive costs about what 200 rows cost, so
  * the rows are cut in two: a multiple of 64, and the rest of fewer than 64. Each part
@@ -36,5 +37,9 @@ fb_status cpu_gemm_backward_input(cpu_gemm *gemm, const fb_tensor *dx,
                                   const fb_tensor *dy, fb_weight *w, bool accumulate);
 fb_status cpu_gemm_backward_weight(cpu_gemm *gemm, float *dw, const fb_tensor *x,
                                    const fb_tensor *dy);
+/* y = A B of two activations, a and b or their transposes; y may be f32. One primitive
+ * of the exact sizes. */
+fb_status cpu_gemm_product(cpu_gemm *gemm, const fb_tensor *y, const fb_tensor *a,
+                           bool transpose_a, const fb_tensor *b, bool transpose_b);
 
 #endif

@@ -1,10 +1,11 @@
 /* cpu_onednn.c - cpu_gemm.h by oneDNN, through its 2.6 and its 3.x C API.
  *
- * All three are matmul primitives  C[m,n] = A[m,k] B[k,n]:
+ * All are matmul primitives  C[m,n] = A[m,k] B[k,n]:
  *
  *     forward          A = x  [T,K]         B = w^T [K,N] packed    C = y
  *     backward_input   A = dy [T,N]         B = w   [N,K] packed    C = dx (sum)
  *     backward_weight  A = dy^T [N,T]       B = x   [T,K] plain     C = dw (sum, f32)
+ *     product          A = a or a^T         B = b or b^T    plain     C = y
  *
  * The packed layout is asked of the library once a weight and direction
  * (format_tag_any at 1024 rows); primitives of all row counts then take that layout.
@@ -16,6 +17,7 @@
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PRIMITIVES = 768, ROW_BUCKET = 64, EXACT_ROWS = 512, LAYOUT_ROWS = 1024 };
 
@@ -35,8 +37,9 @@ typedef struct gemm_key {
     int32_t options;   /* OPTION_... */
 } gemm_key;
 
-enum { DIRECTION_FORWARD, DIRECTION_INPUT, DIRECTION_WEIGHT };
+enum { DIRECTION_FORWARD, DIRECTION_INPUT, DIRECTION_WEIGHT, DIRECTION_PRODUCT };
 enum { OPTION_BIAS = 1, OPTION_GELU = 2, OPTION_SUM = 4, OPTION_F32_OUT = 8 };
+enum { OPTION_A_SIDEWAYS = 16, OPTION_B_SIDEWAYS = 32 }; /* stored transposed */
 
 typedef struct gemm_entry {
     gemm_key key;
@@ -280,17 +283,26 @@ static void descs_free(gemm_descs *d)
     desc_free(&d->bias);
 }
 
-/* Dense row-major but for A of backward_weight, which is dy seen sideways. B is left to
- * the library where it is a weight. */
+static bool is_packed(const gemm_key *key)
+{
+    return key->direction == DIRECTION_FORWARD || key->direction == DIRECTION_INPUT;
+}
+
+/* Dense row-major but for what is seen sideways. B is left to the library where it is a
+ * weight. */
 static dnnl_status_t descs_make(cpu_gemm *g, gemm_descs *d, const gemm_key *key)
 {
-    bool sideways = key->direction == DIRECTION_WEIGHT;
+    bool a_sideways = key->options & OPTION_A_SIDEWAYS;
+    bool b_sideways = key->options & OPTION_B_SIDEWAYS;
     dnnl_data_type_t out = (key->options & OPTION_F32_OUT) ? dnnl_f32 : g->type;
-    dnnl_status_t status = desc_strided(&d->a, key->m, key->k, g->type,
-                                        sideways ? 1 : key->k, sideways ? key->m : 1);
+    dnnl_status_t status =
+        desc_strided(&d->a, key->m, key->k, g->type, a_sideways ? 1 : key->k,
+                     a_sideways ? key->m : 1);
     if (status == dnnl_success)
-        status = sideways ? desc_strided(&d->b, key->k, key->n, g->type, key->n, 1)
-                          : desc_any(&d->b, key->k, key->n, g->type);
+        status = is_packed(key)
+                     ? desc_any(&d->b, key->k, key->n, g->type)
+                     : desc_strided(&d->b, key->k, key->n, g->type,
+                                    b_sideways ? 1 : key->n, b_sideways ? key->k : 1);
     if (status == dnnl_success)
         status = desc_strided(&d->c, key->m, key->n, out, key->n, 1);
     if (status == dnnl_success && (key->options & OPTION_BIAS))
@@ -312,7 +324,7 @@ static dnnl_status_t entry_fill(cpu_gemm *g, gemm_entry *e, dnnl_primitive_desc_
     e->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
     if (status == dnnl_success)
         status = memory_of(g, &e->a, DESC_REF(d->a));
-    if (status == dnnl_success && e->key.direction == DIRECTION_WEIGHT)
+    if (status == dnnl_success && !is_packed(&e->key))
         status = memory_of(g, &e->b, DESC_REF(d->b));
     if (status == dnnl_success)
         status = memory_of(g, &e->c, DESC_REF(d->c));
@@ -550,7 +562,7 @@ static fb_status packed_memory(cpu_gemm *g, dnnl_memory_t *memory, fb_weight *w,
     return status;
 }
 
-/* ---- the three products --------------------------------------------------------- */
+/* ---- the products --------------------------------------------------------------- */
 
 /* y = x w', rows cut as the header says. */
 static fb_status run_rows(cpu_gemm *g, gemm_key key, gemm_call call, int64_t rows,
@@ -614,11 +626,29 @@ fb_status cpu_gemm_backward_weight(cpu_gemm *g, float *dw, const fb_tensor *x,
         if (part[i] == 0)
             continue;
         gemm_key key = {out, part[i], in, DIRECTION_WEIGHT,
-                        OPTION_SUM | OPTION_F32_OUT};
+                        OPTION_SUM | OPTION_F32_OUT | OPTION_A_SIDEWAYS};
         gemm_call call = {.a = a, .b = b, .c = dw};
         FB_TRY(run(g, &key, &call));
         a += (size_t)(part[i] * out) * size;
         b += (size_t)(part[i] * in) * size;
     }
     return FB_OK;
+}
+
+fb_status cpu_gemm_product(cpu_gemm *g, const fb_tensor *y, const fb_tensor *a,
+                           bool transpose_a, const fb_tensor *b, bool transpose_b)
+{
+    gemm_key key = {y->dims[0], a->dims[transpose_a ? 0 : 1], y->dims[1],
+                    DIRECTION_PRODUCT, 0};
+    key.options = (transpose_a ? OPTION_A_SIDEWAYS : 0) |
+                  (transpose_b ? OPTION_B_SIDEWAYS : 0) |
+                  (y->dtype == FB_F32 ? OPTION_F32_OUT : 0);
+    if (key.m == 0 || key.n == 0)
+        return FB_OK;
+    if (key.k == 0) { /* a sum of nothing */
+        memset(y->data, 0, fb_tensor_bytes(y));
+        return FB_OK;
+    }
+    gemm_call call = {.a = a->data, .b = b->data, .c = y->data};
+    return run(g, &key, &call);
 }

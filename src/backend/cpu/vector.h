@@ -130,6 +130,33 @@ typedef struct fb_vector {
     void (*mean_rows_backward)(fb_dtype dtype, void *dx, const void *dy, int64_t rows,
                                int64_t width);
 
+    /* rows of their own length; lengths NULL: not kept */
+    void (*unit_rows_forward)(fb_dtype dtype, void *y, float *lengths, const void *x,
+                              int64_t rows, int64_t width);
+    void (*unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy, const void *y,
+                               const float *lengths, int64_t rows, int64_t width);
+    /* similarity is the whole [B,B], loss and lse are [2B]; rows [from, to) */
+    void (*contrast_rows)(float *loss, float *lse, const float *similarity,
+                          const fb_contrast *c, int64_t from, int64_t to);
+    /* columns [from, to); scratch has 2 (to - from) floats */
+    void (*contrast_columns)(float *loss, float *lse, const float *similarity,
+                             const fb_contrast *c, int64_t from, int64_t to,
+                             float *scratch);
+    /* rows [from, to), their sums into dscale[from .. to - 1]; factor = seed / 2B */
+    void (*contrast_backward)(fb_dtype dtype, void *dsimilarity, double *dscale,
+                              const float *similarity, const float *lse,
+                              const fb_contrast *c, int64_t from, int64_t to,
+                              float factor);
+    /* lists of length > 0 */
+    void (*list_forward)(float *loss, float *lse, const float *logits,
+                         const int32_t *members, int64_t lists, int64_t length);
+    /* shares [lists, length]: what each place adds to the margin of its row */
+    void (*list_shares)(float *shares, const float *logits, const float *lse,
+                        const int32_t *members, int64_t lists, int64_t length,
+                        float scale);
+    /* dlogits[r] = (-sums[r], sums[r]) */
+    void (*list_spread)(fb_dtype dtype, void *dlogits, const float *sums, int64_t rows);
+
     double (*sum_squares)(fb_dtype dtype, const void *x, int64_t n);
     int64_t (*find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
     void (*adamw)(float *x, float *m, float *v, const float *grad, int64_t n,

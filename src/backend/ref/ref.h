@@ -90,6 +90,26 @@ fb_status ref_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_ten
                                 const int32_t *offsets);
 fb_status ref_mean_rows_backward(fb_backend *be, const fb_tensor *dx,
                                  const fb_tensor *dy, const int32_t *offsets);
+fb_status ref_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengths,
+                                const fb_tensor *x);
+fb_status ref_unit_rows_backward(fb_backend *be, const fb_tensor *dx,
+                                 const fb_tensor *dy, const fb_tensor *y,
+                                 const float *lengths);
+fb_status ref_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                     bool transpose_a, const fb_tensor *b, bool transpose_b);
+fb_status ref_contrast_forward(fb_backend *be, float *loss, float *lse,
+                               const fb_tensor *similarity, const fb_contrast *c);
+fb_status ref_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
+                                float *dscale, const fb_tensor *similarity,
+                                const float *lse, const fb_contrast *c, float seed);
+fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
+                           const fb_tensor *logits, const int32_t *members,
+                           int32_t lists, int32_t length);
+fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
+                            const fb_tensor *logits, const float *lse,
+                            const int32_t *members, int32_t lists, int32_t length,
+                            float scale);
+
 fb_status ref_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
 fb_status ref_sum_squares(fb_backend *be, double *sum, const fb_tensor *x);
 fb_status ref_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x);

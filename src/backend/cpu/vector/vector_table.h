@@ -63,6 +63,28 @@ void FB_VECTOR_NAME(mean_rows_forward)(fb_dtype dtype, void *y, const void *x,
                                        int64_t rows, int64_t width, float *row);
 void FB_VECTOR_NAME(mean_rows_backward)(fb_dtype dtype, void *dx, const void *dy,
                                         int64_t rows, int64_t width);
+void FB_VECTOR_NAME(unit_rows_forward)(fb_dtype dtype, void *y, float *lengths,
+                                       const void *x, int64_t rows, int64_t width);
+void FB_VECTOR_NAME(unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                        const void *y, const float *lengths,
+                                        int64_t rows, int64_t width);
+void FB_VECTOR_NAME(contrast_rows)(float *loss, float *lse, const float *similarity,
+                                   const fb_contrast *c, int64_t from, int64_t to);
+void FB_VECTOR_NAME(contrast_columns)(float *loss, float *lse, const float *similarity,
+                                      const fb_contrast *c, int64_t from, int64_t to,
+                                      float *scratch);
+void FB_VECTOR_NAME(contrast_backward)(fb_dtype dtype, void *dsimilarity,
+                                       double *dscale, const float *similarity,
+                                       const float *lse, const fb_contrast *c,
+                                       int64_t from, int64_t to, float factor);
+void FB_VECTOR_NAME(list_forward)(float *loss, float *lse, const float *logits,
+                                  const int32_t *members, int64_t lists,
+                                  int64_t length);
+void FB_VECTOR_NAME(list_shares)(float *shares, const float *logits, const float *lse,
+                                 const int32_t *members, int64_t lists, int64_t length,
+                                 float scale);
+void FB_VECTOR_NAME(list_spread)(fb_dtype dtype, void *dlogits, const float *sums,
+                                 int64_t rows);
 double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
 int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,

@@ -1,0 +1,67 @@
+/* ref_list.c - listwise softmax: in each list of rows the first should win.
+ *
+ *     d[r] = logits[r][1] - logits[r][0]
+ *     lse[l] = log sum_k exp d[member k of l]        loss[l] = lse[l] - d[first]
+ *     dd[r] = scale sum over places (l, k) that name r of
+ *             exp(d[r] - lse[l]) - (k == 0)
+ *     dlogits[r] = (-dd[r], dd[r])
+ *
+ * logits, dlogits [R,2]    members [lists, length]    loss, lse [lists]
+ */
+#include "backend/ref/ref.h"
+
+#include <stdlib.h>
+
+static double margin(const float *logits, int32_t row)
+{
+    return (double)logits[2 * (int64_t)row + 1] - (double)logits[2 * (int64_t)row];
+}
+
+fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
+                           const fb_tensor *logits, const int32_t *members,
+                           int32_t lists, int32_t length)
+{
+    (void)be;
+    if (length == 0)
+        return FB_OK;
+    for (int32_t l = 0; l < lists; l++) {
+        const int32_t *member = members + (int64_t)l * length;
+        double most = -INFINITY, total = 0.0;
+        for (int32_t k = 0; k < length; k++) {
+            double d = margin(logits->data, member[k]);
+            most = d > most || isnan(d) ? d : most;
+        }
+        for (int32_t k = 0; k < length; k++)
+            total += exp(margin(logits->data, member[k]) - most);
+        double sum = most + log(total);
+        lse[l] = (float)sum;
+        loss[l] = (float)(sum - margin(logits->data, member[0]));
+    }
+    return FB_OK;
+}
+
+fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
+                            const fb_tensor *logits, const float *lse,
+                            const int32_t *members, int32_t lists, int32_t length,
+                            float scale)
+{
+    int64_t rows = logits->dims[0];
+    float *out = dlogits->data;
+    if (rows == 0)
+        return FB_OK;
+    double *sums = calloc((size_t)rows, sizeof *sums);
+    if (!sums)
+        return fb_fail(be->ctx, FB_E_MEMORY, "list_backward: out of memory");
+    for (int64_t l = 0; l < lists; l++)
+        for (int64_t k = 0; k < length; k++) {
+            int32_t row = members[l * length + k];
+            double p = exp(margin(logits->data, row) - (double)lse[l]);
+            sums[row] += (double)scale * (p - (k == 0 ? 1.0 : 0.0));
+        }
+    for (int64_t r = 0; r < rows; r++) {
+        out[2 * r] = (float)-sums[r];
+        out[2 * r + 1] = (float)sums[r];
+    }
+    free(sums);
+    return FB_OK;
+}

@@ -1,0 +1,73 @@
+/* op_list.c - listwise loss: softmax over each list's margins, its first the right one.
+ *
+ *     d = z[.][1] - z[.][0]    l = log sum exp d[members] - d[first]
+ *     dz = (-dd, dd), dd = seed / lists (softmax - first), summed over a row's lists
+ *
+ * logits z [R,2] f32    members [lists, length]
+ */
+#include "ops/ops.h"
+
+typedef struct list_node {
+    fb_node node;
+    fb_var *logits;
+    fb_loss *loss;
+    float *lse; /* [lists] */
+    const int32_t *members;
+    int32_t lists, length;
+} list_node;
+
+static fb_status list_backward(fb_tape *tape, fb_node *node)
+{
+    list_node *n = (list_node *)node;
+    if (!(n->loss->seed != 0.0f) || n->lists == 0)
+        return FB_OK;
+    fb_tensor dz;
+    bool fresh;
+    FB_TRY(fb_tape_grad_begin_as(tape, n->logits, tape->be->dtype, &dz, &fresh));
+    FB_TRY(tape->be->k->list_backward(tape->be, &dz, &n->logits->value, n->lse,
+                                      n->members, n->lists, n->length,
+                                      n->loss->seed / (float)n->lists));
+    return fb_tape_grad_done(tape, n->logits, &dz);
+}
+
+static fb_status check(fb_tape *tape, const fb_var *logits, const int32_t *members,
+                       int32_t lists, int32_t length)
+{
+    int64_t rows = logits->value.dims[0];
+    if (logits->value.dims[1] != 2)
+        return fb_fail(tape->ctx, FB_E_SHAPE, "list: %lld logits a row, it takes 2",
+                       (long long)logits->value.dims[1]);
+    if (lists < 0 || length < 1)
+        return fb_fail(tape->ctx, FB_E_SHAPE, "list: %d lists of %d rows", (int)lists,
+                       (int)length);
+    for (int64_t i = 0; i < (int64_t)lists * length; i++)
+        if (members[i] < 0 || members[i] >= rows)
+            return fb_fail(tape->ctx, FB_E_SHAPE, "list %lld: row %d of %lld",
+                           (long long)(i / length), (int)members[i], (long long)rows);
+    return FB_OK;
+}
+
+fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                     const int32_t *members, int32_t lists, int32_t length)
+{
+    double started_s = fb_tape_clock(tape);
+    FB_TRY(check(tape, logits, members, lists, length));
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)lists * 2 * sizeof(float)));
+    float *values = memory, *lse = values + lists;
+    FB_TRY(tape->be->k->list_forward(tape->be, values, lse, &logits->value, members,
+                                     lists, length));
+    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
+    fb_loss *l = memory;
+    *l = (fb_loss){.rows = lists};
+    for (int32_t i = 0; i < lists; i++)
+        l->value += (double)values[i] / (double)lists;
+    FB_TRY(fb_tape_append(tape, &l->node, sizeof(list_node), "losses", "", NULL,
+                          list_backward));
+    list_node *n = (list_node *)l->node;
+    if (n)
+        *n = (list_node){n->node, logits, l, lse, members, lists, length};
+    *loss = l;
+    fb_tape_charge(tape, "losses", started_s);
+    return FB_OK;
+}

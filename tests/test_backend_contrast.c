@@ -1,0 +1,202 @@
+/* test_backend_contrast.c - products of activations, unit rows, and the contrastive and
+ * listwise losses of the cpu backend against the reference.
+ */
+#include "support/op_harness.h"
+
+/* ---- products ------------------------------------------------------------------- */
+
+static void check_matmul_case(op_world *w, int64_t rows, int64_t depth, int64_t columns)
+{
+    for (int option = 0; option < 6; option++) {
+        bool ta = option % 3 == 1, tb = option % 3 == 2, as_f32 = option > 2;
+        op_begin(w, "matmul [%d,%d] [%d], a^T %d, b^T %d, f32 %d", (int)rows,
+                 (int)depth, (int)columns, ta, tb, as_f32);
+        op_numbers a =
+            ta ? op_activation(w, depth, rows) : op_activation(w, rows, depth);
+        op_numbers b =
+            tb ? op_activation(w, columns, depth) : op_activation(w, depth, columns);
+        op_numbers y = op_output(w, as_f32 ? FB_F32 : w->dtype, rows, columns);
+        for (int s = 0; s < OP_SIDES; s++)
+            op_call(w, op_backend(w, s)->k->matmul(op_backend(w, s), &y.t[s], &a.t[s],
+                                                   ta, &b.t[s], tb));
+        op_compare(w, "y", &y, as_f32 ? 4e-6 / w->tolerance : 1.0);
+    }
+}
+
+static void check_matmul(op_world *w)
+{
+    static const int64_t shapes[][3] = {{0, 3, 4},    {3, 0, 4},     {3, 4, 0},
+                                        {1, 1, 1},    {5, 7, 3},     {2, 65, 1},
+                                        {33, 17, 65}, {130, 256, 97}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check_matmul_case(w, shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
+static void matmul_equals_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_matmul);
+}
+
+/* ---- unit rows ------------------------------------------------------------------ */
+
+static void check_unit_case(op_world *w, int64_t rows, int64_t width, double spread)
+{
+    op_begin(w, "unit_rows [%d,%d] of spread %g", (int)rows, (int)width, spread);
+    op_numbers x = op_input(w, w->dtype, rows, width, spread);
+    op_numbers y = op_output(w, w->dtype, rows, width);
+    op_numbers lengths = op_output(w, FB_F32, 1, rows);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w, be->k->unit_rows_forward(be, &y.t[s], lengths.t[s].data, &x.t[s]));
+    }
+    op_compare(w, "y", &y, 1.0);
+    op_compare(w, "lengths", &lengths, 4e-6 / w->tolerance);
+    op_numbers unit = op_from_reference(w, w->dtype, &y.t[0]);
+    op_numbers kept = op_from_reference(w, FB_F32, &lengths.t[0]);
+    op_numbers dy = op_activation(w, rows, width);
+    op_numbers dx = op_output(w, w->dtype, rows, width);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w, be->k->unit_rows_forward(be, &y.t[s], NULL, &x.t[s]));
+        op_call(w, be->k->unit_rows_backward(be, &dx.t[s], &dy.t[s], &unit.t[s],
+                                             kept.t[s].data));
+    }
+    op_compare(w, "y, lengths not kept", &y, 1.0);
+    op_compare(w, "dx", &dx, 1.0);
+}
+
+static void check_unit(op_world *w)
+{
+    static const int64_t shapes[][2] = {{0, 8}, {3, 0}, {1, 2}, {13, 7}, {200, 257}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check_unit_case(w, shapes[i][0], shapes[i][1], 1.0);
+        check_unit_case(w, shapes[i][0], shapes[i][1], 1e-3);
+    }
+    check_unit_case(w, 3, 5, 0.0); /* rows of zeros stay that */
+}
+
+static void unit_rows_equal_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_unit);
+}
+
+/* ---- pairs ---------------------------------------------------------------------- */
+
+/* groups: how many products and texts there are; 0: all differ. */
+static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t groups)
+{
+    op_begin(w, "contrast of %d pairs, scale %g, %d groups", (int)count, (double)scale,
+             (int)groups);
+    fb_contrast c = {.count = count, .scale = scale};
+    int32_t *a_group = op_indices(w, count, groups ? groups : 1);
+    int32_t *b_group = op_indices(w, count, groups ? groups : 1);
+    for (int32_t i = 0; i < count && !groups; i++)
+        a_group[i] = b_group[i] = i;
+    c.a_group = a_group;
+    c.b_group = b_group;
+    op_numbers similarity = op_input(w, FB_F32, count, count, 0.3);
+    op_numbers loss = op_output(w, FB_F32, 2, count);
+    op_numbers lse = op_output(w, FB_F32, 2, count);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w, be->k->contrast_forward(be, loss.t[s].data, lse.t[s].data,
+                                           &similarity.t[s], &c));
+    }
+    double exact = 4e-6 / w->tolerance; /* f32 in both dtypes */
+    op_compare(w, "loss", &loss, exact);
+    op_compare(w, "lse", &lse, exact);
+    op_numbers saved = op_from_reference(w, FB_F32, &lse.t[0]);
+    op_numbers ds = op_output(w, w->dtype, count, count);
+    op_numbers dscale = op_parameter(w, 1, 1);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w,
+                be->k->contrast_backward(be, &ds.t[s], dscale.t[s].data,
+                                         &similarity.t[s], saved.t[s].data, &c, 0.7f));
+    }
+    /* exp of a difference of numbers near `scale` has the rounding of its argument */
+    w->least_scale = 0.7 * (double)scale / (2.0 * fmax(1.0, (double)count));
+    double rounding = fmax(1.0, (double)scale / 10);
+    op_compare(w, "ds", &ds, w->dtype == FB_F32 ? rounding : 1.0);
+    w->least_scale = 1.0;
+    op_compare(w, "dscale", &dscale, exact * rounding);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w, be->k->contrast_backward(be, &ds.t[s], NULL, &similarity.t[s],
+                                            saved.t[s].data, &c, 0.7f));
+    }
+}
+
+static void check_contrast(op_world *w)
+{
+    static const int32_t counts[] = {0, 1, 2, 17, 64, 161};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        check_contrast_case(w, counts[i], 1.0f, 0);
+        check_contrast_case(w, counts[i], 14.3f, counts[i] + 1);
+        check_contrast_case(w, counts[i], 100.0f, counts[i] / 4 + 1);
+        check_contrast_case(w, counts[i], 5.0f, 1); /* nothing but the diagonal */
+    }
+}
+
+static void contrast_equals_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_contrast);
+}
+
+/* ---- lists ---------------------------------------------------------------------- */
+
+static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t rows)
+{
+    op_begin(w, "%d lists of %d out of %d rows", (int)lists, (int)length, (int)rows);
+    op_numbers logits = op_input(w, FB_F32, rows, 2, 3.0);
+    const int32_t *members = op_indices(w, (int64_t)lists * length, rows);
+    op_numbers loss = op_output(w, FB_F32, 1, lists);
+    op_numbers lse = op_output(w, FB_F32, 1, lists);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w, be->k->list_forward(be, loss.t[s].data, lse.t[s].data, &logits.t[s],
+                                       members, lists, length));
+    }
+    double exact = 4e-6 / w->tolerance;
+    op_compare(w, "loss", &loss, exact);
+    op_compare(w, "lse", &lse, exact);
+    op_numbers saved = op_from_reference(w, FB_F32, &lse.t[0]);
+    op_numbers dlogits = op_output(w, w->dtype, rows, 2);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        op_call(w,
+                be->k->list_backward(be, &dlogits.t[s], &logits.t[s], saved.t[s].data,
+                                     members, lists, length, 0.37f));
+    }
+    w->least_scale = 0.37; /* a share is at most the factor */
+    op_compare(w, "dlogits", &dlogits, 1.0);
+}
+
+static void check_list(op_world *w)
+{
+    static const int32_t cases[][3] = {{0, 3, 4},   {1, 1, 1},    {4, 1, 9},
+                                       {5, 3, 4},   {7, 17, 200}, {900, 64, 4000},
+                                       {300, 5, 3}, {33, 100, 50}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_list_case(w, cases[i][0], cases[i][1], cases[i][2]);
+}
+
+static void lists_equal_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_list);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matmul_equals_reference),
+        cmocka_unit_test(unit_rows_equal_reference),
+        cmocka_unit_test(contrast_equals_reference),
+        cmocka_unit_test(lists_equal_reference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
