@@ -6,14 +6,15 @@
  *     backward   dx = scale g - shift - (x - mean) slope
  *
  * x, residual, y, dy, dx, dresidual [rows, width]; mean, scale, shift, slope [width].
- * Rows are read once, GROUP of them at a time, so that a column's sums and factors are
- * fetched once a group. Sums are f32 within a block of rows, in which x is taken
- * relative to the mean of the blocks before, and f64 over the blocks: a mean far larger
- * than the spread costs no digits, and M2 cannot become negative.
+ * Each pass goes through the rows as they lie; a column's sums and factors stay in the
+ * first cache. (Several rows at once spare their loads, but wide rows then are many
+ * streams a page apart, which costs more.) Sums are f32 within a block of rows, in
+ * which x is taken relative to the mean of the blocks before, and f64 over the blocks:
+ * a mean far larger than the spread costs no digits, and M2 cannot become negative.
  */
 #include "backend/cpu/vector/vector_table.h"
 
-enum { GROUP = 8, BLOCK = 256 };
+enum { GROUP = 4, NARROW = 128, BLOCK = 128 };
 
 /* sum[] and square[] += those of x - origin over `group` rows (a constant) */
 FB_INLINE void add_moments(bool bf16, int group, const void *x, int64_t width,
@@ -23,7 +24,7 @@ FB_INLINE void add_moments(bool bf16, int group, const void *x, int64_t width,
 #pragma omp simd
     for (int64_t c = 0; c < width; c++) {
         float s = 0.0f, q = 0.0f, from = origin[c];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (int r = 0; r < group; r++) {
             float centred = load(bf16, x, r * width + c) - from;
             s += centred;
@@ -63,7 +64,7 @@ FB_INLINE void moments(bool bf16, const void *x, int64_t rows, int64_t width,
     for (int64_t start = 0; start < rows; start += BLOCK) {
         int64_t end = rows - start < BLOCK ? rows : start + BLOCK, r = start;
         memset(sum, 0, 2 * (size_t)width * sizeof *sum);
-        for (; r + GROUP <= end; r += GROUP)
+        for (; width <= NARROW && r + GROUP <= end; r += GROUP)
             add_moments(bf16, GROUP, at_const(bf16, x, r * width), width, origin, sum,
                         square);
         for (; r < end; r++)
@@ -81,7 +82,7 @@ void FB_VECTOR_NAME(batch_norm_moments)(fb_dtype dtype, const void *x, int64_t r
         FB_EACH_DTYPE(dtype, moments, x, rows, width, sums, row);
 }
 
-FB_INLINE void normalise(bool bf16, bool relu, bool residual, int group,
+FB_INLINE void normalise(bool bf16, bool relu, bool residual,
                          const vector_batch_norm *a, int64_t r)
 {
     int64_t width = a->width;
@@ -92,27 +93,20 @@ FB_INLINE void normalise(bool bf16, bool relu, bool residual, int group,
                           *restrict shift = a->shift;
 #pragma omp simd
     for (int64_t c = 0; c < width; c++) {
-        float centre = mean[c], by = scale[c], and = shift[c];
-#pragma GCC unroll 8
-        for (int i = 0; i < group; i++) {
-            float value = (load(bf16, x, i * width + c) - centre) * by + and;
-            if (residual)
-                value += load(bf16, add, i * width + c);
-            if (relu)
-                value = value < 0.0f ? 0.0f : value; /* NaN stays */
-            store(bf16, y, i * width + c, value);
-        }
+        float value = (load(bf16, x, c) - mean[c]) * scale[c] + shift[c];
+        if (residual)
+            value += load(bf16, add, c);
+        if (relu)
+            value = value < 0.0f ? 0.0f : value; /* NaN stays */
+        store(bf16, y, c, value);
     }
 }
 
 FB_INLINE void normalise_rows(bool bf16, bool relu, bool residual,
                               const vector_batch_norm *a, int64_t first, int64_t rows)
 {
-    int64_t r = first, end = first + rows;
-    for (; r + GROUP <= end; r += GROUP)
-        normalise(bf16, relu, residual, GROUP, a, r);
-    for (; r < end; r++)
-        normalise(bf16, relu, residual, 1, a, r);
+    for (int64_t r = first; r < first + rows; r++)
+        normalise(bf16, relu, residual, a, r);
 }
 
 FB_INLINE void forward(bool bf16, const vector_batch_norm *a, int64_t first,
@@ -141,11 +135,9 @@ FB_INLINE float passed(bool bf16, bool relu, const void *dy, const void *y, int6
     return !relu || load(bf16, y, i) > 0.0f ? g : 0.0f;
 }
 
-/* sum[] += sum g, product[] += sum g (x - mean) over `group` rows; keep: dresidual = g
- */
-FB_INLINE void add_sums(bool bf16, bool relu, bool keep, int group,
-                        const vector_batch_norm *a, int64_t r, float *restrict sum,
-                        float *restrict product)
+/* sum[] += g, product[] += g (x - mean) of row r; keep: dresidual = g */
+FB_INLINE void add_sums(bool bf16, bool relu, bool keep, const vector_batch_norm *a,
+                        int64_t r, float *restrict sum, float *restrict product)
 {
     int64_t width = a->width;
     const void *x = at_const(bf16, a->x, r * width);
@@ -155,17 +147,11 @@ FB_INLINE void add_sums(bool bf16, bool relu, bool keep, int group,
     const float *restrict mean = a->mean;
 #pragma omp simd
     for (int64_t c = 0; c < width; c++) {
-        float s = 0.0f, p = 0.0f, centre = mean[c];
-#pragma GCC unroll 8
-        for (int i = 0; i < group; i++) {
-            float g = passed(bf16, relu, dy, y, i * width + c);
-            s += g;
-            p += g * (load(bf16, x, i * width + c) - centre);
-            if (keep)
-                store(bf16, kept, i * width + c, g);
-        }
-        sum[c] += s;
-        product[c] += p;
+        float g = passed(bf16, relu, dy, y, c);
+        sum[c] += g;
+        product[c] += g * (load(bf16, x, c) - mean[c]);
+        if (keep)
+            store(bf16, kept, c, g);
     }
 }
 
@@ -176,12 +162,10 @@ FB_INLINE void sum_rows(bool bf16, bool relu, bool keep, const vector_batch_norm
     int64_t width = a->width, last = first + rows;
     memset(sums, 0, 2 * (size_t)width * sizeof *sums);
     for (int64_t start = first; start < last; start += BLOCK) {
-        int64_t end = last - start < BLOCK ? last : start + BLOCK, r = start;
+        int64_t end = last - start < BLOCK ? last : start + BLOCK;
         memset(row, 0, 2 * (size_t)width * sizeof *row);
-        for (; r + GROUP <= end; r += GROUP)
-            add_sums(bf16, relu, keep, GROUP, a, r, row, row + width);
-        for (; r < end; r++)
-            add_sums(bf16, relu, keep, 1, a, r, row, row + width);
+        for (int64_t r = start; r < end; r++)
+            add_sums(bf16, relu, keep, a, r, row, row + width);
 #pragma omp simd
         for (int64_t c = 0; c < 2 * width; c++)
             sums[c] += (double)row[c];
@@ -207,8 +191,8 @@ void FB_VECTOR_NAME(batch_norm_sums)(const vector_batch_norm *a, int64_t first,
     FB_EACH_DTYPE(a->dtype, sums_of, a, first, rows, sums, row);
 }
 
-FB_INLINE void gradient(bool bf16, bool relu, bool keep, int group,
-                        const vector_batch_norm *a, int64_t r)
+FB_INLINE void gradient(bool bf16, bool relu, bool keep, const vector_batch_norm *a,
+                        int64_t r)
 {
     int64_t width = a->width;
     const void *x = at_const(bf16, a->x, r * width);
@@ -220,26 +204,19 @@ FB_INLINE void gradient(bool bf16, bool relu, bool keep, int group,
                           *restrict shift = a->shift, *restrict slope = a->slope;
 #pragma omp simd
     for (int64_t c = 0; c < width; c++) {
-        float centre = mean[c], by = scale[c], less = shift[c], steep = slope[c];
-#pragma GCC unroll 8
-        for (int i = 0; i < group; i++) {
-            float g = passed(bf16, relu, dy, y, i * width + c);
-            float centred = load(bf16, x, i * width + c) - centre;
-            if (keep)
-                store(bf16, kept, i * width + c, g);
-            store(bf16, dx, i * width + c, by * g - less - centred * steep);
-        }
+        float g = passed(bf16, relu, dy, y, c);
+        float centred = load(bf16, x, c) - mean[c];
+        if (keep)
+            store(bf16, kept, c, g);
+        store(bf16, dx, c, scale[c] * g - shift[c] - centred * slope[c]);
     }
 }
 
 FB_INLINE void gradient_rows(bool bf16, bool relu, bool keep,
                              const vector_batch_norm *a, int64_t first, int64_t rows)
 {
-    int64_t r = first, end = first + rows;
-    for (; r + GROUP <= end; r += GROUP)
-        gradient(bf16, relu, keep, GROUP, a, r);
-    for (; r < end; r++)
-        gradient(bf16, relu, keep, 1, a, r);
+    for (int64_t r = first; r < first + rows; r++)
+        gradient(bf16, relu, keep, a, r);
 }
 
 FB_INLINE void backward(bool bf16, const vector_batch_norm *a, int64_t first,
