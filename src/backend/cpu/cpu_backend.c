@@ -1,12 +1,15 @@
 /* cpu_backend.c - the cpu backend: its table of kernels, creation and scratch. */
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_onednn.h"
 #include <omp.h>
 #include <stdlib.h>
 
 static void cpu_free(fb_backend *be)
 {
     cpu_backend *c = cpu_of(be);
+    cpu_convolution_free(c->convolution);
     cpu_gemm_free(c->gemm);
+    cpu_onednn_free(c->lib);
     free(c->scratch);
     free(c);
 }
@@ -14,7 +17,7 @@ static void cpu_free(fb_backend *be)
 static void cpu_weight_release(fb_backend *be, fb_weight *w)
 {
     (void)be;
-    cpu_gemm_weight_release(w);
+    cpu_onednn_weight_release(w);
 }
 
 static const fb_kernels KERNELS = {
@@ -54,6 +57,9 @@ static const fb_kernels KERNELS = {
     .contrast_backward = cpu_contrast_backward,
     .list_forward = cpu_list_forward,
     .list_backward = cpu_list_backward,
+    .conv_forward = cpu_conv_forward,
+    .conv_backward_input = cpu_conv_backward_input,
+    .conv_backward_weight = cpu_conv_backward_weight,
     .add = cpu_add,
     .sum_squares = cpu_sum_squares,
     .find_nonfinite = cpu_find_nonfinite,
@@ -93,9 +99,13 @@ fb_status fb_backend_create_cpu(fb_context *ctx, fb_backend **be, fb_dtype dtype
     const fb_vector *sets[FB_VECTOR_SETS];
     cpu_vector_list(sets);
     c->v = sets[0];
-    fb_status status = cpu_gemm_create(ctx, &c->gemm, dtype, c->base.threads);
+    fb_status status = cpu_onednn_create(ctx, &c->lib, dtype, c->base.threads);
+    if (status == FB_OK)
+        status = cpu_gemm_create(c->lib, &c->gemm);
+    if (status == FB_OK)
+        status = cpu_convolution_create(c->lib, &c->convolution);
     if (status != FB_OK) {
-        free(c);
+        cpu_free(&c->base);
         return status;
     }
     *be = &c->base;

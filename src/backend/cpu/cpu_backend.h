@@ -7,12 +7,15 @@
 #ifndef FB_BACKEND_CPU_CPU_BACKEND_H
 #define FB_BACKEND_CPU_CPU_BACKEND_H
 
+#include "backend/cpu/cpu_convolution.h"
 #include "backend/cpu/cpu_gemm.h"
 #include "backend/cpu/vector.h"
 
 typedef struct cpu_backend {
     fb_backend base; /* first: the table gets this pointer */
+    cpu_onednn *lib;
     cpu_gemm *gemm;
+    cpu_convolution *convolution;
     const fb_vector *v;
     void *scratch;
     size_t scratch_bytes;
@@ -125,6 +128,14 @@ fb_status cpu_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_ten
                                 const int32_t *offsets);
 fb_status cpu_mean_rows_backward(fb_backend *be, const fb_tensor *dx,
                                  const fb_tensor *dy, const int32_t *offsets);
+fb_status cpu_conv_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
+                           fb_weight *w, const float *bias, const fb_tensor *residual,
+                           bool relu, const fb_conv *c);
+fb_status cpu_conv_backward_input(fb_backend *be, const fb_tensor *dx,
+                                  const fb_tensor *dy, fb_weight *w, const fb_conv *c,
+                                  bool accumulate);
+fb_status cpu_conv_backward_weight(fb_backend *be, float *dw, const fb_tensor *x,
+                                   const fb_tensor *dy, const fb_conv *c);
 
 fb_status cpu_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengths,
                                 const fb_tensor *x);

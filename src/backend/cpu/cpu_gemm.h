@@ -1,5 +1,5 @@
 /* cpu_gemm.h - the three products of a linear layer and that of two activations, by
- * oneDNN; nothing else of the project sees that library.
+ * oneDNN.
  *
  *     forward          y[T,N]   = act(x[T,K] w^T + bias)
  *     backward_input   dx[T,K]  = dy[T,N] w            or +=
@@ -22,14 +22,12 @@
 
 #include "backend/backend.h"
 
+typedef struct cpu_onednn cpu_onednn; /* cpu_onednn.h */
 typedef struct cpu_gemm cpu_gemm;
 
-/* dtype of x, dy, dx and of the packed weights. FB_E_USAGE: bf16 where the processor
- * has no AVX-512, without which oneDNN has no bf16. */
-fb_status cpu_gemm_create(fb_context *ctx, cpu_gemm **gemm, fb_dtype dtype,
-                          int32_t threads);
+/* lib is borrowed. */
+fb_status cpu_gemm_create(cpu_onednn *lib, cpu_gemm **gemm);
 void cpu_gemm_free(cpu_gemm *gemm);
-void cpu_gemm_weight_release(fb_weight *w);
 
 fb_status cpu_gemm_forward(cpu_gemm *gemm, const fb_tensor *y, const fb_tensor *x,
                            fb_weight *w, const float *bias, fb_activation act);

@@ -88,7 +88,7 @@ fb_status cpu_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_
     }
     if (status == FB_OK)
         *flop_per_s = 2.0 * (double)rows * (double)in * (double)out / seconds;
-    cpu_gemm_weight_release(&w);
+    be->k->weight_release(be, &w);
     free(x);
     free(y);
     free(weights);

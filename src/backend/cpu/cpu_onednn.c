@@ -1,114 +1,38 @@
-/* cpu_onednn.c - cpu_gemm.h by oneDNN, through its 2.6 and its 3.x C API.
- *
- * All are matmul primitives  C[m,n] = A[m,k] B[k,n]:
- *
- *     forward          A = x  [T,K]         B = w^T [K,N] packed    C = y
- *     backward_input   A = dy [T,N]         B = w   [N,K] packed    C = dx (sum)
- *     backward_weight  A = dy^T [N,T]       B = x   [T,K] plain     C = dw (sum, f32)
- *     product          A = a or a^T         B = b or b^T    plain     C = y
- *
- * The packed layout is asked of the library once a weight and direction
- * (format_tag_any at 1024 rows); primitives of all row counts then take that layout.
- * Memory objects are made with the primitive and only re-pointed afterwards; a packed
- * weight has its own, since re-pointing a padded one makes the library clear its pad.
+/* cpu_onednn.c - cpu_onednn.h: the engine, descriptors in both majors, packed weights.
  */
-#include "backend/cpu/cpu_gemm.h"
+#include "backend/cpu/cpu_onednn.h"
 #include "backend/cpu/vector.h"
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { PRIMITIVES = 768, ROW_BUCKET = 64, EXACT_ROWS = 512, LAYOUT_ROWS = 1024 };
-
-/* The difference between the two majors: descriptors are values in 2.x, handles in 3.x.
- */
-#if DNNL_VERSION_MAJOR < 3
-typedef const dnnl_memory_desc_t *desc_ref;
-#define DESC_REF(desc) (&(desc))
-#else
-typedef const_dnnl_memory_desc_t desc_ref;
-#define DESC_REF(desc) ((desc_ref)(desc))
-#endif
-
-typedef struct gemm_key {
-    int64_t m, k, n;
-    int32_t direction; /* DIRECTION_... */
-    int32_t options;   /* OPTION_... */
-} gemm_key;
-
-enum { DIRECTION_FORWARD, DIRECTION_INPUT, DIRECTION_WEIGHT, DIRECTION_PRODUCT };
-enum { OPTION_BIAS = 1, OPTION_GELU = 2, OPTION_SUM = 4, OPTION_F32_OUT = 8 };
-enum { OPTION_A_SIDEWAYS = 16, OPTION_B_SIDEWAYS = 32 }; /* stored transposed */
-
-typedef struct gemm_entry {
-    gemm_key key;
-    dnnl_primitive_t primitive; /* NULL: free or failed */
-    dnnl_memory_t a, b, c, bias, scratch;
-    size_t scratch_bytes;
-    uint64_t used; /* clock of the last use */
-} gemm_entry;
-
-struct cpu_gemm {
-    fb_context *ctx;
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    dnnl_data_type_t type;
-    int32_t threads;
-    void *scratch;
-    size_t scratch_bytes;
-    uint64_t clock;
-    int32_t count;
-    gemm_entry entry[PRIMITIVES];
-};
-
-typedef struct packed_copy {
-    void *bytes;
-    dnnl_memory_t memory, source; /* source: the f32 numbers, re-pointed */
-    dnnl_primitive_t reorder;
-    uint64_t version;
-} packed_copy;
-
-typedef struct packed_weight {
-    packed_copy copy[2]; /* by direction: forward, input */
-} packed_weight;
-
-static fb_status check(cpu_gemm *g, dnnl_status_t status, const char *what)
+fb_status cpu_onednn_check(const cpu_onednn *lib, dnnl_status_t status,
+                           const char *what)
 {
     if (status == dnnl_success)
         return FB_OK;
     fb_status code = status == dnnl_out_of_memory ? FB_E_MEMORY : FB_E_BACKEND;
-    return fb_fail(g->ctx, code, "oneDNN could not %s (status %d)", what, (int)status);
+    return fb_fail(lib->ctx, code, "oneDNN could not %s (status %d)", what,
+                   (int)status);
 }
-
-#define TRY_DNNL(g, call, what) FB_TRY(check(g, (call), (what)))
 
 /* ---- descriptors, in both majors ------------------------------------------------ */
 
-static dnnl_status_t desc_strided(dnnl_memory_desc_t *desc, int64_t rows,
-                                  int64_t columns, dnnl_data_type_t type,
-                                  int64_t row_stride, int64_t column_stride)
+dnnl_status_t cpu_onednn_desc(dnnl_memory_desc_t *desc, int rank, const int64_t *dims,
+                              dnnl_data_type_t type, const int64_t *strides)
 {
-    dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
 #if DNNL_VERSION_MAJOR < 3
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides);
+    if (strides)
+        return dnnl_memory_desc_init_by_strides(desc, rank, dims, type, strides);
+    return dnnl_memory_desc_init_by_tag(desc, rank, dims, type, dnnl_format_tag_any);
 #else
-    return dnnl_memory_desc_create_with_strides(desc, 2, dims, type, strides);
+    if (strides)
+        return dnnl_memory_desc_create_with_strides(desc, rank, dims, type, strides);
+    return dnnl_memory_desc_create_with_tag(desc, rank, dims, type,
+                                            dnnl_format_tag_any);
 #endif
 }
 
-static dnnl_status_t desc_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns,
-                              dnnl_data_type_t type)
-{
-    dnnl_dims_t dims = {rows, columns};
-#if DNNL_VERSION_MAJOR < 3
-    return dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any);
-#else
-    return dnnl_memory_desc_create_with_tag(desc, 2, dims, type, dnnl_format_tag_any);
-#endif
-}
-
-static void desc_free(dnnl_memory_desc_t *desc)
+void cpu_onednn_desc_free(dnnl_memory_desc_t *desc)
 {
 #if DNNL_VERSION_MAJOR < 3
     (void)desc;
@@ -119,41 +43,41 @@ static void desc_free(dnnl_memory_desc_t *desc)
 #endif
 }
 
-static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-                                 desc_ref a, desc_ref b, desc_ref bias, desc_ref c,
-                                 const_dnnl_primitive_attr_t attr)
+static dnnl_status_t append_sum(dnnl_post_ops_t ops)
 {
 #if DNNL_VERSION_MAJOR < 3
-    dnnl_matmul_desc_t op;
-    dnnl_status_t status = dnnl_matmul_desc_init(&op, a, b, bias, c);
-    if (status != dnnl_success)
-        return status;
-    return dnnl_primitive_desc_create(pd, &op, attr, engine, NULL);
+    return dnnl_post_ops_append_sum(ops, 1.0f);
 #else
-    return dnnl_matmul_primitive_desc_create(pd, engine, a, b, bias, c, attr);
+    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
 #endif
 }
 
-static dnnl_status_t append_post_ops(dnnl_post_ops_t ops, int32_t options)
+static dnnl_status_t append_function(dnnl_post_ops_t ops, dnnl_alg_kind_t function)
+{
+#if DNNL_VERSION_MAJOR < 3
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, function, 0.0f, 0.0f);
+#else
+    return dnnl_post_ops_append_eltwise(ops, function, 0.0f, 0.0f);
+#endif
+}
+
+static dnnl_status_t append_post_ops(dnnl_post_ops_t ops, int32_t options,
+                                     desc_ref residual)
 {
     dnnl_status_t status = dnnl_success;
-#if DNNL_VERSION_MAJOR < 3
     if (options & OPTION_SUM)
-        status = dnnl_post_ops_append_sum(ops, 1.0f);
+        status = append_sum(ops);
+    if (status == dnnl_success && (options & OPTION_RESIDUAL))
+        status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, residual);
     if (status == dnnl_success && (options & OPTION_GELU))
-        status =
-            dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_gelu_erf, 0.0f, 0.0f);
-#else
-    if (options & OPTION_SUM)
-        status = dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
-    if (status == dnnl_success && (options & OPTION_GELU))
-        status = dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_gelu_erf, 0.0f, 0.0f);
-#endif
+        status = append_function(ops, dnnl_eltwise_gelu_erf);
+    if (status == dnnl_success && (options & OPTION_RELU))
+        status = append_function(ops, dnnl_eltwise_relu);
     return status;
 }
 
-/* Scratch memory is ours, and the post-ops of `options`. */
-static dnnl_status_t attr_create(dnnl_primitive_attr_t *attr, int32_t options)
+dnnl_status_t cpu_onednn_attr(dnnl_primitive_attr_t *attr, int32_t options,
+                              desc_ref residual)
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attr);
@@ -163,285 +87,102 @@ static dnnl_status_t attr_create(dnnl_primitive_attr_t *attr, int32_t options)
     if (status == dnnl_success)
         status = dnnl_post_ops_create(&ops);
     if (status == dnnl_success)
-        status = append_post_ops(ops, options);
+        status = append_post_ops(ops, options, residual);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_post_ops(*attr, ops);
     if (ops)
         dnnl_post_ops_destroy(ops);
-    if (status != dnnl_success)
+    if (status != dnnl_success) {
         dnnl_primitive_attr_destroy(*attr);
+        *attr = NULL;
+    }
     return status;
 }
 
-static desc_ref query_desc(dnnl_primitive_desc_t pd, dnnl_query_t what)
-{
-    return dnnl_primitive_desc_query_md(pd, what, 0);
-}
+/* ---- the engine and its scratch ------------------------------------------------- */
 
 static size_t round_to_64(size_t bytes)
 {
     return (bytes + 63) / 64 * 64; /* aligned_alloc wants multiples */
 }
 
-static fb_status reserve_scratch(cpu_gemm *g, size_t bytes)
+fb_status cpu_onednn_reserve(cpu_onednn *lib, size_t bytes)
 {
-    if (bytes <= g->scratch_bytes)
+    if (bytes <= lib->scratch_bytes)
         return FB_OK;
     void *grown = aligned_alloc(64, round_to_64(bytes));
     if (!grown)
-        return fb_fail(g->ctx, FB_E_MEMORY, "no memory for %zu bytes of oneDNN scratch",
-                       bytes);
-    free(g->scratch);
-    g->scratch = grown;
-    g->scratch_bytes = bytes;
+        return fb_fail(lib->ctx, FB_E_MEMORY,
+                       "no memory for %zu bytes of oneDNN scratch", bytes);
+    free(lib->scratch);
+    lib->scratch = grown;
+    lib->scratch_bytes = bytes;
     return FB_OK;
 }
 
-/* ---- creation ------------------------------------------------------------------- */
-
-fb_status cpu_gemm_create(fb_context *ctx, cpu_gemm **gemm, fb_dtype dtype,
-                          int32_t threads)
+fb_status cpu_onednn_create(fb_context *ctx, cpu_onednn **lib, fb_dtype dtype,
+                            int32_t threads)
 {
     if (dtype == FB_BF16 && !cpu_can_bf16())
         return fb_fail(ctx, FB_E_USAGE,
                        "dtype bf16 needs a processor with AVX-512; use f32 or auto");
-    cpu_gemm *g = calloc(1, sizeof *g);
-    if (!g)
+    cpu_onednn *made = calloc(1, sizeof *made);
+    if (!made)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the cpu backend");
-    g->ctx = ctx;
-    g->type = dtype == FB_BF16 ? dnnl_bf16 : dnnl_f32;
-    g->threads = threads;
-    fb_status status =
-        check(g, dnnl_engine_create(&g->engine, dnnl_cpu, 0), "make a CPU engine");
+    made->ctx = ctx;
+    made->type = dtype == FB_BF16 ? dnnl_bf16 : dnnl_f32;
+    made->threads = threads;
+    fb_status status = cpu_onednn_check(
+        made, dnnl_engine_create(&made->engine, dnnl_cpu, 0), "make a CPU engine");
     if (status == FB_OK)
-        status = check(
-            g, dnnl_stream_create(&g->stream, g->engine, dnnl_stream_default_flags),
+        status = cpu_onednn_check(
+            made,
+            dnnl_stream_create(&made->stream, made->engine, dnnl_stream_default_flags),
             "make a stream");
     if (status != FB_OK) {
-        cpu_gemm_free(g);
+        cpu_onednn_free(made);
         return status;
     }
-    *gemm = g;
+    *lib = made;
     return FB_OK;
 }
 
-static void entry_clear(gemm_entry *e)
+void cpu_onednn_free(cpu_onednn *lib)
 {
-    dnnl_memory_t memories[] = {e->a, e->b, e->c, e->bias, e->scratch};
-    for (size_t i = 0; i < sizeof memories / sizeof memories[0]; i++)
-        if (memories[i])
-            dnnl_memory_destroy(memories[i]);
-    if (e->primitive)
-        dnnl_primitive_destroy(e->primitive);
-    *e = (gemm_entry){0};
-}
-
-void cpu_gemm_free(cpu_gemm *gemm)
-{
-    if (!gemm)
+    if (!lib)
         return;
-    for (int32_t i = 0; i < gemm->count; i++)
-        entry_clear(&gemm->entry[i]);
-    if (gemm->stream)
-        dnnl_stream_destroy(gemm->stream);
-    if (gemm->engine)
-        dnnl_engine_destroy(gemm->engine);
-    free(gemm->scratch);
-    free(gemm);
+    if (lib->stream)
+        dnnl_stream_destroy(lib->stream);
+    if (lib->engine)
+        dnnl_engine_destroy(lib->engine);
+    free(lib->scratch);
+    free(lib);
 }
 
-/* ---- the cache of primitives ---------------------------------------------------- */
-
-static bool same_key(const gemm_key *a, const gemm_key *b)
-{
-    return a->m == b->m && a->k == b->k && a->n == b->n &&
-           a->direction == b->direction && a->options == b->options;
-}
-
-/* A free place: a new one, or that of the entry that lay unused longest. */
-static int32_t take_place(cpu_gemm *g)
-{
-    if (g->count < PRIMITIVES)
-        return g->count++;
-    int32_t oldest = 0;
-    for (int32_t i = 1; i < PRIMITIVES; i++)
-        if (g->entry[i].used < g->entry[oldest].used)
-            oldest = i;
-    entry_clear(&g->entry[oldest]);
-    return oldest;
-}
-
-typedef struct gemm_descs {
-    dnnl_memory_desc_t a, b, c, bias;
-} gemm_descs;
-
-static void descs_free(gemm_descs *d)
-{
-    desc_free(&d->a);
-    desc_free(&d->b);
-    desc_free(&d->c);
-    desc_free(&d->bias);
-}
-
-static bool is_packed(const gemm_key *key)
-{
-    return key->direction == DIRECTION_FORWARD || key->direction == DIRECTION_INPUT;
-}
-
-/* Dense row-major but for what is seen sideways. B is left to the library where it is a
- * weight. */
-static dnnl_status_t descs_make(cpu_gemm *g, gemm_descs *d, const gemm_key *key)
-{
-    bool a_sideways = key->options & OPTION_A_SIDEWAYS;
-    bool b_sideways = key->options & OPTION_B_SIDEWAYS;
-    dnnl_data_type_t out = (key->options & OPTION_F32_OUT) ? dnnl_f32 : g->type;
-    dnnl_status_t status =
-        desc_strided(&d->a, key->m, key->k, g->type, a_sideways ? 1 : key->k,
-                     a_sideways ? key->m : 1);
-    if (status == dnnl_success)
-        status = is_packed(key)
-                     ? desc_any(&d->b, key->k, key->n, g->type)
-                     : desc_strided(&d->b, key->k, key->n, g->type,
-                                    b_sideways ? 1 : key->n, b_sideways ? key->k : 1);
-    if (status == dnnl_success)
-        status = desc_strided(&d->c, key->m, key->n, out, key->n, 1);
-    if (status == dnnl_success && (key->options & OPTION_BIAS))
-        status = desc_strided(&d->bias, 1, key->n, dnnl_f32, key->n, 1);
-    return status;
-}
-
-static dnnl_status_t memory_of(cpu_gemm *g, dnnl_memory_t *memory, desc_ref desc)
-{
-    return dnnl_memory_create(memory, desc, g->engine, DNNL_MEMORY_NONE);
-}
-
-/* Fill e from a primitive descriptor. B's memory only where it is no packed weight. */
-static dnnl_status_t entry_fill(cpu_gemm *g, gemm_entry *e, dnnl_primitive_desc_t pd,
-                                const gemm_descs *d)
-{
-    dnnl_status_t status = dnnl_primitive_create(&e->primitive, pd);
-    desc_ref scratch = query_desc(pd, dnnl_query_scratchpad_md);
-    e->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
-    if (status == dnnl_success)
-        status = memory_of(g, &e->a, DESC_REF(d->a));
-    if (status == dnnl_success && !is_packed(&e->key))
-        status = memory_of(g, &e->b, DESC_REF(d->b));
-    if (status == dnnl_success)
-        status = memory_of(g, &e->c, DESC_REF(d->c));
-    if (status == dnnl_success && (e->key.options & OPTION_BIAS))
-        status = memory_of(g, &e->bias, DESC_REF(d->bias));
-    if (status == dnnl_success && e->scratch_bytes)
-        status = memory_of(g, &e->scratch, scratch);
-    return status;
-}
-
-/* packed: the layout of B, NULL: as descs_make says. */
-static dnnl_status_t entry_make(cpu_gemm *g, gemm_entry *e, desc_ref packed)
-{
-    gemm_descs d = {0};
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_status_t status = descs_make(g, &d, &e->key);
-    if (status == dnnl_success)
-        status = attr_create(&attr, e->key.options);
-    if (status == dnnl_success)
-        status =
-            matmul_desc(&pd, g->engine, DESC_REF(d.a), packed ? packed : DESC_REF(d.b),
-                        (e->key.options & OPTION_BIAS) ? DESC_REF(d.bias) : NULL,
-                        DESC_REF(d.c), attr);
-    if (status == dnnl_success)
-        status = entry_fill(g, e, pd, &d);
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
-    descs_free(&d);
-    return status;
-}
-
-/* A look through all keys: some microseconds at most, against products of tens. */
-static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
-                            dnnl_memory_t packed)
-{
-    for (int32_t i = 0; i < g->count; i++)
-        if (g->entry[i].primitive && same_key(&g->entry[i].key, key)) {
-            g->entry[i].used = ++g->clock;
-            *out = &g->entry[i];
-            return FB_OK;
-        }
-    desc_ref packed_desc = NULL;
-    if (packed)
-        TRY_DNNL(g, dnnl_memory_get_memory_desc(packed, &packed_desc), "name a layout");
-    gemm_entry *e = &g->entry[take_place(g)];
-    e->key = *key;
-    dnnl_status_t status = entry_make(g, e, packed_desc);
-    if (status != dnnl_success)
-        entry_clear(e); /* used 0: the next one to be taken */
-    else
-        e->used = ++g->clock;
-    *out = e;
-    return check(g, status, "make a matrix product");
-}
-
-/* ---- running -------------------------------------------------------------------- */
-
-/* oneDNN takes its thread count from OpenMP's setting of the calling thread. */
-static int enter(const cpu_gemm *g)
+int cpu_onednn_enter(const cpu_onednn *lib)
 {
     int before = omp_get_max_threads();
-    omp_set_num_threads(g->threads);
+    omp_set_num_threads(lib->threads);
     return before;
 }
 
-typedef struct gemm_call {
-    const void *a, *b; /* b NULL: packed */
-    void *c;
-    const float *bias;
-    dnnl_memory_t packed;
-} gemm_call;
-
-static fb_status run_entry(cpu_gemm *g, gemm_entry *e, const gemm_call *call)
+void cpu_onednn_leave(int before)
 {
-    /* The casts drop const for the library's handles; it reads a, b and bias only. */
-    FB_TRY(reserve_scratch(g, e->scratch_bytes));
-    dnnl_status_t status = dnnl_memory_set_data_handle(e->a, (void *)call->a);
-    if (status == dnnl_success && e->b)
-        status = dnnl_memory_set_data_handle(e->b, (void *)call->b);
-    if (status == dnnl_success)
-        status = dnnl_memory_set_data_handle(e->c, call->c);
-    if (status == dnnl_success && e->bias)
-        status = dnnl_memory_set_data_handle(e->bias, (void *)call->bias);
-    if (status == dnnl_success && e->scratch)
-        status = dnnl_memory_set_data_handle(e->scratch, g->scratch);
-    dnnl_exec_arg_t args[5] = {{DNNL_ARG_SRC, e->a},
-                               {DNNL_ARG_WEIGHTS, e->b ? e->b : call->packed},
-                               {DNNL_ARG_DST, e->c}};
-    int count = 3;
-    if (e->bias)
-        args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, e->bias};
-    if (e->scratch)
-        args[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, e->scratch};
-    if (status == dnnl_success)
-        status = dnnl_primitive_execute(e->primitive, g->stream, count, args);
-    if (status == dnnl_success)
-        status = dnnl_stream_wait(g->stream);
-    return check(g, status, "run a matrix product");
-}
-
-static fb_status run(cpu_gemm *g, const gemm_key *key, const gemm_call *call)
-{
-    gemm_entry *e = NULL;
-    int before = enter(g);
-    fb_status status = find_entry(g, &e, key, call->packed);
-    if (status == FB_OK)
-        status = run_entry(g, e, call);
     omp_set_num_threads(before);
-    return status;
 }
 
 /* ---- packed weights ------------------------------------------------------------- */
 
-static void copy_free(packed_copy *copy)
+fb_status cpu_onednn_packed(const cpu_onednn *lib, packed_weight **packed, fb_weight *w)
+{
+    if (!w->cache)
+        w->cache = calloc(1, sizeof(packed_weight));
+    *packed = w->cache;
+    return *packed ? FB_OK
+                   : fb_fail(lib->ctx, FB_E_MEMORY, "no memory for a packed weight");
+}
+
+void cpu_onednn_copy_free(packed_copy *copy)
 {
     if (copy->memory)
         dnnl_memory_destroy(copy->memory);
@@ -453,53 +194,34 @@ static void copy_free(packed_copy *copy)
     *copy = (packed_copy){0};
 }
 
-void cpu_gemm_weight_release(fb_weight *w)
+void cpu_onednn_weight_release(fb_weight *w)
 {
     packed_weight *p = w->cache;
     if (!p)
         return;
-    copy_free(&p->copy[0]);
-    copy_free(&p->copy[1]);
+    cpu_onednn_copy_free(&p->linear[0]);
+    cpu_onednn_copy_free(&p->linear[1]);
+    for (int i = 0; i < CONV_COPIES; i++)
+        cpu_onednn_copy_free(&p->conv[i]);
     free(p);
     w->cache = NULL;
 }
 
-/* The layout that the library likes for [k,n] weights, as a primitive descriptor whose
- * weights_md it is. */
-static dnnl_status_t preferred(cpu_gemm *g, dnnl_primitive_desc_t *pd, int64_t k,
-                               int64_t n)
-{
-    gemm_key key = {LAYOUT_ROWS, k, n, DIRECTION_FORWARD, 0};
-    gemm_descs d = {0};
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_status_t status = descs_make(g, &d, &key);
-    if (status == dnnl_success)
-        status = attr_create(&attr, 0);
-    if (status == dnnl_success)
-        status = matmul_desc(pd, g->engine, DESC_REF(d.a), DESC_REF(d.b), NULL,
-                             DESC_REF(d.c), attr);
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
-    descs_free(&d);
-    return status;
-}
-
-/* Memory for a copy in layout `want`, and the primitive that fills it. The reorder
- * keeps the library's own scratch mode: it needs none worth speaking of. */
-static dnnl_status_t copy_fill(cpu_gemm *g, packed_copy *copy, desc_ref want,
-                               const dnnl_memory_desc_t *plain)
+/* The reorder keeps the library's own scratch mode: it needs none worth speaking of. */
+static dnnl_status_t copy_fill(cpu_onednn *lib, packed_copy *copy, desc_ref want,
+                               desc_ref plain)
 {
     dnnl_primitive_desc_t pd = NULL;
     copy->bytes = aligned_alloc(64, round_to_64(dnnl_memory_desc_get_size(want) + 64));
     if (!copy->bytes)
         return dnnl_out_of_memory;
     dnnl_status_t status =
-        dnnl_memory_create(&copy->memory, want, g->engine, copy->bytes);
+        dnnl_memory_create(&copy->memory, want, lib->engine, copy->bytes);
     if (status == dnnl_success)
-        status = memory_of(g, &copy->source, DESC_REF(*plain));
+        status = cpu_onednn_memory(lib, &copy->source, plain);
     if (status == dnnl_success)
-        status = dnnl_reorder_primitive_desc_create(&pd, DESC_REF(*plain), g->engine,
-                                                    want, g->engine, NULL);
+        status = dnnl_reorder_primitive_desc_create(&pd, plain, lib->engine, want,
+                                                    lib->engine, NULL);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&copy->reorder, pd);
     if (pd)
@@ -507,148 +229,28 @@ static dnnl_status_t copy_fill(cpu_gemm *g, packed_copy *copy, desc_ref want,
     return status;
 }
 
-static fb_status copy_make(cpu_gemm *g, packed_copy *copy, const fb_weight *w,
-                           int32_t direction)
+dnnl_status_t cpu_onednn_copy_make(cpu_onednn *lib, packed_copy *copy, desc_ref want,
+                                   desc_ref plain)
 {
-    bool forward = direction == DIRECTION_FORWARD;
-    int64_t k = forward ? w->in : w->out, n = forward ? w->out : w->in;
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_memory_desc_t plain = {0};
-    dnnl_status_t status = preferred(g, &pd, k, n);
-    if (status == dnnl_success)
-        status = desc_strided(&plain, k, n, dnnl_f32, forward ? 1 : w->in,
-                              forward ? w->in : 1);
-    if (status == dnnl_success)
-        status = copy_fill(g, copy, query_desc(pd, dnnl_query_weights_md), &plain);
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
-    desc_free(&plain);
+    dnnl_status_t status = copy_fill(lib, copy, want, plain);
     if (status != dnnl_success)
-        copy_free(copy);
-    return check(g, status, "lay out a weight");
+        cpu_onednn_copy_free(copy);
+    return status;
 }
 
-static fb_status copy_renew(cpu_gemm *g, packed_copy *copy, const fb_weight *w)
+fb_status cpu_onednn_copy_renew(cpu_onednn *lib, packed_copy *copy, const fb_weight *w)
 {
+    if (copy->version == w->version) /* versions begin at 1 */
+        return FB_OK;
+    /* The cast drops const for the library's handle; it reads only. */
     dnnl_status_t status = dnnl_memory_set_data_handle(copy->source, (void *)w->data);
     dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, copy->source},
                               {DNNL_ARG_TO, copy->memory}};
     if (status == dnnl_success)
-        status = dnnl_primitive_execute(copy->reorder, g->stream, 2, args);
+        status = dnnl_primitive_execute(copy->reorder, lib->stream, 2, args);
     if (status == dnnl_success)
-        status = dnnl_stream_wait(g->stream);
-    FB_TRY(check(g, status, "repack a weight"));
+        status = dnnl_stream_wait(lib->stream);
+    FB_TRY(cpu_onednn_check(lib, status, "repack a weight"));
     copy->version = w->version;
     return FB_OK;
-}
-
-static fb_status packed_memory(cpu_gemm *g, dnnl_memory_t *memory, fb_weight *w,
-                               int32_t direction)
-{
-    if (!w->cache)
-        w->cache = calloc(1, sizeof(packed_weight));
-    if (!w->cache)
-        return fb_fail(g->ctx, FB_E_MEMORY, "no memory for a packed weight");
-    packed_copy *copy = &((packed_weight *)w->cache)->copy[direction];
-    fb_status status = FB_OK;
-    int before = enter(g);
-    bool fresh = !copy->memory;
-    if (fresh)
-        status = copy_make(g, copy, w, direction);
-    if (status == FB_OK && (fresh || copy->version != w->version))
-        status = copy_renew(g, copy, w);
-    omp_set_num_threads(before);
-    *memory = copy->memory;
-    return status;
-}
-
-/* ---- the products --------------------------------------------------------------- */
-
-/* y = x w', rows cut as the header says. */
-static fb_status run_rows(cpu_gemm *g, gemm_key key, gemm_call call, int64_t rows,
-                          const fb_tensor *x, const fb_tensor *y)
-{
-    int64_t whole = rows - rows % ROW_BUCKET;
-    int64_t part[2] = {whole, rows - whole};
-    const char *from = x->data;
-    char *to = y->data;
-    for (int i = 0; i < 2; i++) {
-        if (part[i] == 0)
-            continue;
-        key.m = part[i];
-        call.a = from;
-        call.c = to;
-        FB_TRY(run(g, &key, &call));
-        from += (size_t)(part[i] * key.k) * fb_dtype_size(x->dtype);
-        to += (size_t)(part[i] * key.n) * fb_dtype_size(y->dtype);
-    }
-    return FB_OK;
-}
-
-fb_status cpu_gemm_forward(cpu_gemm *g, const fb_tensor *y, const fb_tensor *x,
-                           fb_weight *w, const float *bias, fb_activation act)
-{
-    int64_t rows = x->dims[0];
-    if (rows == 0 || w->out == 0)
-        return FB_OK;
-    gemm_key key = {0, w->in, w->out, DIRECTION_FORWARD, 0};
-    key.options = (bias ? OPTION_BIAS : 0) | (act == FB_ACT_GELU ? OPTION_GELU : 0) |
-                  (y->dtype == FB_F32 ? OPTION_F32_OUT : 0);
-    gemm_call call = {.bias = bias};
-    FB_TRY(packed_memory(g, &call.packed, w, DIRECTION_FORWARD));
-    return run_rows(g, key, call, rows, x, y);
-}
-
-fb_status cpu_gemm_backward_input(cpu_gemm *g, const fb_tensor *dx, const fb_tensor *dy,
-                                  fb_weight *w, bool accumulate)
-{
-    int64_t rows = dy->dims[0];
-    if (rows == 0 || w->in == 0)
-        return FB_OK;
-    gemm_key key = {0, w->out, w->in, DIRECTION_INPUT, accumulate ? OPTION_SUM : 0};
-    gemm_call call = {0};
-    FB_TRY(packed_memory(g, &call.packed, w, DIRECTION_INPUT));
-    return run_rows(g, key, call, rows, dy, dx);
-}
-
-fb_status cpu_gemm_backward_weight(cpu_gemm *g, float *dw, const fb_tensor *x,
-                                   const fb_tensor *dy)
-{
-    int64_t rows = x->dims[0], in = x->dims[1], out = dy->dims[1];
-    if (rows == 0 || in == 0 || out == 0)
-        return FB_OK;
-    /* Each part reads and writes all of dw: for few rows that is most of the time. */
-    int64_t whole = rows < EXACT_ROWS ? rows : rows - rows % ROW_BUCKET;
-    int64_t part[2] = {whole, rows - whole};
-    size_t size = fb_dtype_size(x->dtype);
-    const char *a = dy->data, *b = x->data;
-    for (int i = 0; i < 2; i++) {
-        if (part[i] == 0)
-            continue;
-        gemm_key key = {out, part[i], in, DIRECTION_WEIGHT,
-                        OPTION_SUM | OPTION_F32_OUT | OPTION_A_SIDEWAYS};
-        gemm_call call = {.a = a, .b = b, .c = dw};
-        FB_TRY(run(g, &key, &call));
-        a += (size_t)(part[i] * out) * size;
-        b += (size_t)(part[i] * in) * size;
-    }
-    return FB_OK;
-}
-
-fb_status cpu_gemm_product(cpu_gemm *g, const fb_tensor *y, const fb_tensor *a,
-                           bool transpose_a, const fb_tensor *b, bool transpose_b)
-{
-    gemm_key key = {y->dims[0], a->dims[transpose_a ? 0 : 1], y->dims[1],
-                    DIRECTION_PRODUCT, 0};
-    key.options = (transpose_a ? OPTION_A_SIDEWAYS : 0) |
-                  (transpose_b ? OPTION_B_SIDEWAYS : 0) |
-                  (y->dtype == FB_F32 ? OPTION_F32_OUT : 0);
-    if (key.m == 0 || key.n == 0)
-        return FB_OK;
-    if (key.k == 0) { /* a sum of nothing */
-        memset(y->data, 0, fb_tensor_bytes(y));
-        return FB_OK;
-    }
-    gemm_call call = {.a = a->data, .b = b->data, .c = y->data};
-    return run(g, &key, &call);
 }

@@ -110,6 +110,14 @@ fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
                             const int32_t *members, int32_t lists, int32_t length,
                             float scale);
 
+fb_status ref_conv_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
+                           fb_weight *w, const float *bias, const fb_tensor *residual,
+                           bool relu, const fb_conv *c);
+fb_status ref_conv_backward_input(fb_backend *be, const fb_tensor *dx,
+                                  const fb_tensor *dy, fb_weight *w, const fb_conv *c,
+                                  bool accumulate);
+fb_status ref_conv_backward_weight(fb_backend *be, float *dw, const fb_tensor *x,
+                                   const fb_tensor *dy, const fb_conv *c);
 fb_status ref_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
 fb_status ref_sum_squares(fb_backend *be, double *sum, const fb_tensor *x);
 fb_status ref_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x);
