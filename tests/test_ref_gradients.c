@@ -160,6 +160,82 @@ static void linear_gradients(void **state)
     }
 }
 
+typedef struct conv_case {
+    fb_tensor x, y, dy, bias, residual, w;
+    fb_conv conv;
+} conv_case;
+
+static double conv_loss(world *w, void *arguments)
+{
+    conv_case *c = arguments;
+    fb_weight weight = {c->w.data, c->w.dims[0], c->w.dims[1], 1, NULL};
+    assert_int_equal(w->be->k->conv_forward(w->be, &c->y, &c->x, &weight, c->bias.data,
+                                            &c->residual, false, &c->conv),
+                     FB_OK);
+    return dot(&c->y, &c->dy);
+}
+
+static void conv_gradients(void **state)
+{
+    static const fb_conv convs[] = {{1, 1, 1, 1, 1, 1, 1, 0, 1},
+                                    {2, 5, 4, 3, 4, 3, 1, 1, 1},
+                                    {1, 7, 6, 4, 6, 3, 2, 1, 2},
+                                    {1, 9, 8, 2, 3, 5, 3, 2, 1}};
+    world *w = *state;
+    for (int i = 0; i < 4; i++) {
+        fb_conv v = convs[i];
+        int64_t rows = (int64_t)v.images * v.height * v.width;
+        int64_t rows_out = (int64_t)v.images *
+                           fb_window_out(v.height, v.kernel, v.stride, v.padding) *
+                           fb_window_out(v.width, v.kernel, v.stride, v.padding);
+        int64_t inner = (int64_t)v.in / v.groups * v.kernel * v.kernel;
+        conv_case c = {numbers(w, rows, v.in),
+                       unset(w, rows_out, v.out),
+                       numbers(w, rows_out, v.out),
+                       numbers(w, 1, v.out),
+                       numbers(w, rows_out, v.out),
+                       numbers(w, v.out, inner),
+                       v};
+        fb_weight weight = {c.w.data, v.out, inner, 1, NULL};
+        fb_tensor dx = unset(w, rows, v.in), added = numbers(w, rows, v.in);
+        fb_tensor dw = numbers(w, v.out, inner);
+        fb_tensor added_0 = copy(w, &added), dw_0 = copy(w, &dw);
+        const fb_kernels *k = w->be->k;
+        assert_int_equal(k->conv_backward_input(w->be, &dx, &c.dy, &weight, &v, false),
+                         FB_OK);
+        assert_int_equal(
+            k->conv_backward_input(w->be, &added, &c.dy, &weight, &v, true), FB_OK);
+        assert_int_equal(k->conv_backward_weight(w->be, dw.data, &c.x, &c.dy, &v),
+                         FB_OK);
+        check(w, "conv dx", &c.x, &dx, NULL, conv_loss, &c);
+        check(w, "conv dx, added", &c.x, &added, &added_0, conv_loss, &c);
+        check(w, "conv dw", &c.w, &dw, &dw_0, conv_loss, &c);
+        check(w, "conv residual", &c.residual, &c.dy, NULL, conv_loss, &c);
+    }
+}
+
+/* One channel on a 3 x 3 picture counted by hand. */
+static void conv_of_a_small_picture(void **state)
+{
+    static const float picture[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    static const float window[9] = {1, 0, 0, 0, 10, 0, 0, 0, 100};
+    static const float want[9] = {510, 620, 30, 840, 951, 62, 70, 84, 95};
+    world *w = *state;
+    fb_tensor x = numbers(w, 9, 1), y = unset(w, 9, 1);
+    memcpy(x.data, picture, sizeof picture);
+    fb_weight weight = {window, 1, 9, 1, NULL};
+    fb_conv c = {1, 3, 3, 1, 1, 3, 1, 1, 1};
+    float bias = -90.0f;
+    for (int relu = 0; relu < 2; relu++) {
+        assert_int_equal(
+            w->be->k->conv_forward(w->be, &y, &x, &weight, &bias, NULL, relu, &c),
+            FB_OK);
+        for (int i = 0; i < 9; i++)
+            assert_true(((float *)y.data)[i] ==
+                        (relu ? fmaxf(want[i] + bias, 0) : want[i] + bias));
+    }
+}
+
 typedef struct unary_case {
     fb_tensor x, y, dy;
     fb_status (*forward)(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
@@ -443,6 +519,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_gradients),
+        cmocka_unit_test(conv_gradients),
+        cmocka_unit_test(conv_of_a_small_picture),
         cmocka_unit_test(gelu_and_tanh_gradients),
         cmocka_unit_test(norm_gradients),
         cmocka_unit_test(dropout_gradient),
