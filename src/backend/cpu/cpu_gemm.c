@@ -25,6 +25,7 @@ typedef struct gemm_key {
 
 enum { DIRECTION_FORWARD, DIRECTION_INPUT, DIRECTION_WEIGHT, DIRECTION_PRODUCT };
 enum { OPTION_A_SIDEWAYS = 64, OPTION_B_SIDEWAYS = 128 }; /* stored transposed */
+
 typedef struct gemm_entry {
     gemm_key key;
     dnnl_primitive_t primitive; /* NULL: free or failed */
