@@ -224,14 +224,94 @@ static void any_item_step_alone_equals_the_step_in_a_run(void **state)
     drawing_free(&run);
 }
 
-static void options_out_of_range_are_refused(void **state)
+static fb_sampler_options changing_options(void)
+{
+    fb_sampler_options options = item_options();
+    options.batch = 7;
+    options.augment = (fb_augment){.flip = 0.5, .shift = 0.1, .zoom = 0.2};
+    options.text_mask = 0.3;
+    return options;
+}
+
+static void augmented_steps_are_the_same_alone_and_from_the_cache(void **state)
+{
+    fb_sampler_options options = changing_options();
+    drawing plain = drawing_create(*state, &options);
+    options.cache_bytes = 40 * IMAGE_SIZE * IMAGE_SIZE * 3; /* not all of them */
+    drawing kept = drawing_create(*state, &options);
+    uint64_t hashes[30];
+    for (uint64_t step = 0; step < 30; step++) {
+        draw(&kept, step);
+        hashes[step] = batch_hash(kept.b);
+    }
+    for (uint64_t step = 30; step-- > 0;) {
+        draw(&plain, step);
+        assert_true(batch_hash(plain.b) == hashes[step]);
+    }
+    drawing_free(&plain);
+    drawing_free(&kept);
+}
+
+static void a_cached_image_is_not_read_again(void **state)
 {
     fixture *f = *state;
+    fb_sampler_options options = item_options();
+    options.cache_bytes = INT64_C(1) << 40; /* an image an item is the most it takes */
+    drawing d = drawing_create(f, &options);
+    for (uint64_t step = 0; step < 3; step++)
+        draw(&d, step);
+    uint64_t hash = batch_hash(d.b);
+    for (int32_t i = 0; i < ITEMS; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%d.png", i);
+        fixture_text(f, name, "no image at all");
+    }
+    draw(&d, 2);
+    assert_true(batch_hash(d.b) == hash);
+    drawing_free(&d);
+}
+
+static void augmentation_changes_with_the_epoch_and_texts_have_no_targets(void **state)
+{
+    const fb_sampler_options options = changing_options();
+    drawing d = drawing_create(*state, &options);
+    enum { STEPS = 2 * ITEMS / 7 };
+    uint64_t first[ITEMS] = {0};
+    int32_t changed = 0, again = 0, masks = 0;
+    for (uint64_t step = 0; step < STEPS; step++) {
+        draw(&d, step);
+        assert_int_equal(d.b->mlm_count, 0);
+        for (int32_t i = 0; i < fb_batch_text_tokens(d.b); i++)
+            masks += d.b->token_ids[i] == FIXTURE_MASK;
+        for (int32_t i = 0; i < d.b->images; i++) {
+            uint64_t *known = &first[d.b->image_item[i]];
+            uint64_t hash = fb_hash_bytes(1, fb_batch_pixels(d.b, i),
+                                          (size_t)IMAGE_SIZE * IMAGE_SIZE * 3);
+            again += *known != 0;
+            changed += *known != 0 && *known != hash;
+            *known = hash;
+        }
+    }
+    assert_true(again >= 50 && changed >= again - 2);
+    assert_true(masks > 50);
+    drawing_free(&d);
+}
+
+static void options_out_of_range_are_refused(void **state)
+{
+    enum { WRONG = 5 };
+    fixture *f = *state;
     sampling s = sampling_create(f, 4, 5, false);
-    fb_sampler_options wrong[2] = {item_options(), item_options()};
+    fb_sampler_options wrong[WRONG];
+    for (int i = 0; i < WRONG; i++)
+        wrong[i] = item_options();
     wrong[0].batch = ITEMS + 1;
     wrong[1].group = 8; /* and no share */
-    for (int i = 0; i < 2; i++) {
+    wrong[2].text_mask = 1.5;
+    wrong[3].text_mask = 0.5; /* of texts with tokens to guess */
+    wrong[3].whole_texts = false;
+    wrong[4].augment.zoom = -1;
+    for (int i = 0; i < WRONG; i++) {
         fb_sampler *sampler = NULL;
         assert_int_equal(fb_sampler_create(f->ctx, &sampler, s.catalogue, s.tokens,
                                            s.vocab, &wrong[i]),
@@ -250,6 +330,9 @@ int main(void)
         FIXTURE_TEST(sameness_is_carried_on),
         FIXTURE_TEST(batches_take_groups_of_a_category),
         FIXTURE_TEST(any_item_step_alone_equals_the_step_in_a_run),
+        FIXTURE_TEST(augmented_steps_are_the_same_alone_and_from_the_cache),
+        FIXTURE_TEST(a_cached_image_is_not_read_again),
+        FIXTURE_TEST(augmentation_changes_with_the_epoch_and_texts_have_no_targets),
         FIXTURE_TEST(options_out_of_range_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

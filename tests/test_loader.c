@@ -53,6 +53,35 @@ static void threads_depth_and_start_change_nothing(void **state)
     sampling_free(&s);
 }
 
+static void items_of_any_size_are_the_same_on_any_threads(void **state)
+{
+    fixture *f = *state;
+    sampling s = sampling_create(f, BATCH, 3, false);
+    fb_sampler_options options = {.batch = BATCH,
+                                  .seed = 3,
+                                  .patches = 64,
+                                  .image_size = 96,
+                                  .whole_texts = true,
+                                  .whole_images = true,
+                                  .items = true,
+                                  .group = 3,
+                                  .grouped = 0.7,
+                                  .augment = {.flip = 0.5, .shift = 0.1, .zoom = 0.1},
+                                  .text_mask = 0.2};
+    uint64_t hashes[2][STEPS];
+    for (int i = 0; i < 2; i++) {
+        options.cache_bytes = i == 0 ? 0 : 1 << 20;
+        fb_sampler_free(s.sampler);
+        s.sampler = NULL;
+        assert_int_equal(fb_sampler_create(f->ctx, &s.sampler, s.catalogue, s.tokens,
+                                           s.vocab, &options),
+                         FB_OK);
+        read_hashes(f, &s, 0, i == 0 ? 1 : 4, i == 0 ? 2 : 8, hashes[i]);
+    }
+    assert_memory_equal(hashes[0], hashes[1], sizeof hashes[0]);
+    sampling_free(&s);
+}
+
 static void broken_image_fails_at_its_step_by_name(void **state)
 {
     fixture *f = *state;
@@ -171,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(threads_depth_and_start_change_nothing),
+        FIXTURE_TEST(items_of_any_size_are_the_same_on_any_threads),
         FIXTURE_TEST(broken_image_fails_at_its_step_by_name),
         FIXTURE_TEST(free_joins_at_any_time),
         FIXTURE_TEST(titles_are_encoded_once_by_split),

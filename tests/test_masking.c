@@ -140,6 +140,43 @@ static void quota_rounds_half_to_even(void **state)
     fb_mask_vocab_free(vocab);
 }
 
+static void a_share_of_words_becomes_mask_and_one_stays(void **state)
+{
+    (void)state;
+    fb_mask_vocab *vocab = make_vocab();
+    int32_t ids[LENGTH], masked[LENGTH], scratch[LENGTH], words = 0, taken = 0;
+    make_text(ids);
+    for (uint64_t step = 0; step < 2000; step++) {
+        fb_random random = fb_random_start(7, FB_STREAM_MASK_TEXT, step);
+        int32_t count =
+            fb_mask_words(vocab, &random, 0.2, ids, LENGTH, scratch, masked);
+        for (int32_t i = 0; i < LENGTH; i++) {
+            bool gone = masked[i] != ids[i];
+            count -= gone;
+            assert_true(!gone || masked[i] == MASK);
+            assert_true(!gone || vocab->kinds[ids[i]] != FB_TOKEN_SPECIAL);
+            if (vocab->kinds[ids[i]] == FB_TOKEN_CONTINUATION)
+                assert_int_equal(gone, masked[i - 1] != ids[i - 1]);
+            words += vocab->kinds[ids[i]] == FB_TOKEN_WORD;
+            taken += gone && vocab->kinds[ids[i]] == FB_TOKEN_WORD;
+        }
+        assert_int_equal(count, 0);
+    }
+    double share = (double)taken / words; /* of 28,000, sigma 0.0024 */
+    assert_true(share > 0.19 && share < 0.21);
+    const int32_t text[] = {2, 101, 102, 103, 3};
+    int32_t first = 0;
+    for (uint64_t step = 0; step < 200; step++) {
+        fb_random random = fb_random_start(7, FB_STREAM_MASK_TEXT, step);
+        int32_t count = fb_mask_words(vocab, &random, 1.0, text, 5, scratch, masked);
+        assert_int_equal(count, masked[1] == MASK ? 2 : 1);
+        assert_int_equal(masked[1] == MASK, masked[3] != MASK);
+        first += masked[1] == MASK;
+    }
+    assert_true(first > 60 && first < 140);
+    fb_mask_vocab_free(vocab);
+}
+
 static void one_patch_in_ten_is_masked_evenly(void **state)
 {
     (void)state;
@@ -181,6 +218,7 @@ int main(void)
         cmocka_unit_test(every_word_has_its_turn),
         cmocka_unit_test(short_text_masks_one_token_or_skips_a_long_word),
         cmocka_unit_test(quota_rounds_half_to_even),
+        cmocka_unit_test(a_share_of_words_becomes_mask_and_one_stays),
         cmocka_unit_test(one_patch_in_ten_is_masked_evenly),
         cmocka_unit_test(vocabulary_without_mask_is_refused),
     };

@@ -110,6 +110,26 @@ int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_
     return masked;
 }
 
+int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double share,
+                      const int32_t *ids, int32_t count, int32_t *scratch,
+                      int32_t *masked_ids)
+{
+    int32_t words = find_words(vocab, ids, count, scratch), taken = 0, masked = 0;
+    memcpy(masked_ids, ids, (size_t)count * sizeof *ids);
+    for (int32_t i = 0; i < words; i++)
+        if (fb_random_uniform(random) < share)
+            scratch[taken++] = scratch[i];
+    if (taken > 0 &&
+        taken == words) /* the last takes the place of the one that stays */
+        scratch[fb_random_below(random, (uint32_t)words)] = scratch[--taken];
+    for (int32_t i = 0; i < taken; i++) {
+        int32_t end = word_end(vocab, ids, count, scratch[i]);
+        for (int32_t t = scratch[i]; t < end; t++, masked++)
+            masked_ids[t] = vocab->mask_id;
+    }
+    return masked;
+}
+
 int32_t fb_mask_patches(fb_random *random, int32_t patches, uint8_t *masked)
 {
     int32_t wanted = (int32_t)rint(patch_rate * patches);

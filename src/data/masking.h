@@ -7,6 +7,9 @@
  * itself round() is to even, as Python's. A word is a token and the "##" continuations
  * behind it; special tokens are in no word.
  *
+ * Words without targets, to make texts harder to recognise: each word by itself becomes
+ * [MASK] tokens with probability `share`; one word, by chance, stays when all would go.
+ *
  * Patches: exactly max(1, round(0.1 * P)) different ones an image; 6 of 64.
  */
 #ifndef FB_DATA_MASKING_H
@@ -36,6 +39,12 @@ void fb_mask_vocab_free(fb_mask_vocab *vocab);
 int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_t *ids,
                      int32_t count, int32_t max_masked, int32_t *scratch,
                      int32_t *masked_ids, int32_t *targets);
+
+/* The words of ids without targets; scratch[count]. Returns how many tokens became
+ * [MASK]. */
+int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double share,
+                      const int32_t *ids, int32_t count, int32_t *scratch,
+                      int32_t *masked_ids);
 
 /* masked[patches]: 1 or 0. Returns how many are 1. */
 int32_t fb_mask_patches(fb_random *random, int32_t patches, uint8_t *masked);

@@ -1,5 +1,5 @@
 /* sampler.c - choose the pairs or items of a step, then fill its batch: texts masked,
- * images decoded, patches masked, packed, rows to guess listed.
+ * images decoded and augmented, patches masked, packed, rows to guess listed.
  */
 #include "data/sampler.h"
 
@@ -7,6 +7,7 @@
 #include "data/item_groups.h"
 #include "data/item_order.h"
 #include "data/negatives.h"
+#include "data/pixel_cache.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,13 +24,15 @@ struct fb_sampler {
     fb_negatives *negatives; /* NULL with batches of items */
     fb_item_order *order;
     fb_item_groups *groups;
+    fb_pixel_cache *cache; /* NULL: none */
 };
 
 struct fb_sampler_cursor {
     fb_item_epoch *epoch;
     int32_t *scratch; /* [2 * longest_text] */
     int32_t *targets; /* [batch * longest_text], as token_ids */
-    fb_resizer *resizer;
+    fb_resizer *resizer, *zoomer;
+    uint8_t *pixels; /* scratch, an image */
 };
 
 static fb_status check(fb_context *ctx, const fb_sampler *s)
@@ -37,6 +40,15 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
     if (s->options.batch < 1)
         return fb_fail(ctx, FB_E_USAGE, "a batch of %d pairs, at least 1 is needed",
                        s->options.batch);
+    if (!(s->options.text_mask >= 0.0 && s->options.text_mask <= 1.0))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "a share of %g of the words as [MASK]; 0 to 1 is expected",
+                       s->options.text_mask);
+    if (s->options.text_mask > 0.0 && !s->options.whole_texts)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "texts whose masked tokens are to be guessed cannot have other "
+                       "words masked as well; leave one of the two out");
+    FB_TRY(fb_augment_check(ctx, &s->options.augment));
     if (s->item_count < 1)
         return fb_fail(ctx, FB_E_USAGE, "%s: the split %s is empty",
                        fb_catalogue_folder(s->catalogue),
@@ -64,6 +76,10 @@ static fb_status prepare(fb_context *ctx, fb_sampler *s)
                                 &order));
     FB_TRY(fb_item_groups_create(ctx, &s->groups, s->catalogue, s->tokens, s->items,
                                  s->item_count));
+    int64_t image_bytes = 3 * (int64_t)o->image_size * o->image_size;
+    if (o->cache_bytes > 0 && image_bytes > 0)
+        FB_TRY(fb_pixel_cache_create(ctx, &s->cache, fb_catalogue_count(s->catalogue),
+                                     image_bytes, o->cache_bytes));
     if (o->items)
         return FB_OK;
     return fb_negatives_create(ctx, &s->negatives, s->catalogue, s->items,
@@ -101,6 +117,7 @@ void fb_sampler_free(fb_sampler *sampler)
     fb_negatives_free(sampler->negatives);
     fb_item_order_free(sampler->order);
     fb_item_groups_free(sampler->groups);
+    fb_pixel_cache_free(sampler->cache);
     free(sampler);
 }
 
@@ -131,14 +148,18 @@ fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
                                    const fb_sampler *s)
 {
     size_t batch = (size_t)s->options.batch, longest = (size_t)s->longest_text;
+    size_t side = s->options.image_size > 0 ? (size_t)s->options.image_size : 0;
     fb_sampler_cursor *c = calloc(1, sizeof *c);
     if (c) {
         c->epoch = fb_item_epoch_create(s->order);
         c->scratch = malloc(2 * longest * sizeof *c->scratch);
         c->targets = malloc(batch * longest * sizeof *c->targets);
         c->resizer = fb_resizer_create();
+        c->zoomer = fb_resizer_create();
+        c->pixels = malloc(side * side * 3 + 1);
     }
-    if (!c || !c->epoch || !c->scratch || !c->targets || !c->resizer) {
+    if (!c || !c->epoch || !c->scratch || !c->targets || !c->resizer || !c->zoomer ||
+        !c->pixels) {
         fb_sampler_cursor_free(c);
         return fb_fail(ctx, FB_E_MEMORY, "no memory to sample batches");
     }
@@ -154,6 +175,8 @@ void fb_sampler_cursor_free(fb_sampler_cursor *c)
     free(c->scratch);
     free(c->targets);
     fb_resizer_free(c->resizer);
+    fb_resizer_free(c->zoomer);
+    free(c->pixels);
     free(c);
 }
 
@@ -324,10 +347,12 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
         const int32_t *ids = fb_token_list(s->tokens, b->text_item[t], &count);
         for (int32_t i = 0; i < count; i++)
             c->targets[at + i] = -1;
-        if (s->options.whole_texts)
-            continue;
-        fb_mask_text(s->vocab, &random, ids, count, count, c->scratch,
-                     b->token_ids + at, c->targets + at);
+        if (!s->options.whole_texts)
+            fb_mask_text(s->vocab, &random, ids, count, count, c->scratch,
+                         b->token_ids + at, c->targets + at);
+        else if (s->options.text_mask > 0.0)
+            fb_mask_words(s->vocab, &random, s->options.text_mask, ids, count,
+                          c->scratch, b->token_ids + at);
     }
     for (int32_t i = 0; i < b->images && !s->options.whole_images; i++) {
         fb_random random = slot_random(s, FB_STREAM_MASK_PATCH, step, i);
@@ -360,16 +385,38 @@ static void list_masked_rows(const fb_sampler *s, const fb_sampler_cursor *c,
     }
 }
 
-static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cursor *c,
-                             const atomic_bool *cancel, fb_batch *b)
+/* The item's image, fitted, from the cache or its file. */
+static fb_status load_image(fb_context *ctx, const fb_sampler *s, fb_sampler_cursor *c,
+                            int32_t item, uint8_t *pixels)
 {
+    const uint8_t *kept = s->cache ? fb_pixel_cache_find(s->cache, item) : NULL;
+    size_t side = (size_t)s->options.image_size;
+    if (kept) {
+        memcpy(pixels, kept, side * side * 3);
+        return FB_OK;
+    }
     char path[4096];
+    FB_TRY(fb_catalogue_image_path(ctx, s->catalogue, item, path));
+    FB_TRY(fb_image_load(ctx, path, c->resizer, s->options.image_size, s->options.fit,
+                         s->options.filter, pixels));
+    if (s->cache)
+        fb_pixel_cache_keep(s->cache, item, pixels);
+    return FB_OK;
+}
+
+static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cursor *c,
+                             uint64_t step, const atomic_bool *cancel, fb_batch *b)
+{
+    const fb_sampler_options *o = &s->options;
     for (int32_t i = 0; i < b->images; i++) {
         if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
             return fb_fail(ctx, FB_E_STATE, "loading was stopped");
-        FB_TRY(fb_catalogue_image_path(ctx, s->catalogue, b->image_item[i], path));
-        FB_TRY(fb_image_load(ctx, path, c->resizer, b->image_size, s->options.fit,
-                             s->options.filter, fb_batch_pixels(b, i)));
+        uint8_t *pixels = fb_batch_pixels(b, i);
+        FB_TRY(load_image(ctx, s, c, b->image_item[i], pixels));
+        fb_random random = slot_random(s, FB_STREAM_AUGMENT, step, i);
+        if (fb_augment_any(&o->augment))
+            FB_TRY(fb_augment_image(ctx, &o->augment, &random, c->zoomer, b->image_size,
+                                    o->fit, o->filter, pixels, c->pixels));
     }
     return FB_OK;
 }
@@ -383,7 +430,7 @@ fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
         place_items(s, cursor, step, batch);
     else
         FB_TRY(place_pairs(ctx, s, cursor, step, batch));
-    FB_TRY(load_images(ctx, s, cursor, cancel, batch));
+    FB_TRY(load_images(ctx, s, cursor, step, cancel, batch));
     mask(s, cursor, step, batch);
     fb_batch_pack(batch);
     list_masked_rows(s, cursor, batch);
