@@ -132,8 +132,8 @@ static double unit_work(const fb_resnet_unit *u, int32_t *height, int32_t *width
 {
     *height = fb_window_out(*height, u->kernel, u->stride, u->kernel / 2);
     *width = fb_window_out(*width, u->kernel, u->stride, u->kernel / 2);
-    return (double)*height * *width * u->out * (u->in / u->groups) * u->kernel *
-           u->kernel;
+    int64_t weights = (int64_t)u->out * (u->in / u->groups) * u->kernel * u->kernel;
+    return (double)*height * *width * (double)weights;
 }
 
 double fb_resnet_flops(const fb_resnet_spec *spec, int32_t height, int32_t width)

@@ -22,7 +22,7 @@ static const float eps = 1e-5f, momentum = 0.1f;
 
 /* Pictures go through together while the stem's output is no larger; more of them would
  * only leave the caches. */
-enum { LEAN_BYTES = 16 << 20 };
+enum { LEAN_BYTES = 8 << 20 };
 
 /* A variable [images * height * width, C] and its geometry. */
 typedef struct map {
