@@ -2,9 +2,10 @@
  *
  *     bench_conv [thin|resnet50] [f32|bf16] [threads] [images]
  *
- * One line a layer: forward (with bias and ReLU, as a folded norm leaves it), gradient
- * of the input, gradient of the weight; best milliseconds of a few runs, TFLOP/s, and
- * their share of the product 2048 x 768 x 3072 measured in the same run.
+ * One line a layer: forward (with bias and ReLU, as a folded norm leaves it), the same
+ * with a residual, gradient of the input, gradient of the weight; best milliseconds of
+ * a few runs, TFLOP/s, and their share of the product 2048 x 768 x 3072 measured in the
+ * same run.
  */
 #include "backend/backend.h"
 #include "base/clock.h"
@@ -75,7 +76,7 @@ typedef struct numbers {
     fb_conv c;
 } numbers;
 
-/* forward plain, with a residual, and both backwards */
+/* 0 forward, 1 with a residual, 2 gradient of the input, 3 of the weight */
 static fb_status one(bench *b, numbers *n, int direction)
 {
     const fb_kernels *k = b->be->k;

@@ -294,29 +294,26 @@ static fb_status find_entry(cpu_convolution *v, conv_entry **out, const conv_key
 
 /* ---- packed weights ------------------------------------------------------------- */
 
+/* The weight's copy in layout `want`, made in place of the one made longest ago when
+ * there is none. */
 static dnnl_status_t copy_of(cpu_onednn *lib, packed_copy **out, packed_weight *packed,
                              const fb_conv *c, desc_ref want)
 {
-    packed_copy *copy = NULL;
     for (int i = 0; i < CONV_COPIES && packed->conv[i].memory; i++) {
         desc_ref has = NULL;
-        dnnl_status_t status =
-            dnnl_memory_get_memory_desc(packed->conv[i].memory, &has);
-        if (status != dnnl_success)
-            return status;
         *out = &packed->conv[i];
-        if (dnnl_memory_desc_equal(has, want))
-            return dnnl_success;
+        dnnl_status_t status = dnnl_memory_get_memory_desc((*out)->memory, &has);
+        if (status != dnnl_success || dnnl_memory_desc_equal(has, want))
+            return status;
     }
-    copy = &packed->conv[packed->next_conv];
+    *out = &packed->conv[packed->next_conv];
     packed->next_conv = (packed->next_conv + 1) % CONV_COPIES;
-    cpu_onednn_copy_free(copy);
+    cpu_onednn_copy_free(*out);
     dnnl_memory_desc_t plain = {0};
     dnnl_status_t status = desc_weights(&plain, c, dnnl_f32, true);
     if (status == dnnl_success)
-        status = cpu_onednn_copy_make(lib, copy, want, DESC_REF(plain));
+        status = cpu_onednn_copy_make(lib, *out, want, DESC_REF(plain));
     cpu_onednn_desc_free(&plain);
-    *out = copy;
     return status;
 }
 
@@ -324,9 +321,9 @@ static fb_status packed_memory(cpu_onednn *lib, dnnl_memory_t *memory, fb_weight
                                const conv_entry *e)
 {
     packed_weight *packed;
-    packed_copy *copy = NULL;
-    desc_ref want = cpu_onednn_query(e->pd, dnnl_query_weights_md);
     FB_TRY(cpu_onednn_packed(lib, &packed, w));
+    packed_copy *copy = packed->conv;
+    desc_ref want = cpu_onednn_query(e->pd, dnnl_query_weights_md);
     TRY_DNNL(lib, copy_of(lib, &copy, packed, &e->key.conv, want), "lay out a weight");
     FB_TRY(cpu_onednn_copy_renew(lib, copy, w));
     *memory = copy->memory;
