@@ -119,28 +119,48 @@ fb_status fb_import(fb_context *ctx, const fb_import_options *options,
 /* ---- 3. Train -----------------------------------------------------------------------
  */
 
+/* Where a comment says auto, the default, "auto" or -1, leaves the choice to the
+ * objective (docs/recipes.md). With all of them left, and no init, config or steps, the
+ * recipe for the catalogue's size is trained, stage by stage. */
 typedef struct fb_train_options {
-    const char *catalog; /* imagefolder catalogue */
-    const char *out;     /* model folder to make */
-    bool resume;         /* go on from the last checkpoint in `out` */
-    const char *preset;  /* "mini" 4x256, "small" 4x512, "base" 12x768 */
-    const char *config;  /* config.json with other sizes; "" for the preset's */
-    const char *vocab;   /* vocab.txt; "" to learn one from the catalogue */
-    int32_t vocab_size;  /* of a learnt vocabulary */
-    const char *encoder; /* "pixels" */
+    const char *catalog;   /* imagefolder catalogue */
+    const char *out;       /* model folder to make */
+    bool resume;           /* go on from the last checkpoint in `out` */
+    const char *preset;    /* "mini" 4x256, "small" 4x512, "base" 12x768 */
+    const char *config;    /* config.json with other sizes; "" for the preset's */
+    const char *vocab;     /* vocab.txt; "" to learn one from the catalogue */
+    int32_t vocab_size;    /* of a learnt vocabulary */
+    const char *objective; /* "match", "itc" or "selfie"; auto */
+    const char *init;      /* model folder, or a BERT's, to start from; "": random */
+    int32_t layers;        /* of the trunk, the first ones of init; 0: all of them */
+    const char *encoder;   /* "pixels", "thin", "resnet18", ...; auto */
+    const char *encoder_weights; /* safetensors of torchvision or timm; "": random */
+    const char *patches;         /* "grid": the image once; "each": patch by patch */
+    int32_t patch_size;  /* each: pixels a side that a patch is resized to; auto */
+    int32_t image_size;  /* pixels a side; auto */
+    bool freeze_encoder; /* features are computed once and kept in a file */
+    double encoder_lr;   /* the encoder's share of the learning rate */
     const char *fit;     /* "pad" or "squash" */
     int32_t max_text;    /* tokens of a title with [CLS] and [SEP] */
-    double epochs;       /* passes over the training split; ignored when steps > 0 */
+    double epochs;       /* passes over the training split; steps > 0 wins; auto */
     int64_t steps;       /* optimiser steps; 0: by epochs */
-    int32_t batch;       /* pairs a step, half matched and half mismatched */
+    int32_t batch;       /* pairs a step, half matched and half mismatched; items
+                            with itc or hard negatives; auto */
     int32_t accumulate;  /* batches whose gradients make one step */
-    double lr, weight_decay, clip, warmup; /* warmup: fraction of all steps */
-    double beta1, beta2, dropout;
-    const char *adaptive;      /* "gradient", "softmax" or "fixed" */
-    bool adaptive_detach;      /* softmax: no gradient through the weights */
-    const char *adaptive_norm; /* gradient: "output" or "shared" parameters */
-    const char *losses;        /* any of "mlm,mpm,tia" */
-    const char *negatives;     /* "category" of the product, or "any" */
+    double lr, weight_decay, warmup; /* warmup: fraction of all steps; auto */
+    double clip, beta1, beta2, dropout;
+    double itc; /* weight of the contrastive loss; auto */
+    int32_t vector_size,
+        text_layers; /* its vectors' width; trunk layers of texts; auto */
+    int32_t group;   /* items of one category side by side in a batch; auto */
+    double flip, shift, text_mask; /* augmentation; auto */
+    const char *adaptive;          /* "gradient", "softmax" or "fixed" */
+    bool adaptive_detach;          /* softmax: no gradient through the weights */
+    const char *adaptive_norm;     /* gradient: "output" or "shared" parameters */
+    const char *losses;            /* any of "mlm,mpm,tia"; auto */
+    const char *negatives;     /* "category" of the product, "any", or "hard"; auto */
+    int32_t hard_negatives;    /* hard: of each item each way; auto */
+    const char *alignment;     /* "pairs" or "list" (hard); auto */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;
     int64_t checkpoint_every; /* steps; 0: once an epoch */
@@ -156,8 +176,8 @@ void fb_train_options_defaults(fb_train_options *options);
 
 typedef struct fb_train_report {
     int64_t steps;
-    double seconds, wait_seconds; /* wait: training stood still for data */
-    double loss, mlm, mpm, tia;   /* means over the last 100 steps */
+    double seconds, wait_seconds;    /* wait: training stood still for data */
+    double loss, mlm, mpm, tia, itc; /* means over the last 100 steps */
     double best_val_accuracy;
     int64_t best_step;
 } fb_train_report;
@@ -174,6 +194,7 @@ typedef struct fb_evaluate_options {
     const char *model, *catalog, *split;
     const char *protocol;  /* "sampled" or "full" */
     const char *negatives; /* sampled: "category" or "any" */
+    const char *score;     /* "own": the model's; or "tia", "itc", "both" */
     int32_t queries;       /* sampled: each way, at most; 0: all */
     int32_t negative_count;
     int32_t min_candidates; /* a query with fewer others is left out */
@@ -203,7 +224,9 @@ typedef struct fb_evaluation {
     int64_t items;
     fb_ranking image_to_text, text_to_image;
     double sum_r;    /* R@1 + R@5 + R@10, both ways */
-    double accuracy; /* of matched against mismatched pairs, at probability 1/2 */
+    char score[8];   /* what was ranked by: "tia", "itc" or "both" */
+    double accuracy; /* of matched against mismatched pairs, at probability 1/2; NaN
+                        for another score than the model's own */
     double auc;
     int64_t pairs_scored;
     double seconds;

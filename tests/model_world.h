@@ -156,7 +156,9 @@ static inline float *copy_gradients(const world *w)
 static inline void score(world *w, const fb_batch *batch, float *scores)
 {
     begin(w, false);
-    must(w, w->m->kind->score(w->m, &w->tape, batch, scores));
+    must(w, w->m->kind->score(w->m, &w->tape, batch, scores)); /* margins */
+    for (int32_t i = 0; i < batch->pairs; i++)
+        scores[i] = 1.0f / (1.0f + expf(-scores[i]));
 }
 
 #define EACH_KIND(w)                                                                   \

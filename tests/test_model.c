@@ -15,8 +15,10 @@
 
 #include "model_world.h"
 
-static const fb_loss_options fixed_all = {
-    {true, true, true}, FB_ADAPTIVE_FIXED, false, false};
+static const fb_loss_options fixed_all = {.enabled = {true, true, true},
+                                          .mode = FB_ADAPTIVE_FIXED,
+                                          .detach = false,
+                                          .shared_norms = false};
 
 /* ---- a batch -------------------------------------------------------------------- */
 
@@ -146,7 +148,10 @@ static void losses_are_present_only_where_rows_are(void **state)
         const fb_adaptive_mode modes[] = {FB_ADAPTIVE_FIXED, FB_ADAPTIVE_SOFTMAX,
                                           FB_ADAPTIVE_GRADIENT};
         for (int i = 0; i < 3; i++) {
-            fb_loss_options o = {{true, true, true}, modes[i], false, false};
+            fb_loss_options o = {.enabled = {true, true, true},
+                                 .mode = modes[i],
+                                 .detach = false,
+                                 .shared_norms = false};
             fb_step_losses one = train(&w, &o);
             assert_false(one.present[FB_LOSS_MPM]);
             assert_true(fabs(one.weight[FB_LOSS_TIA] - 1) < 1e-12);
@@ -160,7 +165,8 @@ static void check_combination(world *w, const fb_loss_options *options, double b
 {
     float *alone[FB_LOSSES];
     for (int i = 0; i < FB_LOSSES; i++) {
-        fb_loss_options one = {{false, false, false}, FB_ADAPTIVE_FIXED, false, false};
+        fb_loss_options one = {.enabled = {false, false, false},
+                               .mode = FB_ADAPTIVE_FIXED};
         one.enabled[i] = true;
         clear_gradients(w);
         fb_step_losses l = train(w, &one);
@@ -196,11 +202,17 @@ static void gradients_are_the_weighted_sum_in_every_mode(void **state)
 {
     (void)state;
     const fb_loss_options modes[] = {
-        {{true, true, true}, FB_ADAPTIVE_FIXED, false, false},
-        {{true, true, true}, FB_ADAPTIVE_SOFTMAX, false, false},
-        {{true, true, true}, FB_ADAPTIVE_SOFTMAX, true, false},
-        {{true, true, true}, FB_ADAPTIVE_GRADIENT, false, false},
-        {{true, true, true}, FB_ADAPTIVE_GRADIENT, false, true},
+        {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_FIXED},
+        {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_SOFTMAX},
+        {.enabled = {true, true, true},
+         .mode = FB_ADAPTIVE_SOFTMAX,
+         .detach = true,
+         .shared_norms = false},
+        {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_GRADIENT},
+        {.enabled = {true, true, true},
+         .mode = FB_ADAPTIVE_GRADIENT,
+         .detach = false,
+         .shared_norms = true},
     };
     world w;
     EACH_KIND(w)
@@ -219,8 +231,10 @@ static void gradient_norms_make_the_weights_of_equation_6(void **state)
     EACH_KIND(w)
     {
         for (int shared = 0; shared < 2; shared++) {
-            fb_loss_options o = {
-                {true, true, true}, FB_ADAPTIVE_GRADIENT, false, shared == 1};
+            fb_loss_options o = {.enabled = {true, true, true},
+                                 .mode = FB_ADAPTIVE_GRADIENT,
+                                 .detach = false,
+                                 .shared_norms = shared == 1};
             fb_step_losses l = train(&w, &o);
             double g[FB_LOSSES], weight[FB_LOSSES];
             fb_adaptive_normalise(g, l.squared_norm, l.present);
@@ -241,8 +255,10 @@ static void second_batch_adds_the_same_gradients_again(void **state)
     EACH_KIND(w)
     {
         for (int shared = 0; shared < 2; shared++) {
-            fb_loss_options o = {
-                {true, true, true}, FB_ADAPTIVE_GRADIENT, false, shared == 1};
+            fb_loss_options o = {.enabled = {true, true, true},
+                                 .mode = FB_ADAPTIVE_GRADIENT,
+                                 .detach = false,
+                                 .shared_norms = shared == 1};
             clear_gradients(&w);
             (void)train(&w, &o);
             float *once = copy_gradients(&w);
@@ -338,7 +354,8 @@ static void dropout_is_the_same_to_the_bit_under_one_key(void **state)
     world w;
     EACH_KIND(w)
     {
-        fb_loss_options o = {{true, true, true}, FB_ADAPTIVE_GRADIENT, false, false};
+        fb_loss_options o = {.enabled = {true, true, true},
+                             .mode = FB_ADAPTIVE_GRADIENT};
         w.dropout = 0.3f;
         w.key = fb_random_key(1, FB_STREAM_DROPOUT, 40);
         clear_gradients(&w);
@@ -381,7 +398,10 @@ static void repeated_step_asks_the_system_for_no_memory(void **state)
     world w;
     EACH_KIND(w)
     {
-        fb_loss_options o = {{true, true, true}, FB_ADAPTIVE_GRADIENT, false, true};
+        fb_loss_options o = {.enabled = {true, true, true},
+                             .mode = FB_ADAPTIVE_GRADIENT,
+                             .detach = false,
+                             .shared_norms = true};
         (void)train(&w, &o);
         fb_arena_reset(w.arena);
         int64_t allocations = fb_arena_system_allocations(w.arena);

@@ -224,7 +224,7 @@ static void check_forward_and_gradients(const char *backend, const char *dtype,
         got[i] = (float)pass.loss[i]->value;
     compare("losses", got, want, 3, tolerance);
 
-    fb_loss_options fixed = {{true, true, true}, FB_ADAPTIVE_FIXED, false, false};
+    fb_loss_options fixed = {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_FIXED};
     fb_step_losses losses;
     fb_arena_reset(w.arena);
     fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
@@ -242,8 +242,10 @@ static void check_norms(const char *backend, const char *dtype, double tolerance
         world w;
         world_open(&w, backend, dtype);
         fb_tape tape = {0};
-        fb_loss_options options = {
-            {true, true, true}, FB_ADAPTIVE_GRADIENT, false, shared == 1};
+        fb_loss_options options = {.enabled = {true, true, true},
+                                   .mode = FB_ADAPTIVE_GRADIENT,
+                                   .detach = false,
+                                   .shared_norms = shared == 1};
         fb_step_losses losses;
         fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
         assert_int_equal(
@@ -270,7 +272,8 @@ static void check_ten_steps(const char *backend, const char *dtype, double toler
 {
     world w;
     world_open(&w, backend, dtype);
-    fb_loss_options official = {{true, true, true}, FB_ADAPTIVE_SOFTMAX, false, false};
+    fb_loss_options official = {.enabled = {true, true, true},
+                                .mode = FB_ADAPTIVE_SOFTMAX};
     fb_optimizer_options adamw = {1e-2, 0.9, 0.98, 1e-8, 0.1, 1.0, 0.0};
     float want[30], got[30];
     read_numbers(&w, "", "steps/losses", want, 30);

@@ -63,6 +63,13 @@ static const fb_option options[] = {
      .low = 1,
      .high = INFINITY,
      .help = "sampled: a query with fewer others is left out and counted"},
+    {.name = "score",
+     .value = "KIND",
+     .type = FB_OPTION_CHOICE,
+     .choices = "own,tia,itc,both",
+     .offset = AT(score),
+     .help = "what to rank by: the model's own score, the single stream's alignment, "
+             "the similarity of the two vectors, or their sum"},
     {.name = "draws",
      .value = "N",
      .type = FB_OPTION_INT32,
@@ -129,6 +136,7 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fb_json_open_object(&w);
     fb_json_key_string(&w, "protocol", a->task.protocol);
     fb_json_key_string(&w, "negatives", is_sampled(a) ? a->task.negatives : "all");
+    fb_json_key_string(&w, "score", e->score);
     fb_json_key_int(&w, "seed", (int64_t)a->task.seed);
     fb_json_key_int(&w, "draws", is_sampled(a) ? a->task.draws : 1);
     fb_json_key_string(&w, "split", a->task.split);

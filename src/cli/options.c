@@ -92,10 +92,23 @@ void fb_option_range(const fb_option *option, char out[160])
     out[0] = 0;
 }
 
+/* A number that is left to the program. */
+static bool is_automatic(const fb_option *option, const void *at)
+{
+    if (!option->automatic)
+        return false;
+    return option->type == FB_OPTION_DOUBLE ? *(const double *)at < 0
+                                            : *(const int32_t *)at < 0;
+}
+
 void fb_option_format(const fb_option *option, const void *arguments, char out[160])
 {
     const void *at = (const char *)arguments + option->offset;
     const char *text;
+    if (is_automatic(option, at)) {
+        snprintf(out, 160, "auto");
+        return;
+    }
     switch (option->type) {
     case FB_OPTION_STRING:
     case FB_OPTION_CHOICE:
@@ -235,7 +248,8 @@ static bool read_set(const char *text, const char *choices)
 
 static bool is_within(const fb_option *option, double value)
 {
-    return value >= option->low && value <= highest(option);
+    bool left = option->automatic && !(value < -1) && !(value > -1);
+    return left || (value >= option->low && value <= highest(option));
 }
 
 /* Store a value where it belongs; false, and nothing stored, when it is not a right
@@ -247,6 +261,10 @@ static bool store(const fb_option *option, char *arguments, const char *text)
     uint64_t natural;
     double number;
     bool flag;
+    if (option->automatic && strcmp(text, "auto") == 0)
+        text = "-1";
+    else if (option->automatic && text[0] == '-')
+        return false;
     switch (option->type) {
     case FB_OPTION_CHOICE:
         if (!is_among(text, strlen(text), option->choices))

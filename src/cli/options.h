@@ -44,6 +44,8 @@ typedef struct fb_option {
     bool required;
     const char *unless; /* the flag with which it is not required, or NULL */
     bool positional;    /* the list that loose words go to; at most one in a table */
+    bool automatic; /* of numbers: -1, written "auto", leaves the choice to the program
+                     */
 } fb_option;
 
 enum { FB_OPTION_LIMIT = 64, FB_OPTION_NAME_BYTES = 64 };

@@ -7,14 +7,16 @@
  *     MLM     decoder(LN(gelu(W h_masked))), tied to word, CE       [M, V]
  *     MPM     KLD(softmax(f) | softmax(W h_masked))                 [M', F]
  *     TIA     W tanh(pooler h_cls), CE; P(1) is the score           [B, 2]
+ *     ITC     vectors of text and image encoded alone (contrast_head.h); the text
+ *             passes the trunk's first layers without patches      [B, D]
  *
  * A masked patch's feature is zero. The projection has no bias, so its row is zeroed
  * behind the projection instead: the same numbers, and the features stay whole as MPM's
  * target.
  */
 #include "models/fashionbert_model.h"
+#include "models/fashionbert_step.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +40,8 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
     /* Adam moves each weight by about the learning rate, so an output moves by its sum
      * over the input; the numbers of a raw patch are many and alike. A patch's side is
      * the share that keeps the projection as calm as the layers behind it. */
-    fb_params_scale_lr(m->projector, (float)c->grid / (float)c->image_size);
+    if (strcmp(c->encoder, "pixels") == 0)
+        fb_params_scale_lr(m->projector, (float)c->grid / (float)c->image_size);
     FB_TRY(fb_table_declare(p, &m->patch_type, "image.type_embeddings.weight", 2, width,
                             std, true));
     FB_TRY(fb_table_declare(p, &m->patch_position, "image.position_embeddings.weight",
@@ -74,7 +77,18 @@ static fb_status declare(fb_params *p, fb_fashionbert *m, const fb_model_config 
     fb_transformer_options o = {c->layers, c->width,      c->heads,
                                 c->inner,  (float)c->eps, (float)c->init_std};
     FB_TRY(fb_transformer_declare(p, &m->encoder, "bert.encoder", &o));
-    return declare_heads(p, m, c);
+    FB_TRY(declare_heads(p, m, c));
+    fb_patch_encoder_options e = {.name = c->encoder,
+                                  .each = c->each,
+                                  .image_size = c->image_size,
+                                  .grid = c->grid};
+    memcpy(e.mean, c->mean, sizeof e.mean);
+    memcpy(e.std, c->std, sizeof e.std);
+    FB_TRY(fb_patch_encoder_declare(p, &m->patch_encoder, &e));
+    if (!c->vector)
+        return FB_OK;
+    return fb_contrast_head_declare(p, &m->contrast, c->vector, c->width,
+                                    fb_model_config_features(c), (float)c->init_std);
 }
 
 /* An index array of the step: value(i) for i < count. */
@@ -127,12 +141,6 @@ static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch 
                                fb_fashionbert_pass *pass)
 {
     const fb_model_config *c = &m->matcher.config;
-    fb_patchify p = {.images = batch->images, .size = c->image_size, .grid = c->grid};
-    for (int i = 0; i < 3; i++) {
-        p.mean[i] = (float)c->mean[i];
-        p.std[i] = (float)c->std[i];
-    }
-    FB_TRY(fb_op_patchify(tape, &pass->features, batch->pixels, &p));
     fb_var *input, *projected, *sum;
     FB_TRY(fb_op_dropout(tape, &input, pass->features));
     FB_TRY(fb_op_linear(tape, &projected, input, m->projector, NULL, false));
@@ -148,9 +156,10 @@ static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch 
                       (float)c->eps);
 }
 
-static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                          bool with_loss, fb_fashionbert_pass *pass)
+static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, bool with_loss,
+                          bool listwise, fb_fashionbert_pass *pass)
 {
+    const fb_batch *batch = pass->batch;
     fb_var *pooled, *bounded;
     FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_TIA], pass->hidden, NULL,
                         batch->cls_rows, batch->pairs));
@@ -162,6 +171,9 @@ static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                         m->match_bias, true));
     if (!with_loss || batch->pairs == 0)
         return FB_OK;
+    if (listwise)
+        return fb_op_list(tape, &pass->loss[FB_LOSS_TIA], pass->logits[FB_LOSS_TIA],
+                          pass->hard.members, pass->hard.lists, pass->hard.length);
     return fb_op_cross_entropy(tape, &pass->loss[FB_LOSS_TIA],
                                pass->logits[FB_LOSS_TIA], batch->pair_label);
 }
@@ -195,12 +207,18 @@ static fb_status head_mpm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                      &pass->features->value, batch->mpm_patches);
 }
 
-fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
-                                 const fb_batch *batch, const bool enabled[FB_LOSSES],
-                                 bool with_losses, fb_fashionbert_pass *pass)
+static fb_status embed_features(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                                fb_fashionbert_pass *pass)
 {
-    *pass = (fb_fashionbert_pass){0};
-    FB_TRY(embed_text(m, tape, batch, &pass->text));
+    return fb_patch_encoder_forward(tape, &pass->features, &m->patch_encoder,
+                                    batch->pixels, batch->images);
+}
+
+/* The single stream over pass->batch's pairs, and its heads. */
+static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_LOSSES],
+                        bool with_losses, bool listwise, fb_fashionbert_pass *pass)
+{
+    const fb_batch *batch = pass->batch;
     FB_TRY(embed_patches(m, tape, batch, pass));
     fb_var *merged, *x;
     FB_TRY(fb_op_gather(tape, &merged, pass->text, pass->patches, batch->row_source,
@@ -213,165 +231,115 @@ fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)
         FB_TRY(head_mpm(m, tape, batch, pass));
     if (enabled[FB_LOSS_TIA])
-        FB_TRY(head_tia(m, tape, batch, with_losses, pass));
+        FB_TRY(head_tia(m, tape, with_losses, listwise, pass));
     return FB_OK;
 }
 
-static fb_status record_losses(fb_tape *tape, const fb_batch *batch,
-                               const fb_fashionbert_pass *pass, fb_step_losses *out)
+fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
+                                 const fb_batch *batch, const bool enabled[FB_LOSSES],
+                                 bool with_losses, fb_fashionbert_pass *pass)
 {
-    *out = (fb_step_losses){.pairs = batch->pairs};
-    for (int i = 0; i < FB_LOSSES; i++) {
-        if (!pass->loss[i])
-            continue;
-        out->present[i] = true;
-        out->loss[i] = pass->loss[i]->value;
-        out->rows[i] = pass->loss[i]->rows;
-        if (!isfinite(out->loss[i])) {
-            char where[160] = "";
-            FB_TRY(fb_tape_find_nonfinite(tape, where, sizeof where));
-            return fb_fail(tape->ctx, FB_E_NUMBER, "a loss is not finite; first in %s",
-                           where[0] ? where : "the loss itself");
-        }
+    *pass = (fb_fashionbert_pass){.batch = batch};
+    FB_TRY(embed_text(m, tape, batch, &pass->text));
+    FB_TRY(embed_features(m, tape, batch, pass));
+    return stream(m, tape, enabled, with_losses, false, pass);
+}
+
+static fb_status text_vectors(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                              fb_fashionbert_pass *pass)
+{
+    fb_var *x, *hidden;
+    FB_TRY(fb_op_dropout(tape, &x, pass->text));
+    FB_TRY(fb_transformer_forward_layers(tape, &hidden, x, &m->encoder, 0,
+                                         m->matcher.config.text_layers,
+                                         batch->text_offsets, batch->texts));
+    return fb_contrast_head_text(tape, &pass->text_vectors, &m->contrast, hidden,
+                                 batch->text_offsets, batch->texts);
+}
+
+static fb_status image_vectors(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                               fb_fashionbert_pass *pass)
+{
+    return fb_contrast_head_image(tape, &pass->image_vectors, &m->contrast,
+                                  pass->features, batch->patches, batch->images);
+}
+
+fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,
+                                         const fb_batch *batch, bool texts, bool images,
+                                         fb_fashionbert_pass *pass)
+{
+    *pass = (fb_fashionbert_pass){.batch = batch};
+    if (!m->matcher.config.vector)
+        return fb_fail(tape->ctx, FB_E_STATE,
+                       "this model gives no vectors: it was trained without the "
+                       "contrastive loss");
+    if (texts) {
+        FB_TRY(embed_text(m, tape, batch, &pass->text));
+        FB_TRY(text_vectors(m, tape, batch, pass));
     }
-    const float *logits =
-        pass->logits[FB_LOSS_TIA] ? pass->logits[FB_LOSS_TIA]->value.data : NULL;
-    for (int32_t b = 0; logits && b < batch->pairs; b++)
-        out->pairs_right += (logits[b * 2 + 1] > logits[b * 2]) == batch->pair_label[b];
-    return FB_OK;
+    if (!images)
+        return FB_OK;
+    FB_TRY(embed_features(m, tape, batch, pass));
+    return image_vectors(m, tape, batch, pass);
 }
 
-/* Squared norms of d l_i / d h: nonzero only in the rows that head i reads, so the
- * head's own backward down to those rows tells all. */
-static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
-                              fb_step_losses *out)
+static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                          fb_fashionbert_pass *pass)
 {
-    for (int i = 0; i < FB_LOSSES; i++) {
-        if (!pass->loss[i])
-            continue;
-        pass->loss[i]->seed = 1.0f;
-        FB_TRY(fb_tape_backward(tape, pass->loss[i]->node, pass->mark[i], false));
-        FB_TRY(tape->be->k->sum_squares(tape->be, &out->squared_norm[i],
-                                        &pass->rows[i]->grad));
-        fb_tape_grad_release(tape, pass->rows[i]);
+    if (!m->matcher.config.vector)
+        return fb_fail(tape->ctx, FB_E_STATE,
+                       "the contrastive loss needs a model with vectors");
+    if (batch->texts != batch->images)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "the contrastive loss needs a batch of items, not %d texts and "
+                       "%d images",
+                       batch->texts, batch->images);
+    FB_TRY(text_vectors(m, tape, batch, pass));
+    FB_TRY(image_vectors(m, tape, batch, pass));
+    const fb_contrast c = {.count = batch->images,
+                           .a_group = batch->image_group,
+                           .b_group = batch->text_group};
+    return fb_op_contrast(tape, &pass->itc, &pass->similarity, pass->image_vectors,
+                          pass->text_vectors, m->contrast.log_scale, &c);
+}
+
+fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
+                                          const fb_batch *batch,
+                                          const fb_loss_options *options,
+                                          fb_fashionbert_pass *pass)
+{
+    bool any = false;
+    for (int i = 0; i < FB_LOSSES; i++)
+        any = any || options->enabled[i];
+    *pass = (fb_fashionbert_pass){.batch = batch};
+    FB_TRY(embed_text(m, tape, batch, &pass->text));
+    FB_TRY(embed_features(m, tape, batch, pass));
+    if (options->itc > 0 || options->negatives > 0)
+        FB_TRY(contrast(m, tape, batch, pass));
+    if (any && options->negatives > 0) {
+        FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity,
+                                  fb_contrast_head_scale(&m->contrast),
+                                  options->negatives, options->key));
+        pass->batch = &pass->hard.batch;
     }
-    return FB_OK;
-}
-
-/* Squared norms over all shared parameters: a whole backward pass for each loss, into a
- * block of its own. */
-static fb_status shared_norms(fb_params *params, fb_tape *tape,
-                              fb_fashionbert_pass *pass, fb_step_losses *out)
-{
-    void *memory; /* from the step's arena: the same block every step */
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->total * sizeof(float)));
-    float *scratch = memory;
-    fb_status status = FB_OK;
-    fb_params_redirect(params, scratch);
-    for (int i = 0; i < FB_LOSSES && status == FB_OK; i++) {
-        if (!pass->loss[i])
-            continue;
-        memset(scratch, 0, (size_t)params->total * sizeof(float));
-        for (int j = 0; j < FB_LOSSES; j++)
-            if (pass->loss[j])
-                pass->loss[j]->seed = i == j ? 1.0f : 0.0f;
-        status = fb_tape_backward(tape, NULL, NULL, true);
-        for (fb_param *p = params->first; p && status == FB_OK; p = p->next) {
-            fb_tensor g = fb_tensor_1d(p->leaf.grad, FB_F32, p->rows * p->columns);
-            double sum = 0;
-            if (p->shared)
-                status = tape->be->k->sum_squares(tape->be, &sum, &g);
-            out->squared_norm[i] += sum;
-        }
-    }
-    fb_params_redirect(params, params->grad);
-    return status;
-}
-
-static fb_status weigh(fb_fashionbert *m, fb_tape *tape, fb_fashionbert_pass *pass,
-                       const fb_loss_options *options, fb_step_losses *out)
-{
-    double coefficient[FB_LOSSES], g[FB_LOSSES] = {0};
-    if (options->mode == FB_ADAPTIVE_SOFTMAX) {
-        fb_adaptive_softmax(out->weight, coefficient, out->loss, out->present,
-                            options->detach);
-    } else {
-        if (options->mode == FB_ADAPTIVE_GRADIENT && options->shared_norms)
-            FB_TRY(shared_norms(m->matcher.params, tape, pass, out));
-        else if (options->mode == FB_ADAPTIVE_GRADIENT)
-            FB_TRY(output_norms(tape, pass, out));
-        fb_adaptive_normalise(g, out->squared_norm, out->present);
-        fb_adaptive_solve(out->weight, g, out->present);
-        memcpy(coefficient, out->weight, sizeof coefficient);
-    }
-    for (int i = 0; i < FB_LOSSES; i++) {
-        out->total += out->weight[i] * out->loss[i];
-        if (pass->loss[i])
-            pass->loss[i]->seed = (float)coefficient[i];
-    }
-    return FB_OK;
-}
-
-static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_step_losses *losses)
-{
-    fb_fashionbert *m = (fb_fashionbert *)matcher;
-    fb_fashionbert_pass pass;
-    if (!m->matcher.params->grad)
-        return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
-    FB_TRY(fb_fashionbert_forward(m, tape, batch, options->enabled, true, &pass));
-    FB_TRY(record_losses(tape, batch, &pass, losses));
-    FB_TRY(weigh(m, tape, &pass, options, losses));
-    return fb_tape_backward(tape, NULL, NULL, true);
-}
-
-static fb_status batch_losses(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                              const fb_loss_options *options, fb_step_losses *losses)
-{
-    fb_fashionbert_pass pass;
-    FB_TRY(fb_fashionbert_forward((fb_fashionbert *)matcher, tape, batch,
-                                  options->enabled, true, &pass));
-    return record_losses(tape, batch, &pass, losses);
-}
-
-static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                       float *scores)
-{
-    static const bool tia_only[FB_LOSSES] = {[FB_LOSS_TIA] = true};
-    fb_fashionbert_pass pass;
-    FB_TRY(fb_fashionbert_forward((fb_fashionbert *)matcher, tape, batch, tia_only,
-                                  false, &pass));
-    const float *logits = pass.logits[FB_LOSS_TIA]->value.data;
-    for (int32_t b = 0; b < batch->pairs; b++) {
-        float difference = logits[b * 2 + 1] - logits[b * 2];
-        if (!isfinite(difference))
-            return fb_fail(tape->ctx, FB_E_NUMBER, "the score of pair %d is not finite",
-                           (int)b);
-        scores[b] = 1.0f / (1.0f + expf(-difference));
-    }
-    return FB_OK;
-}
-
-static double forward_flops(const fb_matcher *matcher, const fb_batch *batch)
-{
-    const fb_fashionbert *m = (const fb_fashionbert *)matcher;
-    const fb_model_config *c = &matcher->config;
-    double flops = 2.0 * batch->images * fb_model_config_patches(c) *
-                   fb_model_config_features(c) * c->width;
-    for (int32_t b = 0; b < batch->pairs; b++)
-        flops += fb_transformer_flops(&m->encoder.options, batch->seq_offsets[b + 1] -
-                                                               batch->seq_offsets[b]);
-    return flops + 2.0 * batch->pairs * c->width * (c->width + 2);
+    if (!any)
+        return FB_OK;
+    return stream(m, tape, options->enabled, true,
+                  options->listwise && options->negatives > 0, pass);
 }
 
 static void matcher_free(fb_matcher *matcher, fb_backend *be)
 {
+    fb_patch_encoder_free(&((fb_fashionbert *)matcher)->patch_encoder, be);
     fb_params_free(matcher->params, be);
     free(matcher);
 }
 
 static const fb_matcher_kind fashionbert_kind = {
-    "fashionbert", train_batch, batch_losses, score, forward_flops, matcher_free};
+    "fashionbert",          fb_fashionbert_train_batch,
+    fb_fashionbert_losses,  fb_fashionbert_score,
+    fb_fashionbert_vectors, fb_fashionbert_similarity_scale,
+    fb_fashionbert_flops,   matcher_free};
 
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
                                 const fb_model_config *config, bool training)

@@ -3,7 +3,10 @@
 #ifndef FB_MODELS_FASHIONBERT_MODEL_H
 #define FB_MODELS_FASHIONBERT_MODEL_H
 
+#include "models/contrast_head.h"
+#include "models/hard_pairs.h"
 #include "models/matcher.h"
+#include "nn/patch_encoder.h"
 #include "nn/transformer.h"
 
 typedef struct fb_fashionbert {
@@ -14,6 +17,8 @@ typedef struct fb_fashionbert {
     fb_leaf *pooler_weight, *pooler_bias, *match_weight, *match_bias;
     fb_leaf *mlm_weight, *mlm_bias, *mlm_gamma, *mlm_beta, *decoder_bias;
     fb_leaf *mpm_weight;
+    fb_patch_encoder patch_encoder;
+    fb_contrast_head contrast; /* where config.vector > 0 */
 } fb_fashionbert;
 
 /* Variables of one forward pass. rows[i] is where loss i leaves the trunk, and mark[i]
@@ -25,7 +30,12 @@ typedef struct fb_fashionbert_pass {
     fb_var *hidden;   /* [T, C] the encoder's output */
     fb_var *rows[FB_LOSSES], *logits[FB_LOSSES];
     fb_node *mark[FB_LOSSES];
-    fb_loss *loss[FB_LOSSES]; /* NULL: not asked for or no rows */
+    fb_loss *loss[FB_LOSSES];             /* NULL: not asked for or no rows */
+    fb_var *text_vectors, *image_vectors; /* [texts, D], [images, D] */
+    fb_tensor similarity;                 /* [images, texts] f32 */
+    fb_loss *itc;
+    fb_hard_pairs hard;
+    const fb_batch *batch; /* of the stream: the caller's, or hard's */
 } fb_fashionbert_pass;
 
 /* Embeddings and encoder, then the heads in `enabled`; losses of them with
@@ -33,5 +43,16 @@ typedef struct fb_fashionbert_pass {
 fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
                                  const fb_batch *batch, const bool enabled[FB_LOSSES],
                                  bool with_losses, fb_fashionbert_pass *pass);
+
+/* All that a training batch's options ask for: vectors, negatives, stream, losses. */
+fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
+                                          const fb_batch *batch,
+                                          const fb_loss_options *options,
+                                          fb_fashionbert_pass *pass);
+
+/* The vectors alone; either may be left out. */
+fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,
+                                         const fb_batch *batch, bool texts, bool images,
+                                         fb_fashionbert_pass *pass);
 
 #endif

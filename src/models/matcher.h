@@ -12,21 +12,30 @@
 #include "nn/param.h"
 #include "tensor/batch.h"
 
+/* What a training batch is asked for. The batch is of pairs, or, where `itc` or
+ * `negatives` is set, of items (text b and image b of one product). */
 typedef struct fb_loss_options {
-    bool enabled[FB_LOSSES]; /* by FB_LOSS_MLM, ... */
+    bool enabled[FB_LOSSES]; /* by FB_LOSS_MLM, ...: the single stream's */
     fb_adaptive_mode mode;
     bool detach;       /* softmax mode */
     bool shared_norms; /* gradient mode: norms over all shared parameters */
+    double itc;        /* weight of the contrastive loss, beside the three; 0: none */
+    int32_t negatives; /* of each item, each way, by similarity (hard_pairs.h); 0: the
+                          batch's own pairs */
+    bool listwise;     /* alignment as a choice among the negatives, not pair by pair */
+    uint64_t key;      /* random bits of the step, for negatives */
 } fb_loss_options;
 
 /* What one batch gave. A loss without rows in the batch is not present: value 0. */
 typedef struct fb_step_losses {
-    bool present[FB_LOSSES];
-    double loss[FB_LOSSES];
+    bool present[FB_LOSSES], has_itc;
+    double loss[FB_LOSSES], itc;
     double weight[FB_LOSSES];
     double squared_norm[FB_LOSSES]; /* gradient mode */
     double total;                   /* sum of weight * loss */
-    int64_t pairs, pairs_right;     /* alignment: argmax equals the label */
+    int64_t pairs, pairs_right;     /* alignment: argmax equals the label; listwise: the
+                                       right one of each list wins */
+    int64_t queries, queries_right; /* contrastive: its own is the most similar */
     int64_t rows[FB_LOSSES];
 } fb_step_losses;
 
@@ -41,9 +50,17 @@ typedef struct fb_matcher_kind {
     /* Losses alone, unweighted; the tape need not record. */
     fb_status (*losses)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
                         const fb_loss_options *options, fb_step_losses *losses);
-    /* scores[B] = P(match) */
+    /* margins[B]: the alignment logits' difference, match minus mismatch; P(match) is
+     * its sigmoid */
     fb_status (*score)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                       float *scores);
+                       float *margins);
+    /* Unit vectors of the batch's texts [texts, D] and images [images, D], D =
+     * config.vector; either may be NULL. FB_E_STATE: a model without a contrastive
+     * head. */
+    fb_status (*vectors)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
+                         float *texts, float *images);
+    /* What a similarity counts in a score: config.similarity_weight / temperature. */
+    double (*similarity_scale)(const fb_matcher *m);
     /* Model FLOPs of one forward pass over the batch's real tokens. */
     double (*forward_flops)(const fb_matcher *m, const fb_batch *batch);
     void (*free)(fb_matcher *m, fb_backend *be);

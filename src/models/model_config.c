@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "nn/patch_encoder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,16 +29,21 @@ static const struct int_key {
     {"image_size", true, offsetof(fb_model_config, image_size), 1, 2048},
     {"grid", true, offsetof(fb_model_config, grid), 1, 64},
     {"max_text", true, offsetof(fb_model_config, max_text), 2, 8192},
+    {"vector_size", true, offsetof(fb_model_config, vector), 0, 4096},
+    {"vector_text_layers", true, offsetof(fb_model_config, text_layers), 0, 48},
 };
 
 static const struct double_key {
     const char *key;
+    bool ours;
     size_t offset;
     double low, high;
 } double_keys[] = {
-    {"layer_norm_eps", offsetof(fb_model_config, eps), 1e-15, 1},
-    {"initializer_range", offsetof(fb_model_config, init_std), 0, 10},
-    {"hidden_dropout_prob", offsetof(fb_model_config, dropout), 0, 0.95},
+    {"layer_norm_eps", false, offsetof(fb_model_config, eps), 1e-15, 1},
+    {"initializer_range", false, offsetof(fb_model_config, init_std), 0, 10},
+    {"hidden_dropout_prob", false, offsetof(fb_model_config, dropout), 0, 0.95},
+    {"similarity_weight", true, offsetof(fb_model_config, similarity_weight), 0, 1e6},
+    {"score_bias", true, offsetof(fb_model_config, score_bias), -1e6, 1e6},
 };
 
 enum {
@@ -45,10 +51,39 @@ enum {
     DOUBLE_KEYS = sizeof double_keys / sizeof double_keys[0]
 };
 
+static const char *const score_names[] = {"tia", "itc", "both"};
+
+fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
+                              fb_score_kind *kind)
+{
+    for (int i = 0; i < 3; i++)
+        if (strcmp(word, score_names[i]) == 0) {
+            *kind = (fb_score_kind)i;
+            return FB_OK;
+        }
+    return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use tia, itc or both",
+                   option, word);
+}
+
+const char *fb_score_kind_name(fb_score_kind kind)
+{
+    return score_names[kind];
+}
+
+static fb_status find_features(fb_context *ctx, const fb_model_config *c,
+                               int32_t *features)
+{
+    const fb_patch_encoder_options o = {.name = c->encoder,
+                                        .each = c->each,
+                                        .image_size = c->image_size,
+                                        .grid = c->grid};
+    return fb_patch_encoder_features(ctx, features, &o);
+}
+
 int32_t fb_model_config_features(const fb_model_config *config)
 {
-    int32_t side = config->image_size / config->grid;
-    return side * side * 3;
+    int32_t features = 0;
+    return find_features(NULL, config, &features) == FB_OK ? features : 0;
 }
 
 int32_t fb_model_config_patches(const fb_model_config *config)
@@ -80,7 +115,8 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                     .grid = 8,
                                     .mean = {0.485, 0.456, 0.406},
                                     .std = {0.229, 0.224, 0.225},
-                                    .max_text = 64};
+                                    .max_text = 64,
+                                    .similarity_weight = 1};
         return FB_OK;
     }
     return fb_fail(ctx, FB_E_USAGE, "--preset %s is not known; use mini, small or base",
@@ -134,13 +170,23 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: image_size %d does not divide into %d patches", where,
                        (int)c->image_size, (int)c->grid);
+    if (c->text_layers > c->layers)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: vector_text_layers %d is more than num_hidden_layers %d",
+                       where, (int)c->text_layers, (int)c->layers);
+    if (c->score != FB_SCORE_TIA && !c->vector)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: score %s needs vectors, vector_size is 0",
+                       where, fb_score_kind_name(c->score));
     if (c->max_text > c->positions)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,
                        (int)c->max_text, (int)c->positions);
-    if (strcmp(c->encoder, "pixels") != 0)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: encoder %s is not known; use pixels",
-                       where, c->encoder);
+    int32_t features;
+    if (find_features(ctx, c, &features) != FB_OK) {
+        char why[256];
+        snprintf(why, sizeof why, "%s", fb_context_message(ctx));
+        return fb_fail(ctx, FB_E_FORMAT, "%s: %s", where, why);
+    }
     return FB_OK;
 }
 
@@ -207,10 +253,20 @@ static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *pa
     for (int i = 0; i < DOUBLE_KEYS; i++) {
         const struct double_key *k = &double_keys[i];
         double *place = (double *)(void *)((char *)c + k->offset);
-        FB_TRY(fb_json_get_double(ctx, path, root, k->key, k->low, k->high, place));
+        const json_t *object = k->ours ? ours : root;
+        if (object)
+            FB_TRY(
+                fb_json_get_double(ctx, path, object, k->key, k->low, k->high, place));
     }
     if (!ours)
         return FB_OK;
+    const char *patches = c->each ? "each" : "grid";
+    FB_TRY(fb_json_get_string(ctx, path, ours, "patches", &patches));
+    if (strcmp(patches, "grid") != 0 && strcmp(patches, "each") != 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: patches %.20s is not known; use grid or each", path,
+                       patches);
+    c->each = strcmp(patches, "each") == 0;
     const char *encoder = c->encoder, *fit = c->squash ? "squash" : "pad";
     FB_TRY(fb_json_get_string(ctx, path, ours, "encoder", &encoder));
     if (encoder != c->encoder)
@@ -220,6 +276,12 @@ static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *pa
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: fit %.20s is not known; use pad or squash", path, fit);
     c->squash = strcmp(fit, "squash") == 0;
+    const char *score = fb_score_kind_name(c->score);
+    FB_TRY(fb_json_get_string(ctx, path, ours, "score", &score));
+    if (fb_score_kind_parse(ctx, "score", score, &c->score) != FB_OK)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: score %.20s is not known; use tia, itc or both", path,
+                       score);
     FB_TRY(read_triple(ctx, path, ours, "mean", c->mean));
     return read_triple(ctx, path, ours, "std", c->std);
 }
@@ -260,8 +322,9 @@ static void write_object(fb_json_writer *w, const fb_model_config *c, bool ours)
     for (int i = 0; i < INT_KEYS; i++)
         if (int_keys[i].ours == ours)
             fb_json_key_int(w, int_keys[i].key, int_value(c, &int_keys[i]));
-    for (int i = 0; i < DOUBLE_KEYS && !ours; i++)
-        fb_json_key_double(w, double_keys[i].key, double_value(c, &double_keys[i]));
+    for (int i = 0; i < DOUBLE_KEYS; i++)
+        if (double_keys[i].ours == ours)
+            fb_json_key_double(w, double_keys[i].key, double_value(c, &double_keys[i]));
 }
 
 static void write_triple(fb_json_writer *w, const char *key, const double v[3])
@@ -289,7 +352,9 @@ fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
     fb_json_key(&w, "fashionbert");
     fb_json_open_object(&w);
     fb_json_key_string(&w, "encoder", config->encoder);
+    fb_json_key_string(&w, "patches", config->each ? "each" : "grid");
     fb_json_key_string(&w, "fit", config->squash ? "squash" : "pad");
+    fb_json_key_string(&w, "score", fb_score_kind_name(config->score));
     write_object(&w, config, true);
     write_triple(&w, "mean", config->mean);
     write_triple(&w, "std", config->std);

@@ -9,21 +9,41 @@
 
 #include "base/status.h"
 
+/* What a pair's score is made of: the single stream's alignment, the similarity of the
+ * two vectors, or both. */
+typedef enum fb_score_kind { FB_SCORE_TIA, FB_SCORE_ITC, FB_SCORE_BOTH } fb_score_kind;
+
 typedef struct fb_model_config {
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
     int32_t vocab, positions, segments;  /* V, longest text, segment kinds */
     double eps, init_std, dropout;
-    char encoder[24];   /* "pixels" */
+    char encoder[24];   /* "pixels" or a network of nn/resnet.h */
+    bool each;          /* each patch run through the network alone */
     int32_t image_size; /* pixels a side, 256 */
     int32_t grid;       /* patches a side, 8 */
     bool squash;        /* fit: squash instead of pad */
     double mean[3], std[3];
     int32_t max_text; /* tokens of a text with its specials */
+    /* The contrastive head: texts and images encoded alone, as vectors of this width;
+     * 0: none. The text passes this many of the trunk's layers first. */
+    int32_t vector, text_layers;
+    /* The score of a pair is the sigmoid of
+     *     tia   margin, the alignment logits' difference
+     *     itc   similarity_weight * similarity + score_bias
+     *     both  margin + similarity_weight * similarity + score_bias
+     * similarity is the cosine of the two vectors over the learnt temperature. */
+    fb_score_kind score;
+    double similarity_weight, score_bias;
 } fb_model_config;
 
 /* F of the encoder: numbers of one patch's feature. */
 int32_t fb_model_config_features(const fb_model_config *config);
 int32_t fb_model_config_patches(const fb_model_config *config); /* P */
+
+/* "tia", "itc", "both"; FB_E_USAGE with `option` named. */
+fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
+                              fb_score_kind *kind);
+const char *fb_score_kind_name(fb_score_kind kind);
 
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,

@@ -150,6 +150,8 @@ void fb_params_initialise(fb_params *params, uint64_t seed)
         for (int64_t i = 0; i < p->rows * p->columns; i++) {
             if (p->init == FB_INIT_NORMAL)
                 value[i] = p->init_std * (float)fb_random_normal(&r);
+            else if (p->init == FB_INIT_VALUE)
+                value[i] = p->init_std;
             else
                 value[i] = p->init == FB_INIT_ONE ? 1.0f : 0.0f;
         }

@@ -17,7 +17,13 @@
 
 #include "ops/tape.h"
 
-typedef enum fb_init { FB_INIT_ZERO, FB_INIT_ONE, FB_INIT_NORMAL } fb_init;
+/* FB_INIT_VALUE: every number is init_std. */
+typedef enum fb_init {
+    FB_INIT_ZERO,
+    FB_INIT_ONE,
+    FB_INIT_NORMAL,
+    FB_INIT_VALUE
+} fb_init;
 
 enum { FB_PARAM_PARTS = 3, FB_PARAM_NAME = 112 };
 

@@ -110,21 +110,34 @@ static fb_status layer_forward(fb_tape *tape, fb_var **y, fb_var *x,
 
 /* Two tensors take turns at holding the layers' inputs; all else is given back. */
 static fb_status forward_lean(fb_tape *tape, fb_var **y, fb_var *x,
-                              const fb_transformer *t, const int32_t *offsets,
-                              int32_t sequences)
+                              const fb_transformer *t, int32_t first, int32_t count,
+                              const int32_t *offsets, int32_t sequences)
 {
     fb_var *state;
     FB_TRY(fb_tape_new_var(tape, &state, x->value.dtype, x->value.dims[0],
                            x->value.dims[1]));
-    for (int32_t i = 0; i < t->options.layers; i++) {
+    for (int32_t i = 0; i < count; i++) {
         fb_arena_mark mark = fb_arena_save(tape->arena);
         fb_var *out;
-        FB_TRY(layer_forward(tape, &out, i ? state : x, t, &t->layer[i], offsets,
-                             sequences));
+        FB_TRY(layer_forward(tape, &out, i ? state : x, t, &t->layer[first + i],
+                             offsets, sequences));
         memcpy(state->value.data, out->value.data, fb_tensor_bytes(&out->value));
         fb_arena_restore(tape->arena, mark);
     }
-    *y = t->options.layers ? state : x;
+    *y = count ? state : x;
+    return FB_OK;
+}
+
+fb_status fb_transformer_forward_layers(fb_tape *tape, fb_var **y, fb_var *x,
+                                        const fb_transformer *t, int32_t first,
+                                        int32_t count, const int32_t *offsets,
+                                        int32_t sequences)
+{
+    if (!tape->recording)
+        return forward_lean(tape, y, x, t, first, count, offsets, sequences);
+    for (int32_t i = 0; i < count; i++)
+        FB_TRY(layer_forward(tape, &x, x, t, &t->layer[first + i], offsets, sequences));
+    *y = x;
     return FB_OK;
 }
 
@@ -132,12 +145,8 @@ fb_status fb_transformer_forward(fb_tape *tape, fb_var **y, fb_var *x,
                                  const fb_transformer *t, const int32_t *offsets,
                                  int32_t sequences)
 {
-    if (!tape->recording)
-        return forward_lean(tape, y, x, t, offsets, sequences);
-    for (int32_t i = 0; i < t->options.layers; i++)
-        FB_TRY(layer_forward(tape, &x, x, t, &t->layer[i], offsets, sequences));
-    *y = x;
-    return FB_OK;
+    return fb_transformer_forward_layers(tape, y, x, t, 0, t->options.layers, offsets,
+                                         sequences);
 }
 
 double fb_transformer_flops(const fb_transformer_options *o, double tokens)

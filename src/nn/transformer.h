@@ -40,6 +40,11 @@ fb_status fb_transformer_declare(fb_params *params, fb_transformer *t,
 fb_status fb_transformer_forward(fb_tape *tape, fb_var **y, fb_var *x,
                                  const fb_transformer *t, const int32_t *offsets,
                                  int32_t sequences);
+/* The same through the layers first .. first + count - 1 alone. */
+fb_status fb_transformer_forward_layers(fb_tape *tape, fb_var **y, fb_var *x,
+                                        const fb_transformer *t, int32_t first,
+                                        int32_t count, const int32_t *offsets,
+                                        int32_t sequences);
 
 /* Forward multiply-adds times two of the layers' products and attention, one sequence
  * of `tokens`. */

@@ -21,6 +21,7 @@ typedef struct saved_set {
     int32_t blocks;
     saved_block block[2];
     bool buffers;
+    bool shared; /* only what file and table both have */
 } saved_set;
 
 static int32_t tensor_total(const fb_params *params, const saved_set *set)
@@ -80,11 +81,13 @@ static fb_status save(fb_context *ctx, const fb_params *params, const char *path
 }
 
 static void check_one(fb_problems *found, const fb_safetensors *file,
-                      const fb_saved_tensor *t, float *into, fb_context *ctx)
+                      const fb_saved_tensor *t, float *into, bool shared,
+                      fb_context *ctx)
 {
     const fb_stored_tensor *s = fb_safetensors_find(file, t->name);
     if (!s) {
-        fb_problems_add(found, "missing %s", t->name);
+        if (!shared)
+            fb_problems_add(found, "missing %s", t->name);
         return;
     }
     bool fits = s->rank == t->rank;
@@ -133,15 +136,16 @@ static void read_set(fb_context *ctx, const fb_params *params, const saved_set *
                 snprintf(name, sizeof name, "%s%s", p->name[i], set->block[b].suffix);
                 fb_saved_tensor t =
                     fb_weights_describe(p, i, name, fresh + b * params->total);
-                check_one(found, file, &t, (float *)(uintptr_t)t.data, ctx);
+                check_one(found, file, &t, (float *)(uintptr_t)t.data, set->shared,
+                          ctx);
             }
     const fb_buffer *buffer = set->buffers ? params->first_buffer : NULL;
     for (; buffer; buffer = buffer->next) {
         fb_saved_tensor t =
             fb_weights_describe_buffer(buffer, fresh + set->blocks * params->total);
-        check_one(found, file, &t, (float *)(uintptr_t)t.data, ctx);
+        check_one(found, file, &t, (float *)(uintptr_t)t.data, set->shared, ctx);
     }
-    for (int32_t i = 0; i < file->count; i++)
+    for (int32_t i = 0; !set->shared && i < file->count; i++)
         if (!wanted(params, file->tensors[i].name, set))
             fb_problems_add(found, "not of this model: %s", file->tensors[i].name);
 }
@@ -160,6 +164,11 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
         fb_safetensors_close(file);
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", path);
     }
+    if (set->shared) { /* what the file has not keeps its values */
+        memcpy(fresh, set->block[0].values, bytes);
+        if (buffer_bytes)
+            memcpy(fresh + params->total, params->buffer, buffer_bytes);
+    }
     read_set(ctx, params, set, file, fresh, &found);
     fb_safetensors_close(file);
     for (int32_t b = 0; !found.count && b < set->blocks; b++)
@@ -172,13 +181,15 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
 
 static saved_set values_of(const fb_params *params)
 {
-    return (saved_set){1, {{params->value, ""}}, true};
+    return (saved_set){1, {{params->value, ""}}, true, false};
 }
 
 static saved_set moments_of(const fb_params *params)
 {
-    return (saved_set){
-        2, {{params->moment1, ".moment1"}, {params->moment2, ".moment2"}}, false};
+    return (saved_set){2,
+                       {{params->moment1, ".moment1"}, {params->moment2, ".moment2"}},
+                       false,
+                       false};
 }
 
 fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path)
@@ -190,6 +201,15 @@ fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *
 fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path)
 {
     saved_set set = values_of(params);
+    FB_TRY(load(ctx, params, path, &set));
+    fb_params_touch(params);
+    return FB_OK;
+}
+
+fb_status fb_weights_load_shared(fb_context *ctx, fb_params *params, const char *path)
+{
+    saved_set set = values_of(params);
+    set.shared = true;
     FB_TRY(load(ctx, params, path, &set));
     fb_params_touch(params);
     return FB_OK;

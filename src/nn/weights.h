@@ -12,6 +12,10 @@ fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *
  * Tensors that no parameter has are an error too. */
 fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path);
 
+/* Read what file and table both have, which must fit; the rest of either is left alone.
+ */
+fb_status fb_weights_load_shared(fb_context *ctx, fb_params *params, const char *path);
+
 /* The optimiser's moments, as NAME.moment1 and NAME.moment2. */
 fb_status fb_moments_save(fb_context *ctx, const fb_params *params, const char *path);
 fb_status fb_moments_load(fb_context *ctx, fb_params *params, const char *path);

@@ -128,8 +128,8 @@ static void fill_batch(fb_batch *b, int32_t pairs, int32_t text_tokens, bool tra
 
 static fb_status step(bench *s, bool training, int64_t number)
 {
-    static const fb_loss_options losses = {
-        {true, true, true}, FB_ADAPTIVE_GRADIENT, false, false};
+    static const fb_loss_options losses = {.enabled = {true, true, true},
+                                           .mode = FB_ADAPTIVE_GRADIENT};
     static const fb_optimizer_options adamw = {1e-4, 0.9, 0.999, 1e-8, 0.01, 1.0, 0.1};
     fb_tape tape = {.profile = s->options->profile ? &s->profile : NULL};
     fb_arena_reset(s->arena);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ void fb_evaluate_options_defaults(fb_evaluate_options *options)
                                      .split = "test",
                                      .protocol = "sampled",
                                      .negatives = "category",
+                                     .score = "own",
                                      .queries = 0,
                                      .negative_count = 100,
                                      .min_candidates = 9,
@@ -126,8 +128,17 @@ fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,
                                const uint8_t *labels, int64_t count,
                                fb_evaluation *evaluation)
 {
-    FB_TRY(fb_accuracy(ctx, &evaluation->accuracy, scores, labels, count, 0.5f));
+    FB_TRY(fb_accuracy(ctx, &evaluation->accuracy, scores, labels, count, 0.0f));
     return fb_auc(ctx, &evaluation->auc, scores, labels, count);
+}
+
+fb_status fb_evaluate_score_kind(fb_context *ctx, const fb_evaluate_options *options,
+                                 const fb_model *model, fb_score_kind *kind)
+{
+    *kind = model->matcher->config.score;
+    if (strcmp(options->score, "own") == 0)
+        return FB_OK;
+    return fb_score_kind_parse(ctx, "--score", options->score, kind);
 }
 
 static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
@@ -151,6 +162,12 @@ static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
     fb_status status = strcmp(options->protocol, "full") == 0
                            ? fb_evaluate_full(ctx, model, items, options, &ranks, e)
                            : fb_evaluate_sampled(ctx, model, items, options, &ranks, e);
+    fb_score_kind kind = FB_SCORE_TIA, own = model->matcher->config.score;
+    if (status == FB_OK)
+        status = fb_evaluate_score_kind(ctx, options, model, &kind);
+    snprintf(e->score, sizeof e->score, "%s", fb_score_kind_name(kind));
+    if (kind != own)
+        e->accuracy = NAN; /* only the own score has its threshold */
     if (status == FB_OK)
         status = fb_ranks_finish(ctx, &ranks, items, e);
     fb_ranks_free(&ranks);

@@ -37,7 +37,11 @@ fb_status fb_evaluate_full(fb_context *ctx, fb_model *model, fb_split_items *ite
                            const fb_evaluate_options *options, fb_ranks *ranks,
                            fb_evaluation *evaluation);
 
-/* Accuracy at probability 1/2 and AUC of labelled scores. */
+/* By option `score`: the model's own, or another that it can give. */
+fb_status fb_evaluate_score_kind(fb_context *ctx, const fb_evaluate_options *options,
+                                 const fb_model *model, fb_score_kind *kind);
+
+/* Accuracy at probability 1/2 (margin 0) and AUC of labelled margins. */
 fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,
                                const uint8_t *labels, int64_t count,
                                fb_evaluation *evaluation);

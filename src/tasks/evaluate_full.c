@@ -44,10 +44,13 @@ static fb_status score_all(full *f, fb_model *model)
     for (int64_t i = 0; i < count && status == FB_OK; i++)
         pairs[i] = (fb_score_pair){texts->documents[i / images->document_count],
                                    images->documents[i % images->document_count]};
+    fb_score_kind kind;
     if (status == FB_OK)
-        status =
-            fb_model_score_pairs(f->ctx, model, f->items->titles, f->items->paths,
-                                 pairs, count, f->scores, "scoring", f->options->quiet);
+        status = fb_evaluate_score_kind(f->ctx, f->options, model, &kind);
+    if (status == FB_OK)
+        status = fb_model_score_pairs(f->ctx, model, f->items->titles, f->items->paths,
+                                      pairs, count, kind, f->scores, "scoring",
+                                      f->options->quiet);
     free(pairs);
     return status;
 }

@@ -95,9 +95,12 @@ static fb_status score_all(sampled *s, fb_model *model)
     for (int64_t i = 0; i < s->pair_count && status == FB_OK; i++)
         pairs[i] = (fb_score_pair){(int32_t)(s->keys[i] / items),
                                    (int32_t)(s->keys[i] % items)};
+    fb_score_kind kind;
+    if (status == FB_OK)
+        status = fb_evaluate_score_kind(s->ctx, s->options, model, &kind);
     if (status == FB_OK)
         status = fb_model_score_pairs(s->ctx, model, s->items->titles, s->items->paths,
-                                      pairs, s->pair_count, s->scores, "scoring",
+                                      pairs, s->pair_count, kind, s->scores, "scoring",
                                       s->options->quiet);
     free(pairs);
     return status;

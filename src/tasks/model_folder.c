@@ -110,16 +110,17 @@ static fb_status source_image(void *self, fb_context *ctx, int32_t image,
 
 fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
                                const char *const *texts, const char *const *image_files,
-                               const fb_score_pair *pairs, int64_t count, float *scores,
-                               const char *label, bool quiet)
+                               const fb_score_pair *pairs, int64_t count,
+                               fb_score_kind kind, float *margins, const char *label,
+                               bool quiet)
 {
     size_t ids_bytes = (size_t)model->matcher->config.max_text * sizeof(int32_t);
     pair_source source = {model, texts, image_files, malloc(ids_bytes)};
     if (!source.ids)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a text");
     fb_score_source by_index = {&source, source_text, source_image};
-    fb_status status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count,
-                                     scores, label, quiet);
+    fb_status status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count, kind,
+                                     margins, label, quiet);
     free(source.ids);
     return status;
 }
@@ -143,10 +144,10 @@ fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *te
             pairs[i] =
                 (fb_score_pair){(int32_t)(i / image_count), (int32_t)(i % image_count)};
         status = fb_model_score_pairs(ctx, model, texts, image_files, pairs, count,
-                                      fresh, NULL, true);
+                                      model->matcher->config.score, fresh, NULL, true);
     }
-    if (status == FB_OK && count)
-        memcpy(scores, fresh, (size_t)count * sizeof *scores);
+    for (int64_t i = 0; i < count && status == FB_OK; i++)
+        scores[i] = fb_score_probability(fresh[i]);
     free(fresh);
     free(pairs);
     return status;

@@ -15,11 +15,11 @@ struct fb_model {
     char folder[4096];
 };
 
-/* scores[count] of pairs of texts and image files by index; label as fb_scorer_run's.
- */
+/* margins[count] of pairs of texts and image files by index (fb_scorer_run's). */
 fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
                                const char *const *texts, const char *const *image_files,
-                               const fb_score_pair *pairs, int64_t count, float *scores,
-                               const char *label, bool quiet);
+                               const fb_score_pair *pairs, int64_t count,
+                               fb_score_kind kind, float *margins, const char *label,
+                               bool quiet);
 
 #endif

@@ -1,11 +1,12 @@
 /* scorer.c - see scorer.h. */
 #include "tasks/scorer.h"
 
-#include "base/progress.h"
 #include "data/sampler.h"
 #include "ops/tape.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PAIRS = 64, IMAGES = 16 };
 
@@ -124,9 +125,9 @@ static fb_status fill(fb_context *ctx, fb_scorer *s, const fb_score_source *sour
     return FB_OK;
 }
 
-static fb_status run(fb_context *ctx, fb_scorer *s, const fb_score_source *source,
-                     const indexed_pair *pairs, int64_t count, float *scores,
-                     fb_progress *progress)
+static fb_status run_stream(fb_context *ctx, fb_scorer *s,
+                            const fb_score_source *source, const indexed_pair *pairs,
+                            int64_t count, float *scores, fb_progress *progress)
 {
     int64_t next = 0;
     while (next < count) {
@@ -142,9 +143,141 @@ static fb_status run(fb_context *ctx, fb_scorer *s, const fb_score_source *sourc
     return FB_OK;
 }
 
-fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
-                        const fb_score_source *source, const fb_score_pair *pairs,
-                        int64_t count, float *scores, const char *label, bool quiet)
+/* ---- vectors -------------------------------------------------------------------- */
+
+static fb_status run_vectors(fb_context *ctx, fb_scorer *s, float *texts, float *images)
+{
+    fb_tape tape = {0};
+    fb_arena_reset(s->arena);
+    fb_tape_begin(&tape, ctx, s->be, s->arena, false);
+    return s->matcher->kind->vectors(s->matcher, &tape, s->batch, texts, images);
+}
+
+fb_status fb_scorer_text_vectors(fb_context *ctx, fb_scorer *scorer,
+                                 const fb_score_source *source, const int32_t *texts,
+                                 int64_t count, float *vectors)
+{
+    int64_t width = scorer->matcher->config.vector;
+    for (int64_t first = 0; first < count; first += PAIRS) {
+        fb_batch_clear(scorer->batch);
+        for (int64_t i = first; i < count && i < first + PAIRS; i++)
+            FB_TRY(add_text(ctx, scorer, source, texts[i]));
+        FB_TRY(run_vectors(ctx, scorer, vectors + first * width, NULL));
+    }
+    return FB_OK;
+}
+
+fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
+                                  const fb_score_source *source, const int32_t *images,
+                                  int64_t count, float *vectors, fb_progress *progress)
+{
+    int64_t width = scorer->matcher->config.vector;
+    for (int64_t first = 0; first < count; first += IMAGES) {
+        fb_batch_clear(scorer->batch);
+        for (int64_t i = first; i < count && i < first + IMAGES; i++)
+            FB_TRY(add_image(ctx, scorer, source, images[i]));
+        FB_TRY(run_vectors(ctx, scorer, NULL, vectors + first * width));
+        if (progress)
+            fb_progress_update(progress, first + scorer->batch->images, 1.0, "");
+    }
+    return FB_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Sorted, unique; returns how many. */
+static int64_t make_unique(int32_t *list, int64_t count)
+{
+    int64_t n = 0;
+    qsort(list, (size_t)count, sizeof *list, by_value);
+    for (int64_t i = 0; i < count; i++)
+        if (i == 0 || list[i] != list[i - 1])
+            list[n++] = list[i];
+    return n;
+}
+
+static int64_t place_of(const int32_t *list, int64_t count, int32_t value)
+{
+    const int32_t *at = bsearch(&value, list, (size_t)count, sizeof *list, by_value);
+    return at - list;
+}
+
+/* The vectors that a run of pairs needs, each once. */
+typedef struct side_vectors {
+    int32_t *list;
+    int64_t count;
+    float *vectors;
+} side_vectors;
+
+static fb_status list_side(fb_context *ctx, side_vectors *side,
+                           const fb_score_pair *pairs, int64_t count, bool texts,
+                           int64_t width)
+{
+    side->list = malloc(((size_t)count + 1) * sizeof *side->list);
+    if (!side->list)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
+    for (int64_t i = 0; i < count; i++)
+        side->list[i] = texts ? pairs[i].text : pairs[i].image;
+    side->count = make_unique(side->list, count);
+    side->vectors = malloc(((size_t)(side->count * width) + 1) * sizeof(float));
+    if (!side->vectors)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld vectors",
+                       (long long)side->count);
+    return FB_OK;
+}
+
+static float dot(const float *a, const float *b, int64_t width)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < width; i++)
+        sum += (double)a[i] * (double)b[i];
+    return (float)sum;
+}
+
+/* similarity[n] = cosine of pairs[n], in their order */
+static fb_status similarities(fb_context *ctx, fb_scorer *s,
+                              const fb_score_source *source, const fb_score_pair *pairs,
+                              int64_t count, float *similarity, const char *label,
+                              bool quiet)
+{
+    int64_t width = s->matcher->config.vector;
+    side_vectors text = {0}, image = {0};
+    fb_status status = list_side(ctx, &text, pairs, count, true, width);
+    if (status == FB_OK)
+        status = list_side(ctx, &image, pairs, count, false, width);
+    if (status == FB_OK)
+        status =
+            fb_scorer_text_vectors(ctx, s, source, text.list, text.count, text.vectors);
+    if (status == FB_OK) {
+        fb_progress progress;
+        fb_progress_begin(&progress, label ? label : "", "images", 0, image.count,
+                          quiet || !label);
+        status = fb_scorer_image_vectors(ctx, s, source, image.list, image.count,
+                                         image.vectors, &progress);
+        fb_progress_end(&progress);
+    }
+    for (int64_t i = 0; i < count && status == FB_OK; i++)
+        similarity[i] = dot(
+            text.vectors + place_of(text.list, text.count, pairs[i].text) * width,
+            image.vectors + place_of(image.list, image.count, pairs[i].image) * width,
+            width);
+    free(text.list);
+    free(text.vectors);
+    free(image.list);
+    free(image.vectors);
+    return status;
+}
+
+/* ---- scores --------------------------------------------------------------------- */
+
+static fb_status margins_by_stream(fb_context *ctx, fb_scorer *scorer,
+                                   const fb_score_source *source,
+                                   const fb_score_pair *pairs, int64_t count,
+                                   float *margins, const char *label, bool quiet)
 {
     indexed_pair *sorted = malloc(((size_t)count + 1) * sizeof *sorted);
     if (!sorted)
@@ -155,8 +288,44 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
     fb_progress progress;
     fb_progress_begin(&progress, label ? label : "", "pairs", 0, count,
                       quiet || !label);
-    fb_status status = run(ctx, scorer, source, sorted, count, scores, &progress);
+    fb_status status =
+        run_stream(ctx, scorer, source, sorted, count, margins, &progress);
     fb_progress_end(&progress);
     free(sorted);
     return status;
+}
+
+fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
+                        const fb_score_source *source, const fb_score_pair *pairs,
+                        int64_t count, fb_score_kind kind, float *margins,
+                        const char *label, bool quiet)
+{
+    const fb_matcher *m = scorer->matcher;
+    if (kind == FB_SCORE_TIA)
+        return margins_by_stream(ctx, scorer, source, pairs, count, margins, label,
+                                 quiet);
+    if (!m->config.vector)
+        return fb_fail(ctx, FB_E_STATE,
+                       "score %s: this model gives no vectors; it was trained without "
+                       "the contrastive loss",
+                       fb_score_kind_name(kind));
+    float *similarity = malloc(((size_t)count + 1) * sizeof *similarity);
+    if (!similarity)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
+    fb_status status =
+        similarities(ctx, scorer, source, pairs, count, similarity, label, quiet);
+    if (status == FB_OK && kind == FB_SCORE_BOTH)
+        status =
+            margins_by_stream(ctx, scorer, source, pairs, count, margins, label, quiet);
+    double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    for (int64_t i = 0; i < count && status == FB_OK; i++)
+        margins[i] = (float)((kind == FB_SCORE_BOTH ? (double)margins[i] : 0.0) +
+                             scale * (double)similarity[i] + bias);
+    free(similarity);
+    return status;
+}
+
+float fb_score_probability(float margin)
+{
+    return 1.0f / (1.0f + expf(-margin));
 }

@@ -1,4 +1,8 @@
-/* scorer.h - scores of many pairs of texts and images, packed into batches.
+/* scorer.h - scores of many pairs of texts and images, packed into batches; vectors of
+ * many texts and images.
+ *
+ * Scores are margins: their sigmoid is the probability of a match, their order the
+ * ranking (a sigmoid would round the best ones to ties).
  *
  * Pairs are taken image by image, so that each image is loaded and its patches are
  * embedded about once, however many texts it is scored with; each text of a batch lies
@@ -7,6 +11,7 @@
 #ifndef FB_TASKS_SCORER_H
 #define FB_TASKS_SCORER_H
 
+#include "base/progress.h"
 #include "models/matcher.h"
 
 /* Where texts and images come from. Token ids are with [CLS] and [SEP]. */
@@ -30,9 +35,23 @@ fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
                            fb_matcher *matcher);
 void fb_scorer_free(fb_scorer *scorer);
 
-/* scores[n] of pairs[n], in their order. label: of the progress bar; NULL: none. */
+/* margins[n] of pairs[n], in their order, by `kind` (model_config.h). label: of the
+ * progress bar; NULL: none. FB_E_STATE: a kind with vectors that the model lacks. */
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_pair *pairs,
-                        int64_t count, float *scores, const char *label, bool quiet);
+                        int64_t count, fb_score_kind kind, float *margins,
+                        const char *label, bool quiet);
+
+/* Unit vectors [count, D] of the listed texts, and of the listed images; D is the
+ * model's config.vector. */
+fb_status fb_scorer_text_vectors(fb_context *ctx, fb_scorer *scorer,
+                                 const fb_score_source *source, const int32_t *texts,
+                                 int64_t count, float *vectors);
+fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
+                                  const fb_score_source *source, const int32_t *images,
+                                  int64_t count, float *vectors, fb_progress *progress);
+
+/* 1 / (1 + exp(-margin)) */
+float fb_score_probability(float margin);
 
 #endif

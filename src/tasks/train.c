@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/random.h"
+#include "tasks/calibrate.h"
 #include "tasks/train_run.h"
 
 #include <math.h>
@@ -21,23 +22,39 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .config = "",
                                   .vocab = "",
                                   .vocab_size = 8000,
-                                  .encoder = "pixels",
+                                  .objective = "auto",
+                                  .init = "",
+                                  .encoder = "auto",
+                                  .encoder_weights = "",
+                                  .patches = "grid",
+                                  .patch_size = -1,
+                                  .image_size = -1,
+                                  .encoder_lr = 1,
                                   .fit = "pad",
                                   .max_text = 64,
-                                  .epochs = 10,
-                                  .batch = 64,
+                                  .epochs = -1,
+                                  .batch = -1,
                                   .accumulate = 1,
-                                  .lr = 5e-4,
-                                  .weight_decay = 0.01,
+                                  .lr = -1,
+                                  .weight_decay = -1,
                                   .clip = 1.0,
-                                  .warmup = 0.03,
+                                  .warmup = -1,
                                   .beta1 = 0.9,
                                   .beta2 = 0.98,
                                   .dropout = 0.1,
+                                  .itc = -1,
+                                  .vector_size = -1,
+                                  .text_layers = -1,
+                                  .group = -1,
+                                  .flip = -1,
+                                  .shift = -1,
+                                  .text_mask = -1,
                                   .adaptive = "gradient",
                                   .adaptive_norm = "output",
-                                  .losses = "mlm,mpm,tia",
-                                  .negatives = "category",
+                                  .losses = "auto",
+                                  .negatives = "auto",
+                                  .hard_negatives = -1,
+                                  .alignment = "auto",
                                   .seed = 1,
                                   .validate_pairs = 2000,
                                   .backend = "cpu",
@@ -55,6 +72,10 @@ void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
         sum->weight[i] += one->weight[i];
         sum->squared_norm[i] += one->squared_norm[i];
     }
+    sum->has_itc = sum->has_itc || one->has_itc;
+    sum->itc += one->itc;
+    sum->queries += one->queries;
+    sum->queries_right += one->queries_right;
     sum->total += one->total;
     sum->pairs += one->pairs;
     sum->pairs_right += one->pairs_right;
@@ -68,7 +89,15 @@ void fb_step_losses_mean(fb_step_losses *sum, int64_t count)
         sum->weight[i] /= n;
         sum->squared_norm[i] /= n;
     }
+    sum->itc /= n;
     sum->total /= n;
+}
+
+double fb_step_losses_accuracy(const fb_step_losses *l)
+{
+    if (l->pairs)
+        return (double)l->pairs_right / (double)l->pairs;
+    return l->queries ? (double)l->queries_right / (double)l->queries : 0.0;
 }
 
 fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
@@ -92,8 +121,8 @@ fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
         fb_tape_begin(&tape, run->ctx, run->be, run->arena, false);
         status = fb_loader_next(run->ctx, loader, &batch, &wait_s);
         if (status == FB_OK)
-            status = run->matcher->kind->losses(run->matcher, &tape, batch,
-                                                &run->losses, &one);
+            status = run->matcher->kind->losses(
+                run->matcher, &tape, batch, fb_train_run_losses(run, i, true), &one);
         if (status == FB_OK)
             fb_step_losses_add(losses, &one);
     }
@@ -121,8 +150,9 @@ static fb_status train_step(fb_train_run *run, fb_train_line *line)
         fb_tape_begin(&tape, run->ctx, run->be, run->arena, true);
         fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
                             fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
-        FB_TRY(run->matcher->kind->train_batch(run->matcher, &tape, batch, &run->losses,
-                                               &one));
+        FB_TRY(run->matcher->kind->train_batch(
+            run->matcher, &tape, batch, fb_train_run_losses(run, (int64_t)micro, false),
+            &one));
         fb_step_losses_add(&line->losses, &one);
     }
     fb_step_losses_mean(&line->losses, o->accumulate);
@@ -134,17 +164,22 @@ static fb_status train_step(fb_train_run *run, fb_train_line *line)
     return FB_OK;
 }
 
+static double validation_loss(const fb_step_losses *v)
+{
+    return v->pairs ? v->loss[FB_LOSS_TIA] : v->itc;
+}
+
 /* Better: higher accuracy, or as high with a lower alignment loss. */
 static bool is_best(const fb_train_run *run, const fb_train_line *line)
 {
     if (!line->validated)
         return !run->has_validation || run->state.best_step == 0;
     const fb_step_losses *v = &line->validation;
-    double accuracy = v->pairs ? (double)v->pairs_right / (double)v->pairs : 0.0;
+    double accuracy = fb_step_losses_accuracy(v);
     if (run->state.best_step == 0 || accuracy > run->state.best_accuracy)
         return true;
     return !(accuracy < run->state.best_accuracy) &&
-           v->loss[FB_LOSS_TIA] < run->state.best_loss;
+           validation_loss(v) < run->state.best_loss;
 }
 
 static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool best)
@@ -154,8 +189,8 @@ static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool b
     FB_TRY(fb_train_log_sync(run->ctx, run->log, &s->log_bytes));
     if (best) {
         s->best_step = s->step;
-        s->best_accuracy = v->pairs ? (double)v->pairs_right / (double)v->pairs : 0.0;
-        s->best_loss = v->loss[FB_LOSS_TIA];
+        s->best_accuracy = fb_step_losses_accuracy(v);
+        s->best_loss = validation_loss(v);
     }
     return fb_train_state_save(run->ctx, run->options.out, s, &run->options,
                                run->matcher, best);
@@ -164,14 +199,20 @@ static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool b
 static void describe(const fb_train_line *line, char out[160])
 {
     const fb_step_losses *l = &line->losses;
-    snprintf(out, 160, "loss %.3f  mlm %.2f  tia %.3f  mpm %.3f  w %.2f/%.2f/%.2f",
-             l->total, l->loss[FB_LOSS_MLM], l->loss[FB_LOSS_TIA], l->loss[FB_LOSS_MPM],
-             l->weight[FB_LOSS_MLM], l->weight[FB_LOSS_TIA], l->weight[FB_LOSS_MPM]);
+    static const char *const names[FB_LOSSES] = {"mlm", "tia", "mpm"};
+    int n = snprintf(out, 160, "loss %.3f", l->total);
+    for (int i = 0; i < FB_LOSSES; i++)
+        if (l->present[i])
+            n += snprintf(out + n, 160 - (size_t)n, "  %s %.3f x %.2f", names[i],
+                          l->loss[i], l->weight[i]);
+    if (l->has_itc)
+        n += snprintf(out + n, 160 - (size_t)n, "  itc %.3f", l->itc);
+    snprintf(out + n, 160 - (size_t)n, "  accuracy %.2f", fb_step_losses_accuracy(l));
 }
 
 /* Means of the report run over the last hundred steps. */
 typedef struct recent {
-    double loss[4][100];
+    double loss[FB_LOSSES + 2][100]; /* total, each, contrastive */
     int64_t count;
 } recent;
 
@@ -181,6 +222,7 @@ static void recent_add(recent *r, const fb_step_losses *l)
     r->loss[0][at] = l->total;
     for (int i = 0; i < FB_LOSSES; i++)
         r->loss[i + 1][at] = l->loss[i];
+    r->loss[FB_LOSSES + 1][at] = l->itc;
 }
 
 static double recent_mean(const recent *r, int32_t which)
@@ -222,7 +264,8 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
         status = train_step(run, &line);
         if (status != FB_OK)
             break;
-        line.pairs_per_s = (double)line.losses.pairs / (fb_clock_s() - step_started_s);
+        line.pairs_per_s = (double)run->options.batch * run->options.accumulate /
+                           (fb_clock_s() - step_started_s);
         status = finish_step(run, &line, &validated);
         describe(&line, text);
         fb_progress_update(&progress, run->state.step, 1.0, text);
@@ -236,9 +279,26 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     report->mlm = recent_mean(&means, FB_LOSS_MLM + 1);
     report->mpm = recent_mean(&means, FB_LOSS_MPM + 1);
     report->tia = recent_mean(&means, FB_LOSS_TIA + 1);
+    report->itc = recent_mean(&means, FB_LOSSES + 1);
     report->best_step = run->state.best_step;
     report->best_val_accuracy = run->state.best_accuracy;
     return status;
+}
+
+/* Weigh similarity in the best model's score, and say so in its config.json. */
+static fb_status calibrate(fb_train_run *run)
+{
+    static const char *const files[] = {"config.json", "last/config.json"};
+    fb_model_config config = run->matcher->config;
+    if (!run->has_validation || run->state.best_step == 0)
+        return FB_OK;
+    FB_TRY(fb_calibrate(run->ctx, run->options.out, &run->options, &config));
+    for (int i = 0; i < 2; i++) {
+        char path[4096];
+        FB_TRY(fb_path_join(run->ctx, path, run->options.out, files[i]));
+        FB_TRY(fb_model_config_write(run->ctx, &config, path));
+    }
+    return FB_OK;
 }
 
 fb_status fb_train(fb_context *ctx, const fb_train_options *options,
@@ -248,6 +308,8 @@ fb_status fb_train(fb_context *ctx, const fb_train_options *options,
     fb_train_report fresh = {0};
     FB_TRY(fb_train_run_open(ctx, &run, options));
     fb_status status = train_all(run, &fresh);
+    if (status == FB_OK)
+        status = calibrate(run);
     fb_train_run_close(run);
     if (status == FB_OK)
         *report = fresh;

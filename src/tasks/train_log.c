@@ -61,7 +61,15 @@ static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_lo
     }
     snprintf(key, sizeof key, "%saccuracy", prefix);
     fb_json_key_double(w, key,
-                       l->pairs ? (double)l->pairs_right / (double)l->pairs : 0.0);
+                       l->pairs ? (double)l->pairs_right / (double)l->pairs
+                                : (l->has_itc ? (double)NAN : 0.0));
+    if (!l->has_itc)
+        return;
+    snprintf(key, sizeof key, "%sitc", prefix);
+    fb_json_key_double(w, key, l->itc);
+    snprintf(key, sizeof key, "%sitc_accuracy", prefix);
+    fb_json_key_double(
+        w, key, l->queries ? (double)l->queries_right / (double)l->queries : 0.0);
 }
 
 static void write_json(FILE *stream, const fb_train_line *line)
@@ -103,6 +111,16 @@ static fb_status write_scalars(fb_context *ctx, fb_event_file *events,
         if (weights)
             FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->weight[i]));
     }
+    if (l->has_itc) {
+        snprintf(tag, sizeof tag, "%s/itc", group);
+        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->itc));
+        snprintf(tag, sizeof tag, "%s/itc_accuracy", group);
+        FB_TRY(fb_event_file_scalar(ctx, events, tag, step,
+                                    (float)l->queries_right /
+                                        (float)(l->queries ? l->queries : 1)));
+    }
+    if (!l->pairs)
+        return FB_OK;
     snprintf(tag, sizeof tag, "%s/accuracy", group);
     return fb_event_file_scalar(ctx, events, tag, step,
                                 (float)l->pairs_right /

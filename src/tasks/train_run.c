@@ -2,7 +2,10 @@
 #include "tasks/train_run.h"
 
 #include "base/file.h"
+#include "base/random.h"
 #include "data/vocab_learn.h"
+#include "models/hard_pairs.h"
+#include "tasks/recipe.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,6 +34,14 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--beta1", o->beta1, 0, 0.9999999));
     FB_TRY(check_range(ctx, "--beta2", o->beta2, 0, 0.9999999));
     FB_TRY(check_range(ctx, "--dropout", o->dropout, 0, 0.95));
+    FB_TRY(check_range(ctx, "--itc", o->itc, 0, 1e3));
+    FB_TRY(check_range(ctx, "--vector-size", o->vector_size, 0, 4096));
+    FB_TRY(check_range(ctx, "--group", o->group, 0, 65536));
+    FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
+    FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
+    FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
+    FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
+    FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
     FB_TRY(check_range(ctx, "--vocab-size", o->vocab_size, 16, 1000000));
     FB_TRY(check_range(ctx, "--loader-threads", o->loader_threads, 1, 64));
     FB_TRY(
@@ -42,6 +53,8 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
 static fb_status parse_losses(fb_context *ctx, const char *list,
                               bool enabled[FB_LOSSES])
 {
+    if (!list[0]) /* contrastive training alone */
+        return FB_OK;
     static const char *const names[FB_LOSSES] = {"mlm", "tia", "mpm"};
     char copy[64], *rest = copy;
     snprintf(copy, sizeof copy, "%s", list);
@@ -75,13 +88,16 @@ static fb_status check_words(fb_train_run *run)
                        "--adaptive-norm %s is not known; use output or shared",
                        o->adaptive_norm);
     run->losses.shared_norms = strcmp(o->adaptive_norm, "shared") == 0;
-    if (strcmp(o->negatives, "category") != 0 && strcmp(o->negatives, "any") != 0)
+    bool hard = strcmp(o->negatives, "hard") == 0;
+    if (!hard && strcmp(o->negatives, "category") != 0 &&
+        strcmp(o->negatives, "any") != 0)
         return fb_fail(ctx, FB_E_USAGE,
-                       "--negatives %s is not known; use category or any",
+                       "--negatives %s is not known; use category, any or hard",
                        o->negatives);
-    if (strcmp(o->encoder, "pixels") != 0)
-        return fb_fail(ctx, FB_E_USAGE, "--encoder %s is not known; use pixels",
-                       o->encoder);
+    run->losses.itc = o->itc;
+    run->losses.negatives = hard ? o->hard_negatives : 0;
+    run->losses.listwise = strcmp(o->alignment, "list") == 0;
+    run->items = hard || o->itc > 0;
     run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,
                                             o->weight_decay, o->clip,  o->warmup};
     return FB_OK;
@@ -90,8 +106,8 @@ static fb_status check_words(fb_train_run *run)
 static fb_status make_vocab(fb_train_run *run)
 {
     const fb_train_options *o = &run->options;
-    if (o->vocab[0])
-        return fb_vocab_open(run->ctx, &run->vocab, o->vocab);
+    if (o->vocab[0] || run->init != FB_INIT_RANDOM)
+        return fb_vocab_open(run->ctx, &run->vocab, o->vocab[0] ? o->vocab : o->init);
     int32_t count;
     const int32_t *items =
         fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &count);
@@ -111,14 +127,27 @@ static fb_status make_vocab(fb_train_run *run)
 static fb_status make_config(fb_train_run *run, fb_model_config *config)
 {
     const fb_train_options *o = &run->options;
-    FB_TRY(fb_model_config_preset(run->ctx, config, o->preset));
-    if (o->config[0])
-        FB_TRY(fb_model_config_read(run->ctx, config, o->config));
+    FB_TRY(fb_train_init_config(run->ctx, o, run->init, config));
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;
     config->max_text = o->max_text;
     config->squash = strcmp(o->fit, "squash") == 0;
     snprintf(config->encoder, sizeof config->encoder, "%s", o->encoder);
+    config->each = strcmp(o->patches, "each") == 0;
+    if (!o->config[0])
+        config->image_size =
+            config->each ? o->patch_size * config->grid : o->image_size;
+    if (strcmp(o->encoder, "thin") ==
+        0) /* white becomes 0, what convolutions pad with */
+        for (int i = 0; i < 3; i++) {
+            config->mean[i] = 1;
+            config->std[i] = 0.3;
+        }
+    config->vector = o->vector_size;
+    config->text_layers = o->text_layers < 0 ? config->layers : o->text_layers;
+    config->score = !o->losses[0] ? FB_SCORE_ITC
+                    : o->itc > 0  ? FB_SCORE_BOTH
+                                  : FB_SCORE_TIA;
     FB_TRY(check_range(run->ctx, "--max-text", o->max_text, 3, config->positions));
     return fb_model_config_check(run->ctx, config,
                                  o->config[0] ? o->config : "options");
@@ -156,7 +185,7 @@ static void plan_steps(fb_train_run *run)
     fb_train_options *o = &run->options;
     int32_t items;
     fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
-    run->matched = (o->batch + 1) / 2;
+    run->matched = run->items ? o->batch : (o->batch + 1) / 2;
     int64_t per_step = (int64_t)run->matched * o->accumulate;
     run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
     if (!run->state.total_steps)
@@ -201,6 +230,8 @@ static fb_status start_fresh(fb_train_run *run)
     FB_TRY(make_config(run, &config));
     FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
     fb_params_initialise(run->matcher->params, run->options.seed);
+    FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
+                                 run->matcher->params));
     return start_folder(run, &config);
 }
 
@@ -222,16 +253,27 @@ static fb_status go_on(fb_train_run *run)
     return fb_train_state_load(run->ctx, out, run->matcher);
 }
 
+const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
+                                           bool validation)
+{
+    run->losses.key = fb_random_key(run->options.seed, FB_STREAM_HARD,
+                                    (uint64_t)number * 2 + validation);
+    return &run->losses;
+}
+
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
                               int64_t first, int64_t count)
 {
     const fb_train_options *o = &run->options;
     const fb_model_config *c = &run->matcher->config;
+    bool training = split == FB_SPLIT_TRAIN;
+    int32_t items;
+    fb_catalogue_split_items(run->catalogue, split, &items);
     fb_loader_options options;
     fb_loader_options_defaults(&options);
     options.sampler = (fb_sampler_options){
         .split = split,
-        .batch = o->batch,
+        .batch = run->items && items < o->batch ? items : o->batch,
         .seed = o->seed,
         .patches = fb_model_config_patches(c),
         .image_size = c->image_size,
@@ -239,6 +281,9 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .filter = FB_FILTER_BILINEAR,
         .masked_on_mismatched = o->masked_on_mismatched,
         .negatives_anywhere = strcmp(o->negatives, "any") == 0,
+        .items = run->items,
+        .group = o->group,
+        .grouped = 1,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM],
     };
@@ -269,6 +314,9 @@ static fb_status open_parts(fb_train_run *run)
         FB_TRY(fb_train_state_read(ctx, o->out, &run->state, o, run->strings));
     else if (!o->resume)
         FB_TRY(refuse_used_folder(ctx, o->out));
+    if (!resumed)
+        FB_TRY(fb_train_init_look(ctx, o, &run->init));
+    FB_TRY(fb_recipe_fill(ctx, o));
     FB_TRY(check_numbers(ctx, o));
     FB_TRY(check_words(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));

@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "nn/optimizer.h"
+#include "tasks/train_init.h"
 #include "tasks/train_log.h"
 #include "tasks/train_state.h"
 
@@ -22,6 +23,8 @@ typedef struct fb_train_run {
     fb_loader *loader;
     fb_train_log *log;
     fb_train_state state;
+    fb_init_kind init;       /* of a fresh run */
+    bool items;              /* batches of items, not of pairs */
     int32_t matched;         /* matched pairs a batch */
     int64_t steps_per_epoch; /* at least 1 */
     int64_t checkpoint_every, validate_every;
@@ -38,6 +41,10 @@ void fb_train_run_close(fb_train_run *run);
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
                               int64_t first, int64_t count);
 
+/* What micro-batch `number` is asked for, or validation batch `number`. */
+const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
+                                           bool validation);
+
 /* Losses and accuracy over the validation split's batches, no dropout. The same batches
  * every time. */
 fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses);
@@ -46,5 +53,7 @@ fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses);
  * pair. */
 void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one);
 void fb_step_losses_mean(fb_step_losses *sum, int64_t count);
+/* Alignment's share of right answers; without alignment the contrastive one's. */
+double fb_step_losses_accuracy(const fb_step_losses *losses);
 
 #endif

@@ -1,0 +1,128 @@
+/* hard_pairs.c - see hard_pairs.h. */
+#include "models/hard_pairs.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <string.h>
+
+static fb_status take(fb_tape *tape, int32_t **out, int64_t count)
+{
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, ((size_t)count + 1) * sizeof(int32_t)));
+    *out = memory;
+    return FB_OK;
+}
+
+/* Room for `pairs` pairs and the rows of their sequences. */
+static fb_status make_room(fb_tape *tape, fb_batch *b, int32_t pairs)
+{
+    FB_TRY(take(tape, &b->pair_text, pairs));
+    FB_TRY(take(tape, &b->pair_image, pairs));
+    FB_TRY(take(tape, &b->pair_label, pairs));
+    FB_TRY(take(tape, &b->seq_offsets, pairs + 1));
+    FB_TRY(take(tape, &b->cls_rows, pairs));
+    b->pairs = pairs;
+    return FB_OK;
+}
+
+static int64_t count_rows(const fb_batch *b)
+{
+    int64_t rows = 0;
+    for (int32_t p = 0; p < b->pairs; p++) {
+        int32_t text = b->pair_text[p];
+        rows += b->text_offsets[text + 1] - b->text_offsets[text] + b->patches;
+    }
+    return rows;
+}
+
+typedef struct draw {
+    const fb_batch *items;
+    const float *similarity; /* [B,B] */
+    double scale;
+    int32_t wanted;
+    uint64_t key;
+} draw;
+
+static bool kin(const fb_batch *b, int32_t i, int32_t j)
+{
+    return b->text_group[i] == b->text_group[j] ||
+           b->image_group[i] == b->image_group[j];
+}
+
+/* The `wanted` others of item i with the largest noisy similarity, best first. side 0:
+ * i is an image (a row of the matrix), side 1: a text (a column). */
+static void draw_others(const draw *d, int32_t i, int32_t side, int32_t *chosen)
+{
+    int32_t count = d->items->images, found = 0;
+    double best[FB_HARD_MOST];
+    uint64_t key = fb_random_mix(d->key ^ (uint64_t)(side * count + i + 1));
+    for (int32_t j = 0; j < count; j++) {
+        if (j == i || kin(d->items, i, j))
+            continue;
+        int64_t at = side ? (int64_t)j * count + i : (int64_t)i * count + j;
+        double uniform = ((double)fb_random_hash32(key, (uint32_t)j) + 0.5) * 0x1p-32;
+        double noisy = d->scale * (double)d->similarity[at] - log(-log(uniform));
+        int32_t place = found < d->wanted ? found : d->wanted;
+        while (place > 0 && noisy > best[place - 1])
+            place--;
+        if (place == d->wanted)
+            continue;
+        found += found < d->wanted;
+        for (int32_t k = found - 1; k > place; k--) {
+            best[k] = best[k - 1];
+            chosen[k] = chosen[k - 1];
+        }
+        best[place] = noisy;
+        chosen[place] = j;
+    }
+    for (int32_t k = found; k < d->wanted; k++)
+        chosen[k] = found ? chosen[found - 1] : i;
+}
+
+static void put(fb_batch *b, int32_t pair, int32_t text, int32_t image)
+{
+    b->pair_text[pair] = text;
+    b->pair_image[pair] = image;
+    b->pair_label[pair] = text == image;
+}
+
+static void fill_pairs(const draw *d, fb_hard_pairs *hard)
+{
+    fb_batch *b = &hard->batch;
+    int32_t count = d->items->images, wanted = d->wanted;
+    int32_t chosen[FB_HARD_MOST] = {0};
+    for (int32_t i = 0; i < count; i++)
+        put(b, i, i, i);
+    for (int32_t l = 0; l < hard->lists; l++) {
+        int32_t i = l % count, side = l / count, first = count + l * wanted;
+        int32_t *members = hard->members + (int64_t)l * hard->length;
+        draw_others(d, i, side, chosen);
+        members[0] = i;
+        for (int32_t k = 0; k < wanted; k++) {
+            put(b, first + k, side ? i : chosen[k], side ? chosen[k] : i);
+            members[k + 1] = first + k;
+        }
+    }
+}
+
+fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
+                             const fb_tensor *similarity, double scale,
+                             int32_t negatives, uint64_t key)
+{
+    int32_t count = items->images;
+    if (items->texts != count || negatives < 1 || negatives > FB_HARD_MOST ||
+        similarity->dims[0] != count || similarity->dims[1] != count)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "hard pairs: %d texts, %d images, %d negatives", items->texts,
+                       count, negatives);
+    *hard =
+        (fb_hard_pairs){.batch = *items, .lists = 2 * count, .length = negatives + 1};
+    FB_TRY(make_room(tape, &hard->batch, count * (1 + 2 * negatives)));
+    FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
+    draw d = {items, similarity->data, scale, negatives, key};
+    fill_pairs(&d, hard);
+    FB_TRY(take(tape, &hard->batch.row_source, count_rows(&hard->batch)));
+    fb_batch_pack(&hard->batch);
+    return FB_OK;
+}

@@ -1,0 +1,37 @@
+/* hard_pairs.h - pairs for alignment made from a batch of items: each item's own pair,
+ * and the mismatched pairs that the vectors find hardest to tell from it.
+ *
+ * Items b < B have text b and image b. With K negatives each way the pairs are
+ *
+ *     b                   text b      image b      matched
+ *     B + b K + k         text j      image b      the k-th text drawn for image b
+ *     B + B K + b K + k   text b      image j      the k-th image drawn for text b
+ *
+ * j is drawn without replacement, in proportion to exp(scale * similarity) over the
+ * row (Gumbel's trick: the K largest of scale * similarity + noise), never one of the
+ * same product or the same text (groups; Li et al. 2021 draw one each way). An item
+ * that has fewer others repeats the last, or its own pair when it has none.
+ */
+#ifndef FB_MODELS_HARD_PAIRS_H
+#define FB_MODELS_HARD_PAIRS_H
+
+#include "ops/tape.h"
+#include "tensor/batch.h"
+
+enum { FB_HARD_MOST = 31 }; /* K at most */
+
+typedef struct fb_hard_pairs {
+    fb_batch batch;   /* the items' texts and images with the pairs above, packed */
+    int32_t lists;    /* 2B: of images over texts, then of texts over images */
+    int32_t length;   /* K + 1 */
+    int32_t *members; /* [lists * length] pairs of each list, its own first */
+} fb_hard_pairs;
+
+/* similarity [B,B] f32, rows images, columns texts. Memory is the tape's. The
+ * matched pairs come first and in order, so the items' masked rows stay where they
+ * are. FB_E_SHAPE: the batch is not of items. */
+fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
+                             const fb_tensor *similarity, double scale,
+                             int32_t negatives, uint64_t key);
+
+#endif

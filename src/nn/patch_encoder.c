@@ -1,0 +1,95 @@
+/* patch_encoder.c - see patch_encoder.h. */
+#include "nn/patch_encoder.h"
+
+#include <string.h>
+
+fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
+                                    const fb_patch_encoder_options *o)
+{
+    int32_t side = o->image_size / o->grid;
+    if (strcmp(o->name, "pixels") == 0) {
+        *features = side * side * 3;
+        return FB_OK;
+    }
+    const fb_resnet_spec *spec = fb_resnet_find(o->name);
+    if (!spec)
+        return fb_fail(ctx, FB_E_USAGE, "encoder %s is not known; use pixels, %s",
+                       o->name, fb_resnet_names());
+    int32_t out = fb_resnet_out(spec, o->each ? side : o->image_size);
+    if (o->each ? out < 1 : out != o->grid)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "%s makes a map of %d a side of %d pixels, %s %d wanted",
+                       o->name, (int)out, (int)(o->each ? side : o->image_size),
+                       o->each ? "at least" : "not the", (int)(o->each ? 1 : o->grid));
+    *features = fb_resnet_features(spec);
+    return FB_OK;
+}
+
+fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
+                                   const fb_patch_encoder_options *options)
+{
+    int32_t features;
+    FB_TRY(fb_patch_encoder_features(params->ctx, &features, options));
+    encoder->image_size = options->image_size;
+    encoder->grid = options->grid;
+    encoder->each = options->each;
+    encoder->frozen = false;
+    encoder->has_network = strcmp(options->name, "pixels") != 0;
+    for (int i = 0; i < 3; i++) {
+        encoder->mean[i] = (float)options->mean[i];
+        encoder->std[i] = (float)options->std[i];
+    }
+    if (!encoder->has_network)
+        return FB_OK;
+    return fb_resnet_declare(params, &encoder->network, FB_PATCH_ENCODER_PREFIX,
+                             fb_resnet_find(options->name));
+}
+
+void fb_patch_encoder_scale_lr(fb_params *params, fb_patch_encoder *encoder,
+                               float share)
+{
+    const char *prefix = FB_PATCH_ENCODER_PREFIX ".";
+    encoder->frozen = encoder->has_network && !(share > 0);
+    for (fb_param *p = params->first; p; p = p->next)
+        if (strncmp(p->name[0], prefix, strlen(prefix)) == 0)
+            fb_params_scale_lr(&p->leaf, share);
+}
+
+void fb_patch_encoder_free(fb_patch_encoder *encoder, fb_backend *be)
+{
+    if (encoder->has_network)
+        fb_resnet_free(&encoder->network, be);
+}
+
+fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
+                                   fb_patch_encoder *encoder, const uint8_t *pixels,
+                                   int32_t images)
+{
+    int32_t size = encoder->image_size, grid = encoder->grid;
+    bool whole = encoder->has_network && !encoder->each;
+    fb_patchify p = {.images = images, .size = size, .grid = whole ? size : grid};
+    memcpy(p.mean, encoder->mean, sizeof p.mean);
+    memcpy(p.std, encoder->std, sizeof p.std);
+    if (!encoder->has_network)
+        return fb_op_patchify(tape, features, pixels, &p);
+    fb_resnet_mode mode =
+        tape->recording && !encoder->frozen ? FB_RESNET_TRAIN : FB_RESNET_FROZEN;
+    fb_var *x;
+    FB_TRY(fb_op_patchify(tape, &x, pixels, &p));
+    if (whole)
+        return fb_resnet_forward(tape, features, x, &encoder->network, images, size,
+                                 size, mode, NULL);
+    return fb_resnet_vectors(tape, features, x, &encoder->network, images * grid * grid,
+                             size / grid, size / grid, mode);
+}
+
+double fb_patch_encoder_flops(const fb_patch_encoder *encoder)
+{
+    if (!encoder->has_network)
+        return 0;
+    int32_t side = encoder->image_size / encoder->grid;
+    const fb_resnet_spec *spec = &encoder->network.spec;
+    if (encoder->each)
+        return encoder->grid * encoder->grid * fb_resnet_flops(spec, side, side);
+    return fb_resnet_flops(spec, encoder->image_size, encoder->image_size);
+}

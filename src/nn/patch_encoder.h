@@ -1,0 +1,57 @@
+/* patch_encoder.h - from pixels to patch features [images*P, F]: the first half of
+ * FashionBERT's patch embedding.
+ *
+ *     pixels          F = (size/grid)^2*3, the normalised pixels themselves
+ *     resnet, grid    the network over the whole image; each place of its last map,
+ *                     grid x grid, is a patch
+ *     resnet, each    the network over every patch alone, size/grid pixels a side, and
+ *                     the mean of its last map (the paper's way, some fifty times as
+ *                     dear)
+ */
+#ifndef FB_NN_PATCH_ENCODER_H
+#define FB_NN_PATCH_ENCODER_H
+
+#include "nn/resnet.h"
+
+typedef struct fb_patch_encoder_options {
+    const char *name;         /* "pixels", or a network of resnet.h */
+    bool each;                /* every patch alone */
+    int32_t image_size, grid; /* pixels a side, patches a side */
+    double mean[3], std[3];   /* (u8/255 - mean) / std */
+} fb_patch_encoder_options;
+
+typedef struct fb_patch_encoder {
+    bool has_network, each;
+    bool frozen; /* the network stays as it is: running statistics, no gradients */
+    int32_t image_size, grid;
+    float mean[3], std[3];
+    fb_resnet network;
+} fb_patch_encoder;
+
+/* F. FB_E_USAGE: no such encoder, or its map over an image of this size is not
+ * grid x grid. */
+fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
+                                    const fb_patch_encoder_options *options);
+
+/* Names image.encoder.conv1.weight and so on, torchvision's behind the prefix. The
+ * encoder must stay where it is. */
+fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
+                                   const fb_patch_encoder_options *options);
+/* Learn the network at a share of the learning rate; frozen with 0. */
+void fb_patch_encoder_scale_lr(fb_params *params, fb_patch_encoder *encoder,
+                               float share);
+/* What the network keeps beside the parameter table. */
+void fb_patch_encoder_free(fb_patch_encoder *encoder, fb_backend *be);
+
+/* features [images*P, F] of pixels [images, size, size, 3]. A tape that records trains
+ * the network (batch statistics) unless it is frozen. */
+fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
+                                   fb_patch_encoder *encoder, const uint8_t *pixels,
+                                   int32_t images);
+
+/* Forward multiply-adds times two, one image. */
+double fb_patch_encoder_flops(const fb_patch_encoder *encoder);
+
+#define FB_PATCH_ENCODER_PREFIX "image.encoder"
+
+#endif

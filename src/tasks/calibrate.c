@@ -1,0 +1,195 @@
+/* calibrate.c - see calibrate.h.
+ *
+ *     margin m, similarity s = cosine / temperature, of every pair of every list
+ *     w  = argmax over a grid of the mean of 1 / rank by m + w s
+ *     b  = maximum likelihood of P = sigmoid(z + b), z = m + w s (itc: sigmoid(w s +
+ * b), both fitted), over each list's own pair and its first other
+ */
+#include "tasks/calibrate.h"
+
+#include "tasks/split_items.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { QUERIES = 250, OTHERS = 100, LEAST_OTHERS = 9, LEAST_LISTS = 20, STEPS = 50 };
+
+typedef struct calibration {
+    fb_context *ctx;
+    const fb_train_options *options;
+    fb_model *model;
+    fb_split_items *items;
+    fb_candidate_set *set;
+    fb_score_pair *pairs;       /* lists end to end, each its own pair first */
+    int64_t *first;             /* [lists + 1] */
+    float *margin, *similarity; /* [pairs] */
+    int64_t list_count;
+} calibration;
+
+static fb_status draw_lists(calibration *c)
+{
+    fb_candidate_options o = {.queries = QUERIES,
+                              .negative_count = OTHERS,
+                              .min_candidates = LEAST_OTHERS,
+                              .draws = 1,
+                              .seed = c->options->seed};
+    FB_TRY(fb_negative_rule_parse(c->ctx, &o.negatives, "category"));
+    FB_TRY(
+        fb_candidate_set_draw(c->ctx, &c->set, c->items->items, c->items->count, &o));
+    if (c->set->list_count >= LEAST_LISTS)
+        return FB_OK;
+    fb_candidate_set_free(c->set);
+    c->set = NULL;
+    FB_TRY(fb_negative_rule_parse(c->ctx, &o.negatives, "any"));
+    return fb_candidate_set_draw(c->ctx, &c->set, c->items->items, c->items->count, &o);
+}
+
+static fb_score_pair pair_of(fb_direction direction, int32_t query, int32_t other)
+{
+    return direction == FB_IMAGE_TO_TEXT ? (fb_score_pair){other, query}
+                                         : (fb_score_pair){query, other};
+}
+
+static fb_status collect(calibration *c)
+{
+    int64_t most = c->set->list_count * (OTHERS + 1), n = 0;
+    c->pairs = malloc(((size_t)most + 1) * sizeof *c->pairs);
+    c->first = malloc(((size_t)c->set->list_count + 1) * sizeof *c->first);
+    c->margin = calloc((size_t)most + 1, sizeof *c->margin);
+    c->similarity = calloc((size_t)most + 1, sizeof *c->similarity);
+    if (!c->pairs || !c->first || !c->margin || !c->similarity)
+        return fb_fail(c->ctx, FB_E_MEMORY, "no memory for %lld pairs",
+                       (long long)most);
+    for (int d = 0; d < 2; d++) {
+        int64_t lists;
+        const fb_candidate_list *l =
+            fb_candidate_set_group(c->set, 0, (fb_direction)d, &lists);
+        for (int64_t i = 0; i < lists; i++) {
+            c->first[c->list_count++] = n;
+            c->pairs[n++] = pair_of((fb_direction)d, l[i].query, l[i].positive);
+            for (int32_t k = 0; k < l[i].count; k++)
+                c->pairs[n++] = pair_of((fb_direction)d, l[i].query,
+                                        c->set->items[l[i].offset + k]);
+        }
+    }
+    c->first[c->list_count] = n;
+    return FB_OK;
+}
+
+static fb_status score_all(calibration *c, fb_score_kind kind)
+{
+    const char *const *titles = c->items->titles, *const *paths = c->items->paths;
+    int64_t count = c->first[c->list_count];
+    bool quiet = c->options->quiet;
+    if (kind == FB_SCORE_BOTH)
+        FB_TRY(fb_model_score_pairs(c->ctx, c->model, titles, paths, c->pairs, count,
+                                    FB_SCORE_TIA, c->margin, "calibrating", quiet));
+    c->model->matcher->config.similarity_weight = 1;
+    c->model->matcher->config.score_bias = 0;
+    return fb_model_score_pairs(c->ctx, c->model, titles, paths, c->pairs, count,
+                                FB_SCORE_ITC, c->similarity, NULL, quiet);
+}
+
+static double score_at(const calibration *c, int64_t pair, double weight)
+{
+    return (double)c->margin[pair] + weight * (double)c->similarity[pair];
+}
+
+/* Mean of 1 / rank, ties against the list's own. */
+static double reciprocal_rank(const calibration *c, double weight)
+{
+    double sum = 0;
+    for (int64_t l = 0; l < c->list_count; l++) {
+        double own = score_at(c, c->first[l], weight);
+        int64_t rank = 1;
+        for (int64_t i = c->first[l] + 1; i < c->first[l + 1]; i++)
+            rank += score_at(c, i, weight) >= own;
+        sum += 1.0 / (double)rank;
+    }
+    return sum / (double)c->list_count;
+}
+
+static double choose_weight(const calibration *c)
+{
+    static const double grid[] = {0,    0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7,
+                                  0.85, 1,    1.2, 1.5,  2,   3,   5,   10};
+    double best = 0, best_value = -1;
+    for (size_t i = 0; i < sizeof grid / sizeof grid[0]; i++) {
+        double value = reciprocal_rank(c, grid[i]);
+        if (value > best_value) {
+            best_value = value;
+            best = grid[i];
+        }
+    }
+    return best;
+}
+
+/* Newton's steps on the logistic loss of labelled z: P = sigmoid(slope z + bias). With
+ * slope_free the slope is fitted too. A small ridge keeps separable data finite. */
+static void fit_logistic(const calibration *c, double weight, bool slope_free,
+                         double *slope, double *bias)
+{
+    *slope = 1;
+    *bias = 0;
+    for (int step = 0; step < STEPS; step++) {
+        double g[2] = {1e-3 * (*slope - 1), 1e-3 * *bias}, h[3] = {1e-3, 0, 1e-3};
+        for (int64_t l = 0; l < c->list_count; l++)
+            for (int64_t label = 0; label < 2; label++) {
+                int64_t pair = c->first[l] + (label ? 0 : 1);
+                double z = score_at(c, pair, weight);
+                double p = 1 / (1 + exp(-(*slope * z + *bias)));
+                double error = p - (double)label, curve = p * (1 - p);
+                g[0] += error * z;
+                g[1] += error;
+                h[0] += curve * z * z;
+                h[1] += curve * z;
+                h[2] += curve;
+            }
+        double det = h[0] * h[2] - h[1] * h[1];
+        if (!slope_free) {
+            *bias -= g[1] / h[2];
+        } else if (det > 1e-12) {
+            *slope -= (h[2] * g[0] - h[1] * g[1]) / det;
+            *bias -= (h[0] * g[1] - h[1] * g[0]) / det;
+        }
+    }
+}
+
+static fb_status run(calibration *c, const char *folder, fb_model_config *config)
+{
+    const fb_train_options *o = c->options;
+    fb_model_options compute = {o->backend, o->dtype, o->threads};
+    FB_TRY(fb_split_items_open(c->ctx, &c->items, o->catalog, "val"));
+    FB_TRY(draw_lists(c));
+    if (c->set->list_count < LEAST_LISTS)
+        return FB_OK;
+    FB_TRY(fb_model_open(c->ctx, &c->model, folder, &compute));
+    FB_TRY(collect(c));
+    FB_TRY(score_all(c, config->score));
+    double slope, bias, weight = 1;
+    if (config->score == FB_SCORE_BOTH)
+        weight = choose_weight(c);
+    fit_logistic(c, weight, config->score == FB_SCORE_ITC, &slope, &bias);
+    if (!isfinite(slope) || !isfinite(bias) || !(slope > 0))
+        return FB_OK;
+    config->similarity_weight = weight * slope;
+    config->score_bias = bias;
+    return FB_OK;
+}
+
+fb_status fb_calibrate(fb_context *ctx, const char *folder,
+                       const fb_train_options *options, fb_model_config *config)
+{
+    if (config->score == FB_SCORE_TIA)
+        return FB_OK;
+    calibration c = {.ctx = ctx, .options = options};
+    fb_status status = run(&c, folder, config);
+    fb_candidate_set_free(c.set);
+    fb_split_items_close(c.items);
+    fb_model_close(c.model);
+    free(c.pairs);
+    free(c.first);
+    free(c.margin);
+    free(c.similarity);
+    return status;
+}

@@ -1,0 +1,164 @@
+/* recipe.c - see recipe.h. */
+#include "tasks/recipe.h"
+
+#include "base/status.h"
+
+#include <string.h>
+
+/* What an objective takes where nothing is said. */
+typedef struct objective_row {
+    const char *name;
+    const char *encoder, *losses, *negatives, *alignment;
+    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask;
+    int32_t batch, vector_size, text_layers, group, hard_negatives;
+} objective_row;
+
+static const objective_row rows[] = {
+    {.name = "match",
+     .encoder = "pixels",
+     .losses = "mlm,mpm,tia",
+     .negatives = "category",
+     .alignment = "pairs",
+     .epochs = 10,
+     .lr = 5e-4,
+     .weight_decay = 0.01,
+     .warmup = 0.03,
+     .batch = 64,
+     .hard_negatives = 3},
+    {.name = "itc",
+     .encoder = "thin",
+     .losses = "",
+     .negatives = "category",
+     .alignment = "pairs",
+     .epochs = 15,
+     .lr = 1e-3,
+     .weight_decay = 0.05,
+     .warmup = 0.05,
+     .itc = 1,
+     .flip = 0.5,
+     .text_mask = 0.1,
+     .batch = 256,
+     .vector_size = 256,
+     .group = 32,
+     .hard_negatives = 3},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static bool is_auto(const char *word)
+{
+    return strcmp(word, "auto") == 0;
+}
+
+bool fb_recipe_wanted(const fb_train_options *o)
+{
+    bool words = is_auto(o->objective) && is_auto(o->encoder) && is_auto(o->losses) &&
+                 is_auto(o->negatives) && is_auto(o->alignment) && !o->init[0] &&
+                 !o->config[0] && !o->encoder_weights[0] && !o->steps;
+    return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
+           o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
+           o->text_mask < 0 && o->batch < 0 && o->vector_size < 0 &&
+           o->text_layers < 0 && o->group < 0 && o->hard_negatives < 0 &&
+           o->patch_size < 0 && o->image_size < 0;
+}
+
+void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
+                     int32_t number, int32_t items)
+{
+    (void)items;
+    *stage = *options;
+    stage->objective = number == 0 ? "itc" : "match";
+    if (number == 0)
+        return;
+    stage->encoder = "thin";
+    stage->losses = "tia";
+    stage->negatives = "hard";
+    stage->alignment = "list";
+    stage->hard_negatives = 3;
+    stage->itc = 1;
+    stage->batch = 64;
+    stage->group = 32;
+    stage->lr = 3e-4;
+    stage->weight_decay = 0.05;
+    stage->epochs = 3;
+    stage->flip = 0.5;
+    stage->text_mask = 0.1;
+}
+
+static void fill_word(const char **word, const char *value)
+{
+    if (is_auto(*word))
+        *word = value;
+}
+
+static void fill_real(double *number, double value)
+{
+    if (*number < 0)
+        *number = value;
+}
+
+static void fill_int(int32_t *number, int32_t value)
+{
+    if (*number < 0)
+        *number = value;
+}
+
+static const objective_row *find(const char *name)
+{
+    for (int i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+static fb_status check(fb_context *ctx, const fb_train_options *o)
+{
+    bool hard = strcmp(o->negatives, "hard") == 0;
+    bool list = strcmp(o->alignment, "list") == 0;
+    if (!list && strcmp(o->alignment, "pairs") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--alignment %s is not known; use pairs or list", o->alignment);
+    if (list && !hard)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--alignment list chooses among hard negatives; it needs "
+                       "--negatives hard");
+    if (hard && o->vector_size == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--negatives hard draws by the similarity of vectors; give "
+                       "--vector-size, or --init with a model that has them");
+    if (o->itc > 0 && !hard && o->losses[0])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--itc beside --losses %s needs --negatives hard: both learn "
+                       "from the same batch of items",
+                       o->losses);
+    return FB_OK;
+}
+
+fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
+{
+    fill_word(&o->objective, "match");
+    const objective_row *r = find(o->objective);
+    if (!r)
+        return fb_fail(ctx, FB_E_USAGE, "--objective %s is not known; use match or itc",
+                       o->objective);
+    bool vectors = o->itc > 0 || strcmp(o->negatives, "hard") == 0;
+    fill_word(&o->encoder, r->encoder);
+    fill_word(&o->losses, r->losses);
+    fill_word(&o->negatives, r->negatives);
+    fill_word(&o->alignment, r->alignment);
+    fill_real(&o->epochs, r->epochs);
+    fill_real(&o->lr, r->lr);
+    fill_real(&o->weight_decay, r->weight_decay);
+    fill_real(&o->warmup, r->warmup);
+    fill_real(&o->itc, r->itc);
+    fill_real(&o->flip, r->flip);
+    fill_real(&o->shift, r->shift);
+    fill_real(&o->text_mask, r->text_mask);
+    fill_int(&o->batch, r->batch);
+    fill_int(&o->vector_size, vectors ? 256 : r->vector_size);
+    fill_int(&o->group, r->group);
+    fill_int(&o->hard_negatives, r->hard_negatives);
+    bool thin = strcmp(o->encoder, "thin") == 0;
+    fill_int(&o->image_size, thin ? 96 : 256);
+    fill_int(&o->patch_size, thin ? 32 : 64);
+    return check(ctx, o);
+}

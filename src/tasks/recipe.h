@@ -1,0 +1,23 @@
+/* recipe.h - what training options mean that were left to the program: by objective,
+ * and, with all of them left, the stages of the best recipe found (docs/recipes.md).
+ */
+#ifndef FB_TASKS_RECIPE_H
+#define FB_TASKS_RECIPE_H
+
+#include "fashionbert.h"
+
+/* Nothing but catalogue, folder, sizes, seed and computing was said: the recipe is
+ * wanted. */
+bool fb_recipe_wanted(const fb_train_options *options);
+
+enum { FB_RECIPE_STAGES = 2 };
+/* Stage 0 or 1 of the recipe for a training split of `items`, as options that a user
+ * could have typed; folders (out, init) are the caller's to set. */
+void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
+                     int32_t number, int32_t items);
+
+/* Every option still left to the program gets its objective's value. FB_E_USAGE: no
+ * such objective, or options that do not go together. */
+fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *options);
+
+#endif
