@@ -138,7 +138,7 @@ typedef struct fb_train_options {
     const char *patches;         /* "grid": the image once; "each": patch by patch */
     int32_t patch_size;  /* each: pixels a side that a patch is resized to; auto */
     int32_t image_size;  /* pixels a side; auto */
-    bool freeze_encoder; /* features are computed once and kept in a file */
+    bool freeze_encoder; /* the network is not trained */
     double encoder_lr;   /* the encoder's share of the learning rate */
     const char *fit;     /* "pad" or "squash" */
     int32_t max_text;    /* tokens of a title with [CLS] and [SEP] */

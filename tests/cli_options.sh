@@ -35,12 +35,14 @@ misused() {
 
 # Every option of the contract, verb by verb.
 import="sources from out split language json quiet"
-train="catalog out resume preset config vocab vocab-size encoder fit max-text epochs steps
+train="catalog out resume preset config vocab vocab-size objective init layers encoder
+    encoder-weights patches patch-size image-size freeze-encoder encoder-lr fit max-text epochs
+    steps itc vector-size vector-text-layers hard-negatives alignment group flip shift text-mask
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
     adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every
     validate-every validate-pairs backend dtype threads loader-threads json quiet"
-evaluate="model catalog split protocol negatives queries negative-count min-candidates draws
-    seed candidates trec backend dtype threads per-category json quiet"
+evaluate="model catalog split protocol negatives queries negative-count min-candidates score
+    draws seed candidates trec backend dtype threads per-category json quiet"
 match="model text image top sheet backend dtype threads json"
 bench="presets modes batch text-tokens repeats backend dtype threads profile json quiet"
 

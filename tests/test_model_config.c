@@ -76,7 +76,13 @@ static fb_model_config odd_config(void)
                              .squash = true,
                              .mean = {0.1, -2, 1.0 / 3},
                              .std = {0.5, 1e-3, 7},
-                             .max_text = 33};
+                             .max_text = 33,
+                             .each = true,
+                             .vector = 24,
+                             .text_layers = 2,
+                             .score = FB_SCORE_BOTH,
+                             .similarity_weight = 1.0 / 7,
+                             .score_bias = -2.5};
 }
 
 static void expect_same(const fb_model_config *a, const fb_model_config *b)
@@ -96,6 +102,12 @@ static void expect_same(const fb_model_config *a, const fb_model_config *b)
     assert_int_equal(a->grid, b->grid);
     assert_int_equal(a->squash, b->squash);
     assert_int_equal(a->max_text, b->max_text);
+    assert_int_equal(a->each, b->each);
+    assert_int_equal(a->vector, b->vector);
+    assert_int_equal(a->text_layers, b->text_layers);
+    assert_int_equal(a->score, b->score);
+    assert_true(a->similarity_weight == b->similarity_weight);
+    assert_true(a->score_bias == b->score_bias);
     assert_memory_equal(a->mean, b->mean, sizeof a->mean);
     assert_memory_equal(a->std, b->std, sizeof a->std);
 }
@@ -264,7 +276,13 @@ static void numbers_out_of_range_are_named(void **state)
 static void words_that_are_not_known_are_named(void **state)
 {
     (void)state;
-    refuse("{\"fashionbert\":{\"encoder\":\"resnet50\"}}", "resnet50");
+    refuse("{\"fashionbert\":{\"encoder\":\"resnet51\"}}", "resnet51");
+    refuse("{\"fashionbert\":{\"encoder\":\"thin\"}}", "thin makes a map of 22");
+    refuse("{\"fashionbert\":{\"patches\":\"some\"}}", "some");
+    refuse("{\"fashionbert\":{\"score\":\"best\"}}", "best");
+    refuse("{\"fashionbert\":{\"score\":\"itc\"}}", "vector_size");
+    refuse("{\"fashionbert\":{\"similarity_weight\":-1}}", "similarity_weight");
+    refuse("{\"fashionbert\":{\"vector_text_layers\":5}}", "vector_text_layers");
     refuse("{\"fashionbert\":{\"encoder\":\"pixelspixelspixelspixelspixels\"}}",
            "encoder");
     refuse("{\"fashionbert\":{\"encoder\":5}}", "encoder");

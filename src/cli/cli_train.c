@@ -105,8 +105,7 @@ static const fb_option options[] = {
      .automatic = true,
      .help = "a side of the square that every image becomes"},
     FB_OPTION_FLAG_ROW(train_arguments, "freeze-encoder", task.freeze_encoder,
-                       "do not train the network; its features are computed once and "
-                       "kept in a file"),
+                       "do not train the network"),
     {.name = "encoder-lr",
      .value = "SHARE",
      .type = FB_OPTION_DOUBLE,

@@ -335,11 +335,23 @@ static void matcher_free(fb_matcher *matcher, fb_backend *be)
     free(matcher);
 }
 
+static void scale_encoder_lr(fb_matcher *matcher, float share)
+{
+    fb_patch_encoder_scale_lr(matcher->params,
+                              &((fb_fashionbert *)matcher)->patch_encoder, share);
+}
+
 static const fb_matcher_kind fashionbert_kind = {
-    "fashionbert",          fb_fashionbert_train_batch,
-    fb_fashionbert_losses,  fb_fashionbert_score,
-    fb_fashionbert_vectors, fb_fashionbert_similarity_scale,
-    fb_fashionbert_flops,   matcher_free};
+    .name = "fashionbert",
+    .train_batch = fb_fashionbert_train_batch,
+    .losses = fb_fashionbert_losses,
+    .score = fb_fashionbert_score,
+    .vectors = fb_fashionbert_vectors,
+    .similarity_scale = fb_fashionbert_similarity_scale,
+    .scale_encoder_lr = scale_encoder_lr,
+    .forward_flops = fb_fashionbert_flops,
+    .free = matcher_free,
+};
 
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
                                 const fb_model_config *config, bool training)

@@ -61,6 +61,8 @@ typedef struct fb_matcher_kind {
                          float *texts, float *images);
     /* What a similarity counts in a score: config.similarity_weight / temperature. */
     double (*similarity_scale)(const fb_matcher *m);
+    /* Learn the image network at a share of the learning rate; 0 freezes it. */
+    void (*scale_encoder_lr)(fb_matcher *m, float share);
     /* Model FLOPs of one forward pass over the batch's real tokens. */
     double (*forward_flops)(const fb_matcher *m, const fb_batch *batch);
     void (*free)(fb_matcher *m, fb_backend *be);

@@ -283,7 +283,9 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .negatives_anywhere = strcmp(o->negatives, "any") == 0,
         .items = run->items,
         .group = o->group,
-        .grouped = 1,
+        .grouped = o->group > 0 ? 1 : 0,
+        .augment = {.flip = training ? o->flip : 0, .shift = training ? o->shift : 0},
+        .text_mask = training && run->items ? o->text_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM],
     };
@@ -321,6 +323,8 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(check_words(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
+    run->matcher->kind->scale_encoder_lr(
+        run->matcher, o->freeze_encoder ? 0.0f : (float)o->encoder_lr);
     plan_steps(run);
     FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
