@@ -124,34 +124,50 @@ static double choose_weight(const calibration *c)
     return best;
 }
 
-/* Newton's steps on the logistic loss of labelled z: P = sigmoid(slope z + bias). With
- * slope_free the slope is fitted too. A small ridge keeps separable data finite. */
+/* Loss of P = sigmoid(slope z + bias) over each list's own pair and its first other,
+ * with a small ridge so that separable data have an end; its gradient and curvature. */
+static double logistic(const calibration *c, double weight, double slope, double bias,
+                       double g[2], double h[3])
+{
+    double loss = 0.5e-3 * ((slope - 1) * (slope - 1) + bias * bias);
+    g[0] = 1e-3 * (slope - 1);
+    g[1] = 1e-3 * bias;
+    h[0] = h[2] = 1e-3;
+    h[1] = 0;
+    for (int64_t l = 0; l < c->list_count; l++)
+        for (int64_t label = 0; label < 2; label++) {
+            double z = score_at(c, c->first[l] + (label ? 0 : 1), weight);
+            double x = slope * z + bias, against = label ? -x : x;
+            double p = 1 / (1 + exp(-x)), error = p - (double)label;
+            loss += (against > 0 ? against : 0) + log1p(exp(-fabs(against)));
+            g[0] += error * z;
+            g[1] += error;
+            h[0] += p * (1 - p) * z * z;
+            h[1] += p * (1 - p) * z;
+            h[2] += p * (1 - p);
+        }
+    return loss;
+}
+
+/* Newton's steps, each halved until the loss falls. The slope stays 1 unless free. */
 static void fit_logistic(const calibration *c, double weight, bool slope_free,
                          double *slope, double *bias)
 {
+    double g[2], h[3], unused[5];
     *slope = 1;
     *bias = 0;
     for (int step = 0; step < STEPS; step++) {
-        double g[2] = {1e-3 * (*slope - 1), 1e-3 * *bias}, h[3] = {1e-3, 0, 1e-3};
-        for (int64_t l = 0; l < c->list_count; l++)
-            for (int64_t label = 0; label < 2; label++) {
-                int64_t pair = c->first[l] + (label ? 0 : 1);
-                double z = score_at(c, pair, weight);
-                double p = 1 / (1 + exp(-(*slope * z + *bias)));
-                double error = p - (double)label, curve = p * (1 - p);
-                g[0] += error * z;
-                g[1] += error;
-                h[0] += curve * z * z;
-                h[1] += curve * z;
-                h[2] += curve;
-            }
+        double before = logistic(c, weight, *slope, *bias, g, h);
         double det = h[0] * h[2] - h[1] * h[1];
-        if (!slope_free) {
-            *bias -= g[1] / h[2];
-        } else if (det > 1e-12) {
-            *slope -= (h[2] * g[0] - h[1] * g[1]) / det;
-            *bias -= (h[0] * g[1] - h[1] * g[0]) / det;
-        }
+        double by_slope = slope_free ? (h[2] * g[0] - h[1] * g[1]) / det : 0;
+        double by_bias = slope_free ? (h[0] * g[1] - h[1] * g[0]) / det : g[1] / h[2];
+        double share = 1;
+        for (int halvings = 0; halvings < 40; halvings++, share /= 2)
+            if (logistic(c, weight, *slope - share * by_slope, *bias - share * by_bias,
+                         unused, unused + 2) < before)
+                break;
+        *slope -= share * by_slope;
+        *bias -= share * by_bias;
     }
 }
 

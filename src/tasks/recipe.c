@@ -35,7 +35,6 @@ static const objective_row rows[] = {
      .weight_decay = 0.05,
      .warmup = 0.05,
      .itc = 1,
-     .flip = 0.5,
      .text_mask = 0.1,
      .batch = 256,
      .vector_size = 256,
@@ -61,27 +60,39 @@ bool fb_recipe_wanted(const fb_train_options *o)
            o->patch_size < 0 && o->image_size < 0;
 }
 
+/* Passes over a split so that about `products` go by: small splits are seen more often,
+ * within reason. */
+static double passes(double products, int32_t items)
+{
+    double epochs = products / (items > 0 ? items : 1);
+    return epochs < 1 ? 1 : epochs > 60 ? 60 : epochs;
+}
+
 void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
                      int32_t number, int32_t items)
 {
-    (void)items;
     *stage = *options;
-    stage->objective = number == 0 ? "itc" : "match";
-    if (number == 0)
-        return;
-    stage->encoder = "thin";
-    stage->losses = "tia";
-    stage->negatives = "hard";
-    stage->alignment = "list";
-    stage->hard_negatives = 3;
-    stage->itc = 1;
-    stage->batch = 64;
-    stage->group = 32;
-    stage->lr = 3e-4;
-    stage->weight_decay = 0.05;
-    stage->epochs = 3;
-    stage->flip = 0.5;
-    stage->text_mask = 0.1;
+    stage->objective = number < 3 ? "itc" : "match";
+    stage->fit = "squash";
+    stage->flip = 0;
+    if (number == 1) {
+        stage->group = 0;
+        stage->epochs = passes(180000, items);
+    } else if (number == 2) {
+        stage->lr = 8e-4;
+        stage->warmup = 0.03;
+        stage->epochs = passes(100000, items);
+    } else {
+        stage->losses = "tia";
+        stage->negatives = "hard";
+        stage->alignment = "list";
+        stage->itc = 1;
+        stage->group = 32;
+        stage->lr = 3e-4;
+        stage->weight_decay = 0.05;
+        stage->text_mask = 0.1;
+        stage->epochs = passes(50000, items);
+    }
 }
 
 static void fill_word(const char **word, const char *value)

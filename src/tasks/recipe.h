@@ -10,8 +10,11 @@
  * wanted. */
 bool fb_recipe_wanted(const fb_train_options *options);
 
-enum { FB_RECIPE_STAGES = 2 };
-/* Stage 0 or 1 of the recipe for a training split of `items`, as options that a user
+/* 1  itc, batches of anything       vectors learn what a product is
+ * 2  itc, batches in category groups       ... and what tells it from its kin
+ * 3  match: FashionBERT's alignment as a choice among hard negatives, beside itc */
+enum { FB_RECIPE_STAGES = 3 };
+/* Stage 1 to 3 of the recipe for a training split of `items`, as options that a user
  * could have typed; folders (out, init) are the caller's to set. */
 void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
                      int32_t number, int32_t items);

@@ -301,8 +301,8 @@ static fb_status calibrate(fb_train_run *run)
     return FB_OK;
 }
 
-fb_status fb_train(fb_context *ctx, const fb_train_options *options,
-                   fb_train_report *report)
+fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
+                         fb_train_report *report)
 {
     fb_train_run *run;
     fb_train_report fresh = {0};

@@ -37,6 +37,10 @@ fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
                             const fb_train_options *options);
 void fb_train_run_close(fb_train_run *run);
 
+/* One whole run: open, train, calibrate, close. */
+fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
+                         fb_train_report *report);
+
 /* Loader of training batches from micro-batch `first`, or of validation batches. */
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
                               int64_t first, int64_t count);

@@ -1,0 +1,147 @@
+/* train_recipe.c - the train verb: one run, or the stages of the recipe one after
+ * another.
+ *
+ *     OUT/stages/1, OUT/stages/2     model folders of the stages before the last
+ *     OUT                            the last stage's, started from the one before
+ *
+ * Each is a run as a user could have typed it, with its own log and checkpoints.
+ * Killed, the newest stage that has begun goes on with the options that it was started
+ * with, then the rest follow.
+ */
+#include "base/file.h"
+#include "data/catalogue.h"
+#include "tasks/recipe.h"
+#include "tasks/train_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static fb_status stage_folder(fb_context *ctx, const char *out, int32_t number,
+                              char path[4096])
+{
+    char name[32] = "";
+    if (number < FB_RECIPE_STAGES)
+        snprintf(name, sizeof name, "stages/%d", (int)number);
+    return name[0] ? fb_path_join(ctx, path, out, name)
+                   : fb_path_join(ctx, path, "", out);
+}
+
+static fb_status count_items(fb_context *ctx, const char *catalog, int32_t *items)
+{
+    fb_catalogue *catalogue;
+    FB_TRY(fb_catalogue_open(ctx, &catalogue, catalog, NULL));
+    fb_catalogue_split_items(catalogue, FB_SPLIT_TRAIN, items);
+    fb_catalogue_close(catalogue);
+    return FB_OK;
+}
+
+/* The newest stage with a checkpoint, 0: none; and what it was started with. */
+static fb_status find_begun(fb_context *ctx, const char *out, fb_arena *strings,
+                            fb_train_options *begun, int32_t *number)
+{
+    for (*number = FB_RECIPE_STAGES; *number > 0; --*number) {
+        char path[4096], last[4096];
+        FB_TRY(stage_folder(ctx, out, *number, path));
+        FB_TRY(fb_path_join(ctx, last, path, "last"));
+        if (!fb_path_is_folder(path))
+            continue;
+        FB_TRY(fb_folder_recover(ctx, last));
+        if (!fb_train_state_exists(path))
+            continue;
+        fb_train_state state;
+        return fb_train_state_read(ctx, path, &state, begun, strings);
+    }
+    return FB_OK;
+}
+
+/* What a stage keeps of the options that another was started with. */
+static void take_common(fb_train_options *options, const fb_train_options *begun)
+{
+    options->catalog = begun->catalog;
+    options->preset = begun->preset;
+    options->vocab_size = begun->vocab_size;
+    options->max_text = begun->max_text;
+    options->dropout = begun->dropout;
+    options->seed = begun->seed;
+    options->checkpoint_every = begun->checkpoint_every;
+    options->validate_every = begun->validate_every;
+    options->validate_pairs = begun->validate_pairs;
+    options->backend = begun->backend;
+    options->dtype = begun->dtype;
+}
+
+static fb_status run_stage(fb_context *ctx, const fb_train_options *options,
+                           int32_t number, int32_t items, bool resume,
+                           fb_train_report *report)
+{
+    char out[4096], init[4096] = "";
+    fb_train_options stage;
+    fb_train_report one = {0};
+    fb_recipe_stage(&stage, options, number, items);
+    FB_TRY(stage_folder(ctx, options->out, number, out));
+    if (number > 1)
+        FB_TRY(stage_folder(ctx, options->out, number - 1, init));
+    stage.out = out;
+    stage.init = init;
+    stage.resume = resume;
+    if (!options->quiet)
+        fprintf(stderr, "stage %d of %d\n", (int)number, (int)FB_RECIPE_STAGES);
+    FB_TRY(fb_train_stage(ctx, &stage, &one));
+    one.steps += report->steps;
+    one.seconds += report->seconds;
+    one.wait_seconds += report->wait_seconds;
+    *report = one;
+    return FB_OK;
+}
+
+static fb_status run_recipe(fb_context *ctx, const fb_train_options *options,
+                            fb_arena *strings, fb_train_report *report)
+{
+    fb_train_options common = *options, begun = *options;
+    fb_train_report sum = {0};
+    int32_t first = 0, items;
+    if (options->resume)
+        FB_TRY(find_begun(ctx, options->out, strings, &begun, &first));
+    if (first > 0)
+        take_common(&common, &begun);
+    if (!common.catalog[0])
+        return fb_fail(ctx, FB_E_USAGE, "train needs --catalog");
+    FB_TRY(count_items(ctx, common.catalog, &items));
+    for (int32_t n = first > 0 ? first : 1; n <= FB_RECIPE_STAGES; n++)
+        FB_TRY(run_stage(ctx, &common, n, items, options->resume || n == first, &sum));
+    *report = sum;
+    return FB_OK;
+}
+
+/* OUT was begun as a recipe, or is to be. */
+static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, bool *yes)
+{
+    char path[4096];
+    FB_TRY(fb_path_join(ctx, path, options->out, "stages"));
+    bool begun = fb_path_is_folder(path);
+    if (begun && !options->resume)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "%s holds the stages of a recipe already; go on with it by "
+                       "--resume or give another --out",
+                       options->out);
+    FB_TRY(fb_path_join(ctx, path, options->out, "config.json"));
+    *yes = begun || (fb_recipe_wanted(options) && !fb_path_exists(path));
+    return FB_OK;
+}
+
+fb_status fb_train(fb_context *ctx, const fb_train_options *options,
+                   fb_train_report *report)
+{
+    bool recipe = false;
+    if (!options->out[0])
+        return fb_fail(ctx, FB_E_USAGE, "train needs --out");
+    FB_TRY(is_recipe(ctx, options, &recipe));
+    if (!recipe)
+        return fb_train_stage(ctx, options, report);
+    fb_arena *strings = fb_arena_create(4096);
+    if (!strings)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a recipe");
+    fb_status status = run_recipe(ctx, options, strings, report);
+    fb_arena_free(strings);
+    return status;
+}

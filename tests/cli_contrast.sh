@@ -1,0 +1,48 @@
+#!/bin/bash
+# cli_contrast.sh BUILD - contrastive training, starting from a model folder, hard negatives
+# and the three kinds of score, from the outside.
+. "$(dirname "$0")/cli_lib.sh"
+C=$WORK/catalogue
+ok "make a catalogue" "$MAKE" "$C" 120
+SMALL="--config $WORK/tiny.json --vocab-size 120 --max-text 16 --batch 16 --threads 2 --quiet"
+ITC="$FB train --objective itc --encoder pixels --vector-size 16 --catalog $C $SMALL --seed 3"
+
+ok "contrastive training" $ITC --out "$WORK/a" --steps 12 --group 4 --flip 0.5 --shift 0.1
+check "a line a step has itc" test "$(grep -c '"itc":' "$WORK/a/log.jsonl")" -eq 12
+check "and its accuracy" test "$(grep -c '"itc_accuracy":' "$WORK/a/log.jsonl")" -eq 12
+check "the model scores by its vectors" grep -q '"score": *"itc"' "$WORK/a/config.json"
+ok "the same again" $ITC --out "$WORK/b" --steps 12 --group 4 --flip 0.5 --shift 0.1 \
+    --loader-threads 1
+check "one seed, the same weights" cmp -s "$WORK/a/model.safetensors" "$WORK/b/model.safetensors"
+
+E="$FB evaluate --catalog $C --split test --negatives any --min-candidates 2 --json --quiet"
+ok "evaluate by the model's own score" $E --model "$WORK/a"
+check "which is itc" grep -q '"score": *"itc"' "$WORK/stdout"
+check "R@all is 1" test "$(grep -o '"r_all": *1[,}]*' "$WORK/stdout" | wc -l)" -ge 2
+ok "evaluate by alignment" $E --model "$WORK/a" --score tia
+check "an accuracy of another score is null" grep -q '"accuracy": *null' "$WORK/stdout"
+
+M="$FB train --objective match --catalog $C $SMALL --init $WORK/a --negatives hard"
+ok "hard negatives, listwise, beside itc" $M --out "$WORK/c" --steps 6 --alignment list \
+    --hard-negatives 2 --itc 1 --losses mlm,mpm,tia
+check "the three losses and itc are logged" test \
+    "$(grep -c '"mlm": *[0-9].*"tia": *[0-9].*"mpm": *[0-9].*"itc": *[0-9]' "$WORK/c/log.jsonl")" -eq 6
+check "the model scores by both" grep -q '"score": *"both"' "$WORK/c/config.json"
+for kind in own tia itc both; do
+    ok "evaluate by $kind" $E --model "$WORK/c" --score "$kind"
+done
+ok "hard negatives, pair by pair" $M --out "$WORK/d" --steps 3 --losses tia --itc 0.5
+ok "a network, trained and frozen" "$FB" train --objective itc --preset mini --encoder thin \
+    --catalog "$C" --out "$WORK/e" --vocab-size 120 --batch 8 --steps 2 --threads 2 --quiet
+ok "start from it" "$FB" train --objective itc --init "$WORK/e" --freeze-encoder \
+    --catalog "$C" --out "$WORK/f" --batch 8 --steps 2 --threads 2 --quiet
+check "the network is under torchvision's names" \
+    grep -q 'image.encoder.layer1.0.bn1.running_mean' "$WORK/f/model.safetensors"
+
+fails 2 "negatives hard" "$FB" train --catalog "$C" --out "$WORK/x" $SMALL --alignment list
+fails 1 "no vectors" sh -c "$FB train --objective match --encoder pixels --catalog $C $SMALL \
+    --out $WORK/g --steps 1 && $E --model $WORK/g --score itc"
+fails 1 "no such folder" "$FB" train --catalog "$C" --out "$WORK/x" $SMALL --init "$WORK/none"
+fails 1 "resnet18.safetensors" "$FB" train --objective itc --encoder resnet18 --catalog "$C" \
+    --out "$WORK/x" --batch 4 --steps 1 --quiet --encoder-weights "$WORK/resnet18.safetensors"
+finish

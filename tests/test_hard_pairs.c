@@ -1,0 +1,215 @@
+/* test_hard_pairs.c - which pairs are made of a batch of items: own pairs first, the
+ * hardest others behind, never a kin of the item. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "models/hard_pairs.h"
+
+enum { ITEMS = 6, P = 4, LENGTH = 3 };
+
+typedef struct world {
+    fb_context *ctx;
+    fb_backend *be;
+    fb_arena *arena;
+    fb_tape tape;
+    fb_batch *items;
+    float similarity[ITEMS * ITEMS];
+    fb_tensor matrix;
+} world;
+
+static void open_world(world *w)
+{
+    const fb_batch_limits limits = {ITEMS, ITEMS, ITEMS, ITEMS * LENGTH, P, 8};
+    *w = (world){.ctx = fb_context_create(), .arena = fb_arena_create(1 << 16)};
+    assert_int_equal(fb_backend_create(w->ctx, &w->be, "ref", "f32", 1), FB_OK);
+    assert_int_equal(fb_batch_create(w->ctx, &w->items, &limits, LENGTH), FB_OK);
+    fb_tape_begin(&w->tape, w->ctx, w->be, w->arena, true);
+    fb_batch *b = w->items;
+    b->texts = b->images = b->pairs = ITEMS;
+    b->text_offsets[0] = 0;
+    for (int32_t i = 0; i < ITEMS; i++) {
+        b->text_offsets[i + 1] = (i + 1) * LENGTH;
+        b->text_group[i] = b->image_group[i] = i;
+        b->pair_text[i] = b->pair_image[i] = i;
+        b->pair_label[i] = 1;
+    }
+    for (int32_t i = 0; i < ITEMS * ITEMS; i++) /* all different, no symmetry */
+        w->similarity[i] = (float)((i * 17) % 37) / 37.0f;
+    w->matrix = fb_tensor_2d(w->similarity, FB_F32, ITEMS, ITEMS);
+}
+
+static void close_world(world *w)
+{
+    fb_batch_free(w->items);
+    fb_arena_free(w->arena);
+    fb_backend_free(w->be);
+    fb_context_free(w->ctx);
+}
+
+static void draw(world *w, fb_hard_pairs *hard, double scale, int32_t negatives,
+                 uint64_t key)
+{
+    assert_int_equal(
+        fb_hard_pairs_draw(&w->tape, hard, w->items, &w->matrix, scale, negatives, key),
+        FB_OK);
+}
+
+static void own_pairs_come_first_and_lists_name_their_pairs(void **state)
+{
+    (void)state;
+    world w;
+    fb_hard_pairs hard;
+    open_world(&w);
+    draw(&w, &hard, 5, 2, 11);
+    assert_int_equal(hard.batch.pairs, ITEMS * 5);
+    assert_int_equal(hard.lists, ITEMS * 2);
+    assert_int_equal(hard.length, 3);
+    for (int32_t p = 0; p < hard.batch.pairs; p++) {
+        assert_int_equal(hard.batch.pair_label[p], p < ITEMS);
+        assert_int_equal(hard.batch.pair_text[p] == hard.batch.pair_image[p],
+                         p < ITEMS);
+        assert_int_equal(hard.batch.seq_offsets[p], p * (LENGTH + P));
+    }
+    for (int32_t l = 0; l < hard.lists; l++) {
+        const int32_t *m = hard.members + l * hard.length;
+        int32_t item = l % ITEMS;
+        assert_int_equal(m[0], item);
+        for (int32_t k = 0; k < hard.length; k++)
+            assert_int_equal(l < ITEMS ? hard.batch.pair_image[m[k]]
+                                       : hard.batch.pair_text[m[k]],
+                             item);
+        assert_int_not_equal(m[1], m[2]); /* without replacement */
+    }
+    int32_t last = ITEMS * 5 - 1; /* its rows: a text's tokens, an image's patches */
+    const int32_t *rows = hard.batch.row_source + hard.batch.seq_offsets[last];
+    assert_int_equal(rows[0], hard.batch.pair_text[last] * LENGTH);
+    assert_int_equal(rows[LENGTH], ITEMS * LENGTH + hard.batch.pair_image[last] * P);
+    close_world(&w);
+}
+
+static void large_scale_takes_the_most_similar_best_first(void **state)
+{
+    (void)state;
+    world w;
+    fb_hard_pairs hard;
+    open_world(&w);
+    draw(&w, &hard, 1e6, 2, 5);
+    for (int32_t l = 0; l < hard.lists; l++) {
+        int32_t i = l % ITEMS, side = l / ITEMS;
+        float before = 2;
+        int32_t larger = 0;
+        for (int32_t k = 1; k <= 2; k++) {
+            int32_t pair = hard.members[l * hard.length + k];
+            int32_t image = hard.batch.pair_image[pair];
+            int32_t text = hard.batch.pair_text[pair];
+            float s = w.similarity[image * ITEMS + text];
+            assert_true(s < before);
+            before = s;
+        }
+        for (int32_t j = 0; j < ITEMS; j++) {
+            float s = w.similarity[side ? j * ITEMS + i : i * ITEMS + j];
+            larger += j != i && s > before;
+        }
+        assert_int_equal(larger, 1); /* only the first of the two */
+    }
+    close_world(&w);
+}
+
+static void kin_are_never_drawn_and_few_others_repeat(void **state)
+{
+    (void)state;
+    world w;
+    fb_hard_pairs hard;
+    open_world(&w);
+    for (int32_t i = 0; i < 4; i++)
+        w.items->text_group[i] = 0; /* 0 to 3 have one text */
+    w.items->image_group[5] = 4;    /* 4 and 5 are one product */
+    for (uint64_t key = 0; key < 50; key++) {
+        draw(&w, &hard, 1, 3, key);
+        for (int32_t p = ITEMS; p < hard.batch.pairs; p++) {
+            int32_t text = hard.batch.pair_text[p], image = hard.batch.pair_image[p];
+            assert_true(text != image);
+            assert_true((text < 4) != (image < 4));
+        }
+        for (int32_t k = 2; k <= 3; k++) /* image 0 may only meet texts 4 and 5 */
+            assert_true(hard.batch.pair_text[hard.members[k]] >= 4);
+        assert_int_equal(hard.batch.pair_text[hard.members[3]],
+                         hard.batch.pair_text[hard.members[2]]);
+    }
+    for (int32_t i = 0; i < ITEMS; i++)
+        w.items->text_group[i] = 0; /* nobody may be opposed */
+    draw(&w, &hard, 1, 2, 1);
+    for (int32_t p = 0; p < hard.batch.pairs; p++)
+        assert_int_equal(hard.batch.pair_label[p], 1);
+    close_world(&w);
+}
+
+static void without_scale_all_others_are_as_likely(void **state)
+{
+    (void)state;
+    enum { KEYS = 3000 };
+    world w;
+    int32_t seen[ITEMS] = {0};
+    open_world(&w);
+    for (uint64_t key = 0; key < KEYS; key++) {
+        fb_hard_pairs hard;
+        fb_arena_reset(w.arena);
+        fb_tape_begin(&w.tape, w.ctx, w.be, w.arena, true);
+        draw(&w, &hard, 0, 1, key * 7919);
+        seen[hard.batch.pair_text[hard.members[1]]]++;
+    }
+    assert_int_equal(seen[0], 0);
+    for (int32_t j = 1; j < ITEMS; j++) /* 600 expected; five deviations are 110 */
+        assert_in_range(seen[j], 490, 710);
+    close_world(&w);
+}
+
+static void one_key_is_one_draw_and_another_another(void **state)
+{
+    (void)state;
+    world w;
+    fb_hard_pairs a, b, c;
+    open_world(&w);
+    draw(&w, &a, 1, 3, 21);
+    draw(&w, &b, 1, 3, 21);
+    draw(&w, &c, 1, 3, 22);
+    size_t bytes = (size_t)a.batch.pairs * sizeof(int32_t);
+    assert_memory_equal(a.batch.pair_text, b.batch.pair_text, bytes);
+    assert_memory_equal(a.batch.pair_image, b.batch.pair_image, bytes);
+    assert_true(memcmp(a.batch.pair_text, c.batch.pair_text, bytes) != 0 ||
+                memcmp(a.batch.pair_image, c.batch.pair_image, bytes) != 0);
+    close_world(&w);
+}
+
+static void batch_that_is_not_of_items_is_refused(void **state)
+{
+    (void)state;
+    world w;
+    fb_hard_pairs hard;
+    open_world(&w);
+    w.items->texts = ITEMS - 1;
+    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix, 1, 2, 1),
+                     FB_E_SHAPE);
+    w.items->texts = ITEMS;
+    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix, 1, 0, 1),
+                     FB_E_SHAPE);
+    close_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(own_pairs_come_first_and_lists_name_their_pairs),
+        cmocka_unit_test(large_scale_takes_the_most_similar_best_first),
+        cmocka_unit_test(kin_are_never_drawn_and_few_others_repeat),
+        cmocka_unit_test(without_scale_all_others_are_as_likely),
+        cmocka_unit_test(one_key_is_one_draw_and_another_another),
+        cmocka_unit_test(batch_that_is_not_of_items_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
