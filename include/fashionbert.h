@@ -154,6 +154,8 @@ typedef struct fb_train_options {
         text_layers; /* its vectors' width; trunk layers of texts; auto */
     int32_t group;   /* items of one category side by side in a batch; auto */
     double flip, shift, text_mask; /* augmentation; auto */
+    double patch_keep; /* share of the patches that pairs with hard negatives show while
+                          training; auto */
     const char *adaptive;          /* "gradient", "softmax" or "fixed" */
     bool adaptive_detach;          /* softmax: no gradient through the weights */
     const char *adaptive_norm;     /* gradient: "output" or "shared" parameters */

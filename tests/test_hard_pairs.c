@@ -54,9 +54,39 @@ static void close_world(world *w)
 static void draw(world *w, fb_hard_pairs *hard, double scale, int32_t negatives,
                  uint64_t key)
 {
-    assert_int_equal(
-        fb_hard_pairs_draw(&w->tape, hard, w->items, &w->matrix, scale, negatives, key),
-        FB_OK);
+    assert_int_equal(fb_hard_pairs_draw(&w->tape, hard, w->items, &w->matrix,
+                                        &(fb_hard_options){negatives, scale, 1, key}),
+                     FB_OK);
+}
+
+static void every_pair_of_an_image_shows_the_same_share_of_its_patches(void **state)
+{
+    (void)state;
+    world w;
+    fb_hard_pairs hard;
+    open_world(&w);
+    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix,
+                                        &(fb_hard_options){2, 5, 0.5, 11}),
+                     FB_OK);
+    int32_t shown[ITEMS][P], first_of[ITEMS], different = 0;
+    for (int32_t i = 0; i < ITEMS; i++)
+        first_of[i] = -1;
+    for (int32_t p = 0; p < hard.batch.pairs; p++) {
+        int32_t row = hard.batch.seq_offsets[p] + LENGTH, count = 0;
+        int32_t image = hard.batch.pair_image[p];
+        int32_t base = w.items->text_offsets[ITEMS] + image * P, set[P] = {0};
+        for (; row < hard.batch.seq_offsets[p + 1]; row++, count++)
+            set[hard.batch.row_source[row] - base] = 1;
+        assert_int_equal(count, P / 2);
+        if (first_of[image] < 0)
+            memcpy(shown[image], set, sizeof set);
+        assert_memory_equal(shown[image], set, sizeof set);
+        first_of[image] = p;
+    }
+    for (int32_t i = 1; i < ITEMS; i++)
+        different += memcmp(shown[0], shown[i], sizeof shown[0]) != 0;
+    assert_true(different > 0);
+    close_world(&w);
 }
 
 static void own_pairs_come_first_and_lists_name_their_pairs(void **state)
@@ -193,10 +223,12 @@ static void batch_that_is_not_of_items_is_refused(void **state)
     fb_hard_pairs hard;
     open_world(&w);
     w.items->texts = ITEMS - 1;
-    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix, 1, 2, 1),
+    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix,
+                                        &(fb_hard_options){2, 1, 1, 1}),
                      FB_E_SHAPE);
     w.items->texts = ITEMS;
-    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix, 1, 0, 1),
+    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix,
+                                        &(fb_hard_options){0, 1, 1, 1}),
                      FB_E_SHAPE);
     close_world(&w);
 }
@@ -204,6 +236,7 @@ static void batch_that_is_not_of_items_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_pair_of_an_image_shows_the_same_share_of_its_patches),
         cmocka_unit_test(own_pairs_come_first_and_lists_name_their_pairs),
         cmocka_unit_test(large_scale_takes_the_most_similar_best_first),
         cmocka_unit_test(kin_are_never_drawn_and_few_others_repeat),

@@ -260,6 +260,15 @@ static const fb_option options[] = {
      .high = 31,
      .automatic = true,
      .help = "with --negatives hard: texts for each image, and images for each text"},
+    {.name = "patch-keep",
+     .value = "FRACTION",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(patch_keep),
+     .high = 1,
+     .automatic = true,
+     .help =
+         "with --negatives hard: of an image's patches, the share that a pair shows "
+         "while training, at random"},
     {.name = "alignment",
      .value = "HOW",
      .type = FB_OPTION_CHOICE,

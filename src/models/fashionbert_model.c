@@ -317,9 +317,11 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
     if (options->itc > 0 || options->negatives > 0)
         FB_TRY(contrast(m, tape, batch, pass));
     if (any && options->negatives > 0) {
-        FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity,
-                                  fb_contrast_head_scale(&m->contrast),
-                                  options->negatives, options->key));
+        fb_hard_options o = {.negatives = options->negatives,
+                             .scale = fb_contrast_head_scale(&m->contrast),
+                             .patch_keep = tape->recording ? options->patch_keep : 1,
+                             .key = options->key};
+        FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity, &o));
         pass->batch = &pass->hard.batch;
     }
     if (!any)

@@ -106,11 +106,35 @@ static void fill_pairs(const draw *d, fb_hard_pairs *hard)
     }
 }
 
-fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
-                             const fb_tensor *similarity, double scale,
-                             int32_t negatives, uint64_t key)
+/* Mark all but `keep` patches of each image as left out, each choice as likely. */
+static fb_status leave_out(fb_tape *tape, fb_batch *b, double keep, uint64_t key)
 {
-    int32_t count = items->images;
+    void *memory;
+    int64_t count = (int64_t)b->images * b->patches;
+    int32_t wanted = (int32_t)lrint(keep * b->patches);
+    if (wanted >= b->patches)
+        return FB_OK;
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count));
+    uint8_t *out = memory;
+    for (int32_t i = 0; i < b->images; i++) {
+        fb_random random = {fb_random_mix(key + (uint64_t)i), 0};
+        int32_t left = wanted < 1 ? 1 : wanted;
+        for (int32_t p = 0; p < b->patches; p++) {
+            uint32_t more = (uint32_t)(b->patches - p);
+            bool kept = fb_random_below(&random, more) < (uint32_t)left;
+            out[(int64_t)i * b->patches + p] = !kept;
+            left -= kept;
+        }
+    }
+    b->patch_left_out = out;
+    return FB_OK;
+}
+
+fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
+                             const fb_tensor *similarity,
+                             const fb_hard_options *options)
+{
+    int32_t count = items->images, negatives = options->negatives;
     if (items->texts != count || negatives < 1 || negatives > FB_HARD_MOST ||
         similarity->dims[0] != count || similarity->dims[1] != count)
         return fb_fail(tape->ctx, FB_E_SHAPE,
@@ -120,8 +144,10 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
         (fb_hard_pairs){.batch = *items, .lists = 2 * count, .length = negatives + 1};
     FB_TRY(make_room(tape, &hard->batch, count * (1 + 2 * negatives)));
     FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
-    draw d = {items, similarity->data, scale, negatives, key};
+    draw d = {items, similarity->data, options->scale, negatives, options->key};
     fill_pairs(&d, hard);
+    FB_TRY(leave_out(tape, &hard->batch, options->patch_keep,
+                     fb_random_mix(~options->key)));
     FB_TRY(take(tape, &hard->batch.row_source, count_rows(&hard->batch)));
     fb_batch_pack(&hard->batch);
     return FB_OK;

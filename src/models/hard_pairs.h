@@ -27,11 +27,20 @@ typedef struct fb_hard_pairs {
     int32_t *members; /* [lists * length] pairs of each list, its own first */
 } fb_hard_pairs;
 
+/* How pairs are made of a batch of items. */
+typedef struct fb_hard_options {
+    int32_t negatives; /* K, of each item each way */
+    double scale;      /* of similarities, before noise is added */
+    double patch_keep; /* share of each image's patches that its pairs show, chosen at
+                          random; 1: all (Li et al. 2023, FLIP) */
+    uint64_t key;      /* random bits */
+} fb_hard_options;
+
 /* similarity [B,B] f32, rows images, columns texts. Memory is the tape's. The
  * matched pairs come first and in order, so the items' masked rows stay where they
- * are. FB_E_SHAPE: the batch is not of items. */
+ * are while all patches are kept. FB_E_SHAPE: the batch is not of items. */
 fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
-                             const fb_tensor *similarity, double scale,
-                             int32_t negatives, uint64_t key);
+                             const fb_tensor *similarity,
+                             const fb_hard_options *options);
 
 #endif

@@ -22,6 +22,8 @@ typedef struct fb_loss_options {
     double itc;        /* weight of the contrastive loss, beside the three; 0: none */
     int32_t negatives; /* of each item, each way, by similarity (hard_pairs.h); 0: the
                           batch's own pairs */
+    double patch_keep; /* with negatives: share of an image's patches that training's
+                          pairs show */
     bool listwise;     /* alignment as a choice among the negatives, not pair by pair */
     uint64_t key;      /* random bits of the step, for negatives */
 } fb_loss_options;

@@ -9,7 +9,7 @@
 typedef struct objective_row {
     const char *name;
     const char *encoder, *losses, *negatives, *alignment;
-    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask;
+    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, patch_keep;
     int32_t batch, vector_size, text_layers, group, hard_negatives;
 } objective_row;
 
@@ -24,7 +24,8 @@ static const objective_row rows[] = {
      .weight_decay = 0.01,
      .warmup = 0.03,
      .batch = 64,
-     .hard_negatives = 3},
+     .hard_negatives = 3,
+     .patch_keep = 1},
     {.name = "itc",
      .encoder = "thin",
      .losses = "",
@@ -39,7 +40,8 @@ static const objective_row rows[] = {
      .batch = 256,
      .vector_size = 256,
      .group = 32,
-     .hard_negatives = 3},
+     .hard_negatives = 3,
+     .patch_keep = 1},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -55,9 +57,9 @@ bool fb_recipe_wanted(const fb_train_options *o)
                  !o->config[0] && !o->encoder_weights[0] && !o->steps;
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
-           o->text_mask < 0 && o->batch < 0 && o->vector_size < 0 &&
-           o->text_layers < 0 && o->group < 0 && o->hard_negatives < 0 &&
-           o->patch_size < 0 && o->image_size < 0;
+           o->text_mask < 0 && o->patch_keep < 0 && o->batch < 0 &&
+           o->vector_size < 0 && o->text_layers < 0 && o->group < 0 &&
+           o->hard_negatives < 0 && o->patch_size < 0 && o->image_size < 0;
 }
 
 /* Passes over a split so that about `products` go by: small splits are seen more often,
@@ -136,6 +138,11 @@ static fb_status check(fb_context *ctx, const fb_train_options *o)
         return fb_fail(ctx, FB_E_USAGE,
                        "--negatives hard draws by the similarity of vectors; give "
                        "--vector-size, or --init with a model that has them");
+    bool masked = strstr(o->losses, "mlm") || strstr(o->losses, "mpm");
+    if (o->patch_keep < 1 && (!hard || masked))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--patch-keep leaves patches out of pairs with hard negatives "
+                       "that only tia judges; it needs --negatives hard --losses tia");
     if (o->itc > 0 && !hard && o->losses[0])
         return fb_fail(ctx, FB_E_USAGE,
                        "--itc beside --losses %s needs --negatives hard: both learn "
@@ -164,6 +171,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_real(&o->flip, r->flip);
     fill_real(&o->shift, r->shift);
     fill_real(&o->text_mask, r->text_mask);
+    fill_real(&o->patch_keep, r->patch_keep);
     fill_int(&o->batch, r->batch);
     fill_int(&o->vector_size, vectors ? 256 : r->vector_size);
     fill_int(&o->group, r->group);

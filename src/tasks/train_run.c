@@ -40,6 +40,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
     FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
     FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
+    FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
     FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
     FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
     FB_TRY(check_range(ctx, "--vocab-size", o->vocab_size, 16, 1000000));
@@ -96,6 +97,7 @@ static fb_status check_words(fb_train_run *run)
                        o->negatives);
     run->losses.itc = o->itc;
     run->losses.negatives = hard ? o->hard_negatives : 0;
+    run->losses.patch_keep = o->patch_keep;
     run->losses.listwise = strcmp(o->alignment, "list") == 0;
     run->items = hard || o->itc > 0;
     run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,

@@ -39,6 +39,7 @@ static const struct field {
     FIELD(REAL, shift),
     FIELD(REAL, text_mask),
     FIELD(INT32, hard_negatives),
+    FIELD(REAL, patch_keep),
     FIELD(TEXT, alignment),
     FIELD(TEXT, fit),
     FIELD(INT32, max_text),

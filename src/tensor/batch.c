@@ -119,8 +119,10 @@ void fb_batch_pack(fb_batch *batch)
         for (int32_t i = batch->text_offsets[text]; i < batch->text_offsets[text + 1];
              i++)
             batch->row_source[row++] = i;
-        for (int32_t p = 0; p < batch->patches; p++)
-            batch->row_source[row++] = text_tokens + image * batch->patches + p;
+        int32_t first = image * batch->patches;
+        for (int32_t p = first; p < first + batch->patches; p++)
+            if (!batch->patch_left_out || !batch->patch_left_out[p])
+                batch->row_source[row++] = text_tokens + p;
     }
     batch->seq_offsets[batch->pairs] = row;
 }

@@ -12,6 +12,7 @@
  *     image_group                  [images]      equal: the same product or file
  *     pixels                       [images, size, size, 3] u8, as decoded and resized
  *     patch_masked                 [images * P]      1: the patch's feature is zeroed
+ *     patch_left_out               [images * P]      1: no sequence has the patch
  *     pair_text, pair_image, pair_label  [B]         label 1: they match
  *     seq_offsets                  [B + 1]
  *     row_source                   [T]   < text tokens: that token; else, less the text
@@ -34,6 +35,7 @@ typedef struct fb_batch {
     int32_t *token_ids, *token_positions, *token_segments, *text_offsets;
     int32_t *text_item, *text_group, *image_item, *image_group;
     uint8_t *pixels, *patch_masked;
+    const uint8_t *patch_left_out; /* NULL: no patch is */
     int32_t *pair_text, *pair_image, *pair_label;
     int32_t *seq_offsets, *row_source, *cls_rows;
     int32_t mlm_count, mpm_count;
