@@ -121,7 +121,8 @@ fb_status fb_import(fb_context *ctx, const fb_import_options *options,
 
 /* Where a comment says auto, the default, "auto" or -1, leaves the choice to the
  * objective (docs/recipes.md). With all of them left, and no init, config or steps, the
- * recipe for the catalogue's size is trained, stage by stage. */
+ * recipe for the catalogue's size is trained, stage by stage; with all but objective
+ * "itc", the stages that make its vectors. */
 typedef struct fb_train_options {
     const char *catalog;   /* imagefolder catalogue */
     const char *out;       /* model folder to make */
@@ -140,7 +141,7 @@ typedef struct fb_train_options {
     int32_t image_size;  /* pixels a side; auto */
     bool freeze_encoder; /* the network is not trained */
     double encoder_lr;   /* the encoder's share of the learning rate */
-    const char *fit;     /* "pad" or "squash" */
+    const char *fit;     /* "pad", "squash" or "auto" */
     int32_t max_text;    /* tokens of a title with [CLS] and [SEP] */
     double epochs;       /* passes over the training split; steps > 0 wins; auto */
     int64_t steps;       /* optimiser steps; 0: by epochs */
@@ -156,13 +157,15 @@ typedef struct fb_train_options {
     double flip, shift, text_mask; /* augmentation; auto */
     double patch_keep; /* share of the patches that pairs with hard negatives show while
                           training; auto */
-    const char *adaptive;          /* "gradient", "softmax" or "fixed" */
-    bool adaptive_detach;          /* softmax: no gradient through the weights */
-    const char *adaptive_norm;     /* gradient: "output" or "shared" parameters */
-    const char *losses;            /* any of "mlm,mpm,tia"; auto */
+    const char *adaptive;      /* "gradient", "softmax" or "fixed" */
+    bool adaptive_detach;      /* softmax: no gradient through the weights */
+    const char *adaptive_norm; /* gradient: "output" or "shared" parameters */
+    const char *losses;        /* any of "mlm,mpm,tia"; auto */
     const char *negatives;     /* "category" of the product, "any", or "hard"; auto */
     int32_t hard_negatives;    /* hard: of each item each way; auto */
-    const char *alignment;     /* "pairs" or "list" (hard); auto */
+    double hard_warmup;    /* hard: share of the steps in which negatives go from any
+                              of the batch to the most alike; auto */
+    const char *alignment; /* "pairs" or "list" (hard); auto */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;
     int64_t checkpoint_every; /* steps; 0: once an epoch */
@@ -172,6 +175,7 @@ typedef struct fb_train_options {
     int32_t threads;
     int32_t loader_threads;
     bool quiet;
+    int32_t stage, stages; /* set by fb_train: of a recipe, this one and how many; 0 */
 } fb_train_options;
 
 void fb_train_options_defaults(fb_train_options *options);

@@ -49,6 +49,36 @@ fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
                    offsets, images);
 }
 
+static double norm_of(const fb_weight *x)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < x->out * x->in; i++)
+        sum += (double)x->data[i] * (double)x->data[i];
+    return sqrt(sum);
+}
+
+void fb_contrast_head_align(const fb_contrast_head *head, fb_params *params,
+                            fb_leaf *projector)
+{
+    const fb_weight *text = &head->text_weight->weight,
+                    *image = &head->image_weight->weight;
+    int64_t vector = text->out, width = text->in, features = image->in;
+    const float *t = text->data, *v = image->data;
+    float *out = fb_params_value(params, projector);
+    double size = norm_of(&projector->weight);
+    for (int64_t c = 0; c < width; c++)
+        for (int64_t f = 0; f < features; f++) {
+            double sum = 0;
+            for (int64_t d = 0; d < vector; d++)
+                sum += (double)t[d * width + c] * (double)v[d * features + f];
+            out[c * features + f] = (float)sum;
+        }
+    double made = norm_of(&projector->weight);
+    for (int64_t i = 0; i < width * features && made > 0; i++)
+        out[i] = (float)((double)out[i] * size / made);
+    projector->weight.version++;
+}
+
 double fb_contrast_head_scale(const fb_contrast_head *head)
 {
     double scale = exp((double)head->log_scale->weight.data[0]);

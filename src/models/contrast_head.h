@@ -36,6 +36,13 @@ fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
                                  const fb_contrast_head *head, fb_var *features,
                                  int32_t patches, int32_t images);
 
+/* Set a projector of features into the trunk, [C, F], to text.weight^T image.weight, at
+ * the size (Frobenius norm) it has: a patch then enters the stream where a token of its
+ * meaning leaves the text's layers, and their inner product is that of their vectors.
+ * Weights must be loaded. */
+void fb_contrast_head_align(const fb_contrast_head *head, fb_params *params,
+                            fb_leaf *projector);
+
 /* 1 / temperature as it stands. */
 double fb_contrast_head_scale(const fb_contrast_head *head);
 

@@ -318,7 +318,8 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
         FB_TRY(contrast(m, tape, batch, pass));
     if (any && options->negatives > 0) {
         fb_hard_options o = {.negatives = options->negatives,
-                             .scale = fb_contrast_head_scale(&m->contrast),
+                             .scale = options->hardness *
+                                      fb_contrast_head_scale(&m->contrast),
                              .patch_keep = tape->recording ? options->patch_keep : 1,
                              .key = options->key};
         FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity, &o));
@@ -343,6 +344,13 @@ static void scale_encoder_lr(fb_matcher *matcher, float share)
                               &((fb_fashionbert *)matcher)->patch_encoder, share);
 }
 
+static void align_patches(fb_matcher *matcher)
+{
+    fb_fashionbert *m = (fb_fashionbert *)matcher;
+    if (matcher->config.vector)
+        fb_contrast_head_align(&m->contrast, matcher->params, m->projector);
+}
+
 static const fb_matcher_kind fashionbert_kind = {
     .name = "fashionbert",
     .train_batch = fb_fashionbert_train_batch,
@@ -350,6 +358,7 @@ static const fb_matcher_kind fashionbert_kind = {
     .score = fb_fashionbert_score,
     .vectors = fb_fashionbert_vectors,
     .similarity_scale = fb_fashionbert_similarity_scale,
+    .align_patches = align_patches,
     .scale_encoder_lr = scale_encoder_lr,
     .forward_flops = fb_fashionbert_flops,
     .free = matcher_free,

@@ -22,6 +22,7 @@ typedef struct fb_loss_options {
     double itc;        /* weight of the contrastive loss, beside the three; 0: none */
     int32_t negatives; /* of each item, each way, by similarity (hard_pairs.h); 0: the
                           batch's own pairs */
+    double hardness;   /* with negatives: 0 any of the batch, 1 by similarity */
     double patch_keep; /* with negatives: share of an image's patches that training's
                           pairs show */
     bool listwise;     /* alignment as a choice among the negatives, not pair by pair */
@@ -63,6 +64,9 @@ typedef struct fb_matcher_kind {
                          float *texts, float *images);
     /* What a similarity counts in a score: config.similarity_weight / temperature. */
     double (*similarity_scale)(const fb_matcher *m);
+    /* After contrastive training alone, before alignment is learnt: let patches enter
+     * the stream as the vectors see them (contrast_head.h). */
+    void (*align_patches)(fb_matcher *m);
     /* Learn the image network at a share of the learning rate; 0 freezes it. */
     void (*scale_encoder_lr)(fb_matcher *m, float share);
     /* Model FLOPs of one forward pass over the batch's real tokens. */

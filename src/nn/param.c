@@ -187,3 +187,8 @@ const char *fb_params_find_nonfinite(const fb_params *params, bool gradients)
                 return b->name;
     return NULL;
 }
+
+float *fb_params_value(const fb_params *params, const fb_leaf *leaf)
+{
+    return params->value + (leaf->weight.data - params->value);
+}

@@ -78,6 +78,9 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
 fb_status fb_params_add_buffer(fb_params *params, float **value, const char *name,
                                int64_t count, float initial);
 
+/* The numbers of a leaf of the table, to be written; who does raises its version. */
+float *fb_params_value(const fb_params *params, const fb_leaf *leaf);
+
 /* A name into out, cut at its end. */
 void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* lets the compiler check the arguments */

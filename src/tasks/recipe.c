@@ -8,8 +8,9 @@
 /* What an objective takes where nothing is said. */
 typedef struct objective_row {
     const char *name;
-    const char *encoder, *losses, *negatives, *alignment;
-    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, patch_keep;
+    const char *encoder, *losses, *negatives, *alignment, *fit;
+    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, hard_warmup,
+        patch_keep;
     int32_t batch, vector_size, text_layers, group, hard_negatives;
 } objective_row;
 
@@ -19,18 +20,21 @@ static const objective_row rows[] = {
      .losses = "mlm,mpm,tia",
      .negatives = "category",
      .alignment = "pairs",
+     .fit = "pad",
      .epochs = 10,
      .lr = 5e-4,
      .weight_decay = 0.01,
      .warmup = 0.03,
      .batch = 64,
      .hard_negatives = 3,
+     .hard_warmup = 0.2,
      .patch_keep = 1},
     {.name = "itc",
      .encoder = "thin",
      .losses = "",
      .negatives = "category",
      .alignment = "pairs",
+     .fit = "squash",
      .epochs = 15,
      .lr = 1e-3,
      .weight_decay = 0.05,
@@ -39,8 +43,8 @@ static const objective_row rows[] = {
      .text_mask = 0.1,
      .batch = 256,
      .vector_size = 256,
-     .group = 32,
      .hard_negatives = 3,
+     .hard_warmup = 0.2,
      .patch_keep = 1},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -50,16 +54,26 @@ static bool is_auto(const char *word)
     return strcmp(word, "auto") == 0;
 }
 
-bool fb_recipe_wanted(const fb_train_options *o)
+/* Nothing said that a stage would have to obey, the objective aside. */
+static bool is_open(const fb_train_options *o)
 {
-    bool words = is_auto(o->objective) && is_auto(o->encoder) && is_auto(o->losses) &&
+    bool words = is_auto(o->encoder) && is_auto(o->fit) && is_auto(o->losses) &&
                  is_auto(o->negatives) && is_auto(o->alignment) && !o->init[0] &&
                  !o->config[0] && !o->encoder_weights[0] && !o->steps;
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
-           o->text_mask < 0 && o->patch_keep < 0 && o->batch < 0 &&
-           o->vector_size < 0 && o->text_layers < 0 && o->group < 0 &&
+           o->text_mask < 0 && o->hard_warmup < 0 && o->patch_keep < 0 &&
+           o->batch < 0 && o->vector_size < 0 && o->text_layers < 0 && o->group < 0 &&
            o->hard_negatives < 0 && o->patch_size < 0 && o->image_size < 0;
+}
+
+int32_t fb_recipe_stages(const fb_train_options *options)
+{
+    if (!is_open(options))
+        return 0;
+    return is_auto(options->objective)              ? 3
+           : strcmp(options->objective, "itc") == 0 ? 2
+                                                    : 0;
 }
 
 /* Passes over a split so that about `products` go by: small splits are seen more often,
@@ -74,13 +88,12 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
                      int32_t number, int32_t items)
 {
     *stage = *options;
+    stage->stage = number;
     stage->objective = number < 3 ? "itc" : "match";
-    stage->fit = "squash";
-    stage->flip = 0;
     if (number == 1) {
-        stage->group = 0;
         stage->epochs = passes(180000, items);
     } else if (number == 2) {
+        stage->group = 32;
         stage->lr = 8e-4;
         stage->warmup = 0.03;
         stage->epochs = passes(100000, items);
@@ -163,6 +176,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_word(&o->losses, r->losses);
     fill_word(&o->negatives, r->negatives);
     fill_word(&o->alignment, r->alignment);
+    fill_word(&o->fit, r->fit);
     fill_real(&o->epochs, r->epochs);
     fill_real(&o->lr, r->lr);
     fill_real(&o->weight_decay, r->weight_decay);
@@ -171,6 +185,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_real(&o->flip, r->flip);
     fill_real(&o->shift, r->shift);
     fill_real(&o->text_mask, r->text_mask);
+    fill_real(&o->hard_warmup, r->hard_warmup);
     fill_real(&o->patch_keep, r->patch_keep);
     fill_int(&o->batch, r->batch);
     fill_int(&o->vector_size, vectors ? 256 : r->vector_size);

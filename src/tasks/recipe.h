@@ -6,15 +6,16 @@
 
 #include "fashionbert.h"
 
-/* Nothing but catalogue, folder, sizes, seed and computing was said: the recipe is
- * wanted. */
-bool fb_recipe_wanted(const fb_train_options *options);
-
 /* 1  itc, batches of anything       vectors learn what a product is
  * 2  itc, batches in category groups       ... and what tells it from its kin
- * 3  match: FashionBERT's alignment as a choice among hard negatives, beside itc */
-enum { FB_RECIPE_STAGES = 3 };
-/* Stage 1 to 3 of the recipe for a training split of `items`, as options that a user
+ * 3  match: FashionBERT's alignment as a choice among hard negatives, beside itc
+ *
+ * How many of them the options ask for: all where nothing but catalogue, folder, sizes,
+ * seed and computing was said, the first two with `objective` itc besides, 0 (a single
+ * run, as the options say) otherwise. */
+int32_t fb_recipe_stages(const fb_train_options *options);
+
+/* Stage 1 to options->stages for a training split of `items`, as options that a user
  * could have typed; folders (out, init) are the caller's to set. */
 void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
                      int32_t number, int32_t items);

@@ -37,8 +37,9 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
         o->image_size = o->image_size < 0 ? c->image_size : o->image_size;
         if (c->each && o->patch_size < 0)
             o->patch_size = c->image_size / c->grid;
-        o->fit = c->squash ? "squash" : "pad";
     }
+    if (strcmp(o->fit, "auto") == 0)
+        o->fit = c->squash ? "squash" : "pad";
     if (o->vector_size < 0 && c->vector > 0)
         o->vector_size = c->vector;
     if (o->text_layers < 0 && c->vector > 0)

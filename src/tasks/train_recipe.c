@@ -1,8 +1,8 @@
 /* train_recipe.c - the train verb: one run, or the stages of the recipe one after
  * another.
  *
- *     OUT/stages/1, OUT/stages/2     model folders of the stages before the last
- *     OUT                            the last stage's, started from the one before
+ *     OUT/stages/1, ...     model folders of the stages before the last
+ *     OUT                   the last stage's, started from the one before
  *
  * Each is a run as a user could have typed it, with its own log and checkpoints.
  * Killed, the newest stage that has begun goes on with the options that it was started
@@ -17,10 +17,10 @@
 #include <string.h>
 
 static fb_status stage_folder(fb_context *ctx, const char *out, int32_t number,
-                              char path[4096])
+                              int32_t stages, char path[4096])
 {
     char name[32] = "";
-    if (number < FB_RECIPE_STAGES)
+    if (number < stages)
         snprintf(name, sizeof name, "stages/%d", (int)number);
     return name[0] ? fb_path_join(ctx, path, out, name)
                    : fb_path_join(ctx, path, "", out);
@@ -35,13 +35,16 @@ static fb_status count_items(fb_context *ctx, const char *catalog, int32_t *item
     return FB_OK;
 }
 
-/* The newest stage with a checkpoint, 0: none; and what it was started with. */
+/* What the newest stage with a checkpoint was started with; stage 0: there is none. */
 static fb_status find_begun(fb_context *ctx, const char *out, fb_arena *strings,
-                            fb_train_options *begun, int32_t *number)
+                            fb_train_options *begun)
 {
-    for (*number = FB_RECIPE_STAGES; *number > 0; --*number) {
+    static const char *const folders[] = {"", "stages/2", "stages/1"};
+    begun->stage = 0;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char path[4096], last[4096];
-        FB_TRY(stage_folder(ctx, out, *number, path));
+        FB_TRY(folders[i][0] ? fb_path_join(ctx, path, out, folders[i])
+                             : fb_path_join(ctx, path, "", out));
         FB_TRY(fb_path_join(ctx, last, path, "last"));
         if (!fb_path_is_folder(path))
             continue;
@@ -58,6 +61,7 @@ static fb_status find_begun(fb_context *ctx, const char *out, fb_arena *strings,
 static void take_common(fb_train_options *options, const fb_train_options *begun)
 {
     options->catalog = begun->catalog;
+    options->stages = begun->stages;
     options->preset = begun->preset;
     options->vocab_size = begun->vocab_size;
     options->max_text = begun->max_text;
@@ -78,14 +82,14 @@ static fb_status run_stage(fb_context *ctx, const fb_train_options *options,
     fb_train_options stage;
     fb_train_report one = {0};
     fb_recipe_stage(&stage, options, number, items);
-    FB_TRY(stage_folder(ctx, options->out, number, out));
+    FB_TRY(stage_folder(ctx, options->out, number, options->stages, out));
     if (number > 1)
-        FB_TRY(stage_folder(ctx, options->out, number - 1, init));
+        FB_TRY(stage_folder(ctx, options->out, number - 1, options->stages, init));
     stage.out = out;
     stage.init = init;
     stage.resume = resume;
     if (!options->quiet)
-        fprintf(stderr, "stage %d of %d\n", (int)number, (int)FB_RECIPE_STAGES);
+        fprintf(stderr, "stage %d of %d\n", (int)number, (int)options->stages);
     FB_TRY(fb_train_stage(ctx, &stage, &one));
     one.steps += report->steps;
     one.seconds += report->seconds;
@@ -99,15 +103,17 @@ static fb_status run_recipe(fb_context *ctx, const fb_train_options *options,
 {
     fb_train_options common = *options, begun = *options;
     fb_train_report sum = {0};
-    int32_t first = 0, items;
+    int32_t items;
+    common.stages = fb_recipe_stages(options);
     if (options->resume)
-        FB_TRY(find_begun(ctx, options->out, strings, &begun, &first));
+        FB_TRY(find_begun(ctx, options->out, strings, &begun));
+    int32_t first = begun.stage;
     if (first > 0)
         take_common(&common, &begun);
     if (!common.catalog[0])
         return fb_fail(ctx, FB_E_USAGE, "train needs --catalog");
     FB_TRY(count_items(ctx, common.catalog, &items));
-    for (int32_t n = first > 0 ? first : 1; n <= FB_RECIPE_STAGES; n++)
+    for (int32_t n = first > 0 ? first : 1; n <= common.stages; n++)
         FB_TRY(run_stage(ctx, &common, n, items, options->resume || n == first, &sum));
     *report = sum;
     return FB_OK;
@@ -125,7 +131,7 @@ static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, boo
                        "--resume or give another --out",
                        options->out);
     FB_TRY(fb_path_join(ctx, path, options->out, "config.json"));
-    *yes = begun || (fb_recipe_wanted(options) && !fb_path_exists(path));
+    *yes = begun || (fb_recipe_stages(options) > 0 && !fb_path_exists(path));
     return FB_OK;
 }
 

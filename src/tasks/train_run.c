@@ -40,6 +40,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
     FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
     FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
+    FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
     FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
     FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
     FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
@@ -130,6 +131,8 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
 {
     const fb_train_options *o = &run->options;
     FB_TRY(fb_train_init_config(run->ctx, o, run->init, config));
+    bool vectors_alone = run->init == FB_INIT_MODEL && config->score == FB_SCORE_ITC;
+    run->align = vectors_alone && run->losses.enabled[FB_LOSS_TIA];
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;
     config->max_text = o->max_text;
@@ -234,6 +237,8 @@ static fb_status start_fresh(fb_train_run *run)
     fb_params_initialise(run->matcher->params, run->options.seed);
     FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
                                  run->matcher->params));
+    if (run->align)
+        run->matcher->kind->align_patches(run->matcher);
     return start_folder(run, &config);
 }
 
@@ -260,6 +265,10 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
 {
     run->losses.key = fb_random_key(run->options.seed, FB_STREAM_HARD,
                                     (uint64_t)number * 2 + validation);
+    double rise = run->options.hard_warmup * (double)run->state.total_steps *
+                  run->options.accumulate;
+    run->losses.hardness =
+        validation || (double)number >= rise ? 1 : (double)number / rise;
     return &run->losses;
 }
 

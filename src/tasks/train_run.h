@@ -24,6 +24,7 @@ typedef struct fb_train_run {
     fb_train_log *log;
     fb_train_state state;
     fb_init_kind init;       /* of a fresh run */
+    bool align;              /* of a fresh run: patches enter as the vectors see them */
     bool items;              /* batches of items, not of pairs */
     int32_t matched;         /* matched pairs a batch */
     int64_t steps_per_epoch; /* at least 1 */

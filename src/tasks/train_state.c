@@ -23,6 +23,8 @@ static const struct field {
     {                                                                                  \
 #name, kind_, offsetof(fb_train_options, name)                                 \
     }
+    FIELD(INT32, stage),
+    FIELD(INT32, stages),
     FIELD(TEXT, preset),
     FIELD(TEXT, objective),
     FIELD(TEXT, encoder),
@@ -39,6 +41,7 @@ static const struct field {
     FIELD(REAL, shift),
     FIELD(REAL, text_mask),
     FIELD(INT32, hard_negatives),
+    FIELD(REAL, hard_warmup),
     FIELD(REAL, patch_keep),
     FIELD(TEXT, alignment),
     FIELD(TEXT, fit),
