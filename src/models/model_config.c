@@ -30,6 +30,7 @@ static const struct int_key {
     {"grid", true, offsetof(fb_model_config, grid), 1, 64},
     {"max_text", true, offsetof(fb_model_config, max_text), 2, 8192},
     {"vector_size", true, offsetof(fb_model_config, vector), 0, 4096},
+    {"image_views", true, offsetof(fb_model_config, views), 1, 2},
     {"vector_text_layers", true, offsetof(fb_model_config, text_layers), 0, 48},
 };
 
@@ -116,6 +117,7 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                     .mean = {0.485, 0.456, 0.406},
                                     .std = {0.229, 0.224, 0.225},
                                     .max_text = 64,
+                                    .views = 1,
                                     .similarity_weight = 1};
         return FB_OK;
     }

@@ -27,6 +27,9 @@ typedef struct fb_model_config {
     /* The contrastive head: texts and images encoded alone, as vectors of this width;
      * 0: none. The text passes this many of the trunk's layers first. */
     int32_t vector, text_layers;
+    /* An image's vector is the mean over its views, made a unit again: 1 the image, 2
+     * the image and its mirror image. */
+    int32_t views;
     /* The score of a pair is the sigmoid of
      *     tia   margin, the alignment logits' difference
      *     itc   similarity_weight * similarity + score_bias

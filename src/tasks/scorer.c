@@ -1,6 +1,7 @@
 /* scorer.c - see scorer.h. */
 #include "tasks/scorer.h"
 
+#include "data/augment.h"
 #include "data/sampler.h"
 #include "ops/tape.h"
 
@@ -18,6 +19,7 @@ struct fb_scorer {
     int64_t order_pair[PAIRS]; /* which pair of the run each of the batch is */
     int32_t text_of[PAIRS], image_of[IMAGES];
     float scores[PAIRS];
+    float *mirrored; /* [IMAGES, D] vectors of mirror images; NULL: not looked at */
 };
 
 fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
@@ -30,10 +32,14 @@ fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
     s->be = be;
     s->matcher = matcher;
     s->arena = fb_arena_create(64 << 20);
+    bool mirrors = c->vector > 0 && c->views > 1;
+    if (mirrors)
+        s->mirrored = malloc(IMAGES * (size_t)c->vector * sizeof *s->mirrored);
     fb_batch_limits limits = {
         PAIRS, PAIRS, IMAGES, PAIRS * c->max_text, c->grid * c->grid, c->image_size};
-    fb_status status = s->arena ? fb_batch_create(ctx, &s->batch, &limits, c->max_text)
-                                : fb_fail(ctx, FB_E_MEMORY, "no memory to score");
+    bool room = s->arena && (s->mirrored || !mirrors);
+    fb_status status = room ? fb_batch_create(ctx, &s->batch, &limits, c->max_text)
+                            : fb_fail(ctx, FB_E_MEMORY, "no memory to score");
     if (status != FB_OK) {
         fb_scorer_free(s);
         return status;
@@ -47,6 +53,7 @@ void fb_scorer_free(fb_scorer *scorer)
     if (!scorer)
         return;
     fb_batch_free(scorer->batch);
+    free(scorer->mirrored);
     fb_arena_free(scorer->arena);
     free(scorer);
 }
@@ -167,6 +174,27 @@ fb_status fb_scorer_text_vectors(fb_context *ctx, fb_scorer *scorer,
     return FB_OK;
 }
 
+/* The images' vectors become those of the sums with their mirror images' vectors. */
+static fb_status add_mirrored(fb_context *ctx, fb_scorer *s, float *vectors)
+{
+    fb_batch *b = s->batch;
+    int64_t width = s->matcher->config.vector;
+    for (int32_t i = 0; i < b->images; i++)
+        fb_augment_mirror(b->image_size, fb_batch_pixels(b, i));
+    FB_TRY(run_vectors(ctx, s, NULL, s->mirrored));
+    for (int32_t i = 0; i < b->images; i++) {
+        float *v = vectors + i * width, *other = s->mirrored + i * width;
+        double sum = 0;
+        for (int64_t k = 0; k < width; k++) {
+            v[k] += other[k];
+            sum += (double)v[k] * (double)v[k];
+        }
+        for (int64_t k = 0; k < width && sum > 0; k++)
+            v[k] = (float)((double)v[k] / sqrt(sum));
+    }
+    return FB_OK;
+}
+
 fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
                                   const fb_score_source *source, const int32_t *images,
                                   int64_t count, float *vectors, fb_progress *progress)
@@ -177,6 +205,8 @@ fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
         for (int64_t i = first; i < count && i < first + IMAGES; i++)
             FB_TRY(add_image(ctx, scorer, source, images[i]));
         FB_TRY(run_vectors(ctx, scorer, NULL, vectors + first * width));
+        if (scorer->mirrored)
+            FB_TRY(add_mirrored(ctx, scorer, vectors + first * width));
         if (progress)
             fb_progress_update(progress, first + scorer->batch->images, 1.0, "");
     }
