@@ -249,21 +249,34 @@ void fb_evaluation_free(fb_evaluation *evaluation);
  */
 
 typedef struct fb_bench_options {
-    const char *presets; /* "mini,small,base" */
-    const char *modes;   /* "score,train" */
+    const char *presets; /* some of "mini,small,base": runs on pixels */
+    const char *modes;   /* some of "score,train,features,images" */
     int32_t batch, text_tokens, repeats;
+    const char *encoders;       /* "pixels", and networks of runs with one */
+    const char *encoder_preset; /* what is trained with each network */
+    int32_t encoder_batch;      /* pairs, or images, a step of runs with a network */
+    const char *image_folder;   /* "": none; keeps the JPEGs of mode images */
     const char *backend, *dtype;
     int32_t threads;
     bool profile; /* fill op_seconds */
     bool quiet;
 } fb_bench_options;
 
-enum { FB_BENCH_OPS = 40, FB_BENCH_RUNS = 16 };
+enum {
+    FB_BENCH_OPS = 40,
+    FB_BENCH_RUNS = 32,
+    FB_BENCH_IMAGES = 2,
+    FB_BENCH_REPEATS = 200
+};
 
 typedef struct fb_bench_run {
-    char preset[16], mode[8], dtype[8];
-    double pairs_per_s;        /* median of repeats */
-    double tflops;             /* model FLOPs of the real tokens */
+    char encoder[16]; /* the network; "": pixels */
+    char preset[16];  /* "": the network alone, mode "features" */
+    char mode[12], dtype[8];
+    int32_t image_size;
+    double pairs_per_s;        /* median of repeats; NaN of features */
+    double images_per_s;       /* of features; else NaN */
+    double tflops;             /* model FLOPs of the real tokens and images */
     double fraction;           /* of gemm_tflops */
     int64_t peak_memory_bytes; /* parameters, optimiser and step arena */
     int32_t op_count;
@@ -271,12 +284,20 @@ typedef struct fb_bench_run {
     double op_seconds[FB_BENCH_OPS]; /* a step */
 } fb_bench_run;
 
+/* A JPEG [height, width] to pixels [size, size], on one thread. */
+typedef struct fb_bench_image {
+    int32_t width, height, size;
+    int64_t jpeg_bytes;
+    double images_per_s; /* decoded and padded; median of repeats */
+} fb_bench_image;
+
 typedef struct fb_bench_report {
     char machine[128];
     int32_t threads;
     double gemm_tflops; /* 2048x768x3072, same dtype and threads, median */
-    int32_t run_count;
+    int32_t run_count, image_count;
     fb_bench_run runs[FB_BENCH_RUNS];
+    fb_bench_image images[FB_BENCH_IMAGES];
 } fb_bench_report;
 
 void fb_bench_options_defaults(fb_bench_options *options);

@@ -45,7 +45,8 @@ train="catalog out resume preset config vocab vocab-size objective init layers e
 evaluate="model catalog split protocol negatives queries negative-count min-candidates score
     draws seed candidates trec backend dtype threads per-category json quiet"
 match="model text image top sheet backend dtype threads json"
-bench="presets modes batch text-tokens repeats backend dtype threads profile json quiet"
+bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-batch
+    image-folder backend dtype threads profile json quiet"
 
 status 0 help --man
 cp "$folder/out" "$folder/man"

@@ -48,6 +48,20 @@ static void check_forward(op_world *w, const fb_conv *c, int option)
     op_weight_free(w, &weight);
 }
 
+static void check_weight_gradient(op_world *w, const fb_conv *c)
+{
+    int64_t rows = (int64_t)c->images * c->height * c->width;
+    begin(w, "conv_backward_weight", c, 0);
+    op_numbers x = op_activation(w, rows, c->in);
+    op_numbers dy = op_activation(w, rows_out(c), c->out);
+    op_numbers dw =
+        op_parameter(w, c->out, (int64_t)c->in / c->groups * c->kernel * c->kernel);
+    for (int s = 0; s < OP_SIDES; s++)
+        op_call(w, op_backend(w, s)->k->conv_backward_weight(
+                       op_backend(w, s), dw.t[s].data, &x.t[s], &dy.t[s], c));
+    op_compare(w, "dw", &dw, 1.0);
+}
+
 static void check_backward(op_world *w, const fb_conv *c)
 {
     int64_t rows = (int64_t)c->images * c->height * c->width;
@@ -67,15 +81,7 @@ static void check_backward(op_world *w, const fb_conv *c)
         }
         op_weight_free(w, &weight);
     }
-    begin(w, "conv_backward_weight", c, 0);
-    op_numbers x = op_activation(w, rows, c->in);
-    op_numbers dy = op_activation(w, rows_out(c), c->out);
-    op_numbers dw =
-        op_parameter(w, c->out, (int64_t)c->in / c->groups * c->kernel * c->kernel);
-    for (int s = 0; s < OP_SIDES; s++)
-        op_call(w, op_backend(w, s)->k->conv_backward_weight(
-                       op_backend(w, s), dw.t[s].data, &x.t[s], &dy.t[s], c));
-    op_compare(w, "dw", &dw, 1.0);
+    check_weight_gradient(w, c);
 }
 
 static void check_conv(op_world *w)
@@ -106,6 +112,24 @@ static void conv_equals_reference(void **state)
 {
     (void)state;
     op_for_each_world(check_conv);
+}
+
+/* Images that two and four threads cannot share evenly, and fewer than threads. */
+static void check_shares(op_world *w)
+{
+    for (int32_t images = 1; images <= 7; images++) {
+        check_weight_gradient(w, &(fb_conv){images, 6, 5, 17, 33, 3, 1, 1, 1});
+        check_weight_gradient(w, &(fb_conv){images, 9, 9, 3, 32, 5, 3, 2, 1});
+        check_weight_gradient(w, &(fb_conv){images, 6, 6, 32, 32, 3, 2, 1, 4});
+        check_weight_gradient(w, &(fb_conv){images, 7, 7, 16, 24, 1, 2, 0, 1});
+    }
+}
+
+static void threads_share_the_images_of_a_weight_gradient(void **state)
+{
+    (void)state;
+    op_for_threads(2, check_shares);
+    op_for_threads(4, check_shares);
 }
 
 /* Pictures of many sizes by one weight: its copies must stay apart. */
@@ -149,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_equals_reference),
+        cmocka_unit_test(threads_share_the_images_of_a_weight_gradient),
         cmocka_unit_test(one_weight_serves_pictures_of_many_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,6 +320,34 @@ static void test_written_jpeg_reads_back_close(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void test_encoded_jpeg_may_halve_its_colour(void **state)
+{
+    (void)state;
+    fb_image stripes = {32, 32, malloc(32 * 32 * 3)}, read[2];
+    size_t size_bytes[2];
+    for (size_t i = 0; i < 32 * 32; i++) /* red and blue by turns, as bright */
+        memcpy(stripes.rgb + i * 3, i % 2 ? "\xc0\x10\x20" : "\x20\x40\xd0", 3);
+    for (int halved = 0; halved < 2; halved++) {
+        char *bytes = NULL;
+        FILE *stream = open_memstream(&bytes, &size_bytes[halved]);
+        assert_non_null(stream);
+        assert_int_equal(
+            fb_image_encode_jpeg(NULL, stream, "stripes", &stripes, 95, halved), FB_OK);
+        assert_int_equal(fclose(stream), 0);
+        assert_int_equal(fb_image_decode(NULL, "stripes", (uint8_t *)bytes,
+                                         size_bytes[halved], &read[halved]),
+                         FB_OK);
+        assert_int_equal(read[halved].width, 32);
+        free(bytes);
+    }
+    /* whole colour keeps the stripes apart, halved colour mixes neighbours */
+    assert_true(read[0].rgb[3] - read[0].rgb[0] > 120);
+    assert_true(read[1].rgb[3] - read[1].rgb[0] < 60);
+    fb_image_free(&stripes);
+    fb_image_free(&read[0]);
+    fb_image_free(&read[1]);
+}
+
 static void test_writing_fails_with_a_sentence(void **state)
 {
     (void)state;
@@ -376,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_endless_progressive_scans_are_refused),
         cmocka_unit_test(test_written_png_reads_back_equal),
         cmocka_unit_test(test_written_jpeg_reads_back_close),
+        cmocka_unit_test(test_encoded_jpeg_may_halve_its_colour),
         cmocka_unit_test(test_writing_fails_with_a_sentence),
         cmocka_unit_test(test_load_reads_decodes_and_fits),
     };

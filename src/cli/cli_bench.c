@@ -1,7 +1,8 @@
-/* cli_bench.c - `fashionbert bench`: speed of scoring and training on this machine. */
+/* cli_bench.c - `fashionbert bench`: speed of scoring, training and images here. */
 #include "base/json.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include <math.h>
 
 typedef struct bench_arguments {
     fb_bench_options task;
@@ -16,13 +17,14 @@ static const fb_option options[] = {
      .type = FB_OPTION_SET,
      .choices = "mini,small,base",
      .offset = AT(presets),
-     .help = "model sizes to run"},
+     .help = "model sizes to run on pixels"},
     {.name = "modes",
      .value = "LIST",
      .type = FB_OPTION_SET,
-     .choices = "score,train",
+     .choices = "score,train,features,images",
      .offset = AT(modes),
-     .help = "scoring of pairs, and whole training steps"},
+     .help = "scoring of pairs on pixels, whole training steps, features of each "
+             "network alone, and decoding and resizing of images on one core"},
     {.name = "batch",
      .value = "PAIRS",
      .type = FB_OPTION_INT32,
@@ -44,6 +46,32 @@ static const fb_option options[] = {
      .low = 1,
      .high = 10000,
      .help = "runs of which the median counts"},
+    {.name = "encoders",
+     .value = "LIST",
+     .type = FB_OPTION_SET,
+     .choices = "pixels,thin,resnet18,resnet34,resnet50,resnet101,resnet152,resnext101",
+     .offset = AT(encoders),
+     .help = "pixels, and networks to run over whole images and to train end to end; a "
+             "run of one stops after three seconds"},
+    {.name = "encoder-preset",
+     .value = "NAME",
+     .type = FB_OPTION_CHOICE,
+     .choices = "mini,small,base",
+     .offset = AT(encoder_preset),
+     .help = "model size to train with each network"},
+    {.name = "encoder-batch",
+     .value = "COUNT",
+     .type = FB_OPTION_INT32,
+     .offset = AT(encoder_batch),
+     .low = 2,
+     .high = 1024,
+     .help = "pairs, or images, a step of runs with a network"},
+    {.name = "image-folder",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(image_folder),
+     .help = "folder to keep the JPEGs in that mode images reads, for other programs "
+             "to be measured on"},
     FB_OPTION_COMPUTE_ROWS(bench_arguments, task.backend, task.dtype, task.threads),
     FB_OPTION_FLAG_ROW(bench_arguments, "profile", task.profile,
                        "print the time of each class of operation too"),
@@ -56,13 +84,24 @@ static void defaults(void *arguments)
     fb_bench_options_defaults(&((bench_arguments *)arguments)->task);
 }
 
+static void write_name(fb_json_writer *w, const char *key, const char *name)
+{
+    if (*name)
+        fb_json_key_string(w, key, name);
+    else
+        fb_json_key_double(w, key, NAN); /* null */
+}
+
 static void write_run(fb_json_writer *w, const fb_bench_run *r, bool profile)
 {
     fb_json_open_object(w);
-    fb_json_key_string(w, "preset", r->preset);
+    write_name(w, "encoder", r->encoder);
+    write_name(w, "preset", r->preset);
     fb_json_key_string(w, "mode", r->mode);
     fb_json_key_string(w, "dtype", r->dtype);
+    fb_json_key_int(w, "image_size", r->image_size);
     fb_json_key_double(w, "pairs_per_s", r->pairs_per_s);
+    fb_json_key_double(w, "images_per_s", r->images_per_s);
     fb_json_key_double(w, "tflops", r->tflops);
     fb_json_key_double(w, "fraction", r->fraction);
     fb_json_key_int(w, "peak_memory_bytes", r->peak_memory_bytes);
@@ -73,6 +112,17 @@ static void write_run(fb_json_writer *w, const fb_bench_run *r, bool profile)
             fb_json_key_double(w, r->op_name[i], r->op_seconds[i]);
         fb_json_close_object(w);
     }
+    fb_json_close_object(w);
+}
+
+static void write_image(fb_json_writer *w, const fb_bench_image *i)
+{
+    fb_json_open_object(w);
+    fb_json_key_int(w, "width", i->width);
+    fb_json_key_int(w, "height", i->height);
+    fb_json_key_int(w, "jpeg_bytes", i->jpeg_bytes);
+    fb_json_key_int(w, "size", i->size);
+    fb_json_key_double(w, "images_per_s", i->images_per_s);
     fb_json_close_object(w);
 }
 
@@ -89,20 +139,32 @@ static void print_json(const bench_arguments *a, const fb_bench_report *report)
     for (int32_t i = 0; i < report->run_count; i++)
         write_run(&w, &report->runs[i], a->task.profile);
     fb_json_close_array(&w);
+    fb_json_key(&w, "images");
+    fb_json_open_array(&w);
+    for (int32_t i = 0; i < report->image_count; i++)
+        write_image(&w, &report->images[i]);
+    fb_json_close_array(&w);
     fb_json_close_object(&w);
     fputc('\n', stdout);
 }
 
+static const char *encoder_name(const fb_bench_run *r)
+{
+    return *r->encoder ? r->encoder : "pixels";
+}
+
 static fb_status print_runs(fb_context *ctx, const fb_bench_report *report)
 {
-    fb_table *table = fb_table_create("<preset|<mode|<dtype|>pairs/s|>TFLOP/s|"
-                                      ">of matrix rate|>peak MiB");
+    fb_table *table = fb_table_create("<encoder|<preset|<mode|<dtype|>pairs/s|"
+                                      ">images/s|>TFLOP/s|>of matrix rate|>peak MiB");
     for (int32_t i = 0; i < report->run_count; i++) {
         const fb_bench_run *r = &report->runs[i];
-        fb_table_text(table, r->preset);
+        fb_table_text(table, encoder_name(r));
+        fb_table_text(table, *r->preset ? r->preset : "-");
         fb_table_text(table, r->mode);
         fb_table_text(table, r->dtype);
         fb_table_number(table, r->pairs_per_s, 1);
+        fb_table_number(table, r->images_per_s, 1);
         fb_table_number(table, r->tflops, 3);
         fb_table_number(table, r->fraction, 3);
         fb_table_number(table, (double)r->peak_memory_bytes / (1 << 20), 1);
@@ -112,16 +174,36 @@ static fb_status print_runs(fb_context *ctx, const fb_bench_report *report)
     return status;
 }
 
+static fb_status print_images(fb_context *ctx, const fb_bench_report *report)
+{
+    fb_table *table =
+        fb_table_create(">width|>height|>JPEG bytes|>to|>images/s, a core");
+    for (int32_t k = 0; k < report->image_count; k++) {
+        const fb_bench_image *i = &report->images[k];
+        fb_table_int(table, i->width);
+        fb_table_int(table, i->height);
+        fb_table_int(table, i->jpeg_bytes);
+        fb_table_int(table, i->size);
+        fb_table_number(table, i->images_per_s, 1);
+    }
+    fputc('\n', stdout);
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
 static fb_status print_profile(fb_context *ctx, const fb_bench_report *report)
 {
-    fb_table *table = fb_table_create("<preset|<mode|<operation|>ms a step|>share");
+    fb_table *table =
+        fb_table_create("<encoder|<preset|<mode|<operation|>ms a step|>share");
     for (int32_t i = 0; i < report->run_count; i++) {
         const fb_bench_run *r = &report->runs[i];
         double all = 0;
         for (int32_t j = 0; j < r->op_count; j++)
             all += r->op_seconds[j];
         for (int32_t j = 0; j < r->op_count; j++) {
-            fb_table_text(table, r->preset);
+            fb_table_text(table, encoder_name(r));
+            fb_table_text(table, *r->preset ? r->preset : "-");
             fb_table_text(table, r->mode);
             fb_table_text(table, r->op_name[j]);
             fb_table_number(table, r->op_seconds[j] * 1e3, 3);
@@ -146,7 +228,10 @@ static fb_status run(fb_context *ctx, void *arguments)
     printf(
         "machine: %s, %d threads, matrix products at %.3f TFLOP/s (2048x768x3072)\n\n",
         report.machine, (int)report.threads, report.gemm_tflops);
-    FB_TRY(print_runs(ctx, &report));
+    if (report.run_count)
+        FB_TRY(print_runs(ctx, &report));
+    if (report.image_count)
+        FB_TRY(print_images(ctx, &report));
     return a->task.profile ? print_profile(ctx, &report) : FB_OK;
 }
 
@@ -155,9 +240,12 @@ const fb_verb fb_verb_bench = {
     .summary = "measure the speed of scoring and training on this machine",
     .about =
         "Measures the machine's rate of matrix products, then pairs a second and "
-        "TFLOP/s of scoring and of training for each model size, also as a fraction of "
-        "that rate. Weights and inputs are made up; no model or catalogue is needed.",
-    .example = "fashionbert bench --presets mini,base --modes score --json",
+        "TFLOP/s of scoring and of training for each model size, the same of training "
+        "with each image network, and images a second of the network alone, all as a "
+        "fraction of that rate too; last, how fast images are read. Weights and inputs "
+        "are made up; no model or catalogue is needed.",
+    .example =
+        "fashionbert bench --presets mini,base --encoders pixels,resnet50 --json",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(bench_arguments),

@@ -28,6 +28,7 @@
 #define FB_DATA_IMAGE_DECODE_H
 
 #include "base/status.h"
+#include <stdio.h>
 
 #define FB_IMAGE_PIXELS_MAX 40000000   /* width * height */
 #define FB_IMAGE_SIDE_MAX   65535      /* bounds the resizing tables of a sliver */
@@ -65,5 +66,9 @@ void fb_image_free(fb_image *image); /* takes an image of zeros; leaves one */
 fb_status fb_image_write_png(fb_context *ctx, const char *path, const fb_image *image);
 fb_status fb_image_write_jpeg(fb_context *ctx, const char *path, const fb_image *image,
                               int32_t quality);
+/* The same to a stream, which `name` names in sentences; halved: colour at half the
+ * width and height, as cameras write it. On failure the stream holds a part. */
+fb_status fb_image_encode_jpeg(fb_context *ctx, FILE *stream, const char *name,
+                               const fb_image *image, int32_t quality, bool halved);
 
 #endif

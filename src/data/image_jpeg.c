@@ -166,10 +166,11 @@ static void writer_error(j_common_ptr common)
 }
 
 static fb_status writer_run(fb_context *ctx, struct jpeg_writer *w, FILE *stream,
-                            const char *path, const fb_image *image, int32_t quality)
+                            const char *name, const fb_image *image, int32_t quality,
+                            bool halved)
 {
     if (setjmp(w->back) != 0)
-        return fb_fail(ctx, FB_E_IO, "%s: the JPEG could not be written: %s", path,
+        return fb_fail(ctx, FB_E_IO, "%s: the JPEG could not be written: %s", name,
                        w->message);
     jpeg_create_compress(&w->jpeg);
     w->jpeg.client_data = w;
@@ -180,7 +181,8 @@ static fb_status writer_run(fb_context *ctx, struct jpeg_writer *w, FILE *stream
     w->jpeg.in_color_space = JCS_RGB;
     jpeg_set_defaults(&w->jpeg);
     jpeg_set_quality(&w->jpeg, quality, TRUE);
-    w->jpeg.comp_info[0].h_samp_factor = w->jpeg.comp_info[0].v_samp_factor = 1;
+    w->jpeg.comp_info[0].h_samp_factor = halved ? 2 : 1;
+    w->jpeg.comp_info[0].v_samp_factor = halved ? 2 : 1;
     jpeg_start_compress(&w->jpeg, TRUE);
     while (w->jpeg.next_scanline < w->jpeg.image_height) {
         uint8_t *row =
@@ -191,19 +193,35 @@ static fb_status writer_run(fb_context *ctx, struct jpeg_writer *w, FILE *stream
     return FB_OK;
 }
 
-fb_status fb_image_write_jpeg(fb_context *ctx, const char *path, const fb_image *image,
-                              int32_t quality)
+static fb_status check_not_empty(fb_context *ctx, const char *name,
+                                 const fb_image *image)
 {
     if (image->rgb == NULL || image->width < 1 || image->height < 1)
-        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", path);
+        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", name);
+    return FB_OK;
+}
+
+fb_status fb_image_encode_jpeg(fb_context *ctx, FILE *stream, const char *name,
+                               const fb_image *image, int32_t quality, bool halved)
+{
+    FB_TRY(check_not_empty(ctx, name, image));
     struct jpeg_writer w = {.message = ""};
-    fb_replace replace;
-    FB_TRY(fb_replace_open(ctx, path, &replace));
     w.jpeg.err = jpeg_std_error(&w.errors);
     w.jpeg.client_data = &w;
     w.errors.error_exit = writer_error;
-    fb_status status = writer_run(ctx, &w, replace.stream, path, image, quality);
+    fb_status status = writer_run(ctx, &w, stream, name, image, quality, halved);
     jpeg_destroy_compress(&w.jpeg);
+    return status;
+}
+
+fb_status fb_image_write_jpeg(fb_context *ctx, const char *path, const fb_image *image,
+                              int32_t quality)
+{
+    FB_TRY(check_not_empty(ctx, path, image));
+    fb_replace replace;
+    FB_TRY(fb_replace_open(ctx, path, &replace));
+    fb_status status =
+        fb_image_encode_jpeg(ctx, replace.stream, path, image, quality, false);
     if (status == FB_OK)
         return fb_replace_commit(ctx, &replace);
     fb_replace_abandon(&replace);

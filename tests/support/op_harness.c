@@ -235,16 +235,20 @@ static void run_dtype(void (*check)(op_world *w), op_setting o, const char *dtyp
     run_world(check, &o);
 }
 
+void op_for_threads(int32_t threads, void (*check)(op_world *w))
+{
+    op_setting o = {.threads = threads};
+    run_dtype(check, o, "f32");
+    if (cpu_can_bf16())
+        run_dtype(check, o, "bf16");
+}
+
 void op_for_each_world(void (*check)(op_world *w))
 {
     const fb_vector *sets[FB_VECTOR_SETS];
     int32_t count = cpu_vector_list(sets);
-    for (int32_t threads = 1; threads <= 2; threads++) {
-        op_setting o = {.threads = threads};
-        run_dtype(check, o, "f32");
-        if (cpu_can_bf16())
-            run_dtype(check, o, "bf16");
-    }
+    for (int32_t threads = 1; threads <= 2; threads++)
+        op_for_threads(threads, check);
     /* Only processors with AVX-512 compute in bf16, so the lesser sets never do. */
     for (int32_t i = 1; i < count; i++) {
         op_setting o = {.threads = 2, .set = i};

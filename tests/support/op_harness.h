@@ -51,6 +51,8 @@ typedef struct op_weight {
 /* Run `check` on the cpu backend in every dtype it has and on one and two threads, then
  * with each other set of vector kernels that this processor runs. */
 void op_for_each_world(void (*check)(op_world *w));
+/* On so many threads only, in each dtype. */
+void op_for_threads(int32_t threads, void (*check)(op_world *w));
 
 static inline fb_backend *op_backend(const op_world *w, int side)
 {

@@ -7,9 +7,9 @@
  *
  * A primitive is made for the exact picture and count of images and kept in a bounded
  * cache (least recently used goes first). The weight is repacked into the layout that
- * it asks for when the weight's version moved; dw is computed in such a layout too and
- * added to the plain one. A residual is read where it lies: copying it into y first
- * takes up to twice the time.
+ * it asks for when the weight's version moved; dw is computed in such a layout too, a
+ * share of the images a thread, and added to the plain one. A residual is read where it
+ * lies: copying it into y first takes up to twice the time.
  */
 #ifndef FB_BACKEND_CPU_CPU_CONVOLUTION_H
 #define FB_BACKEND_CPU_CPU_CONVOLUTION_H

@@ -273,7 +273,7 @@ static fb_status run_entry(cpu_gemm *g, gemm_entry *e, const gemm_call *call)
 static fb_status run(cpu_gemm *g, const gemm_key *key, const gemm_call *call)
 {
     gemm_entry *e = NULL;
-    int before = cpu_onednn_enter(g->lib);
+    int before = cpu_onednn_enter(g->lib->threads);
     fb_status status = find_entry(g, &e, key, call->packed);
     if (status == FB_OK)
         status = run_entry(g, e, call);
@@ -330,7 +330,7 @@ static fb_status packed_memory(cpu_gemm *g, dnnl_memory_t *memory, fb_weight *w,
     FB_TRY(cpu_onednn_packed(g->lib, &packed, w));
     packed_copy *copy = &packed->linear[direction];
     fb_status status = FB_OK;
-    int before = cpu_onednn_enter(g->lib);
+    int before = cpu_onednn_enter(g->lib->threads);
     if (!copy->memory)
         status = copy_make(g, copy, w, direction);
     if (status == FB_OK)

@@ -159,10 +159,10 @@ void cpu_onednn_free(cpu_onednn *lib)
     free(lib);
 }
 
-int cpu_onednn_enter(const cpu_onednn *lib)
+int cpu_onednn_enter(int32_t threads)
 {
     int before = omp_get_max_threads();
-    omp_set_num_threads(lib->threads);
+    omp_set_num_threads(threads);
     return before;
 }
 

@@ -61,7 +61,7 @@ fb_status cpu_onednn_reserve(cpu_onednn *lib, size_t bytes);
 
 /* oneDNN takes its thread count from OpenMP's setting of the calling thread. Returns
  * the setting that cpu_onednn_leave puts back. */
-int cpu_onednn_enter(const cpu_onednn *lib);
+int cpu_onednn_enter(int32_t threads);
 void cpu_onednn_leave(int before);
 
 /* strides NULL: a layout of the library's own liking. */
