@@ -5,7 +5,7 @@
 C=$WORK/catalogue
 ok "make a catalogue" "$MAKE" "$C" 8
 RUN="$FB train --catalog $C --objective itc --max-text 16 --vocab-size 120 --threads 2 \
-    --checkpoint-every 20"
+    --checkpoint-every 30"
 
 ok "both stages of the vectors" $RUN --out "$WORK/whole"
 check "it says which stage it is in" grep -q "stage 2 of 2" "$WORK/stderr"
@@ -24,7 +24,7 @@ for stage in 1 2; do
         --out "$WORK/killed" --resume >/dev/null 2>"$WORK/stderr" &
     pid=$!
     for try in $(seq 1 3000); do
-        [ "$(cat "$log" 2>/dev/null | wc -l)" -ge 25 ] && break
+        [ "$(cat "$log" 2>/dev/null | wc -l)" -ge 35 ] && break
         kill -0 $pid 2>/dev/null || break
         sleep 0.02
     done
