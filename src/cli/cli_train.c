@@ -244,7 +244,9 @@ static const fb_option options[] = {
      .offset = AT(text_layers),
      .high = 48,
      .automatic = true,
-     .help = "of the trunk that a text passes on its way to a vector; auto is all"},
+     .help =
+         "of the trunk that a text passes on its way to a vector; auto is half, the "
+         "rest is left to bring text and image together"},
     {.name = "negatives",
      .value = "WHERE",
      .type = FB_OPTION_CHOICE,

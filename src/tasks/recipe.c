@@ -11,7 +11,7 @@ typedef struct objective_row {
     const char *encoder, *losses, *negatives, *alignment, *fit;
     double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, hard_warmup,
         patch_keep;
-    int32_t batch, vector_size, text_layers, group, hard_negatives;
+    int32_t batch, vector_size, group, hard_negatives;
 } objective_row;
 
 static const objective_row rows[] = {
@@ -40,6 +40,7 @@ static const objective_row rows[] = {
      .weight_decay = 0.05,
      .warmup = 0.05,
      .itc = 1,
+     .flip = 0.5,
      .text_mask = 0.1,
      .batch = 256,
      .vector_size = 256,
@@ -90,23 +91,26 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
     *stage = *options;
     stage->stage = number;
     stage->objective = number < 3 ? "itc" : "match";
+    stage->flip = 0.5;
     if (number == 1) {
-        stage->epochs = passes(180000, items);
+        stage->epochs = passes(260000, items);
     } else if (number == 2) {
         stage->group = 32;
         stage->lr = 8e-4;
         stage->warmup = 0.03;
-        stage->epochs = passes(100000, items);
+        stage->epochs = passes(160000, items);
     } else {
         stage->losses = "tia";
         stage->negatives = "hard";
         stage->alignment = "list";
+        stage->hard_warmup = 0.3;
+        stage->patch_keep = 0.5;
         stage->itc = 1;
         stage->group = 32;
-        stage->lr = 3e-4;
+        stage->lr = 7e-4;
         stage->weight_decay = 0.05;
         stage->text_mask = 0.1;
-        stage->epochs = passes(50000, items);
+        stage->epochs = passes(200000, items);
     }
 }
 

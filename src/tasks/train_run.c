@@ -149,7 +149,8 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
             config->std[i] = 0.3;
         }
     config->vector = o->vector_size;
-    config->text_layers = o->text_layers < 0 ? config->layers : o->text_layers;
+    config->text_layers =
+        o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     config->views = o->flip > 0 ? 2 : 1; /* the mirror image is as familiar */
     config->score = !o->losses[0] ? FB_SCORE_ITC
                     : o->itc > 0  ? FB_SCORE_BOTH
