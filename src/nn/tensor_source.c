@@ -89,7 +89,7 @@ void fb_shard_index_clear(fb_shard_index *index)
 
 static fb_status list_tensors(fb_context *ctx, fb_tensor_source *s, int32_t count)
 {
-    s->tensors = calloc((size_t)count + 1, sizeof *s->tensors);
+    s->tensors = calloc((size_t)count + 1, sizeof(const fb_stored_tensor *));
     if (!s->tensors)
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to list its tensors", s->path);
     return FB_OK;

@@ -181,7 +181,10 @@ static fb_status check_options(fb_context *ctx, const fb_bench_options *o)
     FB_TRY(check_list(ctx, "--presets", o->presets, presets, PRESETS));
     FB_TRY(check_list(ctx, "--modes", o->modes, modes, MODES));
     FB_TRY(check_list(ctx, "--encoders", o->encoders, encoders, ENCODERS));
-    FB_TRY(check_list(ctx, "--encoder-preset", o->encoder_preset, presets, PRESETS));
+    if (!is_one_of(o->encoder_preset, presets, PRESETS))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--encoder-preset %s is not known; use mini, small or base",
+                       o->encoder_preset);
     if (o->batch < 1 || o->batch > 1024 || o->encoder_batch < 1 ||
         o->encoder_batch > 1024 || o->text_tokens < 3 || o->text_tokens > 448 ||
         o->repeats < 1 || o->repeats > FB_BENCH_REPEATS)

@@ -162,10 +162,12 @@ static void fit_logistic(const calibration *c, double weight, bool slope_free,
         double by_slope = slope_free ? (h[2] * g[0] - h[1] * g[1]) / det : 0;
         double by_bias = slope_free ? (h[0] * g[1] - h[1] * g[0]) / det : g[1] / h[2];
         double share = 1;
-        for (int halvings = 0; halvings < 40; halvings++, share /= 2)
+        for (int halvings = 0; halvings < 40; halvings++) {
             if (logistic(c, weight, *slope - share * by_slope, *bias - share * by_bias,
                          unused, unused + 2) < before)
                 break;
+            share /= 2;
+        }
         *slope -= share * by_slope;
         *bias -= share * by_bias;
     }

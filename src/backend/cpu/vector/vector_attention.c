@@ -152,14 +152,14 @@ FB_INLINE void word_interleave(bool bf16, bool pairs, word *to, int64_t to_depth
         const fb_bf16 *low = at_const(true, x, r * stride);
         const fb_bf16 *high = r + 1 < rows ? low + stride : NULL;
         word *out = to + r / 2 * to_depth;
-        if (high) {
+        if (high) { /* x is never NULL where there are rows */
 #pragma omp simd
-            for (int64_t i = 0; i < d; i++) /* x is never NULL where there are rows */
+            for (int64_t i = 0; i < d; i++)
                 out[i] = pair_word(low[i], high[i]); // NOLINT(*-core.NullDereference)
         } else {
 #pragma omp simd
             for (int64_t i = 0; i < d; i++)
-                out[i] = pair_word(low[i], 0);
+                out[i] = pair_word(low[i], 0); // NOLINT(*-core.NullDereference)
         }
     }
 }
