@@ -163,8 +163,8 @@ typedef struct fb_train_options {
     const char *losses;        /* any of "mlm,mpm,tia"; auto */
     const char *negatives;     /* "category" of the product, "any", or "hard"; auto */
     int32_t hard_negatives;    /* hard: of each item each way; auto */
-    double hard_warmup;    /* hard: share of the steps in which negatives go from any
-                              of the batch to the most alike; auto */
+    double hardness;       /* hard: 0 draws any of the batch, 1 by similarity; auto */
+    double hard_warmup;    /* hard: share of the steps in which hardness rises; auto */
     const char *alignment; /* "pairs" or "list" (hard); auto */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;

@@ -38,7 +38,7 @@ import="sources from out split language json quiet"
 train="catalog out resume preset config vocab vocab-size objective init layers encoder
     encoder-weights patches patch-size image-size freeze-encoder encoder-lr fit max-text epochs
     steps itc vector-size vector-text-layers hard-negatives alignment group flip shift text-mask patch-keep
-    hard-warmup
+    hardness hard-warmup
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
     adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every
     validate-every validate-pairs backend dtype threads loader-threads json quiet"

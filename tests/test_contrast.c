@@ -123,7 +123,7 @@ static void check_list(const char *backend)
     step_open(&s, backend);
     fb_var *z = variable(&s, logits, 4, 2);
     fb_loss *loss;
-    assert_int_equal(fb_op_list(&s.tape, &loss, z, members, 2, 2), FB_OK);
+    assert_int_equal(fb_op_list(&s.tape, &loss, z, NULL, members, 2, 2), FB_OK);
     near(loss->value, (log1p(exp(-1)) + log1p(exp(2))) / 2);
     assert_int_equal(loss->rows, 2);
     loss->seed = 3.0f;

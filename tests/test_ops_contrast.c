@@ -82,14 +82,14 @@ static fb_status build_list(rig *r)
 {
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    return fb_op_list(&r->tape, &r->loss[0], logits, members, 2, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3);
 }
 
 static fb_status build_no_list(rig *r)
 {
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    return fb_op_list(&r->tape, &r->loss[0], logits, members, 0, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 0, 3);
 }
 
 static const int32_t classes[] = {1, 0, 0, 1, 0};
@@ -98,7 +98,7 @@ static fb_status build_list_and_entropy(rig *r)
 {
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    FB_TRY(fb_op_list(&r->tape, &r->loss[0], logits, members, 2, 3));
+    FB_TRY(fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3));
     return fb_op_cross_entropy(&r->tape, &r->loss[1], logits, classes);
 }
 
@@ -107,7 +107,7 @@ static fb_status build_entropy_and_list(rig *r)
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
     FB_TRY(fb_op_cross_entropy(&r->tape, &r->loss[1], logits, classes));
-    return fb_op_list(&r->tape, &r->loss[0], logits, members, 2, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3);
 }
 
 static void list_agrees_with_differences(void **state)

@@ -173,7 +173,8 @@ static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, bool with_loss,
         return FB_OK;
     if (listwise)
         return fb_op_list(tape, &pass->loss[FB_LOSS_TIA], pass->logits[FB_LOSS_TIA],
-                          pass->hard.members, pass->hard.lists, pass->hard.length);
+                          pass->hard.log_q, pass->hard.members, pass->hard.lists,
+                          pass->hard.length);
     return fb_op_cross_entropy(tape, &pass->loss[FB_LOSS_TIA],
                                pass->logits[FB_LOSS_TIA], batch->pair_label);
 }

@@ -143,9 +143,16 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
     *hard =
         (fb_hard_pairs){.batch = *items, .lists = 2 * count, .length = negatives + 1};
     FB_TRY(make_room(tape, &hard->batch, count * (1 + 2 * negatives)));
+    void *log_q;
+    FB_TRY(fb_tape_alloc(tape, &log_q, (size_t)hard->batch.pairs * sizeof(float)));
+    hard->log_q = log_q;
     FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
     draw d = {items, similarity->data, options->scale, negatives, options->key};
     fill_pairs(&d, hard);
+    for (int32_t p = 0; p < hard->batch.pairs; p++)
+        hard->log_q[p] =
+            (float)(d.scale * (double)d.similarity[hard->batch.pair_image[p] * count +
+                                                   hard->batch.pair_text[p]]);
     FB_TRY(leave_out(tape, &hard->batch, options->patch_keep,
                      fb_random_mix(~options->key)));
     FB_TRY(take(tape, &hard->batch.row_source, count_rows(&hard->batch)));

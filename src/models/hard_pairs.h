@@ -24,6 +24,7 @@ typedef struct fb_hard_pairs {
     fb_batch batch;   /* the items' texts and images with the pairs above, packed */
     int32_t lists;    /* 2B: of images over texts, then of texts over images */
     int32_t length;   /* K + 1 */
+    float *log_q;     /* [pairs] scale * similarity: what pairs were drawn by */
     int32_t *members; /* [lists * length] pairs of each list, its own first */
 } fb_hard_pairs;
 

@@ -1,15 +1,20 @@
 /* op_list.c - listwise loss: softmax over each list's margins, its first the right one.
  *
- *     d = z[.][1] - z[.][0]    l = log sum exp d[members] - d[first]
+ *     d = z[.][1] - z[.][0] - log_q    l = log sum exp d[members] - d[first]
  *     dz = (-dd, dd), dd = seed / lists (softmax - first), summed over a row's lists
  *
- * logits z [R,2] f32    members [lists, length]
+ * logits z [R,2] f32    members [lists, length]    log_q [R], 0 where not given
+ *
+ * Where members were drawn in proportion to exp(log_q), the right scores are those that
+ * win with log_q taken away (the correction of a sampled softmax; Bengio and Senecal
+ * 2008): without it scores learn only what the drawing did not know.
  */
 #include "ops/ops.h"
 
 typedef struct list_node {
     fb_node node;
     fb_var *logits;
+    fb_tensor corrected; /* the logits less log_q */
     fb_loss *loss;
     float *lse; /* [lists] */
     const int32_t *members;
@@ -24,8 +29,8 @@ static fb_status list_backward(fb_tape *tape, fb_node *node)
     fb_tensor dz;
     bool fresh;
     FB_TRY(fb_tape_grad_begin_as(tape, n->logits, tape->be->dtype, &dz, &fresh));
-    FB_TRY(tape->be->k->list_backward(tape->be, &dz, &n->logits->value, n->lse,
-                                      n->members, n->lists, n->length,
+    FB_TRY(tape->be->k->list_backward(tape->be, &dz, &n->corrected, n->lse, n->members,
+                                      n->lists, n->length,
                                       n->loss->seed / (float)n->lists));
     return fb_tape_grad_done(tape, n->logits, &dz);
 }
@@ -47,16 +52,36 @@ static fb_status check(fb_tape *tape, const fb_var *logits, const int32_t *membe
     return FB_OK;
 }
 
-fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
+static fb_status correct(fb_tape *tape, fb_tensor *corrected, const fb_tensor *logits,
+                         const float *log_q)
+{
+    *corrected = *logits;
+    if (!log_q)
+        return FB_OK;
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, fb_tensor_bytes(logits)));
+    float *out = memory;
+    const float *z = logits->data;
+    for (int64_t r = 0; r < logits->dims[0]; r++) {
+        out[2 * r] = z[2 * r];
+        out[2 * r + 1] = z[2 * r + 1] - log_q[r];
+    }
+    corrected->data = out;
+    return FB_OK;
+}
+
+fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits, const float *log_q,
                      const int32_t *members, int32_t lists, int32_t length)
 {
     double started_s = fb_tape_clock(tape);
     FB_TRY(check(tape, logits, members, lists, length));
     void *memory;
+    fb_tensor corrected;
+    FB_TRY(correct(tape, &corrected, &logits->value, log_q));
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)lists * 2 * sizeof(float)));
     float *values = memory, *lse = values + lists;
-    FB_TRY(tape->be->k->list_forward(tape->be, values, lse, &logits->value, members,
-                                     lists, length));
+    FB_TRY(tape->be->k->list_forward(tape->be, values, lse, &corrected, members, lists,
+                                     length));
     FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
     fb_loss *l = memory;
     *l = (fb_loss){.rows = lists};
@@ -66,7 +91,7 @@ fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
                           list_backward));
     list_node *n = (list_node *)l->node;
     if (n)
-        *n = (list_node){n->node, logits, l, lse, members, lists, length};
+        *n = (list_node){n->node, logits, corrected, l, lse, members, lists, length};
     *loss = l;
     fb_tape_charge(tape, "losses", started_s);
     return FB_OK;

@@ -93,8 +93,9 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          fb_var *a, fb_var *b, fb_leaf *log_scale,
                          const fb_contrast *contrast);
-/* Listwise loss over logits [R,2]: the mean over lists (backend.h, list_forward). */
-fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
+/* Listwise loss over logits [R,2]: the mean over lists (backend.h, list_forward). log_q
+ * [R]: what each row was drawn by, taken off its margin; NULL: nothing. */
+fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits, const float *log_q,
                      const int32_t *members, int32_t lists, int32_t length);
 
 #endif

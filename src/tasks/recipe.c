@@ -9,8 +9,8 @@
 typedef struct objective_row {
     const char *name;
     const char *encoder, *losses, *negatives, *alignment, *fit;
-    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, hard_warmup,
-        patch_keep;
+    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, hardness,
+        hard_warmup, patch_keep;
     int32_t batch, vector_size, group, hard_negatives;
 } objective_row;
 
@@ -27,6 +27,7 @@ static const objective_row rows[] = {
      .warmup = 0.03,
      .batch = 64,
      .hard_negatives = 3,
+     .hardness = 1,
      .hard_warmup = 0.2,
      .patch_keep = 1},
     {.name = "itc",
@@ -45,6 +46,7 @@ static const objective_row rows[] = {
      .batch = 256,
      .vector_size = 256,
      .hard_negatives = 3,
+     .hardness = 1,
      .hard_warmup = 0.2,
      .patch_keep = 1},
 };
@@ -63,9 +65,10 @@ static bool is_open(const fb_train_options *o)
                  !o->config[0] && !o->encoder_weights[0] && !o->steps;
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
-           o->text_mask < 0 && o->hard_warmup < 0 && o->patch_keep < 0 &&
-           o->batch < 0 && o->vector_size < 0 && o->text_layers < 0 && o->group < 0 &&
-           o->hard_negatives < 0 && o->patch_size < 0 && o->image_size < 0;
+           o->text_mask < 0 && o->hardness < 0 && o->hard_warmup < 0 &&
+           o->patch_keep < 0 && o->batch < 0 && o->vector_size < 0 &&
+           o->text_layers < 0 && o->group < 0 && o->hard_negatives < 0 &&
+           o->patch_size < 0 && o->image_size < 0;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
@@ -189,6 +192,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_real(&o->flip, r->flip);
     fill_real(&o->shift, r->shift);
     fill_real(&o->text_mask, r->text_mask);
+    fill_real(&o->hardness, r->hardness);
     fill_real(&o->hard_warmup, r->hard_warmup);
     fill_real(&o->patch_keep, r->patch_keep);
     fill_int(&o->batch, r->batch);

@@ -54,6 +54,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .losses = "auto",
                                   .negatives = "auto",
                                   .hard_negatives = -1,
+                                  .hardness = -1,
                                   .hard_warmup = -1,
                                   .patch_keep = -1,
                                   .alignment = "auto",

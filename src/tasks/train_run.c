@@ -40,6 +40,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
     FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
     FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
+    FB_TRY(check_range(ctx, "--hardness", o->hardness, 0, 1));
     FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
     FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
     FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
@@ -269,8 +270,9 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
                                     (uint64_t)number * 2 + validation);
     double rise = run->options.hard_warmup * (double)run->state.total_steps *
                   run->options.accumulate;
-    run->losses.hardness =
-        validation || (double)number >= rise ? 1 : (double)number / rise;
+    run->losses.hardness = run->options.hardness;
+    if (!validation && (double)number < rise)
+        run->losses.hardness *= (double)number / rise;
     return &run->losses;
 }
 

@@ -41,6 +41,7 @@ static const struct field {
     FIELD(REAL, shift),
     FIELD(REAL, text_mask),
     FIELD(INT32, hard_negatives),
+    FIELD(REAL, hardness),
     FIELD(REAL, hard_warmup),
     FIELD(REAL, patch_keep),
     FIELD(TEXT, alignment),
