@@ -98,7 +98,7 @@ static inline bool world_open(world *w, const kind *k)
     fb_model_config c = config();
     assert_int_equal(fb_model_config_check(w->ctx, &c, "test"), FB_OK);
     assert_int_equal(fb_backend_create(w->ctx, &w->be, k->backend, k->dtype, 2), FB_OK);
-    assert_int_equal(fb_fashionbert_create(w->ctx, &w->m, &c, true), FB_OK);
+    assert_int_equal(fb_fashionbert_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN), FB_OK);
     assert_int_equal(fb_batch_create(w->ctx, &w->batch, &limits, 7), FB_OK);
     fb_params_initialise(w->m->params, 12);
     fill_batch(w->batch);

@@ -340,8 +340,7 @@ static void matcher_free(fb_matcher *matcher, fb_backend *be)
 
 static void scale_encoder_lr(fb_matcher *matcher, float share)
 {
-    fb_patch_encoder_scale_lr(matcher->params,
-                              &((fb_fashionbert *)matcher)->patch_encoder, share);
+    fb_patch_encoder_scale_lr(matcher->params, share);
 }
 
 static void align_patches(fb_matcher *matcher)
@@ -365,7 +364,7 @@ static const fb_matcher_kind fashionbert_kind = {
 };
 
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
-                                const fb_model_config *config, bool training)
+                                const fb_model_config *config, fb_model_use use)
 {
     fb_fashionbert *m = calloc(1, sizeof *m);
     if (!m)
@@ -375,8 +374,10 @@ fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
     fb_status status = fb_params_create(ctx, &m->matcher.params);
     if (status == FB_OK)
         status = declare(m->matcher.params, m, config);
+    if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN)
+        fb_patch_encoder_freeze(m->matcher.params, &m->patch_encoder);
     if (status == FB_OK)
-        status = fb_params_allocate(m->matcher.params, training);
+        status = fb_params_allocate(m->matcher.params, use != FB_MODEL_SCORE);
     if (status != FB_OK) {
         matcher_free(&m->matcher, NULL);
         return status;

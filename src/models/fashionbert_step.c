@@ -102,7 +102,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
                               fb_fashionbert_pass *pass, fb_step_losses *out)
 {
     void *memory; /* from the step's arena: the same block every step */
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->total * sizeof(float)));
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->trained * sizeof(float)));
     float *scratch = memory;
     fb_status status = FB_OK;
     fb_params_redirect(params, scratch);
@@ -111,7 +111,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
     for (int i = 0; i < FB_LOSSES && status == FB_OK; i++) {
         if (!pass->loss[i])
             continue;
-        memset(scratch, 0, (size_t)params->total * sizeof(float));
+        memset(scratch, 0, (size_t)params->trained * sizeof(float));
         for (int j = 0; j < FB_LOSSES; j++)
             if (pass->loss[j])
                 pass->loss[j]->seed = i == j ? 1.0f : 0.0f;
@@ -119,7 +119,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
         for (fb_param *p = params->first; p && status == FB_OK; p = p->next) {
             fb_tensor g = fb_tensor_1d(p->leaf.grad, FB_F32, p->rows * p->columns);
             double sum = 0;
-            if (p->shared)
+            if (p->shared && !p->frozen)
                 status = tape->be->k->sum_squares(tape->be, &sum, &g);
             out->squared_norm[i] += sum;
         }

@@ -45,11 +45,15 @@ fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
                              fb_resnet_find(options->name));
 }
 
-void fb_patch_encoder_scale_lr(fb_params *params, fb_patch_encoder *encoder,
-                               float share)
+void fb_patch_encoder_freeze(fb_params *params, fb_patch_encoder *encoder)
+{
+    encoder->frozen = encoder->has_network;
+    fb_params_freeze(params, FB_PATCH_ENCODER_PREFIX ".");
+}
+
+void fb_patch_encoder_scale_lr(fb_params *params, float share)
 {
     const char *prefix = FB_PATCH_ENCODER_PREFIX ".";
-    encoder->frozen = encoder->has_network && !(share > 0);
     for (fb_param *p = params->first; p; p = p->next)
         if (strncmp(p->name[0], prefix, strlen(prefix)) == 0)
             fb_params_scale_lr(&p->leaf, share);

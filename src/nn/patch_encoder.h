@@ -37,9 +37,10 @@ fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
  * encoder must stay where it is. */
 fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
                                    const fb_patch_encoder_options *options);
-/* Learn the network at a share of the learning rate; frozen with 0. */
-void fb_patch_encoder_scale_lr(fb_params *params, fb_patch_encoder *encoder,
-                               float share);
+/* Keep the network as it is; before the table is allocated. */
+void fb_patch_encoder_freeze(fb_params *params, fb_patch_encoder *encoder);
+/* Learn the network at a share of the learning rate. */
+void fb_patch_encoder_scale_lr(fb_params *params, float share);
 /* What the network keeps beside the parameter table. */
 void fb_patch_encoder_free(fb_patch_encoder *encoder, fb_backend *be);
 

@@ -114,6 +114,12 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
     }
 }
 
+bool fb_recipe_freezes(const fb_train_options *o)
+{
+    return strcmp(o->encoder, "pixels") != 0 &&
+           (o->freeze_encoder || !(o->encoder_lr > 0));
+}
+
 static void fill_word(const char **word, const char *value)
 {
     if (is_auto(*word))

@@ -229,13 +229,18 @@ static fb_status open_catalogue(fb_train_run *run)
     return FB_OK;
 }
 
+static fb_model_use use_of(const fb_train_run *run)
+{
+    return fb_recipe_freezes(&run->options) ? FB_MODEL_TRAIN_FROZEN : FB_MODEL_TRAIN;
+}
+
 static fb_status start_fresh(fb_train_run *run)
 {
     fb_model_config config;
     FB_TRY(open_catalogue(run));
     FB_TRY(make_vocab(run));
     FB_TRY(make_config(run, &config));
-    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
+    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, use_of(run)));
     fb_params_initialise(run->matcher->params, run->options.seed);
     FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
                                  run->matcher->params));
@@ -258,7 +263,7 @@ static fb_status go_on(fb_train_run *run)
     if (fb_vocab_size(run->vocab) != config.vocab)
         return fb_fail(run->ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d",
                        path, (int)fb_vocab_size(run->vocab), (int)config.vocab);
-    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
+    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, use_of(run)));
     return fb_train_state_load(run->ctx, out, run->matcher);
 }
 
@@ -336,8 +341,7 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(check_words(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
-    run->matcher->kind->scale_encoder_lr(
-        run->matcher, o->freeze_encoder ? 0.0f : (float)o->encoder_lr);
+    run->matcher->kind->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
     plan_steps(run);
     FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
