@@ -210,6 +210,10 @@ static fb_status head_mpm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
 static fb_status embed_features(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                                 fb_fashionbert_pass *pass)
 {
+    if (batch->feature_width)
+        return fb_patch_encoder_given(tape, &pass->features, &m->patch_encoder,
+                                      batch->features, batch->feature_width,
+                                      batch->images);
     return fb_patch_encoder_forward(tape, &pass->features, &m->patch_encoder,
                                     batch->pixels, batch->images);
 }
@@ -358,6 +362,7 @@ static const fb_matcher_kind fashionbert_kind = {
     .vectors = fb_fashionbert_vectors,
     .similarity_scale = fb_fashionbert_similarity_scale,
     .align_patches = align_patches,
+    .features = fb_fashionbert_features,
     .scale_encoder_lr = scale_encoder_lr,
     .forward_flops = fb_fashionbert_flops,
     .free = matcher_free,

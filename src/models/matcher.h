@@ -62,6 +62,10 @@ typedef struct fb_matcher_kind {
      * head. */
     fb_status (*vectors)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
                          float *texts, float *images);
+    /* Patch features of pixels [images, size, size, 3] as bf16 [images*P, F]; the tape
+     * need not record. FB_E_NUMBER: one is not finite. */
+    fb_status (*features)(fb_matcher *m, fb_tape *tape, const uint8_t *pixels,
+                          int32_t images, fb_bf16 *features);
     /* What a similarity counts in a score: config.similarity_weight / temperature. */
     double (*similarity_scale)(const fb_matcher *m);
     /* After contrastive training alone, before alignment is learnt: let patches enter

@@ -50,6 +50,12 @@ fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                                    fb_patch_encoder *encoder, const uint8_t *pixels,
                                    int32_t images);
 
+/* The same from features computed before, bf16 [images*P, F], which must stay until the
+ * tape is done with. No gradient goes there. FB_E_SHAPE: `width` is not F. */
+fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
+                                 const fb_patch_encoder *encoder, const fb_bf16 *given,
+                                 int32_t width, int32_t images);
+
 /* Forward multiply-adds times two, one image. */
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder);
 

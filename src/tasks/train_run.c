@@ -6,6 +6,7 @@
 #include "data/vocab_learn.h"
 #include "models/hard_pairs.h"
 #include "tasks/recipe.h"
+#include "tasks/train_features.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -160,7 +161,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
                                  o->config[0] ? o->config : "options");
 }
 
-static fb_status start_folder(fb_train_run *run, const fb_model_config *config)
+static fb_status start_folder(fb_train_run *run)
 {
     char path[4096];
     const char *out = run->options.out;
@@ -168,7 +169,7 @@ static fb_status start_folder(fb_train_run *run, const fb_model_config *config)
     FB_TRY(fb_path_join(run->ctx, path, out, "vocab.txt"));
     FB_TRY(fb_vocab_save(run->ctx, run->vocab, path));
     FB_TRY(fb_path_join(run->ctx, path, out, "config.json"));
-    return fb_model_config_write(run->ctx, config, path);
+    return fb_model_config_write(run->ctx, &run->matcher->config, path);
 }
 
 static fb_status refuse_used_folder(fb_context *ctx, const char *out)
@@ -246,7 +247,7 @@ static fb_status start_fresh(fb_train_run *run)
                                  run->matcher->params));
     if (run->align)
         run->matcher->kind->align_patches(run->matcher);
-    return start_folder(run, &config);
+    return FB_OK;
 }
 
 static fb_status go_on(fb_train_run *run)
@@ -303,6 +304,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .group = o->group,
         .grouped = o->group > 0 ? 1 : 0,
         .augment = {.flip = training ? o->flip : 0, .shift = training ? o->shift : 0},
+        .features = run->features,
         .text_mask = training && run->items ? o->text_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM],
@@ -343,6 +345,9 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
     run->matcher->kind->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
     plan_steps(run);
+    FB_TRY(fb_train_features_open(run));
+    if (!resumed)
+        FB_TRY(start_folder(run));
     FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
                                run->state.step * o->accumulate,
@@ -371,6 +376,7 @@ void fb_train_run_close(fb_train_run *run)
     if (!run)
         return;
     fb_loader_free(run->loader);
+    fb_train_features_close(run);
     fb_train_log_close(run->log);
     if (run->matcher)
         run->matcher->kind->free(run->matcher, run->be);
