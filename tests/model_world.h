@@ -143,7 +143,7 @@ static inline fb_step_losses train(world *w, const fb_loss_options *options)
 
 static inline size_t block_bytes(const world *w)
 {
-    return (size_t)w->m->params->total * sizeof(float);
+    return (size_t)w->m->params->trained * sizeof(float);
 }
 
 static inline void clear_gradients(world *w)

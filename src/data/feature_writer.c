@@ -223,17 +223,6 @@ fb_status fb_feature_writer_add(fb_context *ctx, fb_feature_writer *w,
     return FB_OK;
 }
 
-static fb_status sync_folder_of(fb_context *ctx, const char *path)
-{
-    char folder[4096];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (!slash)
-        return fb_folder_sync(ctx, ".");
-    slash[slash == folder] = 0;
-    return fb_folder_sync(ctx, folder);
-}
-
 fb_status fb_feature_writer_finish(fb_context *ctx, fb_feature_writer *w)
 {
     if (w->done < w->layout.blocks)
@@ -241,5 +230,5 @@ fb_status fb_feature_writer_finish(fb_context *ctx, fb_feature_writer *w)
                        (int)w->done + 1, (int)w->layout.blocks);
     if (fsync(w->fd) != 0 || rename(w->part, w->path) != 0)
         return fail_errno(ctx, "write", w->path);
-    return sync_folder_of(ctx, w->path);
+    return fb_parent_sync(ctx, w->path);
 }
