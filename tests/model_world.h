@@ -49,7 +49,8 @@ static inline fb_model_config config(void)
                              .grid = 2,
                              .mean = {0.5, 0.5, 0.5},
                              .std = {0.25, 0.25, 0.25},
-                             .max_text = 12};
+                             .max_text = 12,
+                             .views = 1};
 }
 
 /* Masks: patch 1 of image 0 and patch 3 of image 2; the matched pairs carry the losses.
