@@ -140,14 +140,16 @@ typedef struct fb_train_options {
     int32_t patch_size;  /* each: pixels a side that a patch is resized to; auto */
     int32_t image_size;  /* pixels a side; auto */
     bool freeze_encoder; /* the network is not trained */
-    double encoder_lr;   /* the encoder's share of the learning rate */
-    const char *fit;     /* "pad", "squash" or "auto" */
-    int32_t max_text;    /* tokens of a title with [CLS] and [SEP] */
-    double epochs;       /* passes over the training split; steps > 0 wins; auto */
-    int64_t steps;       /* optimiser steps; 0: by epochs */
-    int32_t batch;       /* pairs a step, half matched and half mismatched; items
-                            with itc or hard negatives; auto */
-    int32_t accumulate;  /* batches whose gradients make one step */
+    const char *feature_cache; /* frozen: file of its features, computed once; "":
+                                  features.cache in out; "none": anew in every step */
+    double encoder_lr;         /* the encoder's share of the learning rate */
+    const char *fit;           /* "pad", "squash" or "auto" */
+    int32_t max_text;          /* tokens of a title with [CLS] and [SEP] */
+    double epochs;      /* passes over the training split; steps > 0 wins; auto */
+    int64_t steps;      /* optimiser steps; 0: by epochs */
+    int32_t batch;      /* pairs a step, half matched and half mismatched; items
+                           with itc or hard negatives; auto */
+    int32_t accumulate; /* batches whose gradients make one step */
     double lr, weight_decay, warmup; /* warmup: fraction of all steps; auto */
     double clip, beta1, beta2, dropout;
     double itc; /* weight of the contrastive loss; auto */

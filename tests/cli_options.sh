@@ -36,7 +36,7 @@ misused() {
 # Every option of the contract, verb by verb.
 import="sources from out split language json quiet"
 train="catalog out resume preset config vocab vocab-size objective init layers encoder
-    encoder-weights patches patch-size image-size freeze-encoder encoder-lr fit max-text epochs
+    encoder-weights patches patch-size image-size freeze-encoder feature-cache encoder-lr fit max-text epochs
     steps itc vector-size vector-text-layers hard-negatives alignment group flip shift text-mask patch-keep
     hardness hard-warmup
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive

@@ -49,7 +49,8 @@ static inline fb_model_config config(void)
                              .grid = 2,
                              .mean = {0.5, 0.5, 0.5},
                              .std = {0.25, 0.25, 0.25},
-                             .max_text = 12};
+                             .max_text = 12,
+                             .views = 1};
 }
 
 /* Masks: patch 1 of image 0 and patch 3 of image 2; the matched pairs carry the losses.
@@ -89,20 +90,25 @@ static inline void fill_batch(fb_batch *b)
 }
 
 /* False: this machine lacks the dtype. */
-static inline bool world_open(world *w, const kind *k)
+static inline bool world_open_as(world *w, const kind *k, fb_model_config c,
+                                 fb_model_use use)
 {
     if (strcmp(k->dtype, "bf16") == 0 && !fb_backend_cpu_has_bf16())
         return false;
     *w = (world){.ctx = fb_context_create(), .arena = fb_arena_create(1 << 16)};
     const fb_batch_limits limits = {PAIRS, TEXTS, IMAGES, TOKENS, P, SIZE};
-    fb_model_config c = config();
     assert_int_equal(fb_model_config_check(w->ctx, &c, "test"), FB_OK);
     assert_int_equal(fb_backend_create(w->ctx, &w->be, k->backend, k->dtype, 2), FB_OK);
-    assert_int_equal(fb_fashionbert_create(w->ctx, &w->m, &c, true), FB_OK);
+    assert_int_equal(fb_fashionbert_create(w->ctx, &w->m, &c, use), FB_OK);
     assert_int_equal(fb_batch_create(w->ctx, &w->batch, &limits, 7), FB_OK);
     fb_params_initialise(w->m->params, 12);
     fill_batch(w->batch);
     return true;
+}
+
+static inline bool world_open(world *w, const kind *k)
+{
+    return world_open_as(w, k, config(), FB_MODEL_TRAIN);
 }
 
 static inline void world_close(world *w)
@@ -138,7 +144,7 @@ static inline fb_step_losses train(world *w, const fb_loss_options *options)
 
 static inline size_t block_bytes(const world *w)
 {
-    return (size_t)w->m->params->total * sizeof(float);
+    return (size_t)w->m->params->trained * sizeof(float);
 }
 
 static inline void clear_gradients(world *w)

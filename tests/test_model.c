@@ -472,7 +472,7 @@ static void model_without_training_scores_but_does_not_train(void **state)
     fb_matcher *plain = NULL, *trained = w.m;
     fb_model_config c = config();
     fb_step_losses losses;
-    must(&w, fb_fashionbert_create(w.ctx, &plain, &c, false));
+    must(&w, fb_fashionbert_create(w.ctx, &plain, &c, FB_MODEL_SCORE));
     memcpy(plain->params->value, w.m->params->value, block_bytes(&w));
     fb_params_touch(plain->params);
     w.m = plain;

@@ -77,6 +77,7 @@ static fb_model_config odd_config(void)
                              .mean = {0.1, -2, 1.0 / 3},
                              .std = {0.5, 1e-3, 7},
                              .max_text = 33,
+                             .views = 2,
                              .each = true,
                              .vector = 24,
                              .text_layers = 2,
@@ -102,6 +103,7 @@ static void expect_same(const fb_model_config *a, const fb_model_config *b)
     assert_int_equal(a->grid, b->grid);
     assert_int_equal(a->squash, b->squash);
     assert_int_equal(a->max_text, b->max_text);
+    assert_int_equal(a->views, b->views);
     assert_int_equal(a->each, b->each);
     assert_int_equal(a->vector, b->vector);
     assert_int_equal(a->text_layers, b->text_layers);

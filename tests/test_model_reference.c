@@ -122,7 +122,8 @@ static void world_open(world *w, const char *backend, const char *dtype)
     fb_model_config config = dump_config();
     assert_int_equal(fb_backend_create(w->ctx, &w->be, backend, dtype, 2), FB_OK);
     assert_int_equal(fb_safetensors_open(w->ctx, &w->dump, dump_path), FB_OK);
-    assert_int_equal(fb_fashionbert_create(w->ctx, &w->matcher, &config, true), FB_OK);
+    assert_int_equal(
+        fb_fashionbert_create(w->ctx, &w->matcher, &config, FB_MODEL_TRAIN), FB_OK);
     load_batch(w);
     load_weights(w);
 }

@@ -58,7 +58,8 @@ static void world_open(world *w, const char *backend, const fb_model_config *con
     assert_int_equal(
         fb_safetensors_open(w->ctx, &w->expected, GOLDEN "/expected.safetensors"),
         FB_OK);
-    assert_int_equal(fb_fashionbert_create(w->ctx, &w->matcher, config, false), FB_OK);
+    assert_int_equal(fb_fashionbert_create(w->ctx, &w->matcher, config, FB_MODEL_SCORE),
+                     FB_OK);
     fb_params_initialise(w->matcher->params, 1);
 }
 

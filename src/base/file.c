@@ -147,8 +147,7 @@ void fb_replace_abandon(fb_replace *r)
     r->stream = NULL;
 }
 
-/* The folder that holds `path`, synced so that the rename in it is on the disk. */
-static fb_status sync_parent(fb_context *ctx, const char *path)
+fb_status fb_parent_sync(fb_context *ctx, const char *path)
 {
     char parent[PATH_BYTES];
     snprintf(parent, sizeof parent, "%s", path);
@@ -179,7 +178,7 @@ fb_status fb_replace_commit(fb_context *ctx, fb_replace *r)
         (void)unlink(fresh);
         return code;
     }
-    return sync_parent(ctx, r->path);
+    return fb_parent_sync(ctx, r->path);
 }
 
 fb_status fb_file_write(fb_context *ctx, const char *path, const void *bytes,

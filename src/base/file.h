@@ -55,5 +55,7 @@ fb_status fb_folder_recover(fb_context *ctx, const char *path);
 /* Remove a folder and the files in it, two levels deep at most; missing: ok. */
 fb_status fb_folder_remove(fb_context *ctx, const char *path);
 fb_status fb_folder_sync(fb_context *ctx, const char *path);
+/* The folder that holds `path`, so that a rename to it is on the disk. */
+fb_status fb_parent_sync(fb_context *ctx, const char *path);
 
 #endif

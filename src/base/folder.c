@@ -119,17 +119,6 @@ fb_status fb_folder_remove(fb_context *ctx, const char *path)
     return walk(ctx, path, MAX_LEVELS, visit_remove);
 }
 
-static fb_status sync_parent(fb_context *ctx, const char *path)
-{
-    char parent[4096];
-    FB_TRY(fb_path_join(ctx, parent, "", path));
-    char *slash = strrchr(parent, '/');
-    if (!slash)
-        return fb_folder_sync(ctx, ".");
-    slash[slash == parent] = 0;
-    return fb_folder_sync(ctx, parent);
-}
-
 static fb_status name_old(fb_context *ctx, char out[4096], const char *path)
 {
     if (strlen(path) + 5 > 4096)
@@ -151,7 +140,7 @@ static fb_status replace_in_two_steps(fb_context *ctx, const char *fresh,
         (void)rename(old, path);
         return status;
     }
-    FB_TRY(sync_parent(ctx, path));
+    FB_TRY(fb_parent_sync(ctx, path));
     return fb_folder_remove(ctx, old);
 }
 
@@ -161,7 +150,7 @@ fb_status fb_folder_replace(fb_context *ctx, const char *fresh, const char *path
     if (!fb_path_exists(path)) {
         if (rename(fresh, path) != 0)
             return fail_errno(ctx, "rename", fresh);
-        return sync_parent(ctx, path);
+        return fb_parent_sync(ctx, path);
     }
     if (!fb_path_is_folder(path))
         return fb_fail(ctx, FB_E_IO, "%s: is there and is not a folder", path);
@@ -170,7 +159,7 @@ fb_status fb_folder_replace(fb_context *ctx, const char *fresh, const char *path
             return replace_in_two_steps(ctx, fresh, path);
         return fail_errno(ctx, "exchange", path);
     }
-    FB_TRY(sync_parent(ctx, path));
+    FB_TRY(fb_parent_sync(ctx, path));
     return fb_folder_remove(ctx, fresh); /* this name now holds the old folder */
 }
 
@@ -184,5 +173,5 @@ fb_status fb_folder_recover(fb_context *ctx, const char *path)
         return fb_folder_remove(ctx, old);
     if (rename(old, path) != 0)
         return fail_errno(ctx, "rename", old);
-    return sync_parent(ctx, path);
+    return fb_parent_sync(ctx, path);
 }

@@ -105,7 +105,15 @@ static const fb_option options[] = {
      .automatic = true,
      .help = "a side of the square that every image becomes"},
     FB_OPTION_FLAG_ROW(train_arguments, "freeze-encoder", task.freeze_encoder,
-                       "do not train the network"),
+                       "do not train the network; what it makes of each image is "
+                       "computed once, before training"),
+    {.name = "feature-cache",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(feature_cache),
+     .help = "with --freeze-encoder: where that is kept, for other runs too; without "
+             "one it is features.cache in the model folder; none keeps nothing and "
+             "runs the network in every step, which --flip and --shift need"},
     {.name = "encoder-lr",
      .value = "SHARE",
      .type = FB_OPTION_DOUBLE,

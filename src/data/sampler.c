@@ -35,6 +35,29 @@ struct fb_sampler_cursor {
     uint8_t *pixels; /* scratch, an image */
 };
 
+static fb_status check_features(fb_context *ctx, const fb_sampler *s)
+{
+    const fb_sampler_options *o = &s->options;
+    const fb_feature_table *t = &o->features;
+    if (!t->cache)
+        return FB_OK;
+    if (fb_augment_any(&o->augment))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "features that were computed before are of images as they are; "
+                       "these cannot be flipped, shifted or zoomed");
+    size_t row_bytes = (size_t)o->patches * (size_t)t->features * sizeof(fb_bf16);
+    if (fb_feature_cache_row_bytes(t->cache) != row_bytes)
+        return fb_fail(ctx, FB_E_SHAPE, "features of %zu bytes an image, not %zu",
+                       fb_feature_cache_row_bytes(t->cache), row_bytes);
+    for (int32_t i = 0; i < s->item_count; i++) {
+        int32_t row = t->rows->row_of[s->items[i]];
+        if (row < 0 || row >= fb_feature_cache_rows(t->cache))
+            return fb_fail(ctx, FB_E_MISSING, "no features of split %s",
+                           fb_split_name(o->split));
+    }
+    return FB_OK;
+}
+
 static fb_status check(fb_context *ctx, const fb_sampler *s)
 {
     if (s->options.batch < 1)
@@ -49,6 +72,7 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
                        "texts whose masked tokens are to be guessed cannot have other "
                        "words masked as well; leave one of the two out");
     FB_TRY(fb_augment_check(ctx, &s->options.augment));
+    FB_TRY(check_features(ctx, s));
     if (s->item_count < 1)
         return fb_fail(ctx, FB_E_USAGE, "%s: the split %s is empty",
                        fb_catalogue_folder(s->catalogue),
@@ -141,7 +165,8 @@ fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
     fb_batch_limits limits = {o->batch,   o->batch,
                               o->batch,   o->batch * s->longest_text,
                               o->patches, o->image_size};
-    return fb_batch_create(ctx, batch, &limits, s->longest_text);
+    return fb_batch_create_features(ctx, batch, &limits, s->longest_text,
+                                    o->features.cache ? o->features.features : 0);
 }
 
 fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
@@ -404,6 +429,16 @@ static fb_status load_image(fb_context *ctx, const fb_sampler *s, fb_sampler_cur
     return FB_OK;
 }
 
+static void copy_features(const fb_sampler *s, fb_batch *b)
+{
+    const fb_feature_table *t = &s->options.features;
+    size_t bytes = fb_feature_cache_row_bytes(t->cache);
+    for (int32_t i = 0; i < b->images; i++)
+        memcpy((uint8_t *)b->features + (size_t)i * bytes,
+               fb_feature_cache_row(t->cache, t->rows->row_of[b->image_item[i]]),
+               bytes);
+}
+
 static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cursor *c,
                              uint64_t step, const atomic_bool *cancel, fb_batch *b)
 {
@@ -430,7 +465,10 @@ fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
         place_items(s, cursor, step, batch);
     else
         FB_TRY(place_pairs(ctx, s, cursor, step, batch));
-    FB_TRY(load_images(ctx, s, cursor, step, cancel, batch));
+    if (s->options.features.cache)
+        copy_features(s, batch);
+    else
+        FB_TRY(load_images(ctx, s, cursor, step, cancel, batch));
     mask(s, cursor, step, batch);
     fb_batch_pack(batch);
     list_masked_rows(s, cursor, batch);

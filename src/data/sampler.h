@@ -17,6 +17,7 @@
 #define FB_DATA_SAMPLER_H
 
 #include "data/augment.h"
+#include "data/feature_rows.h"
 #include "data/token_lists.h"
 #include "tensor/batch.h"
 
@@ -35,7 +36,8 @@ typedef struct fb_sampler_options {
     bool items;     /* batches of items, which have no mismatched pairs */
     int32_t group;  /* items of one category that stand together; 0: no matter which */
     double grouped; /* with groups: the share of steps that have them, such as 1 */
-    fb_augment augment;  /* of images; all 0: none */
+    fb_augment augment;        /* of images; all 0: none */
+    fb_feature_table features; /* with a cache: batches have its features, no pixels */
     double text_mask;    /* with whole_texts: the share of words shown as [MASK] */
     int64_t cache_bytes; /* for fitted images, so that later epochs do not decode */
 } fb_sampler_options;

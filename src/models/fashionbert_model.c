@@ -211,6 +211,10 @@ static fb_status head_mpm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
 static fb_status embed_features(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                                 fb_fashionbert_pass *pass)
 {
+    if (batch->feature_width)
+        return fb_patch_encoder_given(tape, &pass->features, &m->patch_encoder,
+                                      batch->features, batch->feature_width,
+                                      batch->images);
     return fb_patch_encoder_forward(tape, &pass->features, &m->patch_encoder,
                                     batch->pixels, batch->images);
 }
@@ -341,8 +345,7 @@ static void matcher_free(fb_matcher *matcher, fb_backend *be)
 
 static void scale_encoder_lr(fb_matcher *matcher, float share)
 {
-    fb_patch_encoder_scale_lr(matcher->params,
-                              &((fb_fashionbert *)matcher)->patch_encoder, share);
+    fb_patch_encoder_scale_lr(matcher->params, share);
 }
 
 static void align_patches(fb_matcher *matcher)
@@ -360,13 +363,14 @@ static const fb_matcher_kind fashionbert_kind = {
     .vectors = fb_fashionbert_vectors,
     .similarity_scale = fb_fashionbert_similarity_scale,
     .align_patches = align_patches,
+    .features = fb_fashionbert_features,
     .scale_encoder_lr = scale_encoder_lr,
     .forward_flops = fb_fashionbert_flops,
     .free = matcher_free,
 };
 
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
-                                const fb_model_config *config, bool training)
+                                const fb_model_config *config, fb_model_use use)
 {
     fb_fashionbert *m = calloc(1, sizeof *m);
     if (!m)
@@ -376,8 +380,10 @@ fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
     fb_status status = fb_params_create(ctx, &m->matcher.params);
     if (status == FB_OK)
         status = declare(m->matcher.params, m, config);
+    if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN)
+        fb_patch_encoder_freeze(m->matcher.params, &m->patch_encoder);
     if (status == FB_OK)
-        status = fb_params_allocate(m->matcher.params, training);
+        status = fb_params_allocate(m->matcher.params, use != FB_MODEL_SCORE);
     if (status != FB_OK) {
         matcher_free(&m->matcher, NULL);
         return status;

@@ -102,7 +102,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
                               fb_fashionbert_pass *pass, fb_step_losses *out)
 {
     void *memory; /* from the step's arena: the same block every step */
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->total * sizeof(float)));
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->trained * sizeof(float)));
     float *scratch = memory;
     fb_status status = FB_OK;
     fb_params_redirect(params, scratch);
@@ -111,7 +111,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
     for (int i = 0; i < FB_LOSSES && status == FB_OK; i++) {
         if (!pass->loss[i])
             continue;
-        memset(scratch, 0, (size_t)params->total * sizeof(float));
+        memset(scratch, 0, (size_t)params->trained * sizeof(float));
         for (int j = 0; j < FB_LOSSES; j++)
             if (pass->loss[j])
                 pass->loss[j]->seed = i == j ? 1.0f : 0.0f;
@@ -119,7 +119,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
         for (fb_param *p = params->first; p && status == FB_OK; p = p->next) {
             fb_tensor g = fb_tensor_1d(p->leaf.grad, FB_F32, p->rows * p->columns);
             double sum = 0;
-            if (p->shared)
+            if (p->shared && !p->frozen)
                 status = tape->be->k->sum_squares(tape->be, &sum, &g);
             out->squared_norm[i] += sum;
         }
@@ -224,6 +224,28 @@ fb_status fb_fashionbert_vectors(fb_matcher *matcher, fb_tape *tape,
     return FB_OK;
 }
 
+fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
+                                  const uint8_t *pixels, int32_t images,
+                                  fb_bf16 *features)
+{
+    fb_fashionbert *m = (fb_fashionbert *)matcher;
+    fb_var *x;
+    int64_t bad = -1;
+    FB_TRY(fb_patch_encoder_forward(tape, &x, &m->patch_encoder, pixels, images));
+    FB_TRY(tape->be->k->find_nonfinite(tape->be, &bad, &x->value));
+    if (bad >= 0)
+        return fb_fail(tape->ctx, FB_E_NUMBER,
+                       "a feature of image %lld of these is not finite",
+                       (long long)(bad / (fb_tensor_count(&x->value) / images)));
+    const float *f32 = x->value.data;
+    if (x->value.dtype == FB_BF16)
+        memcpy(features, x->value.data, fb_tensor_bytes(&x->value));
+    else
+        for (int64_t i = 0; i < fb_tensor_count(&x->value); i++)
+            features[i] = fb_bf16_from_f32(f32[i]);
+    return FB_OK;
+}
+
 double fb_fashionbert_similarity_scale(const fb_matcher *matcher)
 {
     const fb_fashionbert *m = (const fb_fashionbert *)matcher;
@@ -236,9 +258,11 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
 {
     const fb_fashionbert *m = (const fb_fashionbert *)matcher;
     const fb_model_config *c = &matcher->config;
-    double flops = batch->images * (fb_patch_encoder_flops(&m->patch_encoder) +
-                                    2.0 * fb_model_config_patches(c) *
-                                        fb_model_config_features(c) * c->width);
+    double network =
+        batch->feature_width ? 0 : fb_patch_encoder_flops(&m->patch_encoder);
+    double flops =
+        batch->images * (network + 2.0 * fb_model_config_patches(c) *
+                                       fb_model_config_features(c) * c->width);
     for (int32_t b = 0; b < batch->pairs; b++)
         flops += fb_transformer_flops(&m->encoder.options, batch->seq_offsets[b + 1] -
                                                                batch->seq_offsets[b]);

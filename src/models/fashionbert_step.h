@@ -16,6 +16,9 @@ fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
                                const fb_batch *batch, float *margins);
 fb_status fb_fashionbert_vectors(fb_matcher *matcher, fb_tape *tape,
                                  const fb_batch *batch, float *texts, float *images);
+fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
+                                  const uint8_t *pixels, int32_t images,
+                                  fb_bf16 *features);
 double fb_fashionbert_similarity_scale(const fb_matcher *matcher);
 double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch);
 

@@ -62,12 +62,16 @@ typedef struct fb_matcher_kind {
      * head. */
     fb_status (*vectors)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
                          float *texts, float *images);
+    /* Patch features of pixels [images, size, size, 3] as bf16 [images*P, F]; the tape
+     * need not record. FB_E_NUMBER: one is not finite. */
+    fb_status (*features)(fb_matcher *m, fb_tape *tape, const uint8_t *pixels,
+                          int32_t images, fb_bf16 *features);
     /* What a similarity counts in a score: config.similarity_weight / temperature. */
     double (*similarity_scale)(const fb_matcher *m);
     /* After contrastive training alone, before alignment is learnt: let patches enter
      * the stream as the vectors see them (contrast_head.h). */
     void (*align_patches)(fb_matcher *m);
-    /* Learn the image network at a share of the learning rate; 0 freezes it. */
+    /* Learn the image network at a share of the learning rate. */
     void (*scale_encoder_lr)(fb_matcher *m, float share);
     /* Model FLOPs of one forward pass over the batch's real tokens. */
     double (*forward_flops)(const fb_matcher *m, const fb_batch *batch);
@@ -80,8 +84,16 @@ struct fb_matcher {
     fb_params *params;
 };
 
+/* What a model is made for, and so what is allocated: values alone; gradients and
+ * moments too; or those of all but the image network, which stays as it is. */
+typedef enum fb_model_use {
+    FB_MODEL_SCORE,
+    FB_MODEL_TRAIN,
+    FB_MODEL_TRAIN_FROZEN
+} fb_model_use;
+
 /* Declare and allocate; values are zero until initialised or loaded. */
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
-                                const fb_model_config *config, bool training);
+                                const fb_model_config *config, fb_model_use use);
 
 #endif

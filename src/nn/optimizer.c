@@ -24,7 +24,7 @@ fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
                             double *lr)
 {
     double sum = 0;
-    fb_tensor all = fb_tensor_1d(params->grad, FB_F32, params->total);
+    fb_tensor all = fb_tensor_1d(params->grad, FB_F32, params->trained);
     FB_TRY(be->k->sum_squares(be, &sum, &all));
     *norm = sqrt(sum) * (double)gradient_scale;
     if (!isfinite(*norm)) {
@@ -46,6 +46,8 @@ fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
         .gradient_scale = gradient_scale * clip_scale(*norm, options->clip),
     };
     for (fb_param *p = params->first; p; p = p->next) {
+        if (p->frozen)
+            continue;
         o.lr = (float)*lr * p->lr_scale;
         o.weight_decay = p->decay ? (float)options->weight_decay : 0.0f;
         FB_TRY(be->k->adamw_step(be, params->value + p->offset,
@@ -53,7 +55,7 @@ fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
                                  params->moment2 + p->offset, params->grad + p->offset,
                                  p->rows * p->columns, &o));
     }
-    memset(params->grad, 0, (size_t)params->total * sizeof(float));
+    memset(params->grad, 0, (size_t)params->trained * sizeof(float));
     fb_params_touch(params);
     return FB_OK;
 }

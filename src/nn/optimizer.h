@@ -4,7 +4,7 @@
  *     lr(s) = lr * min(1, (s+1)/W, (S-s)/(S-W))   s = 0..S-1
  *     W = warm-up steps: the fraction of S, rounded up
  *     gradients are scaled by min(1, clip/norm), norm over all parameters
- *     no decay on biases and norms (vectors)
+ *     no decay on biases and norms (vectors); frozen parameters stay
  */
 #ifndef FB_NN_OPTIMIZER_H
 #define FB_NN_OPTIMIZER_H

@@ -39,6 +39,12 @@ void fb_params_free(fb_params *params, fb_backend *be)
     free(params);
 }
 
+/* Rounded up so that every parameter starts on a cache line. */
+static int64_t in_lines(int64_t numbers)
+{
+    return (numbers + 15) / 16 * 16;
+}
+
 fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *names,
                         int32_t parts, int64_t rows, int64_t columns, fb_init init,
                         float init_std, bool shared)
@@ -52,15 +58,13 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
     p->parts = parts;
     p->rows = rows * parts;
     p->columns = columns;
-    p->offset = params->total;
     p->init = init;
     p->init_std = init_std;
     p->decay = columns > 1;
     p->shared = shared;
     p->lr_scale = 1.0f;
     p->leaf = (fb_leaf){p->name[0], {NULL, p->rows, columns, 1, NULL}, NULL};
-    /* rounded up so that every parameter starts on a cache line */
-    params->total += (p->rows * columns + 15) / 16 * 16;
+    params->total += in_lines(p->rows * columns);
     params->count++;
     if (params->last)
         params->last->next = p;
@@ -82,7 +86,7 @@ fb_status fb_params_add_buffer(fb_params *params, float **value, const char *nam
     b->offset = params->buffer_total;
     b->initial = initial;
     b->value = value;
-    params->buffer_total += (count + 15) / 16 * 16;
+    params->buffer_total += in_lines(count);
     params->buffer_count++;
     if (params->last_buffer)
         params->last_buffer->next = b;
@@ -95,6 +99,12 @@ fb_status fb_params_add_buffer(fb_params *params, float **value, const char *nam
 void fb_params_scale_lr(fb_leaf *leaf, float scale)
 {
     ((fb_param *)leaf)->lr_scale = scale; /* the leaf is the parameter's first member */
+}
+
+void fb_params_freeze(fb_params *params, const char *prefix)
+{
+    for (fb_param *p = params->first; p; p = p->next)
+        p->frozen = p->frozen || strncmp(p->name[0], prefix, strlen(prefix)) == 0;
 }
 
 void fb_params_set_kernel(fb_leaf *leaf, int32_t k)
@@ -119,14 +129,29 @@ static float *block(int64_t numbers)
     return memory;
 }
 
+/* Give the parameters that are frozen, or those that are not, their places from `at`
+ * on; returns the end. */
+static int64_t place(fb_params *params, bool frozen, int64_t at)
+{
+    for (fb_param *p = params->first; p; p = p->next) {
+        if (p->frozen != frozen)
+            continue;
+        p->offset = at;
+        at += in_lines(p->rows * p->columns);
+    }
+    return at;
+}
+
 fb_status fb_params_allocate(fb_params *params, bool training)
 {
+    params->trained = place(params, false, 0);
+    (void)place(params, true, params->trained);
     params->value = block(params->total);
     params->buffer = block(params->buffer_total);
     if (training) {
-        params->grad = block(params->total);
-        params->moment1 = block(params->total);
-        params->moment2 = block(params->total);
+        params->grad = block(params->trained);
+        params->moment1 = block(params->trained);
+        params->moment2 = block(params->trained);
     }
     if (!params->value || !params->buffer ||
         (training && (!params->grad || !params->moment1 || !params->moment2)))
@@ -134,7 +159,7 @@ fb_status fb_params_allocate(fb_params *params, bool training)
                        (long long)params->total);
     for (fb_param *p = params->first; p; p = p->next) {
         p->leaf.weight.data = params->value + p->offset;
-        p->leaf.grad = training ? params->grad + p->offset : NULL;
+        p->leaf.grad = training && !p->frozen ? params->grad + p->offset : NULL;
     }
     for (const fb_buffer *b = params->first_buffer; b; b = b->next)
         *b->value = params->buffer + b->offset;
@@ -165,7 +190,7 @@ void fb_params_initialise(fb_params *params, uint64_t seed)
 void fb_params_redirect(fb_params *params, float *gradients)
 {
     for (fb_param *p = params->first; p; p = p->next)
-        p->leaf.grad = gradients + p->offset;
+        p->leaf.grad = p->frozen ? NULL : gradients + p->offset;
 }
 
 void fb_params_touch(fb_params *params)
@@ -178,7 +203,7 @@ const char *fb_params_find_nonfinite(const fb_params *params, bool gradients)
 {
     const float *block_start = gradients ? params->grad : params->value;
     for (const fb_param *p = params->first; block_start && p; p = p->next)
-        for (int64_t i = 0; i < p->rows * p->columns; i++)
+        for (int64_t i = 0; i < p->rows * p->columns && !(gradients && p->frozen); i++)
             if (!isfinite(block_start[p->offset + i]))
                 return p->name[i / (p->rows / p->parts * p->columns)];
     for (const fb_buffer *b = params->first_buffer; !gradients && b; b = b->next)

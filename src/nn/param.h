@@ -4,7 +4,12 @@
  *     declare everything  ->  allocate  ->  initialise or load  ->  use the leaves
  *
  * All values lie in one f32 block, gradients and the two moments in blocks of the same
- * layout. A parameter may carry several names of equal parts, one below the other
+ * layout:
+ *
+ *     value     [parameters that are learnt | frozen ones]
+ *     grad, moment1, moment2     [the same]  and nothing for frozen ones
+ *
+ * A parameter may carry several names of equal parts, one below the other
  * (query, key and value as one [3C, C] matrix): one product computes them, files see
  * three. A convolution's [O, I*k*k] is [O, I, k, k] in files.
  *
@@ -37,6 +42,7 @@ typedef struct fb_param {
     float init_std;
     bool decay;     /* weight decay: matrices and embeddings, not biases and norms */
     bool shared;    /* in the trunk that all losses share */
+    bool frozen;    /* never learnt: no gradient, no moments; set by fb_params_freeze */
     float lr_scale; /* of the learning rate; 1 unless set by fb_params_scale_lr */
     int32_t kernel; /* k of a convolution, 0: none; set by fb_params_set_kernel */
     struct fb_param *next;
@@ -55,7 +61,8 @@ typedef struct fb_params {
     fb_arena *arena;
     fb_param *first, *last;
     int32_t count;
-    int64_t total; /* numbers */
+    int64_t total;   /* numbers */
+    int64_t trained; /* of those, before the frozen ones; set by fb_params_allocate */
     float *value, *grad, *moment1, *moment2;
     fb_buffer *first_buffer, *last_buffer;
     int32_t buffer_count;
@@ -92,15 +99,20 @@ void fb_params_scale_lr(fb_leaf *leaf, float scale);
  * are input channels * k * k. */
 void fb_params_set_kernel(fb_leaf *leaf, int32_t k);
 
+/* Freeze every parameter whose name begins with `prefix`; before allocate. It is saved
+ * and loaded like the others. */
+void fb_params_freeze(fb_params *params, const char *prefix);
+
 /* Blocks for values and buffers, and with `training` for gradients and moments (all
- * zero). */
+ * zero) of what is not frozen. */
 fb_status fb_params_allocate(fb_params *params, bool training);
 
 /* Initialise from (seed, FB_STREAM_INIT, place in the table); buffers to what they were
  * declared with. */
 void fb_params_initialise(fb_params *params, uint64_t seed);
 
-/* Let gradients go to another block of the same layout (back: params->grad). */
+/* Let gradients go to another block of the same layout, params->trained numbers (back:
+ * params->grad). */
 void fb_params_redirect(fb_params *params, float *gradients);
 
 /* After the values changed: every backend cache is out of date. */

@@ -45,11 +45,15 @@ fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
                              fb_resnet_find(options->name));
 }
 
-void fb_patch_encoder_scale_lr(fb_params *params, fb_patch_encoder *encoder,
-                               float share)
+void fb_patch_encoder_freeze(fb_params *params, fb_patch_encoder *encoder)
+{
+    encoder->frozen = encoder->has_network;
+    fb_params_freeze(params, FB_PATCH_ENCODER_PREFIX ".");
+}
+
+void fb_patch_encoder_scale_lr(fb_params *params, float share)
 {
     const char *prefix = FB_PATCH_ENCODER_PREFIX ".";
-    encoder->frozen = encoder->has_network && !(share > 0);
     for (fb_param *p = params->first; p; p = p->next)
         if (strncmp(p->name[0], prefix, strlen(prefix)) == 0)
             fb_params_scale_lr(&p->leaf, share);
@@ -81,6 +85,31 @@ fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                                  size, mode, NULL);
     return fb_resnet_vectors(tape, features, x, &encoder->network, images * grid * grid,
                              size / grid, size / grid, mode);
+}
+
+fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
+                                 const fb_patch_encoder *encoder, const fb_bf16 *given,
+                                 int32_t width, int32_t images)
+{
+    int64_t rows = (int64_t)images * encoder->grid * encoder->grid;
+    fb_var *x;
+    if (!encoder->has_network || width != fb_resnet_features(&encoder->network.spec))
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "the batch has features of width %d, which this encoder does "
+                       "not make",
+                       (int)width);
+    bool as_is = tape->be->dtype == FB_BF16;
+    FB_TRY(fb_tape_new_var(tape, &x, tape->be->dtype, as_is ? 0 : rows, width));
+    x->needs_grad = false;
+    *features = x;
+    if (as_is) {
+        x->value = fb_tensor_2d((void *)(uintptr_t)given, tape->be->dtype, rows, width);
+        return FB_OK;
+    }
+    float *value = x->value.data;
+    for (int64_t i = 0; i < rows * width; i++)
+        value[i] = fb_bf16_to_f32(given[i]);
+    return FB_OK;
 }
 
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder)

@@ -37,9 +37,10 @@ fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
  * encoder must stay where it is. */
 fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
                                    const fb_patch_encoder_options *options);
-/* Learn the network at a share of the learning rate; frozen with 0. */
-void fb_patch_encoder_scale_lr(fb_params *params, fb_patch_encoder *encoder,
-                               float share);
+/* Keep the network as it is; before the table is allocated. */
+void fb_patch_encoder_freeze(fb_params *params, fb_patch_encoder *encoder);
+/* Learn the network at a share of the learning rate. */
+void fb_patch_encoder_scale_lr(fb_params *params, float share);
 /* What the network keeps beside the parameter table. */
 void fb_patch_encoder_free(fb_patch_encoder *encoder, fb_backend *be);
 
@@ -48,6 +49,12 @@ void fb_patch_encoder_free(fb_patch_encoder *encoder, fb_backend *be);
 fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                                    fb_patch_encoder *encoder, const uint8_t *pixels,
                                    int32_t images);
+
+/* The same from features computed before, bf16 [images*P, F], which must stay until the
+ * tape is done with. No gradient goes there. FB_E_SHAPE: `width` is not F. */
+fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
+                                 const fb_patch_encoder *encoder, const fb_bf16 *given,
+                                 int32_t width, int32_t images);
 
 /* Forward multiply-adds times two, one image. */
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder);

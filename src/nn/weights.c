@@ -21,13 +21,27 @@ typedef struct saved_set {
     int32_t blocks;
     saved_block block[2];
     bool buffers;
-    bool shared; /* only what file and table both have */
+    bool shared;  /* only what file and table both have */
+    bool trained; /* blocks without frozen parameters */
 } saved_set;
+
+/* The first parameter of the set from p on. */
+static const fb_param *from(const fb_param *p, const saved_set *set)
+{
+    while (p && set->trained && p->frozen)
+        p = p->next;
+    return p;
+}
+
+static int64_t block_numbers(const fb_params *params, const saved_set *set)
+{
+    return set->trained ? params->trained : params->total;
+}
 
 static int32_t tensor_total(const fb_params *params, const saved_set *set)
 {
     int32_t n = 0;
-    for (const fb_param *p = params->first; p; p = p->next)
+    for (const fb_param *p = from(params->first, set); p; p = from(p->next, set))
         n += p->parts * set->blocks;
     return n + (set->buffers ? params->buffer_count : 0);
 }
@@ -64,7 +78,7 @@ static fb_status save(fb_context *ctx, const fb_params *params, const char *path
     if (!tensors || !names)
         status = fb_fail(ctx, FB_E_MEMORY, "%s: no memory to list the tensors", path);
     for (int32_t b = 0; status == FB_OK && b < set->blocks; b++)
-        for (const fb_param *p = params->first; p; p = p->next)
+        for (const fb_param *p = from(params->first, set); p; p = from(p->next, set))
             for (int32_t i = 0; i < p->parts; i++, n++) {
                 snprintf(names[n], sizeof names[n], "%s%s", p->name[i],
                          set->block[b].suffix);
@@ -112,7 +126,7 @@ static bool wanted(const fb_params *params, const char *name, const saved_set *s
 {
     moment_name full;
     for (int32_t b = 0; b < set->blocks; b++)
-        for (const fb_param *p = params->first; p; p = p->next)
+        for (const fb_param *p = from(params->first, set); p; p = from(p->next, set))
             for (int32_t i = 0; i < p->parts; i++) {
                 snprintf(full, sizeof full, "%s%s", p->name[i], set->block[b].suffix);
                 if (strcmp(full, name) == 0)
@@ -130,19 +144,19 @@ static void read_set(fb_context *ctx, const fb_params *params, const saved_set *
                      const fb_safetensors *file, float *fresh, fb_problems *found)
 {
     for (int32_t b = 0; b < set->blocks; b++)
-        for (const fb_param *p = params->first; p; p = p->next)
+        for (const fb_param *p = from(params->first, set); p; p = from(p->next, set))
             for (int32_t i = 0; i < p->parts; i++) {
                 moment_name name;
                 snprintf(name, sizeof name, "%s%s", p->name[i], set->block[b].suffix);
-                fb_saved_tensor t =
-                    fb_weights_describe(p, i, name, fresh + b * params->total);
+                fb_saved_tensor t = fb_weights_describe(
+                    p, i, name, fresh + b * block_numbers(params, set));
                 check_one(found, file, &t, (float *)(uintptr_t)t.data, set->shared,
                           ctx);
             }
     const fb_buffer *buffer = set->buffers ? params->first_buffer : NULL;
     for (; buffer; buffer = buffer->next) {
-        fb_saved_tensor t =
-            fb_weights_describe_buffer(buffer, fresh + set->blocks * params->total);
+        fb_saved_tensor t = fb_weights_describe_buffer(
+            buffer, fresh + set->blocks * block_numbers(params, set));
         check_one(found, file, &t, (float *)(uintptr_t)t.data, set->shared, ctx);
     }
     for (int32_t i = 0; !set->shared && i < file->count; i++)
@@ -156,7 +170,8 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
     fb_safetensors *file;
     FB_TRY(fb_safetensors_open(ctx, &file, path));
     fb_problems found = {0};
-    size_t bytes = (size_t)params->total * sizeof(float);
+    int64_t numbers = block_numbers(params, set);
+    size_t bytes = (size_t)numbers * sizeof(float);
     size_t buffer_bytes =
         set->buffers ? (size_t)params->buffer_total * sizeof(float) : 0;
     float *fresh = calloc((size_t)set->blocks * bytes + buffer_bytes + 1, 1);
@@ -167,21 +182,21 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
     if (set->shared) { /* what the file has not keeps its values */
         memcpy(fresh, set->block[0].values, bytes);
         if (buffer_bytes)
-            memcpy(fresh + params->total, params->buffer, buffer_bytes);
+            memcpy(fresh + numbers, params->buffer, buffer_bytes);
     }
     read_set(ctx, params, set, file, fresh, &found);
     fb_safetensors_close(file);
     for (int32_t b = 0; !found.count && b < set->blocks; b++)
-        memcpy(set->block[b].values, fresh + b * params->total, bytes);
+        memcpy(set->block[b].values, fresh + b * numbers, bytes);
     if (!found.count && buffer_bytes)
-        memcpy(params->buffer, fresh + set->blocks * params->total, buffer_bytes);
+        memcpy(params->buffer, fresh + set->blocks * numbers, buffer_bytes);
     free(fresh);
     return fb_problems_result(ctx, &found, path);
 }
 
 static saved_set values_of(const fb_params *params)
 {
-    return (saved_set){1, {{params->value, ""}}, true, false};
+    return (saved_set){1, {{params->value, ""}}, true, false, false};
 }
 
 static saved_set moments_of(const fb_params *params)
@@ -189,7 +204,8 @@ static saved_set moments_of(const fb_params *params)
     return (saved_set){2,
                        {{params->moment1, ".moment1"}, {params->moment2, ".moment2"}},
                        false,
-                       false};
+                       false,
+                       true};
 }
 
 fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path)

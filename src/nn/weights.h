@@ -16,7 +16,8 @@ fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path);
  */
 fb_status fb_weights_load_shared(fb_context *ctx, fb_params *params, const char *path);
 
-/* The optimiser's moments, as NAME.moment1 and NAME.moment2. */
+/* The optimiser's moments, as NAME.moment1 and NAME.moment2; frozen parameters have
+ * none. */
 fb_status fb_moments_save(fb_context *ctx, const fb_params *params, const char *path);
 fb_status fb_moments_load(fb_context *ctx, fb_params *params, const char *path);
 

@@ -248,7 +248,8 @@ static fb_status run_in(work *w, fb_bench_run *run)
     } else {
         fb_model_config config = spec->config;
         config.vocab = VOCAB;
-        FB_TRY(fb_fashionbert_create(w->ctx, &w->matcher, &config, training));
+        FB_TRY(fb_fashionbert_create(w->ctx, &w->matcher, &config,
+                                     training ? FB_MODEL_TRAIN : FB_MODEL_SCORE));
         fb_params_initialise(w->matcher->params, 1);
     }
     FB_TRY(run_steps(w, run));

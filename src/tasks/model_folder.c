@@ -36,7 +36,7 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
                        path);
     FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
                              options->threads));
-    FB_TRY(fb_fashionbert_create(ctx, &m->matcher, &config, false));
+    FB_TRY(fb_fashionbert_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
     FB_TRY(fb_weights_load(ctx, m->matcher->params, path));
     m->resizer = fb_resizer_create();
     if (!m->resizer)

@@ -62,7 +62,8 @@ static bool is_open(const fb_train_options *o)
 {
     bool words = is_auto(o->encoder) && is_auto(o->fit) && is_auto(o->losses) &&
                  is_auto(o->negatives) && is_auto(o->alignment) && !o->init[0] &&
-                 !o->config[0] && !o->encoder_weights[0] && !o->steps;
+                 !o->config[0] && !o->encoder_weights[0] && !o->steps &&
+                 !o->freeze_encoder && !o->feature_cache[0];
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
            o->text_mask < 0 && o->hardness < 0 && o->hard_warmup < 0 &&
@@ -115,6 +116,17 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
         stage->text_mask = 0.1;
         stage->epochs = passes(200000, items);
     }
+}
+
+bool fb_recipe_freezes(const fb_train_options *o)
+{
+    return strcmp(o->encoder, "pixels") != 0 &&
+           (o->freeze_encoder || !(o->encoder_lr > 0));
+}
+
+bool fb_recipe_keeps_features(const fb_train_options *o)
+{
+    return fb_recipe_freezes(o) && strcmp(o->feature_cache, "none") != 0;
 }
 
 static void fill_word(const char **word, const char *value)
@@ -189,8 +201,9 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_real(&o->weight_decay, r->weight_decay);
     fill_real(&o->warmup, r->warmup);
     fill_real(&o->itc, r->itc);
-    fill_real(&o->flip, r->flip);
-    fill_real(&o->shift, r->shift);
+    bool keeps = fb_recipe_keeps_features(o); /* of images as they are */
+    fill_real(&o->flip, keeps ? 0 : r->flip);
+    fill_real(&o->shift, keeps ? 0 : r->shift);
     fill_real(&o->text_mask, r->text_mask);
     fill_real(&o->hardness, r->hardness);
     fill_real(&o->hard_warmup, r->hard_warmup);

@@ -20,6 +20,11 @@ int32_t fb_recipe_stages(const fb_train_options *options);
 void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
                      int32_t number, int32_t items);
 
+/* The image network stays as it is. Encoders without one have nothing to freeze. */
+bool fb_recipe_freezes(const fb_train_options *options);
+/* What it makes of each image is computed once and kept in a file. */
+bool fb_recipe_keeps_features(const fb_train_options *options);
+
 /* Every option still left to the program gets its objective's value. FB_E_USAGE: no
  * such objective, or options that do not go together. */
 fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *options);

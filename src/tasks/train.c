@@ -27,6 +27,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .encoder = "auto",
                                   .encoder_weights = "",
                                   .patches = "grid",
+                                  .feature_cache = "",
                                   .patch_size = -1,
                                   .image_size = -1,
                                   .encoder_lr = 1,

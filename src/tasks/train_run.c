@@ -6,6 +6,7 @@
 #include "data/vocab_learn.h"
 #include "models/hard_pairs.h"
 #include "tasks/recipe.h"
+#include "tasks/train_features.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -161,7 +162,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
                                  o->config[0] ? o->config : "options");
 }
 
-static fb_status start_folder(fb_train_run *run, const fb_model_config *config)
+static fb_status start_folder(fb_train_run *run)
 {
     char path[4096];
     const char *out = run->options.out;
@@ -169,7 +170,7 @@ static fb_status start_folder(fb_train_run *run, const fb_model_config *config)
     FB_TRY(fb_path_join(run->ctx, path, out, "vocab.txt"));
     FB_TRY(fb_vocab_save(run->ctx, run->vocab, path));
     FB_TRY(fb_path_join(run->ctx, path, out, "config.json"));
-    return fb_model_config_write(run->ctx, config, path);
+    return fb_model_config_write(run->ctx, &run->matcher->config, path);
 }
 
 static fb_status refuse_used_folder(fb_context *ctx, const char *out)
@@ -230,19 +231,24 @@ static fb_status open_catalogue(fb_train_run *run)
     return FB_OK;
 }
 
+static fb_model_use use_of(const fb_train_run *run)
+{
+    return fb_recipe_freezes(&run->options) ? FB_MODEL_TRAIN_FROZEN : FB_MODEL_TRAIN;
+}
+
 static fb_status start_fresh(fb_train_run *run)
 {
     fb_model_config config;
     FB_TRY(open_catalogue(run));
     FB_TRY(make_vocab(run));
     FB_TRY(make_config(run, &config));
-    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
+    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, use_of(run)));
     fb_params_initialise(run->matcher->params, run->options.seed);
     FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
                                  run->matcher->params));
     if (run->align)
         run->matcher->kind->align_patches(run->matcher);
-    return start_folder(run, &config);
+    return FB_OK;
 }
 
 static fb_status go_on(fb_train_run *run)
@@ -259,7 +265,7 @@ static fb_status go_on(fb_train_run *run)
     if (fb_vocab_size(run->vocab) != config.vocab)
         return fb_fail(run->ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d",
                        path, (int)fb_vocab_size(run->vocab), (int)config.vocab);
-    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, true));
+    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, use_of(run)));
     return fb_train_state_load(run->ctx, out, run->matcher);
 }
 
@@ -300,6 +306,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .group = o->group,
         .grouped = o->group > 0 ? 1 : 0,
         .augment = {.flip = training ? o->flip : 0, .shift = training ? o->shift : 0},
+        .features = run->features,
         .text_mask = training && run->items ? o->text_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM],
@@ -338,9 +345,11 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(check_words(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
-    run->matcher->kind->scale_encoder_lr(
-        run->matcher, o->freeze_encoder ? 0.0f : (float)o->encoder_lr);
+    run->matcher->kind->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
     plan_steps(run);
+    FB_TRY(fb_train_features_open(run));
+    if (!resumed)
+        FB_TRY(start_folder(run));
     FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
                                run->state.step * o->accumulate,
@@ -369,6 +378,7 @@ void fb_train_run_close(fb_train_run *run)
     if (!run)
         return;
     fb_loader_free(run->loader);
+    fb_train_features_close(run);
     fb_train_log_close(run->log);
     if (run->matcher)
         run->matcher->kind->free(run->matcher, run->be);

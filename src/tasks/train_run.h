@@ -3,6 +3,7 @@
 #ifndef FB_TASKS_TRAIN_RUN_H
 #define FB_TASKS_TRAIN_RUN_H
 
+#include "data/feature_rows.h"
 #include "data/loader.h"
 #include "nn/optimizer.h"
 #include "tasks/train_init.h"
@@ -21,6 +22,9 @@ typedef struct fb_train_run {
     fb_vocab *vocab;
     fb_matcher *matcher;
     fb_loader *loader;
+    fb_feature_cache *feature_cache; /* of a frozen network; see train_features.h */
+    fb_feature_rows feature_rows;
+    fb_feature_table features; /* cache NULL: batches have pixels */
     fb_train_log *log;
     fb_train_state state;
     fb_init_kind init;       /* of a fresh run */

@@ -71,8 +71,11 @@ static const struct field {
     FIELD(INT32, validate_pairs),
     FIELD(TEXT, backend),
     FIELD(TEXT, dtype),
-#undef FIELD
 };
+/* Files, which may have moved from start to start. */
+static const struct field paths[] = {FIELD(TEXT, catalog), FIELD(TEXT, feature_cache)};
+#undef FIELD
+enum { PATHS = sizeof paths / sizeof paths[0] };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
 bool fb_train_state_exists(const char *out)
@@ -86,7 +89,10 @@ static void write_options(fb_json_writer *w, const fb_train_options *options)
 {
     fb_json_key(w, "options");
     fb_json_open_object(w);
-    fb_json_key_string(w, "catalog", options->catalog);
+    for (int i = 0; i < PATHS; i++)
+        fb_json_key_string(
+            w, paths[i].key,
+            *(const char *const *)((const char *)options + paths[i].offset));
     for (int i = 0; i < FIELDS; i++) {
         const void *at = (const char *)options + fields[i].offset;
         const char *key = fields[i].key;
@@ -230,6 +236,15 @@ static fb_status read_field(fb_context *ctx, const char *path, const json_t *obj
     return FB_OK;
 }
 
+/* What the caller set wins. */
+static fb_status read_path(fb_context *ctx, const char *path, const json_t *object,
+                           const struct field *f, fb_train_options *options,
+                           fb_arena *arena)
+{
+    const char **at = (const char **)((char *)options + f->offset);
+    return (*at)[0] ? FB_OK : read_field(ctx, path, object, f, options, arena);
+}
+
 static fb_status read_object(fb_context *ctx, const char *path, const json_t *root,
                              fb_train_state *state, fb_train_options *options,
                              fb_arena *arena)
@@ -253,13 +268,8 @@ static fb_status read_object(fb_context *ctx, const char *path, const json_t *ro
     if (version != 1 || !fingerprint || !json_is_object(object))
         return fb_fail(ctx, FB_E_FORMAT, "%s: not the state of a training run", path);
     state->fingerprint = strtoull(fingerprint, NULL, 16);
-    const char *catalog = NULL;
-    FB_TRY(fb_json_get_string(ctx, path, object, "catalog", &catalog));
-    if (catalog && !options->catalog[0]) {
-        options->catalog = fb_arena_strdup(arena, catalog);
-        if (!options->catalog)
-            return fb_fail(ctx, FB_E_MEMORY, "no memory for the run's options");
-    }
+    for (int i = 0; i < PATHS; i++)
+        FB_TRY(read_path(ctx, path, object, &paths[i], options, arena));
     for (int i = 0; i < FIELDS; i++)
         FB_TRY(read_field(ctx, path, object, &fields[i], options, arena));
     return FB_OK;

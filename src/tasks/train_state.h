@@ -36,8 +36,8 @@ fb_status fb_train_state_save(fb_context *ctx, const char *out,
 
 /* Read state and the options that the run was started with. Strings among the options
  * go into arena. Options that may change from start to start (catalog, out, resume,
- * threads, loader_threads, quiet) keep what the caller set; catalog too unless it is
- * "". */
+ * threads, loader_threads, quiet) keep what the caller set; catalog and feature_cache
+ * too unless they are "". */
 fb_status fb_train_state_read(fb_context *ctx, const char *out, fb_train_state *state,
                               fb_train_options *options, fb_arena *arena);
 /* Weights and moments of OUT/last. */

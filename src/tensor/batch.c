@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_BLOCKS = 20 };
+enum { MAX_BLOCKS = 21 };
 
 struct fb_batch_store {
     void *blocks[MAX_BLOCKS];
@@ -27,6 +27,20 @@ static void *take(struct fb_batch_store *store, int64_t count, size_t size)
     return block;
 }
 
+/* The same on a cache line: products read it as it lies. */
+static void *take_aligned(struct fb_batch_store *store, int64_t count, size_t size)
+{
+    void *block = NULL;
+    size_t bytes = count > 0 ? (size_t)count * size : size;
+    if (store->failed || posix_memalign(&block, 64, bytes) != 0) {
+        store->failed = true;
+        return NULL;
+    }
+    memset(block, 0, bytes);
+    store->blocks[store->count++] = block;
+    return block;
+}
+
 static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
                         int64_t longest_text)
 {
@@ -42,7 +56,9 @@ static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
     b->text_group = take(s, texts, sizeof(int32_t));
     b->image_item = take(s, images, sizeof(int32_t));
     b->image_group = take(s, images, sizeof(int32_t));
-    b->pixels = take(s, images * limits->image_size * limits->image_size * 3, 1);
+    int64_t side = b->feature_width ? 0 : limits->image_size;
+    b->pixels = take(s, images * side * side * 3, 1);
+    b->features = take_aligned(s, images * patches * b->feature_width, sizeof(fb_bf16));
     b->patch_masked = take(s, images * patches, 1);
     b->pair_text = take(s, pairs, sizeof(int32_t));
     b->pair_image = take(s, pairs, sizeof(int32_t));
@@ -77,6 +93,13 @@ static fb_status check_limits(fb_context *ctx, const fb_batch_limits *l,
 fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
                           const fb_batch_limits *limits, int32_t longest_text)
 {
+    return fb_batch_create_features(ctx, batch, limits, longest_text, 0);
+}
+
+fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
+                                   const fb_batch_limits *limits, int32_t longest_text,
+                                   int32_t feature_width)
+{
     FB_TRY(check_limits(ctx, limits, longest_text));
     fb_batch *b = calloc(1, sizeof *b);
     struct fb_batch_store *store = calloc(1, sizeof *store);
@@ -88,6 +111,7 @@ fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
     b->store = store;
     b->patches = limits->patches;
     b->image_size = limits->image_size;
+    b->feature_width = feature_width;
     take_arrays(b, limits, longest_text);
     if (store->failed) {
         fb_batch_free(b);

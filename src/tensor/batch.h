@@ -11,6 +11,8 @@
  *     text_group                   [texts]       equal: the same text
  *     image_group                  [images]      equal: the same product or file
  *     pixels                       [images, size, size, 3] u8, as decoded and resized
+ *     features                     [images * P, F] in place of pixels, where a network
+ *                                  that is not trained made them before
  *     patch_masked                 [images * P]      1: the patch's feature is zeroed
  *     patch_left_out               [images * P]      1: no sequence has the patch
  *     pair_text, pair_image, pair_label  [B]         label 1: they match
@@ -27,15 +29,18 @@
 #define FB_TENSOR_BATCH_H
 
 #include "base/status.h"
+#include "tensor/bf16.h"
 
 typedef struct fb_batch {
     int32_t pairs, texts, images;
-    int32_t patches;    /* P an image, such as 64 */
-    int32_t image_size; /* pixels a side, such as 256 */
+    int32_t patches;       /* P an image, such as 64 */
+    int32_t image_size;    /* pixels a side, such as 256 */
+    int32_t feature_width; /* F of features; 0: the batch has pixels */
     int32_t *token_ids, *token_positions, *token_segments, *text_offsets;
     int32_t *text_item, *text_group, *image_item, *image_group;
     uint8_t *pixels, *patch_masked;
     const uint8_t *patch_left_out; /* NULL: no patch is */
+    fb_bf16 *features;
     int32_t *pair_text, *pair_image, *pair_label;
     int32_t *seq_offsets, *row_source, *cls_rows;
     int32_t mlm_count, mpm_count;
@@ -54,6 +59,10 @@ typedef struct fb_batch_limits {
  */
 fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
                           const fb_batch_limits *limits, int32_t longest_text);
+/* The same with features of `feature_width` numbers a patch in place of pixels. */
+fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
+                                   const fb_batch_limits *limits, int32_t longest_text,
+                                   int32_t feature_width);
 void fb_batch_free(fb_batch *batch);
 
 /* From texts, images and pairs (all set), fill seq_offsets, row_source and cls_rows. */
