@@ -58,6 +58,11 @@ MISSING=libwebp-dev
 expect "one missing" 0 "$install"
 MISSING="libcmocka-dev"
 expect "a test's package when only building" 0 "" build
+expect "what a test compares with" 0 "" python
+MISSING=python3-torch
+expect "the same when it is asked for" 0 \
+    "install -y -q --no-install-recommends python3-torch [noninteractive]" python
+expect "and only then" 0 ""
 MISSING=libwebp-dev
 touch "$CALLS.old-lists"
 expect "old package lists" 0 "$install

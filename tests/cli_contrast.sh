@@ -22,7 +22,7 @@ check "R@all is 1" test "$(grep -o '"r_all": *1[,}]*' "$WORK/stdout" | wc -l)" -
 ok "evaluate by alignment" $E --model "$WORK/a" --score tia
 check "an accuracy of another score is null" grep -q '"accuracy": *null' "$WORK/stdout"
 
-M="$FB train --objective match --catalog $C $SMALL --init $WORK/a --negatives hard"
+M="$FB train --objective match --catalog $C --batch 16 --threads 2 --quiet --max-text 16 --init $WORK/a --negatives hard"
 ok "hard negatives, listwise, beside itc" $M --out "$WORK/c" --steps 6 --alignment list \
     --hard-negatives 2 --itc 1 --losses mlm,mpm,tia
 check "the three losses and itc are logged" test \
@@ -42,7 +42,7 @@ check "the network is under torchvision's names" \
 fails 2 "negatives hard" "$FB" train --catalog "$C" --out "$WORK/x" $SMALL --alignment list
 fails 1 "no vectors" sh -c "$FB train --objective match --encoder pixels --catalog $C $SMALL \
     --out $WORK/g --steps 1 && $E --model $WORK/g --score itc"
-fails 1 "no such folder" "$FB" train --catalog "$C" --out "$WORK/x" $SMALL --init "$WORK/none"
+fails 1 "no such folder" "$FB" train --catalog "$C" --out "$WORK/x" --init "$WORK/none"
 fails 1 "resnet18.safetensors" "$FB" train --objective itc --encoder resnet18 --catalog "$C" \
     --out "$WORK/x" --batch 4 --steps 1 --quiet --encoder-weights "$WORK/resnet18.safetensors"
 finish

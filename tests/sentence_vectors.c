@@ -1,6 +1,6 @@
 /* sentence_vectors.c - unit vectors of texts by a pre-trained BERT:
  *
- *     sentence_vectors MODEL-FOLDER BACKEND MAX-TOKENS <texts >vectors
+ *     sentence_vectors MODEL-FOLDER BACKEND DTYPE MAX-TOKENS <texts >vectors
  *
  * One text a line in, one line of numbers out: the mean of the encoder's output over
  * [CLS] text [SEP], of length 1.
@@ -26,7 +26,7 @@ typedef struct run {
 } run;
 
 static fb_status run_open(run *r, const char *folder, const char *backend,
-                          int32_t max_text)
+                          const char *dtype, int32_t max_text)
 {
     char path[4096];
     FB_TRY(fb_path_join(r->ctx, path, folder, "config.json"));
@@ -34,7 +34,7 @@ static fb_status run_open(run *r, const char *folder, const char *backend,
     r->config.max_text = max_text;
     FB_TRY(fb_model_config_read(r->ctx, &r->config, path));
     FB_TRY(fb_vocab_open(r->ctx, &r->vocab, folder));
-    FB_TRY(fb_backend_create(r->ctx, &r->be, backend, "f32", 2));
+    FB_TRY(fb_backend_create(r->ctx, &r->be, backend, dtype, 2));
     FB_TRY(fb_fashionbert_create(r->ctx, &r->matcher, &r->config, FB_MODEL_SCORE));
     r->arena = fb_arena_create(1 << 20);
     r->ids = malloc((size_t)max_text * sizeof *r->ids);
@@ -76,15 +76,15 @@ static fb_status print_vector(run *r, const char *text, size_t bytes)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4 || atoi(argv[3]) < 2) {
-        fputs("usage: sentence_vectors MODEL-FOLDER BACKEND MAX-TOKENS <texts\n",
+    if (argc != 5 || atoi(argv[4]) < 2) {
+        fputs("usage: sentence_vectors MODEL-FOLDER BACKEND DTYPE MAX-TOKENS <texts\n",
               stderr);
         return 2;
     }
     run r = {.ctx = fb_context_create()};
     char *line = NULL;
     size_t room = 0;
-    fb_status status = run_open(&r, argv[1], argv[2], atoi(argv[3]));
+    fb_status status = run_open(&r, argv[1], argv[2], argv[3], atoi(argv[4]));
     for (ssize_t n; status == FB_OK && (n = getline(&line, &room, stdin)) >= 0;) {
         if (n > 0 && line[n - 1] == '\n')
             n--;

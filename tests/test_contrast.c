@@ -115,15 +115,14 @@ static void contrast_leaves_out_equal_products_and_texts(void **state)
 
 /* Margins 1, 0, -1 and an unlisted row; row 0 is right in one list, wrong in the other.
  */
-static void check_list(const char *backend)
+static void check_list(const char *backend, const float *logits, const float *log_q)
 {
-    static const float logits[] = {2, 3, 5, 5, 0.5f, -0.5f, 1, 9};
     static const int32_t members[] = {0, 1, 2, 0};
     step s;
     step_open(&s, backend);
     fb_var *z = variable(&s, logits, 4, 2);
     fb_loss *loss;
-    assert_int_equal(fb_op_list(&s.tape, &loss, z, NULL, members, 2, 2), FB_OK);
+    assert_int_equal(fb_op_list(&s.tape, &loss, z, log_q, members, 2, 2), FB_OK);
     near(loss->value, (log1p(exp(-1)) + log1p(exp(2))) / 2);
     assert_int_equal(loss->rows, 2);
     loss->seed = 3.0f;
@@ -140,8 +139,19 @@ static void check_list(const char *backend)
 static void list_pulls_the_first_above_the_others(void **state)
 {
     (void)state;
-    check_list("ref");
-    check_list("cpu");
+    static const float logits[] = {2, 3, 5, 5, 0.5f, -0.5f, 1, 9};
+    check_list("ref", logits, NULL);
+    check_list("cpu", logits, NULL);
+}
+
+/* Margins 3, 0.5, -2 and log_q 2, 0.5, -1: the same numbers once it is taken off. */
+static void list_takes_off_what_its_members_were_drawn_by(void **state)
+{
+    (void)state;
+    static const float logits[] = {0, 3, 5, 5.5f, 1.5f, -0.5f, 1, 9};
+    static const float log_q[] = {2, 0.5f, -1, 7};
+    check_list("ref", logits, log_q);
+    check_list("cpu", logits, log_q);
 }
 
 static void check_unit_rows(const char *backend)
@@ -168,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contrast_leaves_out_equal_products_and_texts),
+        cmocka_unit_test(list_takes_off_what_its_members_were_drawn_by),
         cmocka_unit_test(list_pulls_the_first_above_the_others),
         cmocka_unit_test(unit_rows_have_length_one_and_zero_stays_zero),
     };

@@ -85,6 +85,14 @@ static fb_status build_list(rig *r)
     return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3);
 }
 
+static fb_status build_drawn_list(rig *r)
+{
+    static const float log_q[] = {0.3f, -1, 2, 0.5f, 4};
+    fb_var *logits;
+    FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
+    return fb_op_list(&r->tape, &r->loss[0], logits, log_q, members, 2, 3);
+}
+
 static fb_status build_no_list(rig *r)
 {
     fb_var *logits;
@@ -114,6 +122,9 @@ static void list_agrees_with_differences(void **state)
 {
     (void)state;
     graph g = {"list", {5, -1}, {3}, {2}, {3}, .build = build_list};
+    check(&g);
+    g.name = "list of members drawn by something";
+    g.build = build_drawn_list;
     check(&g);
     g.name = "list, then cross entropy of the same logits";
     g.build = build_list_and_entropy;

@@ -36,13 +36,13 @@ static fb_status check_nesting(fb_context *ctx, const char *name, const char *te
     return FB_OK;
 }
 
-fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
-                        size_t size_bytes, json_t **value)
+static fb_status parse(fb_context *ctx, const char *name, const char *text,
+                       size_t size_bytes, size_t flags, json_t **value)
 {
     FB_TRY(check_nesting(ctx, name, text, size_bytes));
     json_error_t error;
-    json_t *parsed =
-        json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    flags |= JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    json_t *parsed = json_loadb(text, size_bytes, flags, &error);
     if (!parsed)
         return fb_fail(ctx, FB_E_FORMAT, "%s: line %d column %d: not JSON: %s", name,
                        error.line, error.column, error.text);
@@ -50,15 +50,33 @@ fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
     return FB_OK;
 }
 
-fb_status fb_json_read(fb_context *ctx, const char *path, size_t limit_bytes,
-                       json_t **value)
+fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
+                        size_t size_bytes, json_t **value)
+{
+    return parse(ctx, name, text, size_bytes, 0, value);
+}
+
+static fb_status read_file(fb_context *ctx, const char *path, size_t limit_bytes,
+                           size_t flags, json_t **value)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
     FB_TRY(fb_file_read(ctx, path, limit_bytes, &bytes, &size));
-    fb_status status = fb_json_parse(ctx, path, (const char *)bytes, size, value);
+    fb_status status = parse(ctx, path, (const char *)bytes, size, flags, value);
     free(bytes);
     return status;
+}
+
+fb_status fb_json_read(fb_context *ctx, const char *path, size_t limit_bytes,
+                       json_t **value)
+{
+    return read_file(ctx, path, limit_bytes, 0, value);
+}
+
+fb_status fb_json_read_as_reals(fb_context *ctx, const char *path, size_t limit_bytes,
+                                json_t **value)
+{
+    return read_file(ctx, path, limit_bytes, JSON_DECODE_INT_AS_REAL, value);
 }
 
 fb_status fb_json_get_int(fb_context *ctx, const char *name, const json_t *object,

@@ -20,6 +20,9 @@ fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
                         size_t size_bytes, json_t **value);
 fb_status fb_json_read(fb_context *ctx, const char *path, size_t limit_bytes,
                        json_t **value);
+/* The same with whole numbers as doubles too: any number of digits passes. */
+fb_status fb_json_read_as_reals(fb_context *ctx, const char *path, size_t limit_bytes,
+                                json_t **value);
 
 /* Members of an object, checked: FB_E_FORMAT naming `name` and key when it is of
  * another type or out of range; absent: *out keeps what it had. */

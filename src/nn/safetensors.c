@@ -260,6 +260,10 @@ static fb_status build_header(fb_context *ctx, char **header, size_t *header_byt
     fb_json_writer w;
     fb_json_begin(&w, stream, 0);
     fb_json_open_object(&w);
+    fb_json_key(&w, "__metadata__"); /* transformers 4 opens no file without it */
+    fb_json_open_object(&w);
+    fb_json_key_string(&w, "format", "pt");
+    fb_json_close_object(&w);
     int64_t at = 0;
     for (int32_t i = 0; i < count; i++) {
         fb_json_key(&w, tensors[i].name);

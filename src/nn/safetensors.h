@@ -43,7 +43,8 @@ const fb_stored_tensor *fb_safetensors_find(const fb_safetensors *file,
 /* F32, F16, BF16 and F64 as f32 into out[count]; FB_E_DTYPE names other types. */
 fb_status fb_safetensors_to_f32(fb_context *ctx, const fb_stored_tensor *t, float *out);
 
-/* Written in the order given, F32 only, by way of fb_replace. */
+/* Written in the order given, F32 only, by way of fb_replace; the metadata say that
+ * shapes are as PyTorch has them ("format": "pt"). */
 typedef struct fb_saved_tensor {
     const char *name;
     int32_t rank; /* 0 to 4 */

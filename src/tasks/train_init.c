@@ -42,8 +42,10 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
         o->fit = c->squash ? "squash" : "pad";
     if (o->vector_size < 0 && c->vector > 0)
         o->vector_size = c->vector;
-    if (o->text_layers < 0 && c->vector > 0)
-        o->text_layers = c->text_layers;
+    if (o->text_layers < 0 && c->vector > 0) {
+        bool cut = o->layers > 0 && o->layers < c->text_layers;
+        o->text_layers = cut ? o->layers : c->text_layers;
+    }
 }
 
 fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
@@ -54,6 +56,9 @@ fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
     *kind = FB_INIT_RANDOM;
     if (!options->init[0])
         return FB_OK;
+    if (options->config[0])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--config and --init both give the model's sizes; give one");
     FB_TRY(config_path(ctx, options, path));
     FB_TRY(fb_json_read(ctx, path, CONFIG_LIMIT, &root));
     *kind = json_is_object(json_object_get(root, "fashionbert")) ? FB_INIT_MODEL
@@ -72,12 +77,13 @@ fb_status fb_train_init_config(fb_context *ctx, const fb_train_options *options,
                                fb_init_kind kind, fb_model_config *config)
 {
     char path[4096];
+    FB_TRY(fb_model_config_preset(ctx, config,
+                                  kind == FB_INIT_RANDOM ? options->preset : "base"));
+    config->max_text = 2; /* fits any file: --max-text has the last word */
     if (kind == FB_INIT_RANDOM) {
-        FB_TRY(fb_model_config_preset(ctx, config, options->preset));
         if (options->config[0])
             FB_TRY(fb_model_config_read(ctx, config, options->config));
     } else {
-        FB_TRY(fb_model_config_preset(ctx, config, "base"));
         FB_TRY(config_path(ctx, options, path));
         FB_TRY(fb_model_config_read(ctx, config, path));
     }
@@ -101,6 +107,11 @@ fb_status fb_train_init_weights(fb_context *ctx, const fb_train_options *options
     }
     if (!options->encoder_weights[0])
         return FB_OK;
+    if (strcmp(options->encoder, "pixels") == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--encoder-weights %s: --encoder pixels has no weights; name a "
+                       "network, such as resnet18",
+                       options->encoder_weights);
     return fb_weights_read_resnet(ctx, params, options->encoder_weights,
                                   FB_PATCH_ENCODER_PREFIX ".", NULL);
 }

@@ -27,14 +27,17 @@ fb_status sentence_hidden(fb_fashionbert *m, fb_tape *tape, const int32_t *ids,
 void sentence_means(const fb_var *hidden, const int32_t *offsets, int32_t texts,
                     float *vectors)
 {
-    const float *h = hidden->value.data;
+    const float *f32 = hidden->value.data;
+    const fb_bf16 *bf16 = hidden->value.data;
+    bool wide = hidden->value.dtype == FB_F32;
     int64_t width = hidden->value.dims[1];
     for (int32_t t = 0; t < texts; t++) {
         double squares = 0;
         for (int64_t c = 0; c < width; c++) {
             double sum = 0;
             for (int32_t i = offsets[t]; i < offsets[t + 1]; i++)
-                sum += (double)h[i * width + c];
+                sum += (double)(wide ? f32[i * width + c]
+                                     : fb_bf16_to_f32(bf16[i * width + c]));
             squares += sum * sum;
             vectors[t * width + c] = (float)sum;
         }

@@ -14,7 +14,7 @@
 fb_status sentence_hidden(fb_fashionbert *m, fb_tape *tape, const int32_t *ids,
                           const int32_t *offsets, int32_t texts, fb_var **hidden);
 
-/* s into vectors, of h in f32. */
+/* s into vectors, in f32. */
 void sentence_means(const fb_var *hidden, const int32_t *offsets, int32_t texts,
                     float *vectors);
 
