@@ -97,20 +97,20 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
     stage->objective = number < 3 ? "itc" : "match";
     stage->flip = 0.5;
     if (number == 1) {
-        stage->epochs = passes(260000, items);
+        stage->epochs = passes(234000, items);
     } else if (number == 2) {
         stage->group = 32;
         stage->lr = 8e-4;
         stage->warmup = 0.03;
-        stage->epochs = passes(160000, items);
+        stage->epochs = passes(130000, items);
     } else {
         stage->losses = "tia";
         stage->negatives = "hard";
         stage->alignment = "list";
-        stage->hard_warmup = 0.3;
+        stage->hardness = 0;
         stage->patch_keep = 0.5;
         stage->itc = 1;
-        stage->group = 32;
+        stage->group = 64;
         stage->lr = 7e-4;
         stage->weight_decay = 0.05;
         stage->text_mask = 0.1;
