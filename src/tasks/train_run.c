@@ -153,7 +153,8 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     config->vector = o->vector_size;
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
-    config->views = o->flip > 0 ? 2 : 1; /* the mirror image is as familiar */
+    if (o->flip > 0) /* the mirror image is as familiar */
+        config->views = 2;
     config->score = !o->losses[0] ? FB_SCORE_ITC
                     : o->itc > 0  ? FB_SCORE_BOTH
                                   : FB_SCORE_TIA;
