@@ -136,7 +136,7 @@ typedef struct fb_train_options {
     int32_t layers;        /* of the trunk, the first ones of init; 0: all of them */
     const char *encoder;   /* "pixels", "thin", "resnet18", ...; auto */
     const char *encoder_weights; /* safetensors of torchvision or timm; "": random */
-    const char *patches;         /* "grid": the image once; "each": patch by patch */
+    const char *patches; /* "grid": the image once; "each": patch by patch; auto */
     int32_t patch_size;  /* each: pixels a side that a patch is resized to; auto */
     int32_t image_size;  /* pixels a side; auto */
     bool freeze_encoder; /* the network is not trained */
@@ -186,7 +186,9 @@ typedef struct fb_train_report {
     int64_t steps;
     double seconds, wait_seconds;    /* wait: training stood still for data */
     double loss, mlm, mpm, tia, itc; /* means over the last 100 steps */
+    double selfie;                   /* likewise */
     double best_val_accuracy;
+    double chance; /* selfie: what guessing reaches of that accuracy; else 0 */
     int64_t best_step;
 } fb_train_report;
 

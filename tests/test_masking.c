@@ -184,7 +184,7 @@ static void one_patch_in_ten_is_masked_evenly(void **state)
     for (uint64_t step = 0; step < 6400; step++) {
         uint8_t masked[64];
         fb_random random = fb_random_start(3, FB_STREAM_MASK_PATCH, step);
-        assert_int_equal(fb_mask_patches(&random, 64, masked), 6);
+        assert_int_equal(fb_mask_patches(&random, FB_MASK_PATCHES, 64, masked), 6);
         int32_t sum = 0;
         for (int32_t p = 0; p < 64; p++) {
             sum += masked[p];
@@ -196,7 +196,7 @@ static void one_patch_in_ten_is_masked_evenly(void **state)
         assert_true(hits[p] > 480 && hits[p] < 720); /* expected 600, sigma 23 */
     uint8_t masked[1];
     fb_random random = fb_random_start(3, FB_STREAM_MASK_PATCH, 0);
-    assert_int_equal(fb_mask_patches(&random, 1, masked), 1);
+    assert_int_equal(fb_mask_patches(&random, FB_MASK_PATCHES, 1, masked), 1);
     assert_int_equal(masked[0], 1);
 }
 

@@ -53,10 +53,11 @@ static const fb_option options[] = {
     {.name = "objective",
      .value = "NAME",
      .type = FB_OPTION_CHOICE,
-     .choices = "auto,match,itc",
+     .choices = "auto,match,itc,selfie",
      .offset = AT(objective),
      .help = "what is learnt: match trains FashionBERT, itc vectors of texts and of "
-             "images alone; auto with no further option is the recipe of "
+             "images alone, selfie the image network without any text; auto with no "
+             "further option is the recipe of "
              "docs/recipes.md, else match"},
     {.name = "init",
      .value = "DIR",
@@ -85,7 +86,7 @@ static const fb_option options[] = {
     {.name = "patches",
      .value = "HOW",
      .type = FB_OPTION_CHOICE,
-     .choices = "grid,each",
+     .choices = "auto,grid,each",
      .offset = AT(patches),
      .help = "grid runs the network once over the image, each over every patch alone"},
     {.name = "patch-size",
@@ -390,10 +391,33 @@ static void print_json(const train_arguments *a, const fb_train_report *report)
     fb_json_key_double(&w, "mpm", report->mpm);
     fb_json_key_double(&w, "tia", report->tia);
     fb_json_key_double(&w, "itc", report->itc);
+    fb_json_key_double(&w, "selfie", report->selfie);
     fb_json_key_double(&w, "best_val_accuracy", report->best_val_accuracy);
+    fb_json_key_double(&w, "chance", report->chance > 0 ? report->chance : (double)NAN);
     fb_json_key_int(&w, "best_step", report->best_step);
     fb_json_close_object(&w);
     fputc('\n', stdout);
+}
+
+static void fill_row(fb_table *table, const train_arguments *a,
+                     const fb_train_report *report)
+{
+    fb_table_text(table, a->task.out);
+    fb_table_int(table, report->steps);
+    fb_table_number(table, report->seconds, 1);
+    fb_table_number(table, report->wait_seconds, 1);
+    fb_table_number(table, report->loss, 4);
+    if (report->chance > 0) { /* selfie */
+        fb_table_number(table, report->best_val_accuracy, 4);
+        fb_table_number(table, report->chance, 4);
+    } else {
+        fb_table_number(table, report->mlm, 4);
+        fb_table_number(table, report->mpm, 4);
+        fb_table_number(table, report->tia, 4);
+        fb_table_number(table, report->itc, 4);
+        fb_table_number(table, report->best_val_accuracy, 4);
+    }
+    fb_table_int(table, report->best_step);
 }
 
 static fb_status run(fb_context *ctx, void *arguments)
@@ -405,20 +429,13 @@ static fb_status run(fb_context *ctx, void *arguments)
         print_json(a, &report);
         return FB_OK;
     }
-    fb_table *table =
-        fb_table_create("<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia|>itc"
-                        "|>best val accuracy|>at step");
-    fb_table_text(table, a->task.out);
-    fb_table_int(table, report.steps);
-    fb_table_number(table, report.seconds, 1);
-    fb_table_number(table, report.wait_seconds, 1);
-    fb_table_number(table, report.loss, 4);
-    fb_table_number(table, report.mlm, 4);
-    fb_table_number(table, report.mpm, 4);
-    fb_table_number(table, report.tia, 4);
-    fb_table_number(table, report.itc, 4);
-    fb_table_number(table, report.best_val_accuracy, 4);
-    fb_table_int(table, report.best_step);
+    fb_table *table = fb_table_create(
+        report.chance > 0
+            ? "<model|>steps|>seconds|>waited|>loss|>best val pointing accuracy|>chance"
+              "|>at step"
+            : "<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia|>itc"
+              "|>best val accuracy|>at step");
+    fill_row(table, a, &report);
     fb_status status = fb_table_print(ctx, table, stdout);
     fb_table_free(table);
     return status;

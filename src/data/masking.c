@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double text_rate = 0.15, patch_rate = 0.10;
+static const double text_rate = 0.15;
 
 fb_status fb_mask_vocab_create(fb_context *ctx, fb_mask_vocab **vocab,
                                const uint8_t *kinds, int32_t size, int32_t mask_id)
@@ -130,9 +130,10 @@ int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double shar
     return masked;
 }
 
-int32_t fb_mask_patches(fb_random *random, int32_t patches, uint8_t *masked)
+int32_t fb_mask_patches(fb_random *random, double share, int32_t patches,
+                        uint8_t *masked)
 {
-    int32_t wanted = (int32_t)rint(patch_rate * patches);
+    int32_t wanted = (int32_t)rint(share * patches);
     wanted = wanted < 1 ? 1 : wanted;
     /* Selection sampling (Knuth, algorithm S): each subset is as likely. */
     int32_t left = wanted;

@@ -10,7 +10,8 @@
  * Words without targets, to make texts harder to recognise: each word by itself becomes
  * [MASK] tokens with probability `share`; one word, by chance, stays when all would go.
  *
- * Patches: exactly max(1, round(0.1 * P)) different ones an image; 6 of 64.
+ * Patches: exactly max(1, round(share * P)) different ones an image; a share of .1 is
+ * the paper's, 6 of 64.
  */
 #ifndef FB_DATA_MASKING_H
 #define FB_DATA_MASKING_H
@@ -46,7 +47,10 @@ int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double shar
                       const int32_t *ids, int32_t count, int32_t *scratch,
                       int32_t *masked_ids);
 
+#define FB_MASK_PATCHES 0.1
+
 /* masked[patches]: 1 or 0. Returns how many are 1. */
-int32_t fb_mask_patches(fb_random *random, int32_t patches, uint8_t *masked);
+int32_t fb_mask_patches(fb_random *random, double share, int32_t patches,
+                        uint8_t *masked);
 
 #endif

@@ -67,6 +67,10 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
         return fb_fail(ctx, FB_E_USAGE,
                        "a share of %g of the words as [MASK]; 0 to 1 is expected",
                        s->options.text_mask);
+    if (!(s->options.patch_share >= 0.0 && s->options.patch_share <= 1.0))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "a share of %g of the patches masked; 0 to 1 is expected",
+                       s->options.patch_share);
     if (s->options.text_mask > 0.0 && !s->options.whole_texts)
         return fb_fail(ctx, FB_E_USAGE,
                        "texts whose masked tokens are to be guessed cannot have other "
@@ -379,9 +383,11 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
             fb_mask_words(s->vocab, &random, s->options.text_mask, ids, count,
                           c->scratch, b->token_ids + at);
     }
+    double share =
+        s->options.patch_share > 0 ? s->options.patch_share : FB_MASK_PATCHES;
     for (int32_t i = 0; i < b->images && !s->options.whole_images; i++) {
         fb_random random = slot_random(s, FB_STREAM_MASK_PATCH, step, i);
-        fb_mask_patches(&random, b->patches,
+        fb_mask_patches(&random, share, b->patches,
                         b->patch_masked + (ptrdiff_t)i * b->patches);
     }
 }

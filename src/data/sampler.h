@@ -33,7 +33,8 @@ typedef struct fb_sampler_options {
     bool masked_on_mismatched; /* guess tokens and patches of mismatched pairs too */
     bool negatives_anywhere;   /* not from the item's own category */
     bool whole_texts, whole_images; /* no masked tokens, no masked patches at all */
-    bool items;     /* batches of items, which have no mismatched pairs */
+    double patch_share; /* of an image's patches that are masked; 0: FB_MASK_PATCHES */
+    bool items;         /* batches of items, which have no mismatched pairs */
     int32_t group;  /* items of one category that stand together; 0: no matter which */
     double grouped; /* with groups: the share of steps that have them, such as 1 */
     fb_augment augment;        /* of images; all 0: none */

@@ -9,16 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-static fb_status check_finite(fb_tape *tape, double loss)
-{
-    if (isfinite(loss))
-        return FB_OK;
-    char where[160] = "";
-    FB_TRY(fb_tape_find_nonfinite(tape, where, sizeof where));
-    return fb_fail(tape->ctx, FB_E_NUMBER, "a loss is not finite; first in %s",
-                   where[0] ? where : "the loss itself");
-}
-
 /* Pairs whose label is the larger logit, or lists whose first has the largest margin.
  */
 static void count_right(const fb_fashionbert_pass *pass, bool listwise,
@@ -66,12 +56,12 @@ static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
         out->present[i] = true;
         out->loss[i] = pass->loss[i]->value;
         out->rows[i] = pass->loss[i]->rows;
-        FB_TRY(check_finite(tape, out->loss[i]));
+        FB_TRY(fb_matcher_check_loss(tape, out->loss[i]));
     }
     if (pass->itc) {
         out->has_itc = true;
         out->itc = pass->itc->value;
-        FB_TRY(check_finite(tape, out->itc));
+        FB_TRY(fb_matcher_check_loss(tape, out->itc));
         count_queries(&pass->similarity, out);
     }
     if (pass->logits[FB_LOSS_TIA])

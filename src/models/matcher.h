@@ -1,5 +1,8 @@
-/* matcher.h - what every matching system offers to tasks/: losses of a batch with their
- * gradients, and scores of pairs.
+/* matcher.h - what every system offers to tasks/: losses of a batch with their
+ * gradients, and, where it matches, scores of pairs.
+ *
+ *     fashionbert    fashionbert_model.h: matches titles and images
+ *     selfie         selfie.h: pre-trains the image encoder, matches nothing
  *
  * A matcher owns its parameter table; the tape, its arena and the batch are the
  * caller's.
@@ -40,6 +43,11 @@ typedef struct fb_step_losses {
                                        right one of each list wins */
     int64_t queries, queries_right; /* contrastive: its own is the most similar */
     int64_t rows[FB_LOSSES];
+    bool has_selfie;
+    double selfie; /* pointing at masked patches (selfie.h) */
+    int64_t points;
+    double points_right;  /* k that are equally the best count 1/k each */
+    double points_chance; /* what guessing gets right of them */
 } fb_step_losses;
 
 typedef struct fb_matcher fb_matcher;
@@ -53,7 +61,8 @@ typedef struct fb_matcher_kind {
     /* Losses alone, unweighted; the tape need not record. */
     fb_status (*losses)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
                         const fb_loss_options *options, fb_step_losses *losses);
-    /* margins[B]: the alignment logits' difference, match minus mismatch; P(match) is
+    /* From here to align_patches all are NULL in a system that does not match.
+     * margins[B]: the alignment logits' difference, match minus mismatch; P(match) is
      * its sigmoid */
     fb_status (*score)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
                        float *margins);
@@ -92,8 +101,20 @@ typedef enum fb_model_use {
     FB_MODEL_TRAIN_FROZEN
 } fb_model_use;
 
-/* Declare and allocate; values are zero until initialised or loaded. */
+/* Declare and allocate the system that config names; values are zero until initialised
+ * or loaded. */
+fb_status fb_matcher_create(fb_context *ctx, fb_matcher **matcher,
+                            const fb_model_config *config, fb_model_use use);
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
                                 const fb_model_config *config, fb_model_use use);
+fb_status fb_selfie_create(fb_context *ctx, fb_matcher **matcher,
+                           const fb_model_config *config, fb_model_use use);
+
+/* ---- for systems ------------------------------------------------------------------
+ */
+
+/* FB_E_NUMBER: the loss is not finite; the sentence names the first tensor on the tape
+ * that is not. */
+fb_status fb_matcher_check_loss(fb_tape *tape, double loss);
 
 #endif

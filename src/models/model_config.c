@@ -53,6 +53,7 @@ enum {
 };
 
 static const char *const score_names[] = {"tia", "itc", "both"};
+static const char *const system_names[] = {"fashionbert", "selfie"};
 
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind)
@@ -69,6 +70,11 @@ fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *w
 const char *fb_score_kind_name(fb_score_kind kind)
 {
     return score_names[kind];
+}
+
+const char *fb_system_name(fb_system system)
+{
+    return system_names[system];
 }
 
 static fb_status find_features(fb_context *ctx, const fb_model_config *c,
@@ -179,6 +185,12 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
     if (c->score != FB_SCORE_TIA && !c->vector)
         return fb_fail(ctx, FB_E_FORMAT, "%s: score %s needs vectors, vector_size is 0",
                        where, fb_score_kind_name(c->score));
+    if (c->system == FB_SYSTEM_SELFIE &&
+        (!c->each || strcmp(c->encoder, "pixels") == 0 || c->grid < 3))
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: selfie needs patches each, a network as encoder, and a "
+                       "grid of 3 or more",
+                       where);
     if (c->max_text > c->positions)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,
@@ -190,6 +202,21 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
         return fb_fail(ctx, FB_E_FORMAT, "%s: %s", where, why);
     }
     return FB_OK;
+}
+
+static fb_status read_system(fb_context *ctx, fb_model_config *c, const char *path,
+                             const json_t *ours)
+{
+    const char *name = fb_system_name(c->system);
+    FB_TRY(fb_json_get_string(ctx, path, ours, "system", &name));
+    for (int i = 0; i < 2; i++)
+        if (strcmp(name, system_names[i]) == 0) {
+            c->system = (fb_system)i;
+            return FB_OK;
+        }
+    return fb_fail(ctx, FB_E_FORMAT,
+                   "%s: system %.20s is not known; use fashionbert or selfie", path,
+                   name);
 }
 
 static fb_status read_triple(fb_context *ctx, const char *path, const json_t *object,
@@ -262,6 +289,7 @@ static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *pa
     }
     if (!ours)
         return FB_OK;
+    FB_TRY(read_system(ctx, c, path, ours));
     const char *patches = c->each ? "each" : "grid";
     FB_TRY(fb_json_get_string(ctx, path, ours, "patches", &patches));
     if (strcmp(patches, "grid") != 0 && strcmp(patches, "each") != 0)
@@ -353,6 +381,7 @@ fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
     fb_json_key_double(&w, "attention_probs_dropout_prob", config->dropout);
     fb_json_key(&w, "fashionbert");
     fb_json_open_object(&w);
+    fb_json_key_string(&w, "system", fb_system_name(config->system));
     fb_json_key_string(&w, "encoder", config->encoder);
     fb_json_key_string(&w, "patches", config->each ? "each" : "grid");
     fb_json_key_string(&w, "fit", config->squash ? "squash" : "pad");

@@ -13,7 +13,11 @@
  * two vectors, or both. */
 typedef enum fb_score_kind { FB_SCORE_TIA, FB_SCORE_ITC, FB_SCORE_BOTH } fb_score_kind;
 
+/* The systems, one matcher each (matcher.h). */
+typedef enum fb_system { FB_SYSTEM_FASHIONBERT, FB_SYSTEM_SELFIE } fb_system;
+
 typedef struct fb_model_config {
+    fb_system system;
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
     int32_t vocab, positions, segments;  /* V, longest text, segment kinds */
     double eps, init_std, dropout;
@@ -47,6 +51,7 @@ int32_t fb_model_config_patches(const fb_model_config *config); /* P */
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind);
 const char *fb_score_kind_name(fb_score_kind kind);
+const char *fb_system_name(fb_system system); /* "fashionbert", "selfie" */
 
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,

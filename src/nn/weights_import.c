@@ -374,9 +374,13 @@ static bool has_stage(const import *im, const char *prefix, const char *name)
 
 static fb_status read_resnet(import *im, const char *prefix)
 {
-    size_t skip = strlen(prefix);
-    if (!fb_tensor_source_find(im->source, "conv1.weight") ||
-        !has_under(im, "layer1.0.conv1."))
+    char stem[NAME], block[NAME];
+    snprintf(stem, sizeof stem, "%sconv1.weight", prefix);
+    bool ours = fb_tensor_source_find(im->source, stem) != NULL; /* a model's file */
+    size_t skip = ours ? 0 : strlen(prefix);
+    snprintf(stem, sizeof stem, "%sconv1.weight", ours ? prefix : "");
+    snprintf(block, sizeof block, "%slayer1.0.conv1.", ours ? prefix : "");
+    if (!fb_tensor_source_find(im->source, stem) || !has_under(im, block))
         return wrong_kind(im, "ResNet");
     for (const fb_param *p = im->params->first; p; p = p->next)
         for (int32_t i = 0; i < p->parts && begins(p->name[i], prefix); i++) {
@@ -390,6 +394,9 @@ static fb_status read_resnet(import *im, const char *prefix)
         }
     for (int32_t i = 0; i < im->source->count; i++) {
         const char *name = im->source->tensors[i]->name;
+        if (ours && !begins(name, prefix))
+            continue;
+        name += ours ? strlen(prefix) : 0;
         bool deeper = begins(name, "layer") && !has_stage(im, prefix, name);
         if (!im->used[i] && !deeper && !begins(name, "fc.") &&
             !ends(name, ".num_batches_tracked"))

@@ -2,7 +2,8 @@
  *
  *     a BERT      Hugging Face's names, with "bert." in front or without; a norm's
  *                 weight and bias may be called gamma and beta
- *     a ResNet    torchvision's and timm's names (conv1.weight, layer1.0.bn1.bias, ...)
+ *     a ResNet    torchvision's and timm's names (conv1.weight, layer1.0.bn1.bias,
+ * ...), or a model's own file, which has them behind the table's prefix
  *
  * Read from a safetensors file, an index of several, or a folder with either
  * (tensor_source.h). Numbers must be F32 and finite, shapes those of the table; every
@@ -41,7 +42,8 @@ fb_status fb_weights_read_bert(fb_context *ctx, fb_params *params, const char *p
                                fb_pretrained_report *report);
 
 /* Fill the parameters and buffers whose names begin with `prefix` ("image.encoder.")
- * from the file's tensors of the names behind it. Left aside: fc.*, every
+ * from the file's tensors of the names behind it; of a file whose names begin with it
+ * too, everything else is left aside. Left aside: fc.*, every
  * num_batches_tracked, and stages ("layer4.") of which the table has nothing. Failures
  * as above; the report's layers, positions and flags stay 0. */
 fb_status fb_weights_read_resnet(fb_context *ctx, fb_params *params, const char *path,

@@ -66,6 +66,10 @@ fb_status fb_op_mean_rows(fb_tape *tape, fb_var **y, fb_var *x, const int32_t *o
                           int32_t sequences);
 /* Each row divided by its length. */
 fb_status fb_op_unit_rows(fb_tape *tape, fb_var **y, fb_var *x);
+/* y[R,size] f32 = each row of a [R,C] times the rows of b [R,C] of its own group, the
+ * groups being `size` rows each, end to end. */
+fb_status fb_op_group_products(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
+                               int64_t size);
 
 /* Pixels to patch features [images*P, F]: a constant, no gradient. */
 fb_status fb_op_patchify(fb_tape *tape, fb_var **y, const uint8_t *pixels,

@@ -36,7 +36,12 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
                        path);
     FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
                              options->threads));
-    FB_TRY(fb_fashionbert_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
+    FB_TRY(fb_matcher_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
+    if (!m->matcher->kind->score)
+        return fb_fail(ctx, FB_E_STATE,
+                       "%s holds a pre-trained image encoder (%s), which scores no "
+                       "pairs; train a model that starts from it: train --init %s",
+                       m->folder, m->matcher->kind->name, m->folder);
     FB_TRY(fb_weights_load(ctx, m->matcher->params, path));
     m->resizer = fb_resizer_create();
     if (!m->resizer)

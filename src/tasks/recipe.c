@@ -8,7 +8,7 @@
 /* What an objective takes where nothing is said. */
 typedef struct objective_row {
     const char *name;
-    const char *encoder, *losses, *negatives, *alignment, *fit;
+    const char *encoder, *patches, *losses, *negatives, *alignment, *fit;
     double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, hardness,
         hard_warmup, patch_keep;
     int32_t batch, vector_size, group, hard_negatives;
@@ -17,6 +17,7 @@ typedef struct objective_row {
 static const objective_row rows[] = {
     {.name = "match",
      .encoder = "pixels",
+     .patches = "grid",
      .losses = "mlm,mpm,tia",
      .negatives = "category",
      .alignment = "pairs",
@@ -32,6 +33,7 @@ static const objective_row rows[] = {
      .patch_keep = 1},
     {.name = "itc",
      .encoder = "thin",
+     .patches = "grid",
      .losses = "",
      .negatives = "category",
      .alignment = "pairs",
@@ -48,6 +50,21 @@ static const objective_row rows[] = {
      .hard_negatives = 3,
      .hardness = 1,
      .hard_warmup = 0.2,
+     .patch_keep = 1},
+    {.name = "selfie",
+     .encoder = "thin",
+     .patches = "each",
+     .losses = "",
+     .negatives = "category",
+     .alignment = "pairs",
+     .fit = "squash",
+     .epochs = 15,
+     .lr = 1e-3,
+     .weight_decay = 0.05,
+     .warmup = 0.05,
+     .batch = 64,
+     .hard_negatives = 3,
+     .hardness = 1,
      .patch_keep = 1},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -155,8 +172,29 @@ static const objective_row *find(const char *name)
     return NULL;
 }
 
+/* Selfie learns a network that sees each patch alone, and nothing else. */
+static fb_status check_selfie(fb_context *ctx, const fb_train_options *o)
+{
+    if (strcmp(o->objective, "selfie") != 0)
+        return FB_OK;
+    if (strcmp(o->patches, "each") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie needs --patches each: a map of the whole "
+                       "image would have seen the masked patches");
+    if (strcmp(o->encoder, "pixels") == 0 || fb_recipe_freezes(o))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie trains an image network; give --encoder "
+                       "one, and do not freeze it");
+    if (o->losses[0] || o->itc > 0 || strcmp(o->negatives, "hard") == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie takes no --losses, --itc or hard "
+                       "negatives: it learns from images alone");
+    return FB_OK;
+}
+
 static fb_status check(fb_context *ctx, const fb_train_options *o)
 {
+    FB_TRY(check_selfie(ctx, o));
     bool hard = strcmp(o->negatives, "hard") == 0;
     bool list = strcmp(o->alignment, "list") == 0;
     if (!list && strcmp(o->alignment, "pairs") != 0)
@@ -188,10 +226,12 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_word(&o->objective, "match");
     const objective_row *r = find(o->objective);
     if (!r)
-        return fb_fail(ctx, FB_E_USAGE, "--objective %s is not known; use match or itc",
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective %s is not known; use match, itc or selfie",
                        o->objective);
     bool vectors = o->itc > 0 || strcmp(o->negatives, "hard") == 0;
     fill_word(&o->encoder, r->encoder);
+    fill_word(&o->patches, r->patches);
     fill_word(&o->losses, r->losses);
     fill_word(&o->negatives, r->negatives);
     fill_word(&o->alignment, r->alignment);
@@ -214,6 +254,8 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_int(&o->hard_negatives, r->hard_negatives);
     bool thin = strcmp(o->encoder, "thin") == 0;
     fill_int(&o->image_size, thin ? 96 : 256);
+    if (strcmp(o->objective, "selfie") == 0) /* patches as large as a grid's */
+        fill_int(&o->patch_size, thin ? 12 : 32);
     fill_int(&o->patch_size, thin ? 32 : 64);
     return check(ctx, o);
 }

@@ -26,7 +26,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .init = "",
                                   .encoder = "auto",
                                   .encoder_weights = "",
-                                  .patches = "grid",
+                                  .patches = "auto",
                                   .feature_cache = "",
                                   .patch_size = -1,
                                   .image_size = -1,
@@ -80,6 +80,11 @@ void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
     sum->itc += one->itc;
     sum->queries += one->queries;
     sum->queries_right += one->queries_right;
+    sum->has_selfie = sum->has_selfie || one->has_selfie;
+    sum->selfie += one->selfie * (double)one->points;
+    sum->points += one->points;
+    sum->points_right += one->points_right;
+    sum->points_chance += one->points_chance;
     sum->total += one->total;
     sum->pairs += one->pairs;
     sum->pairs_right += one->pairs_right;
@@ -94,6 +99,7 @@ void fb_step_losses_mean(fb_step_losses *sum, int64_t count)
         sum->squared_norm[i] /= n;
     }
     sum->itc /= n;
+    sum->selfie /= sum->points ? (double)sum->points : 1.0;
     sum->total /= n;
 }
 
@@ -101,7 +107,9 @@ double fb_step_losses_accuracy(const fb_step_losses *l)
 {
     if (l->pairs)
         return (double)l->pairs_right / (double)l->pairs;
-    return l->queries ? (double)l->queries_right / (double)l->queries : 0.0;
+    if (l->queries)
+        return (double)l->queries_right / (double)l->queries;
+    return l->points ? l->points_right / (double)l->points : 0.0;
 }
 
 fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
@@ -170,7 +178,7 @@ static fb_status train_step(fb_train_run *run, fb_train_line *line)
 
 static double validation_loss(const fb_step_losses *v)
 {
-    return v->pairs ? v->loss[FB_LOSS_TIA] : v->itc;
+    return v->pairs ? v->loss[FB_LOSS_TIA] : v->has_selfie ? v->selfie : v->itc;
 }
 
 /* Better: higher accuracy, or as high with a lower alignment loss. */
@@ -211,12 +219,15 @@ static void describe(const fb_train_line *line, char out[160])
                           l->loss[i], l->weight[i]);
     if (l->has_itc)
         n += snprintf(out + n, 160 - (size_t)n, "  itc %.3f", l->itc);
+    if (l->points)
+        n += snprintf(out + n, 160 - (size_t)n, "  chance %.3f",
+                      l->points_chance / (double)l->points);
     snprintf(out + n, 160 - (size_t)n, "  accuracy %.2f", fb_step_losses_accuracy(l));
 }
 
 /* Means of the report run over the last hundred steps. */
 typedef struct recent {
-    double loss[FB_LOSSES + 2][100]; /* total, each, contrastive */
+    double loss[FB_LOSSES + 3][100]; /* total, each, contrastive, pointing */
     int64_t count;
 } recent;
 
@@ -227,6 +238,7 @@ static void recent_add(recent *r, const fb_step_losses *l)
     for (int i = 0; i < FB_LOSSES; i++)
         r->loss[i + 1][at] = l->loss[i];
     r->loss[FB_LOSSES + 1][at] = l->itc;
+    r->loss[FB_LOSSES + 2][at] = l->selfie;
 }
 
 static double recent_mean(const recent *r, int32_t which)
@@ -274,6 +286,8 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
         describe(&line, text);
         fb_progress_update(&progress, run->state.step, 1.0, text);
         recent_add(&means, &line.losses);
+        if (line.losses.points)
+            report->chance = line.losses.points_chance / (double)line.losses.points;
         report->wait_seconds += line.wait_s;
     }
     fb_progress_end(&progress);
@@ -284,6 +298,7 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     report->mpm = recent_mean(&means, FB_LOSS_MPM + 1);
     report->tia = recent_mean(&means, FB_LOSS_TIA + 1);
     report->itc = recent_mean(&means, FB_LOSSES + 1);
+    report->selfie = recent_mean(&means, FB_LOSSES + 2);
     report->best_step = run->state.best_step;
     report->best_val_accuracy = run->state.best_accuracy;
     return status;

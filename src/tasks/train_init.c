@@ -32,11 +32,16 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
 {
     bool own = strcmp(o->encoder, "auto") == 0;
     if (own) {
+        const char *patches = c->each ? "each" : "grid";
+        bool other =
+            strcmp(o->patches, "auto") != 0 && strcmp(o->patches, patches) != 0;
         o->encoder = encoder_word(c->encoder);
-        o->patches = c->each ? "each" : "grid";
-        o->image_size = o->image_size < 0 ? c->image_size : o->image_size;
-        if (c->each && o->patch_size < 0)
-            o->patch_size = c->image_size / c->grid;
+        if (!other) { /* the same network otherwise sees images of its own size */
+            o->patches = patches;
+            o->image_size = o->image_size < 0 ? c->image_size : o->image_size;
+            if (c->each && o->patch_size < 0)
+                o->patch_size = c->image_size / c->grid;
+        }
     }
     if (strcmp(o->fit, "auto") == 0)
         o->fit = c->squash ? "squash" : "pad";

@@ -52,6 +52,18 @@ fb_status fb_train_log_open(fb_context *ctx, fb_train_log **log, const char *out
     return FB_OK;
 }
 
+static void write_pointing(fb_json_writer *w, const char *prefix,
+                           const fb_step_losses *l)
+{
+    char key[32];
+    snprintf(key, sizeof key, "%sselfie", prefix);
+    fb_json_key_double(w, key, l->selfie);
+    snprintf(key, sizeof key, "%spointing_accuracy", prefix);
+    fb_json_key_double(w, key, l->points_right / (double)l->points);
+    snprintf(key, sizeof key, "%schance", prefix);
+    fb_json_key_double(w, key, l->points_chance / (double)l->points);
+}
+
 static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_losses *l)
 {
     char key[32];
@@ -62,7 +74,9 @@ static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_lo
     snprintf(key, sizeof key, "%saccuracy", prefix);
     fb_json_key_double(w, key,
                        l->pairs ? (double)l->pairs_right / (double)l->pairs
-                                : (l->has_itc ? (double)NAN : 0.0));
+                                : (l->has_itc || l->points ? (double)NAN : 0.0));
+    if (l->points)
+        write_pointing(w, prefix, l);
     if (!l->has_itc)
         return;
     snprintf(key, sizeof key, "%sitc", prefix);
@@ -118,6 +132,13 @@ static fb_status write_scalars(fb_context *ctx, fb_event_file *events,
         FB_TRY(fb_event_file_scalar(ctx, events, tag, step,
                                     (float)l->queries_right /
                                         (float)(l->queries ? l->queries : 1)));
+    }
+    if (l->points) {
+        snprintf(tag, sizeof tag, "%s/selfie", group);
+        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->selfie));
+        snprintf(tag, sizeof tag, "%s/pointing_accuracy", group);
+        FB_TRY(fb_event_file_scalar(ctx, events, tag, step,
+                                    (float)(l->points_right / (double)l->points)));
     }
     if (!l->pairs)
         return FB_OK;

@@ -4,6 +4,7 @@
  *     {"step":7,"epoch":0.01,"loss":..,"mlm":..,"mpm":..,"tia":..,"weight_mlm":..,
  *      "weight_mpm":..,"weight_tia":..,"accuracy":..,"lr":..,"gradient_norm":..,
  *      "fallback_negatives":0,"wait_ms":0.1,"pairs_per_s":410}
+ * with "selfie", "pointing_accuracy" and "chance" where masked patches are pointed at,
  * and, in steps that were validated, "val_mlm", "val_mpm", "val_tia", "val_accuracy". A
  * loss that had no row in the step is null. All but the last two keys repeat to the
  * bit.

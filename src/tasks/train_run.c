@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "data/vocab_learn.h"
 #include "models/hard_pairs.h"
+#include "models/selfie.h"
 #include "tasks/recipe.h"
 #include "tasks/train_features.h"
 
@@ -77,6 +78,11 @@ static fb_status parse_losses(fb_context *ctx, const char *list,
     return FB_OK;
 }
 
+static bool is_selfie(const fb_train_options *o)
+{
+    return strcmp(o->objective, "selfie") == 0;
+}
+
 static fb_status check_words(fb_train_run *run)
 {
     const fb_train_options *o = &run->options;
@@ -102,7 +108,7 @@ static fb_status check_words(fb_train_run *run)
     run->losses.negatives = hard ? o->hard_negatives : 0;
     run->losses.patch_keep = o->patch_keep;
     run->losses.listwise = strcmp(o->alignment, "list") == 0;
-    run->items = hard || o->itc > 0;
+    run->items = hard || o->itc > 0 || is_selfie(o);
     run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,
                                             o->weight_decay, o->clip,  o->warmup};
     return FB_OK;
@@ -135,6 +141,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     FB_TRY(fb_train_init_config(run->ctx, o, run->init, config));
     bool vectors_alone = run->init == FB_INIT_MODEL && config->score == FB_SCORE_ITC;
     run->align = vectors_alone && run->losses.enabled[FB_LOSS_TIA];
+    config->system = is_selfie(o) ? FB_SYSTEM_SELFIE : FB_SYSTEM_FASHIONBERT;
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;
     config->max_text = o->max_text;
@@ -150,14 +157,14 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
             config->mean[i] = 1;
             config->std[i] = 0.3;
         }
-    config->vector = o->vector_size;
+    config->vector = is_selfie(o) ? 0 : o->vector_size;
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     if (o->flip > 0) /* the mirror image is as familiar */
         config->views = 2;
-    config->score = !o->losses[0] ? FB_SCORE_ITC
-                    : o->itc > 0  ? FB_SCORE_BOTH
-                                  : FB_SCORE_TIA;
+    config->score = o->itc <= 0     ? FB_SCORE_TIA
+                    : !o->losses[0] ? FB_SCORE_ITC
+                                    : FB_SCORE_BOTH;
     FB_TRY(check_range(run->ctx, "--max-text", o->max_text, 3, config->positions));
     return fb_model_config_check(run->ctx, config,
                                  o->config[0] ? o->config : "options");
@@ -243,7 +250,7 @@ static fb_status start_fresh(fb_train_run *run)
     FB_TRY(open_catalogue(run));
     FB_TRY(make_vocab(run));
     FB_TRY(make_config(run, &config));
-    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, use_of(run)));
+    FB_TRY(fb_matcher_create(run->ctx, &run->matcher, &config, use_of(run)));
     fb_params_initialise(run->matcher->params, run->options.seed);
     FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
                                  run->matcher->params));
@@ -266,7 +273,7 @@ static fb_status go_on(fb_train_run *run)
     if (fb_vocab_size(run->vocab) != config.vocab)
         return fb_fail(run->ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d",
                        path, (int)fb_vocab_size(run->vocab), (int)config.vocab);
-    FB_TRY(fb_fashionbert_create(run->ctx, &run->matcher, &config, use_of(run)));
+    FB_TRY(fb_matcher_create(run->ctx, &run->matcher, &config, use_of(run)));
     return fb_train_state_load(run->ctx, out, run->matcher);
 }
 
@@ -310,7 +317,8 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .features = run->features,
         .text_mask = training && run->items ? o->text_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
-        .whole_images = !run->losses.enabled[FB_LOSS_MPM],
+        .whole_images = !run->losses.enabled[FB_LOSS_MPM] && !is_selfie(o),
+        .patch_share = is_selfie(o) ? FB_SELFIE_MASKED : 0,
     };
     options.max_text = c->max_text;
     options.first_step = first;

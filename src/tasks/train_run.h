@@ -62,7 +62,8 @@ fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses);
  * pair. */
 void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one);
 void fb_step_losses_mean(fb_step_losses *sum, int64_t count);
-/* Alignment's share of right answers; without alignment the contrastive one's. */
+/* Alignment's share of right answers; without alignment the contrastive one's, or
+ * pointing's. */
 double fb_step_losses_accuracy(const fb_step_losses *losses);
 
 #endif
