@@ -224,6 +224,41 @@ static void any_item_step_alone_equals_the_step_in_a_run(void **state)
     drawing_free(&run);
 }
 
+/* Selfie's: a quarter of the patches, whatever FashionBERT masks. */
+static void a_share_of_patches_is_masked_of_each_image_its_own(void **state)
+{
+    fb_sampler_options options = item_options();
+    options.whole_images = false;
+    options.patch_share = 0.25;
+    drawing d = drawing_create(*state, &options);
+    uint8_t before[BATCH][PATCHES];
+    int32_t seen[PATCHES] = {0};
+    for (uint64_t step = 0; step < 8; step++) {
+        draw(&d, step);
+        for (int32_t i = 0; i < BATCH; i++) {
+            const uint8_t *masked = d.b->patch_masked + i * PATCHES;
+            int32_t count = 0;
+            for (int32_t p = 0; p < PATCHES; p++) {
+                count += masked[p];
+                seen[p] += masked[p];
+            }
+            assert_int_equal(count, PATCHES / 4);
+            for (int32_t j = 0; j < i; j++) /* not one mask for the whole batch */
+                assert_memory_not_equal(masked, d.b->patch_masked + j * PATCHES,
+                                        PATCHES);
+            if (step > 0)
+                assert_memory_not_equal(masked, before[i], PATCHES);
+            memcpy(before[i], masked, PATCHES);
+        }
+        assert_int_equal(d.b->mpm_count, BATCH * PATCHES / 4);
+    }
+    for (int32_t p = 0; p < PATCHES; p++) /* 160 draws at 1/4 */
+        assert_in_range(seen[p], 15, 70);
+    draw(&d, 7);
+    assert_memory_equal(before, d.b->patch_masked, sizeof before);
+    drawing_free(&d);
+}
+
 static fb_sampler_options changing_options(void)
 {
     fb_sampler_options options = item_options();
@@ -299,7 +334,7 @@ static void augmentation_changes_with_the_epoch_and_texts_have_no_targets(void *
 
 static void options_out_of_range_are_refused(void **state)
 {
-    enum { WRONG = 5 };
+    enum { WRONG = 6 };
     fixture *f = *state;
     sampling s = sampling_create(f, 4, 5, false);
     fb_sampler_options wrong[WRONG];
@@ -311,6 +346,7 @@ static void options_out_of_range_are_refused(void **state)
     wrong[3].text_mask = 0.5; /* of texts with tokens to guess */
     wrong[3].whole_texts = false;
     wrong[4].augment.zoom = -1;
+    wrong[5].patch_share = 1.5;
     for (int i = 0; i < WRONG; i++) {
         fb_sampler *sampler = NULL;
         assert_int_equal(fb_sampler_create(f->ctx, &sampler, s.catalogue, s.tokens,
@@ -333,6 +369,7 @@ int main(void)
         FIXTURE_TEST(augmented_steps_are_the_same_alone_and_from_the_cache),
         FIXTURE_TEST(a_cached_image_is_not_read_again),
         FIXTURE_TEST(augmentation_changes_with_the_epoch_and_texts_have_no_targets),
+        FIXTURE_TEST(a_share_of_patches_is_masked_of_each_image_its_own),
         FIXTURE_TEST(options_out_of_range_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

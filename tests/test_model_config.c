@@ -88,6 +88,7 @@ static fb_model_config odd_config(void)
 
 static void expect_same(const fb_model_config *a, const fb_model_config *b)
 {
+    assert_int_equal(a->system, b->system);
     assert_int_equal(a->layers, b->layers);
     assert_int_equal(a->width, b->width);
     assert_int_equal(a->heads, b->heads);
@@ -125,7 +126,9 @@ static void written_config_is_read_back_whole(void **state)
     assert_int_equal(fb_model_config_write(ctx, &want, path), FB_OK);
     assert_int_equal(fb_model_config_read(ctx, &got, path), FB_OK);
     expect_same(&got, &want);
-    want.squash = false; /* the other word */
+    want.squash = false; /* the other words */
+    want.system = FB_SYSTEM_SELFIE;
+    snprintf(want.encoder, sizeof want.encoder, "thin");
     assert_int_equal(fb_model_config_write(ctx, &want, path), FB_OK);
     assert_int_equal(fb_model_config_read(ctx, &got, path), FB_OK);
     expect_same(&got, &want);
@@ -284,6 +287,15 @@ static void words_that_are_not_known_are_named(void **state)
     refuse("{\"fashionbert\":{\"score\":\"best\"}}", "best");
     refuse("{\"fashionbert\":{\"score\":\"itc\"}}", "vector_size");
     refuse("{\"fashionbert\":{\"similarity_weight\":-1}}", "similarity_weight");
+    refuse("{\"fashionbert\":{\"system\":\"vilbert\"}}", "fashionbert or selfie");
+    refuse("{\"fashionbert\":{\"system\":\"selfie\",\"patches\":\"each\"}}",
+           "a network as encoder");
+    refuse("{\"fashionbert\":{\"system\":\"selfie\",\"encoder\":\"thin\","
+           "\"image_size\":96,\"patches\":\"grid\"}}",
+           "selfie needs patches each");
+    refuse("{\"fashionbert\":{\"system\":\"selfie\",\"encoder\":\"thin\","
+           "\"patches\":\"each\",\"grid\":2}}",
+           "a grid of 3 or more");
     refuse("{\"fashionbert\":{\"vector_text_layers\":5}}", "vector_text_layers");
     refuse("{\"fashionbert\":{\"encoder\":\"pixelspixelspixelspixelspixels\"}}",
            "encoder");

@@ -1,6 +1,7 @@
 /* selfie.c - see selfie.h. */
 #include "models/selfie.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,12 @@ static fb_status declare(fb_params *p, fb_selfie *m, const fb_model_config *c)
                              width, width, std, true));
     FB_TRY(fb_norm_declare(p, &m->query_gamma, &m->query_beta, "selfie.query.LayerNorm",
                            width, true));
+    /* Of products of F numbers: started and moved as if they were divided by sqrt(F),
+     * as attention's are; else training begins with softmaxes of one patch each. */
+    float share = 1.0f / sqrtf((float)features);
     FB_TRY(fb_linear_declare(p, &m->output_weight, NULL, "selfie.output", features,
-                             width, std, true));
+                             width, std * share, true));
+    fb_params_scale_lr(m->output_weight, share);
     return fb_patch_encoder_declare(p, &m->patch_encoder, &encoder);
 }
 
