@@ -8,14 +8,15 @@ cat >"$WORK/four.json" <<'EOT'
 {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
  "intermediate_size": 64, "fashionbert": {"image_size": 48, "grid": 4}}
 EOT
+# One thread: two on one busy core wait for each other at every convolution.
 SMALL="--catalog $C --config $WORK/four.json --vocab-size 120 --max-text 16 --batch 16
-    --threads 2 --quiet"
+    --threads 1 --quiet"
 SELFIE="$FB train --objective selfie $SMALL --seed 3 --lr 3e-3"
 # number KEY FILE: the last value of a JSON key
 number() { grep -o "\"$1\": *[0-9.e-]*" "$2" | tail -1 | sed 's/.*: *//'; }
 above() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > b) }'; }
 
-ok "pre-training" $SELFIE --out "$WORK/a" --steps 80 --flip 0.5 --shift 0.05 --json
+ok "pre-training" $SELFIE --out "$WORK/a" --steps 80 --json
 cp "$WORK/stdout" "$WORK/report"
 check "chance is a quarter: 4 of 16 are masked" test "$(number chance "$WORK/report")" = 0.25
 reached=$(number best_val_accuracy "$WORK/report")
@@ -34,9 +35,10 @@ fails 1 "scores no pairs" "$FB" evaluate --model "$WORK/a" --catalog "$C"
 fails 1 "scores no pairs" "$FB" match --model "$WORK/a" --text a --image "$C/images/1.png"
 
 ok "start again from it, standing still" "$FB" train --objective selfie --init "$WORK/a" \
-    --catalog "$C" --batch 16 --out "$WORK/b" --steps 1 --lr 0 --json --quiet
+    --catalog "$C" --batch 16 --out "$WORK/b" --steps 1 --lr 0 --json --threads 1 --quiet
 check "it points at once" above "$(number best_val_accuracy "$WORK/stdout")" 0.375
-MATCH="$FB train --objective match --losses tia --catalog $C --batch 8 --steps 2 --quiet"
+MATCH="$FB train --objective match --losses tia --catalog $C --batch 8 --steps 2
+    --threads 1 --quiet"
 ok "FashionBERT over each patch" $MATCH --init "$WORK/a" --out "$WORK/c"
 check "with its shape" grep -q '"patches": *"each"' "$WORK/c/config.json"
 ok "over the whole image" $MATCH --init "$WORK/a" --patches grid --image-size 48 --out "$WORK/d"

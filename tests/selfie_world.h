@@ -92,7 +92,8 @@ static inline fb_model_config config(void)
                              .grid = GRID,
                              .mean = {0.5, 0.5, 0.5},
                              .std = {0.25, 0.25, 0.25},
-                             .max_text = 12};
+                             .max_text = 12,
+                             .views = 1};
 }
 
 static inline void fill_batch(fb_batch *b)
