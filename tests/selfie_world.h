@@ -126,7 +126,7 @@ static inline bool world_open(world *w, const char *backend, const char *dtype)
     fb_model_config c = config();
     must(w, fb_model_config_check(w->ctx, &c, "test"));
     must(w, fb_backend_create(w->ctx, &w->be, backend, dtype, 2));
-    must(w, fb_matcher_create(w->ctx, &w->m, &c, true));
+    must(w, fb_matcher_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN));
     must(w, fb_batch_create(w->ctx, &w->batch, &limits, 1));
     fill_parameters(w->m->params);
     fill_batch(w->batch);

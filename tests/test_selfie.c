@@ -227,7 +227,7 @@ static fb_matcher *make_fashionbert(const world *w, bool each)
         c.image_size = 96;
         c.grid = 8;
     }
-    must(w, fb_matcher_create(w->ctx, &m, &c, true));
+    must(w, fb_matcher_create(w->ctx, &m, &c, FB_MODEL_TRAIN));
     fb_params_initialise(m->params, 3);
     return m;
 }
