@@ -77,9 +77,9 @@ static bool is_auto(const char *word)
 /* Nothing said that a stage would have to obey, the objective aside. */
 static bool is_open(const fb_train_options *o)
 {
-    bool words = is_auto(o->encoder) && is_auto(o->fit) && is_auto(o->losses) &&
-                 is_auto(o->negatives) && is_auto(o->alignment) && !o->init[0] &&
-                 !o->config[0] && !o->encoder_weights[0] && !o->steps &&
+    bool words = is_auto(o->encoder) && is_auto(o->patches) && is_auto(o->fit) &&
+                 is_auto(o->losses) && is_auto(o->negatives) && is_auto(o->alignment) &&
+                 !o->init[0] && !o->config[0] && !o->encoder_weights[0] && !o->steps &&
                  !o->freeze_encoder && !o->feature_cache[0];
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
