@@ -445,11 +445,13 @@ const fb_verb fb_verb_train = {
     .name = "train",
     .summary = "train a model from a catalogue",
     .about =
-        "Learns to match titles and images from a catalogue and writes a model folder: "
-        "the best weights at its top, the last complete checkpoint in last/, one line "
+        "Learns to match titles and images from a catalogue and writes a model folder. "
+        "Told nothing else, it takes the best recipe found for a catalogue of that "
+        "size, in stages (docs/recipes.md). In the folder: the best weights at its "
+        "top, the last complete checkpoint in last/, one line "
         "a step in log.jsonl. Killed at any moment, the same command with --resume "
         "goes on where the last checkpoint stands.",
-    .example = "fashionbert train --catalog shop --out model --preset mini --epochs 10",
+    .example = "fashionbert train --catalog shop --out model",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(train_arguments),
