@@ -303,7 +303,8 @@ static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
     FB_TRY(image_vectors(m, tape, batch, pass));
     const fb_contrast c = {.count = batch->images,
                            .a_group = batch->image_group,
-                           .b_group = batch->text_group};
+                           .b_group = batch->text_group,
+                           .scale = (float)FB_CONTRAST_SCALE_MOST};
     return fb_op_contrast(tape, &pass->itc, &pass->similarity, pass->image_vectors,
                           pass->text_vectors, m->contrast.log_scale, &c);
 }

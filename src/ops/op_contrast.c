@@ -3,6 +3,9 @@
  *     S = A B^T    loss = mean of the 2B cross entropies of exp(log_scale) S
  *     dA = dS B    dB = dS^T A    dlog_scale += dscale scale
  *
+ * Where the scale is bounded and beyond its bound, the bound is used in its place, and
+ * log_scale moves back only.
+ *
  * A, B [B,C], rows of unit length    S [B,B] f32    dS [B,B] compute dtype
  */
 #include "ops/ops.h"
@@ -17,6 +20,7 @@ typedef struct contrast_node {
     fb_tensor similarity;
     float *lse; /* [2B] */
     fb_contrast contrast;
+    bool beyond; /* the bound of the scale */
 } contrast_node;
 
 /* d of a or of b: dS times the other one. One after the other, so that a may be b. */
@@ -44,7 +48,7 @@ static fb_status contrast_backward(fb_tape *tape, fb_node *node)
     FB_TRY(tape->be->k->contrast_backward(tape->be, &ds, dlog_scale ? &dscale : NULL,
                                           &n->similarity, n->lse, &n->contrast,
                                           n->loss->seed));
-    if (dlog_scale)
+    if (dlog_scale && !(n->beyond && dscale < 0.0f))
         dlog_scale[0] += dscale * n->contrast.scale;
     FB_TRY(side_backward(tape, n->a, &ds, false, &n->b->value));
     return side_backward(tape, n->b, &ds, true, &n->a->value);
@@ -87,6 +91,9 @@ fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
     int64_t count = contrast->count;
     fb_contrast pairs = *contrast;
     pairs.scale = expf(log_scale->weight.data[0]);
+    bool beyond = contrast->scale > 0.0f && pairs.scale > contrast->scale;
+    if (beyond)
+        pairs.scale = contrast->scale;
     void *memory;
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)(count * count) * sizeof(float)));
     fb_tensor s = fb_tensor_2d(memory, FB_F32, count, count);
@@ -101,7 +108,7 @@ fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                           log_scale->name, NULL, contrast_backward));
     contrast_node *n = (contrast_node *)l->node;
     if (n)
-        *n = (contrast_node){n->node, a, b, log_scale, l, s, lse, pairs};
+        *n = (contrast_node){n->node, a, b, log_scale, l, s, lse, pairs, beyond};
     if (similarity)
         *similarity = s;
     *loss = l;

@@ -92,8 +92,9 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
                     const fb_tensor *features, const int32_t *rows);
 
 /* InfoNCE both ways over the rows of a and b [B,C] of unit length, scale =
- * exp(log_scale[0]) learnt (leaf [1]); contrast->scale is set here. *similarity (may be
- * NULL) [B,B] f32 stays on the tape: a_i . b_j, what hard negatives are drawn by. */
+ * exp(log_scale[0]) learnt (leaf [1]), at most contrast->scale where that is not 0.
+ * *similarity (may be NULL) [B,B] f32 stays on the tape: a_i . b_j, what hard negatives
+ * are drawn by. */
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          fb_var *a, fb_var *b, fb_leaf *log_scale,
                          const fb_contrast *contrast);
