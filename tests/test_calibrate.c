@@ -85,7 +85,7 @@ static void draw_lists(ranking *r, const fixture *f, const fb_split_items *items
                        uint64_t seed)
 {
     fb_candidate_set *set;
-    fb_candidate_options o = {.queries = 250,
+    fb_candidate_options o = {.queries = 1000,
                               .negative_count = OTHERS,
                               .min_candidates = 9,
                               .draws = 1,

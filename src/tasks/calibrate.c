@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { QUERIES = 250, OTHERS = 100, LEAST_OTHERS = 9, LEAST_LISTS = 20, STEPS = 50 };
+enum { QUERIES = 1000, OTHERS = 100, LEAST_OTHERS = 9, LEAST_LISTS = 20, STEPS = 50 };
 
 typedef struct calibration {
     fb_context *ctx;
@@ -111,8 +111,8 @@ static double reciprocal_rank(const calibration *c, double weight)
 
 static double choose_weight(const calibration *c)
 {
-    static const double grid[] = {0,    0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7,
-                                  0.85, 1,    1.2, 1.5,  2,   3,   5,   10};
+    static const double grid[] = {0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85,
+                                  1, 1.2,  1.5, 2,    3,   5,   10,  20,  40};
     double best = 0, best_value = -1;
     for (size_t i = 0; i < sizeof grid / sizeof grid[0]; i++) {
         double value = reciprocal_rank(c, grid[i]);
