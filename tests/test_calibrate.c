@@ -138,9 +138,12 @@ static ranking *rank_anew(const fixture *f, const fb_train_options *o)
     return r;
 }
 
-static double score(const ranking *r, bool both, double weight, int32_t pair)
+/* slope (margin + weight similarity); of vectors alone slope similarity */
+static double score(const ranking *r, bool both, double slope, double weight,
+                    int32_t pair)
 {
-    return (both ? (double)r->margin[pair] : 0) + weight * (double)r->similarity[pair];
+    double margin = r->margin[pair], similarity = r->similarity[pair];
+    return slope * (both ? margin + weight * similarity : similarity);
 }
 
 static double reciprocal_rank(const ranking *r, double weight)
@@ -149,20 +152,20 @@ static double reciprocal_rank(const ranking *r, double weight)
     for (int32_t l = 0; l < r->lists; l++) {
         int32_t ahead = 0, own = r->first[l];
         for (int32_t i = own + 1; i < r->first[l + 1]; i++)
-            ahead += score(r, true, weight, i) >= score(r, true, weight, own);
+            ahead += score(r, true, 1, weight, i) >= score(r, true, 1, weight, own);
         sum += 1.0 / (1 + ahead);
     }
     return sum / r->lists;
 }
 
 /* Of each list's own pair and the first behind it. */
-static double logistic_loss(const ranking *r, bool both, double weight, double bias)
+static double logistic_loss(const ranking *r, bool both, double slope, double weight,
+                            double bias)
 {
-    double slope = both ? 1 : weight;
     double loss = RIDGE / 2 * ((slope - 1) * (slope - 1) + bias * bias);
     for (int32_t l = 0; l < r->lists; l++) {
-        loss += log1p(exp(-score(r, both, weight, r->first[l]) - bias));
-        loss += log1p(exp(score(r, both, weight, r->first[l] + 1) + bias));
+        loss += log1p(exp(-score(r, both, slope, weight, r->first[l]) - bias));
+        loss += log1p(exp(score(r, both, slope, weight, r->first[l] + 1) + bias));
     }
     return loss;
 }
@@ -184,19 +187,20 @@ static void remove_model(const fixture *f, const fb_train_options *o)
     assert_int_equal(fb_folder_remove(f->ctx, o->out), FB_OK);
 }
 
-/* No step away from the bias (or, with itc, from the slope) lowers the loss. */
-static void expect_least(const ranking *r, bool both, double weight, double bias)
+/* No step away from the bias or the slope lowers the loss. */
+static void expect_least(const ranking *r, bool both, double slope, double weight,
+                         double bias)
 {
-    double here = logistic_loss(r, both, weight, bias);
+    double here = logistic_loss(r, both, slope, weight, bias);
     for (double step = 1e-3; step < 2; step *= 5)
         for (int sign = -1; sign <= 1; sign += 2) {
             double away = sign * step;
-            if (!(logistic_loss(r, both, weight, bias + away) > here))
+            if (!(logistic_loss(r, both, slope, weight, bias + away) > here))
                 fail_msg("bias %g has loss %.12g, %g has less", bias, here,
                          bias + away);
-            if (!both && !(logistic_loss(r, both, weight + away, bias) > here))
-                fail_msg("weight %g has loss %.12g, %g has less", weight, here,
-                         weight + away);
+            if (!(logistic_loss(r, both, slope + away, weight, bias) > here))
+                fail_msg("slope %g has loss %.12g, %g has less", slope, here,
+                         slope + away);
         }
 }
 
@@ -211,7 +215,7 @@ static void vectors_alone_get_the_best_slope_and_bias(void **state)
     train(f, &o, &config);
     assert_int_equal(config.score, FB_SCORE_ITC);
     ranking *r = rank_anew(f, &o);
-    expect_least(r, false, config.similarity_weight, config.score_bias);
+    expect_least(r, false, config.similarity_weight, 0, config.score_bias);
     assert_true(config.similarity_weight > 0 && config.score_bias != 0);
     free(r);
     remove_model(f, &o);
@@ -230,11 +234,13 @@ static void alignment_and_vectors_get_the_best_weight(void **state)
     train(f, &o, &config);
     assert_int_equal(config.score, FB_SCORE_BOTH);
     ranking *r = rank_anew(f, &o);
-    double chosen = reciprocal_rank(r, config.similarity_weight);
+    assert_true(config.alignment_weight > 0);
+    double weight = config.similarity_weight / config.alignment_weight;
+    double chosen = reciprocal_rank(r, weight);
     static const double tried[] = {0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
     for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++)
         assert_true(chosen >= reciprocal_rank(r, tried[i]));
-    expect_least(r, true, config.similarity_weight, config.score_bias);
+    expect_least(r, true, config.alignment_weight, weight, config.score_bias);
     free(r);
     remove_model(f, &o);
 }

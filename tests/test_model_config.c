@@ -82,6 +82,7 @@ static fb_model_config odd_config(void)
                              .vector = 24,
                              .text_layers = 2,
                              .score = FB_SCORE_BOTH,
+                             .alignment_weight = 0.3,
                              .similarity_weight = 1.0 / 7,
                              .score_bias = -2.5};
 }
@@ -109,6 +110,7 @@ static void expect_same(const fb_model_config *a, const fb_model_config *b)
     assert_int_equal(a->vector, b->vector);
     assert_int_equal(a->text_layers, b->text_layers);
     assert_int_equal(a->score, b->score);
+    assert_true(a->alignment_weight == b->alignment_weight);
     assert_true(a->similarity_weight == b->similarity_weight);
     assert_true(a->score_bias == b->score_bias);
     assert_memory_equal(a->mean, b->mean, sizeof a->mean);

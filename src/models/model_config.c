@@ -43,6 +43,7 @@ static const struct double_key {
     {"layer_norm_eps", false, offsetof(fb_model_config, eps), 1e-15, 1},
     {"initializer_range", false, offsetof(fb_model_config, init_std), 0, 10},
     {"hidden_dropout_prob", false, offsetof(fb_model_config, dropout), 0, 0.95},
+    {"alignment_weight", true, offsetof(fb_model_config, alignment_weight), 0, 1e6},
     {"similarity_weight", true, offsetof(fb_model_config, similarity_weight), 0, 1e6},
     {"score_bias", true, offsetof(fb_model_config, score_bias), -1e6, 1e6},
 };
@@ -124,6 +125,7 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                     .std = {0.229, 0.224, 0.225},
                                     .max_text = 64,
                                     .views = 1,
+                                    .alignment_weight = 1,
                                     .similarity_weight = 1};
         return FB_OK;
     }

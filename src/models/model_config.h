@@ -37,10 +37,10 @@ typedef struct fb_model_config {
     /* The score of a pair is the sigmoid of
      *     tia   margin, the alignment logits' difference
      *     itc   similarity_weight * similarity + score_bias
-     *     both  margin + similarity_weight * similarity + score_bias
+     *     both  alignment_weight * margin + similarity_weight * similarity + score_bias
      * similarity is the cosine of the two vectors over the learnt temperature. */
     fb_score_kind score;
-    double similarity_weight, score_bias;
+    double alignment_weight, similarity_weight, score_bias;
 } fb_model_config;
 
 /* F of the encoder: numbers of one patch's feature. */

@@ -2,8 +2,8 @@
  *
  *     margin m, similarity s = cosine / temperature, of every pair of every list
  *     w  = argmax over a grid of the mean of 1 / rank by m + w s
- *     b  = maximum likelihood of P = sigmoid(z + b), z = m + w s (itc: sigmoid(w s +
- * b), both fitted), over each list's own pair and its first other
+ *     a, b  maximum likelihood of P = sigmoid(a z + b), z = m + w s (itc: z = s), over
+ *           each list's own pair and its first other
  */
 #include "tasks/calibrate.h"
 
@@ -149,9 +149,9 @@ static double logistic(const calibration *c, double weight, double slope, double
     return loss;
 }
 
-/* Newton's steps, each halved until the loss falls. The slope stays 1 unless free. */
-static void fit_logistic(const calibration *c, double weight, bool slope_free,
-                         double *slope, double *bias)
+/* Newton's steps, each halved until the loss falls. */
+static void fit_logistic(const calibration *c, double weight, double *slope,
+                         double *bias)
 {
     double g[2], h[3], unused[5];
     *slope = 1;
@@ -159,8 +159,8 @@ static void fit_logistic(const calibration *c, double weight, bool slope_free,
     for (int step = 0; step < STEPS; step++) {
         double before = logistic(c, weight, *slope, *bias, g, h);
         double det = h[0] * h[2] - h[1] * h[1];
-        double by_slope = slope_free ? (h[2] * g[0] - h[1] * g[1]) / det : 0;
-        double by_bias = slope_free ? (h[0] * g[1] - h[1] * g[0]) / det : g[1] / h[2];
+        double by_slope = (h[2] * g[0] - h[1] * g[1]) / det;
+        double by_bias = (h[0] * g[1] - h[1] * g[0]) / det;
         double share = 1;
         for (int halvings = 0; halvings < 40; halvings++) {
             if (logistic(c, weight, *slope - share * by_slope, *bias - share * by_bias,
@@ -187,9 +187,11 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
     double slope, bias, weight = 1;
     if (config->score == FB_SCORE_BOTH)
         weight = choose_weight(c);
-    fit_logistic(c, weight, config->score == FB_SCORE_ITC, &slope, &bias);
+    fit_logistic(c, weight, &slope, &bias);
     if (!isfinite(slope) || !isfinite(bias) || !(slope > 0))
         return FB_OK;
+    if (config->score == FB_SCORE_BOTH)
+        config->alignment_weight = slope;
     config->similarity_weight = weight * slope;
     config->score_bias = bias;
     return FB_OK;

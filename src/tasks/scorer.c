@@ -348,8 +348,9 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
         status =
             margins_by_stream(ctx, scorer, source, pairs, count, margins, label, quiet);
     double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    double share = kind == FB_SCORE_BOTH ? m->config.alignment_weight : 0.0;
     for (int64_t i = 0; i < count && status == FB_OK; i++)
-        margins[i] = (float)((kind == FB_SCORE_BOTH ? (double)margins[i] : 0.0) +
+        margins[i] = (float)((share > 0 ? share * (double)margins[i] : 0.0) +
                              scale * (double)similarity[i] + bias);
     free(similarity);
     return status;
