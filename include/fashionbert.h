@@ -308,6 +308,250 @@ void fb_bench_options_defaults(fb_bench_options *options);
 fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
                    fb_bench_report *report);
 
+/* ---- 6. Vectors ---------------------------------------------------------------------
+ *
+ * A model that was trained with the contrastive loss turns a text, an image or both
+ * into one unit vector of fb_model_vector_size() numbers; the inner product of two is
+ * their similarity.
+ *
+ *     text alone      u               image alone     v
+ *     both            unit(w u + (1 - w) v),   w: text_weight
+ */
+
+/* One image: a JPEG, PNG or WebP by content, as a file or as its bytes in memory. */
+typedef struct fb_image_input {
+    const char *file; /* NULL: it is in memory */
+    const void *bytes;
+    size_t size_bytes;
+} fb_image_input;
+
+/* A query or a product: a text, an image, or both. An input with neither is
+ * FB_E_USAGE. */
+typedef struct fb_input {
+    const char *text;            /* NULL: none; "" is a text */
+    const fb_image_input *image; /* NULL: none */
+} fb_input;
+
+#define FB_TEXT_WEIGHT 0.5 /* of a product's title beside its image, unless told */
+
+/* Width D of the model's vectors; 0: it gives none. */
+int32_t fb_model_vector_size(const fb_model *model);
+
+/* 64 bits over all that the model's vectors depend on: weights, vocabulary and how
+ * texts and images are read. */
+uint64_t fb_model_fingerprint(const fb_model *model);
+
+/* Unit vectors [count, D] of the inputs. A model serves one thread at a time, any one.
+ * FB_E_STATE   the model gives no vectors
+ * FB_E_USAGE   an input holds neither text nor image; text_weight is not in [0, 1]
+ * FB_E_MISSING, FB_E_IO, FB_E_FORMAT, FB_E_LIMIT   an image; the sentence names the
+ * file, or "image N" (from 0) for one in memory */
+fb_status fb_model_encode(fb_context *ctx, fb_model *model, const fb_input *inputs,
+                          int64_t count, double text_weight, float *vectors);
+
+/* fb_model_score with images as files or in memory. */
+fb_status fb_model_score_images(fb_context *ctx, fb_model *model,
+                                const char *const *texts, int32_t text_count,
+                                const fb_image_input *images, int32_t image_count,
+                                float *scores);
+
+/* ---- 7. Index and search --------------------------------------------------------
+ *
+ *     fb_index *index = NULL;
+ *     fb_index_open(ctx, &index, "my-index", NULL);
+ *     fb_input query = {.text = "red summer dress"};
+ *     fb_search_options how;
+ *     fb_search_options_defaults(&how);
+ *     fb_search_result *found = NULL;
+ *     fb_search(ctx, model, index, &query, &how, &found);
+ *     for (int32_t i = 0; i < found->hit_count; i++)
+ *         puts(found->hits[i].title);
+ *     fb_search_result_free(found);
+ *     fb_index_close(index);
+ *
+ * An index is a folder: the vectors of a catalogue's products and what a result shows
+ * of them. Once open it does not change, and any number of threads may search it at
+ * once, each with its own context. The folder may be changed meanwhile
+ * (fb_index_build with another `mode`): an open index goes on showing what it was
+ * opened with, open it again to see the change.
+ */
+
+typedef struct fb_index fb_index;
+
+typedef struct fb_index_build_options {
+    const char *model, *catalog;
+    const char *out;     /* index folder to make or to change */
+    const char *mode;    /* "make": a new index, in the place of an older one;
+                            "add": products that are not there yet, one that is there is
+                                   FB_E_USAGE;
+                            "replace": the same, taking the place of those of equal
+                                   product_id;
+                            "delete": take out the products `ids` (no model or catalogue
+                                   is read) */
+    const char *split;   /* "all", or "train", "val", "test" */
+    const char *what;    /* what a product's vector is of: "product", title and image;
+                            "image"; "text" */
+    double text_weight;  /* product: w above; -1: FB_TEXT_WEIGHT */
+    const char *kind;    /* "exact", "hnsw", "ivfpq"; "auto": exact below 200,000
+                            vectors, else hnsw */
+    const char *keep;    /* what is kept of images, so that re-ranking need not read
+                            them: "pixels", "features", "none"; "auto": the smaller, as
+                            long as it stays below 2 GiB */
+    const char *vectors; /* "": encode; else .npy or .fvecs [products, D] to take */
+    const char *const *ids; /* mode delete: product ids */
+    int32_t id_count;
+    const char *backend, *dtype;
+    int32_t threads;
+    bool quiet;
+} fb_index_build_options;
+
+typedef struct fb_index_report {
+    int64_t products; /* in the index now */
+    int64_t added, deleted;
+    int64_t size_bytes;
+    double recall10; /* of an approximate index: the share of the exact 10 nearest that
+                        it finds, over up to 1,000 of its own vectors; NaN: exact */
+    double encode_seconds, build_seconds;
+    char kind[8];
+} fb_index_report;
+
+void fb_index_build_options_defaults(fb_index_build_options *options);
+
+/* Make or change an index folder. Killed at any instant, the folder holds the index as
+ * it was or as it is to be.
+ * FB_E_STATE   add, replace: the folder was made by another model; the model gives no
+ *              vectors; an approximate kind and the program was built without FAISS
+ * FB_E_MISSING delete: an id that is not there (then none is deleted) */
+fb_status fb_index_build(fb_context *ctx, const fb_index_build_options *options,
+                         fb_index_report *report);
+
+/* FB_E_MISSING  no index there
+ * FB_E_FORMAT   damaged, cut short, or not an index
+ * FB_E_STATE    `model` (may be NULL: not looked at) is not the one that made it */
+fb_status fb_index_open(fb_context *ctx, fb_index **index, const char *folder,
+                        const fb_model *model);
+void fb_index_close(fb_index *index);
+
+typedef struct fb_index_info {
+    int64_t products;
+    int32_t vector_size;
+    uint64_t fingerprint; /* the model's; 0: vectors from elsewhere */
+    const char *kind, *what, *catalog;
+    double text_weight;
+    int32_t attribute_count;
+    const char *const *attributes; /* [attribute_count] names one can filter by */
+} fb_index_info;
+
+/* Borrowed from the index. */
+const fb_index_info *fb_index_get_info(const fb_index *index);
+
+/* One attribute's distinct values and how many products have each, most first; at most
+ * `limit` of them. *values and *counts [*count] are in one block: free(*values).
+ * FB_E_USAGE: no such attribute, the sentence lists those there are. */
+fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *attribute,
+                          int32_t limit, const char *const **values,
+                          const int64_t **counts, int32_t *count);
+
+/* A product as a result shows it. Strings are borrowed from the index. */
+typedef struct fb_hit {
+    const char *product_id, *title;
+    const char *image; /* the image's path: catalogue folder and file_name */
+    const char *const *attributes; /* [attribute_count, 2] name, value; category and the
+                                      other levels among them */
+    int32_t attribute_count;
+    float score;         /* inner product of the vectors */
+    float rerank_score;  /* P(match); NaN: not re-ranked */
+    int32_t rank;        /* by the vectors alone, from 1 */
+    int32_t rerank_rank; /* after re-ranking, from 1; 0: not re-ranked */
+    int64_t row;         /* in the index, the same as long as it is open */
+} fb_hit;
+
+/* Products pass when, for every name there, one of its values is theirs; ASCII letters
+ * compare without case. */
+typedef struct fb_filter {
+    const char *name, *value;
+} fb_filter;
+
+typedef struct fb_search_options {
+    int32_t k;                /* hits wanted, at least 1 */
+    int32_t rerank;           /* re-rank so many of the best by vector; 0: none; below
+                                 k: k of them */
+    const fb_filter *filters; /* [filter_count] */
+    int32_t filter_count;
+    double text_weight; /* of a query with a text and an image; -1: FB_TEXT_WEIGHT */
+    bool exact;         /* compare all vectors, whatever the kind */
+    int32_t effort;     /* hnsw: efSearch; ivfpq: nprobe; 0: as built */
+    const char *by;     /* "": the index's vectors; "image" or "text": that part of a
+                           product's vector alone, compared exactly (an index of what
+                           "product" keeps both) */
+} fb_search_options;
+
+void fb_search_options_defaults(fb_search_options *options);
+
+typedef struct fb_search_result {
+    fb_hit *hits; /* [hit_count] best first: re-ranked, or by vector */
+    int32_t hit_count;
+    fb_hit *retrieved; /* [retrieved_count] the best by vector alone, all that were
+                          re-ranked or the hits; the same products' numbers */
+    int32_t retrieved_count;
+    int64_t compared; /* products that passed the filters; -1: not counted */
+    double encode_ms, search_ms, rerank_ms, total_ms;
+} fb_search_result;
+
+void fb_search_result_free(fb_search_result *result);
+
+/* The products nearest to a vector [vector_size] (need not be of unit length), without
+ * a model; each product once, equal scores in the order of rows. options->rerank only
+ * widens `retrieved` to as many, so that fb_index_rerank can follow.
+ * FB_E_USAGE   k, an unknown filter name, `by` a part that is not kept
+ * FB_E_NUMBER  the vector is not finite, or 0 */
+fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *vector,
+                          const fb_search_options *options, fb_search_result **result);
+
+/* Re-rank `retrieved` with the model's own score of the pair: the query's text with the
+ * product's image, the product's title with the query's image, or the mean of both
+ * margins; hits become the best k of them. Uses the model (one thread at a time).
+ * FB_E_STATE: another model's index. On failure result is as it was. */
+fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
+                          const fb_input *query, const fb_search_options *options,
+                          fb_search_result *result);
+
+/* All of it: encode the query, search, re-rank where options->rerank > 0. */
+fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
+                    const fb_input *query, const fb_search_options *options,
+                    fb_search_result **result);
+
+/* The product of that id (its first row) as a result of one hit, scores NaN.
+ * FB_E_MISSING: not there. */
+fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
+                        fb_search_result **result);
+
+/* ---- 8. Vectors of a catalogue in files ----------------------------------------- */
+
+typedef struct fb_encode_options {
+    const char *model, *catalog;
+    const char *split; /* "all", or "train", "val", "test" */
+    const char *what;  /* "product", "image", "text", or "query": the rows' queries */
+    const char *out;   /* folder to make: WHAT.npy f32 [n, D] and WHAT.ids.txt; one that
+                          was begun is gone on with */
+    double text_weight; /* product; -1: FB_TEXT_WEIGHT */
+    const char *backend, *dtype;
+    int32_t threads;
+    bool quiet;
+} fb_encode_options;
+
+typedef struct fb_encode_report {
+    int64_t vectors, resumed; /* resumed: of them there before */
+    int32_t vector_size;
+    double seconds;
+} fb_encode_report;
+
+void fb_encode_options_defaults(fb_encode_options *options);
+
+/* FB_E_STATE: what was begun in `out` is of another model, catalogue or option. */
+fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
+                    fb_encode_report *report);
+
 #ifdef __cplusplus
 }
 #endif
