@@ -468,15 +468,15 @@ typedef struct fb_hit {
 
 /* Products pass when, for every name there, one of its values is theirs; ASCII letters
  * compare without case. */
-typedef struct fb_filter {
+typedef struct fb_search_filter {
     const char *name, *value;
-} fb_filter;
+} fb_search_filter;
 
 typedef struct fb_search_options {
-    int32_t k;                /* hits wanted, at least 1 */
-    int32_t rerank;           /* re-rank so many of the best by vector; 0: none; below
-                                 k: k of them */
-    const fb_filter *filters; /* [filter_count] */
+    int32_t k;      /* hits wanted, at least 1 */
+    int32_t rerank; /* re-rank so many of the best by vector; 0: none; below
+                       k: k of them */
+    const fb_search_filter *filters; /* [filter_count] */
     int32_t filter_count;
     double text_weight; /* of a query with a text and an image; -1: FB_TEXT_WEIGHT */
     bool exact;         /* compare all vectors, whatever the kind */
