@@ -1,17 +1,15 @@
 /* split_plan.h - which split each item of a catalogue goes to.
  *
  *     own split   by a hash of the item's key (product id, title, a column):
- *                 hash mod 100 in [0, train) train, [train, train + val) val, else test.
- *                 Nothing but the key decides: adding rows moves no other row.
- *     groups      items of one key, of one image file to the byte, or of images that look
- *                 nearly the same (perceptual_hash.h) stay together, and so does whatever
- *                 such items are chained to. A group goes to the own split of its first
- *                 item, so that rows added behind follow the rows that they repeat.
- *                 (Only a new row that repeats two old groups of different splits joins
- *                 them: the later one then moves, and is counted.)
- *     stated      an item may come with a split, of the source or of an older catalogue.
- *                 It is that item's own, and a group's first stated split goes before
- *                 its first item's.
+ *                 hash mod 100 in [0, train) train, [train, train + val) val, else
+ * test. Nothing but the key decides: adding rows moves no other row. groups      items
+ * of one key, of one image file to the byte, or of images that look nearly the same
+ * (perceptual_hash.h) stay together, and so does whatever such items are chained to. A
+ * group goes to the own split of its first item, so that rows added behind follow the
+ * rows that they repeat. (Only a new row that repeats two old groups of different
+ * splits joins them: the later one then moves, and is counted.) stated      an item may
+ * come with a split, of the source or of an older catalogue. It is that item's own, and
+ * a group's first stated split goes before its first item's.
  *
  * An item is moved when its split is not its own.
  */
@@ -46,16 +44,17 @@ typedef struct fb_split_item {
 
 typedef struct fb_split_report {
     int64_t items[FB_SPLITS];
-    int64_t duplicates;      /* items whose image has the bytes of an earlier item's */
-    int64_t near_duplicates; /* items not among those that have a near one of other bytes */
-    int64_t moved;           /* items not in their own split: the sum of the two below */
+    int64_t duplicates; /* items whose image has the bytes of an earlier item's */
+    int64_t
+        near_duplicates; /* items not among those that have a near one of other bytes */
+    int64_t moved;       /* items not in their own split: the sum of the two below */
     int64_t moved_duplicate; /* for the sake of equal keys or bytes */
     int64_t moved_near;      /* for the sake of near images alone */
     int64_t largest_group;   /* items of the largest group */
 } fb_split_report;
 
 /* splits [count], and groups [count] unless NULL: the first item of each item's group.
- * FB_E_MEMORY: nothing was written. */
+ * FB_E_MEMORY: what the outputs hold is undefined. */
 fb_status fb_split_plan_make(fb_context *ctx, const fb_split_item *items, int32_t count,
                              const fb_split_shares *shares, fb_split *splits,
                              int32_t *groups, fb_split_report *report);
