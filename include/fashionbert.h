@@ -318,11 +318,13 @@ fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
  *     both            unit(w u + (1 - w) v),   w: text_weight
  */
 
-/* One image: a JPEG, PNG or WebP by content, as a file or as its bytes in memory. */
+/* One image: a JPEG, PNG or WebP by content, as a file or as its bytes in memory; or
+ * what fb_model_read_image made of one. */
 typedef struct fb_image_input {
     const char *file; /* NULL: it is in memory */
     const void *bytes;
     size_t size_bytes;
+    const uint8_t *pixels; /* not NULL: read already; the rest is not looked at */
 } fb_image_input;
 
 /* A query or a product: a text, an image, or both. An input with neither is
@@ -354,6 +356,29 @@ fb_status fb_model_score_images(fb_context *ctx, fb_model *model,
                                 const char *const *texts, int32_t text_count,
                                 const fb_image_input *images, int32_t image_count,
                                 float *scores);
+
+/* Match probability of each input's text with its own image. scores [count]. Inputs
+ * that point to the same image share the work on it.
+ * FB_E_USAGE   an input lacks its text or its image; else as fb_model_encode */
+fb_status fb_model_match(fb_context *ctx, fb_model *model, const fb_input *inputs,
+                         int64_t count, float *scores);
+
+/* What can be done ahead, on any number of threads at once and while the model is in
+ * use: reading an image, and counting what a text costs. */
+
+/* Pixels a side of the square that the model reads. */
+int32_t fb_model_image_size(const fb_model *model);
+
+/* Decode, turn upright and fit: pixels [size, size, 3]. Images of more than most_pixels
+ * (0: 40 million) are FB_E_LIMIT, told before anything is decoded. `name` is what
+ * sentences call an image in memory. On failure pixels are untouched. */
+fb_status fb_model_read_image(fb_context *ctx, const fb_model *model,
+                              const fb_image_input *image, const char *name,
+                              int64_t most_pixels, uint8_t *pixels);
+
+/* Tokens of a text with [CLS] and [SEP], as the model reads it: cut to its longest. */
+fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
+                                const char *text, int32_t *tokens);
 
 /* ---- 7. Index and search --------------------------------------------------------
  *

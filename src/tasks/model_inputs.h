@@ -1,0 +1,14 @@
+/* model_inputs.h - the images that a caller hands over, as the pixels of a batch. */
+#ifndef FB_TASKS_MODEL_INPUTS_H
+#define FB_TASKS_MODEL_INPUTS_H
+
+#include "tasks/model_folder.h"
+
+/* pixels [size, size, 3] of an image in a file, in memory or read already; number: of
+ * the input, for sentences about one in memory. Uses the model's resizer, so one thread
+ * at a time. */
+fb_status fb_model_load_input(fb_context *ctx, fb_model *model,
+                              const fb_image_input *image, int64_t number,
+                              uint8_t *pixels);
+
+#endif
