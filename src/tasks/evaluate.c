@@ -132,46 +132,69 @@ fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,
     return fb_auc(ctx, &evaluation->auc, scores, labels, count);
 }
 
-fb_status fb_evaluate_score_kind(fb_context *ctx, const fb_evaluate_options *options,
-                                 const fb_model *model, fb_score_kind *kind)
+static bool is_full(const fb_evaluate_options *options)
 {
-    *kind = model->matcher->config.score;
-    if (strcmp(options->score, "own") == 0)
-        return FB_OK;
-    return fb_score_kind_parse(ctx, "--score", options->score, kind);
+    return strcmp(options->protocol, "full") == 0;
 }
 
 static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
 {
     if (!o->model[0] || !o->catalog[0])
         return fb_fail(ctx, FB_E_USAGE, "evaluate needs --model and --catalog");
-    if (strcmp(o->protocol, "sampled") != 0 && strcmp(o->protocol, "full") != 0)
+    if (strcmp(o->protocol, "sampled") != 0 && !is_full(o))
         return fb_fail(ctx, FB_E_USAGE,
                        "--protocol %s is not known; use sampled or full", o->protocol);
-    if (strcmp(o->protocol, "full") == 0 && o->candidates[0])
+    if (is_full(o) && o->candidates[0])
         return fb_fail(
             ctx, FB_E_USAGE,
             "--candidates goes with --protocol sampled; full ranks everything");
     return FB_OK;
 }
 
+fb_status fb_evaluate_items(fb_context *ctx, const fb_evaluate_options *options,
+                            fb_split_items *items, const fb_pair_scorer *scorer,
+                            fb_evaluation *evaluation)
+{
+    fb_ranks ranks = {0};
+    fb_status status =
+        is_full(options)
+            ? fb_evaluate_full(ctx, scorer, items, options, &ranks, evaluation)
+            : fb_evaluate_sampled(ctx, scorer, items, options, &ranks, evaluation);
+    if (status == FB_OK)
+        status = fb_ranks_finish(ctx, &ranks, items, evaluation);
+    fb_ranks_free(&ranks);
+    return status;
+}
+
+/* A model that ranks by one of its scores. */
+typedef struct model_scorer {
+    fb_model *model;
+    fb_score_kind kind;
+    bool quiet;
+} model_scorer;
+
+static fb_status score_by_model(void *self, fb_context *ctx,
+                                const fb_split_items *items, const fb_score_pair *pairs,
+                                int64_t count, float *scores)
+{
+    model_scorer *s = self;
+    return fb_model_score_pairs(ctx, s->model, items->titles, items->paths, pairs,
+                                count, s->kind, scores, "scoring", s->quiet);
+}
+
 static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
                      fb_model *model, fb_split_items *items, fb_evaluation *e)
 {
-    fb_ranks ranks = {0};
-    fb_status status = strcmp(options->protocol, "full") == 0
-                           ? fb_evaluate_full(ctx, model, items, options, &ranks, e)
-                           : fb_evaluate_sampled(ctx, model, items, options, &ranks, e);
-    fb_score_kind kind = FB_SCORE_TIA, own = model->matcher->config.score;
-    if (status == FB_OK)
-        status = fb_evaluate_score_kind(ctx, options, model, &kind);
-    snprintf(e->score, sizeof e->score, "%s", fb_score_kind_name(kind));
-    if (kind != own)
+    fb_score_kind own = model->matcher->config.score;
+    model_scorer self = {model, own, options->quiet};
+    if (strcmp(options->score, "own") != 0)
+        FB_TRY(fb_score_kind_parse(ctx, "--score", options->score, &self.kind));
+    FB_TRY(fb_evaluate_items(ctx, options, items,
+                             &(fb_pair_scorer){&self, score_by_model}, e));
+    snprintf(e->score, sizeof e->score, "%s", fb_score_kind_name(self.kind));
+    if (self.kind != own)
         e->accuracy = NAN; /* only the own score has its threshold */
-    if (status == FB_OK)
-        status = fb_ranks_finish(ctx, &ranks, items, e);
-    fb_ranks_free(&ranks);
-    return status;
+    return FB_OK;
 }
 
 fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,

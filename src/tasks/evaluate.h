@@ -29,17 +29,29 @@ fb_status fb_ranks_finish(fb_context *ctx, const fb_ranks *ranks,
                           const fb_split_items *items, fb_evaluation *evaluation);
 void fb_ranks_free(fb_ranks *ranks);
 
-/* Each fills ranks, accuracy, auc and pairs_scored. */
-fb_status fb_evaluate_sampled(fb_context *ctx, fb_model *model, fb_split_items *items,
-                              const fb_evaluate_options *options, fb_ranks *ranks,
-                              fb_evaluation *evaluation);
-fb_status fb_evaluate_full(fb_context *ctx, fb_model *model, fb_split_items *items,
-                           const fb_evaluate_options *options, fb_ranks *ranks,
-                           fb_evaluation *evaluation);
+/* What scores pairs: a model, or another system that is held to the same protocol. */
+typedef struct fb_pair_scorer {
+    void *self;
+    /* scores[count] of pairs of texts and images, by number in items; higher is more
+     * alike. */
+    fb_status (*score)(void *self, fb_context *ctx, const fb_split_items *items,
+                       const fb_score_pair *pairs, int64_t count, float *scores);
+} fb_pair_scorer;
 
-/* By option `score`: the model's own, or another that it can give. */
-fb_status fb_evaluate_score_kind(fb_context *ctx, const fb_evaluate_options *options,
-                                 const fb_model *model, fb_score_kind *kind);
+/* Score, rank and gather by the options' protocol; fills all of the evaluation but
+ * items, score and seconds. The options' model, catalog, backend, dtype and threads are
+ * not read. */
+fb_status fb_evaluate_items(fb_context *ctx, const fb_evaluate_options *options,
+                            fb_split_items *items, const fb_pair_scorer *scorer,
+                            fb_evaluation *evaluation);
+
+/* Each fills ranks, accuracy, auc and pairs_scored. */
+fb_status fb_evaluate_sampled(fb_context *ctx, const fb_pair_scorer *scorer,
+                              fb_split_items *items, const fb_evaluate_options *options,
+                              fb_ranks *ranks, fb_evaluation *evaluation);
+fb_status fb_evaluate_full(fb_context *ctx, const fb_pair_scorer *scorer,
+                           fb_split_items *items, const fb_evaluate_options *options,
+                           fb_ranks *ranks, fb_evaluation *evaluation);
 
 /* Accuracy at probability 1/2 (margin 0) and AUC of labelled margins. */
 fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,

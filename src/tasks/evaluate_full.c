@@ -23,7 +23,7 @@ typedef struct full {
     fb_trec_candidate *ranked;
 } full;
 
-static fb_status score_all(full *f, fb_model *model)
+static fb_status score_all(full *f, const fb_pair_scorer *scorer)
 {
     const fb_full_pool *texts = f->pool[FB_IMAGE_TO_TEXT];
     const fb_full_pool *images = f->pool[FB_TEXT_TO_IMAGE];
@@ -44,13 +44,8 @@ static fb_status score_all(full *f, fb_model *model)
     for (int64_t i = 0; i < count && status == FB_OK; i++)
         pairs[i] = (fb_score_pair){texts->documents[i / images->document_count],
                                    images->documents[i % images->document_count]};
-    fb_score_kind kind;
     if (status == FB_OK)
-        status = fb_evaluate_score_kind(f->ctx, f->options, model, &kind);
-    if (status == FB_OK)
-        status = fb_model_score_pairs(f->ctx, model, f->items->titles, f->items->paths,
-                                      pairs, count, kind, f->scores, "scoring",
-                                      f->options->quiet);
+        status = scorer->score(scorer->self, f->ctx, f->items, pairs, count, f->scores);
     free(pairs);
     return status;
 }
@@ -143,7 +138,8 @@ static fb_status match_all(full *f, fb_evaluation *e)
     return status;
 }
 
-static fb_status run(full *f, fb_model *model, fb_ranks *ranks, fb_evaluation *e)
+static fb_status run(full *f, const fb_pair_scorer *scorer, fb_ranks *ranks,
+                     fb_evaluation *e)
 {
     for (int d = 0; d < 2; d++)
         FB_TRY(fb_full_pool_create(f->ctx, &f->pool[d], f->items->items,
@@ -154,7 +150,7 @@ static fb_status run(full *f, fb_model *model, fb_ranks *ranks, fb_evaluation *e
     f->ranked = malloc(n * sizeof *f->ranked);
     if (!f->line || !f->marks || !f->ranked)
         return fb_fail(f->ctx, FB_E_MEMORY, "no memory for a pool");
-    FB_TRY(score_all(f, model));
+    FB_TRY(score_all(f, scorer));
     ranks->draws = 1;
     for (int d = 0; d < 2; d++)
         FB_TRY(rank_direction(f, (fb_direction)d, ranks));
@@ -162,12 +158,12 @@ static fb_status run(full *f, fb_model *model, fb_ranks *ranks, fb_evaluation *e
     return match_all(f, e);
 }
 
-fb_status fb_evaluate_full(fb_context *ctx, fb_model *model, fb_split_items *items,
-                           const fb_evaluate_options *options, fb_ranks *ranks,
-                           fb_evaluation *evaluation)
+fb_status fb_evaluate_full(fb_context *ctx, const fb_pair_scorer *scorer,
+                           fb_split_items *items, const fb_evaluate_options *options,
+                           fb_ranks *ranks, fb_evaluation *evaluation)
 {
     full f = {.ctx = ctx, .options = options, .items = items};
-    fb_status status = run(&f, model, ranks, evaluation);
+    fb_status status = run(&f, scorer, ranks, evaluation);
     fb_full_pool_free(f.pool[0]);
     fb_full_pool_free(f.pool[1]);
     free(f.ranked);

@@ -85,7 +85,7 @@ static fb_status collect(sampled *s)
     return FB_OK;
 }
 
-static fb_status score_all(sampled *s, fb_model *model)
+static fb_status score_all(sampled *s, const fb_pair_scorer *scorer)
 {
     uint64_t items = (uint64_t)s->items->count;
     fb_score_pair *pairs = malloc(((size_t)s->pair_count + 1) * sizeof *pairs);
@@ -95,13 +95,9 @@ static fb_status score_all(sampled *s, fb_model *model)
     for (int64_t i = 0; i < s->pair_count && status == FB_OK; i++)
         pairs[i] = (fb_score_pair){(int32_t)(s->keys[i] / items),
                                    (int32_t)(s->keys[i] % items)};
-    fb_score_kind kind;
     if (status == FB_OK)
-        status = fb_evaluate_score_kind(s->ctx, s->options, model, &kind);
-    if (status == FB_OK)
-        status = fb_model_score_pairs(s->ctx, model, s->items->titles, s->items->paths,
-                                      pairs, s->pair_count, kind, s->scores, "scoring",
-                                      s->options->quiet);
+        status = scorer->score(scorer->self, s->ctx, s->items, pairs, s->pair_count,
+                               s->scores);
     free(pairs);
     return status;
 }
@@ -238,23 +234,24 @@ static fb_status open_pools(sampled *s)
     return fb_candidate_set_write(s->ctx, s->set, o->candidates, &s->items->names);
 }
 
-static fb_status run(sampled *s, fb_model *model, fb_ranks *ranks, fb_evaluation *e)
+static fb_status run(sampled *s, const fb_pair_scorer *scorer, fb_ranks *ranks,
+                     fb_evaluation *e)
 {
     FB_TRY(open_pools(s));
     FB_TRY(collect(s));
-    FB_TRY(score_all(s, model));
+    FB_TRY(score_all(s, scorer));
     FB_TRY(rank_all(s, ranks));
     FB_TRY(match_all(s, e));
     e->pairs_scored = s->pair_count;
     return s->options->trec[0] ? write_trec(s) : FB_OK;
 }
 
-fb_status fb_evaluate_sampled(fb_context *ctx, fb_model *model, fb_split_items *items,
-                              const fb_evaluate_options *options, fb_ranks *ranks,
-                              fb_evaluation *evaluation)
+fb_status fb_evaluate_sampled(fb_context *ctx, const fb_pair_scorer *scorer,
+                              fb_split_items *items, const fb_evaluate_options *options,
+                              fb_ranks *ranks, fb_evaluation *evaluation)
 {
     sampled s = {.ctx = ctx, .options = options, .items = items};
-    fb_status status = run(&s, model, ranks, evaluation);
+    fb_status status = run(&s, scorer, ranks, evaluation);
     fb_candidate_set_free(s.set);
     free(s.keys);
     free(s.scores);
