@@ -69,7 +69,7 @@ fi
 # ---- 2 ----------------------------------------------------------------------------------
 rm -rf $out/catalogue $out/model $out/probe $out/contact-sheet.png
 say "Importing the furniture"
-$command import --quiet --from sweethome3d --split 70/10/20 --out $out/catalogue \
+$command import --quiet --from sweethome3d --split 70/10/20 --split-by title --out $out/catalogue \
     $share/furniture/*.sh3f $share/sweethome3d.jar
 
 # ---- 3 ----------------------------------------------------------------------------------

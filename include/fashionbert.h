@@ -98,21 +98,75 @@ fb_status fb_contact_sheet(fb_context *ctx, const char *path,
 /* ---- 2. Bring a catalogue in ------------------------------------------------------
  */
 
+/* The formats that import reads: name and what it is. The one list of them; where more
+ * than one recognises a source, the first does. */
+#define FB_IMPORT_SOURCE_MAP(X)                                                        \
+    X(csv, "CSV or TSV file with a header, or a folder with one")                      \
+    X(sweethome3d, "Sweet Home 3D furniture, .sh3f or .jar")
+
+/* What can be wrong with a record: name, and what so many records of it are. The one
+ * list of them. */
+#define FB_RECORD_FAULT_MAP(X)                                                         \
+    X(ROW, "row", "that cannot be read")                                               \
+    X(TEXT, "text", "with bytes that are not text")                                    \
+    X(TITLE, "title", "without a title")                                               \
+    X(NO_IMAGE, "no_image", "without an image")                                        \
+    X(IMAGE, "image", "whose image cannot be read")                                    \
+    X(PATH, "path", "with a path that leaves the folder")                              \
+    X(REPEATED, "repeated", "that came before")                                        \
+    X(FIELD, "field", "with a field that is not what it must be")
+
+typedef enum fb_record_fault {
+    FB_RECORD_GOOD,
+#define FB_RECORD_FAULT_ENUM(name, json, text) FB_RECORD_BAD_##name,
+    FB_RECORD_FAULT_MAP(FB_RECORD_FAULT_ENUM)
+#undef FB_RECORD_FAULT_ENUM
+        FB_RECORD_FAULTS
+} fb_record_fault;
+
+/* Names of the first so many bad records are told, the others counted. */
+enum { FB_IMPORT_NAMED = 20 };
+
 typedef struct fb_import_options {
-    const char *const *sources; /* files to read, in order */
+    const char *const *sources; /* files or folders to read, in order */
     int32_t source_count;
-    const char *from;     /* "sweethome3d": .sh3f or .jar furniture catalogues */
+    const char *from;     /* a name of FB_IMPORT_SOURCE_MAP; "auto": what each is */
     const char *out;      /* folder to make; must not exist */
-    const char *split;    /* "80/10/10": percent of train/val/test, by title */
-    const char *language; /* "" for the catalogue's own, else e.g. "zh_CN" */
-    bool quiet;
+    const char *map;      /* "title=name,image=images/{id}.jpg"; "": by the names */
+    const char *encoding; /* of CSV: "utf-8", "latin-1" or "windows-1252" */
+    bool only_mapped;     /* fields that are no use to the map are dropped */
+    const char *split;    /* "80/10/10": percent of train/val/test; "": as the source
+                             says where it does, else that */
+    const char *split_by; /* "product", "title" or a field: equal ones stay together */
+    const char *store;    /* "original" bytes, or "resized" where that is smaller */
+    int32_t image_size;   /* resized: pixels of the longer side */
+    bool skip_bad;        /* leave bad records out; else there must be none */
+    const char *language; /* sweethome3d: such as "zh_CN"; "": the catalogue's own */
+    int32_t threads;      /* that check images; 0: all cores */
+    bool quiet;           /* no progress on stderr */
+    /* Told of each of the first FB_IMPORT_NAMED bad records; NULL: nobody is. */
+    void (*notice)(void *notice_self, const char *sentence);
+    void *notice_self;
 } fb_import_options;
 
 typedef struct fb_import_report {
     int64_t items, skipped, train, val, test;
+    int64_t faults[FB_RECORD_FAULTS]; /* of those skipped, by fault */
+    int64_t mended;                   /* not quite right, but read */
+    int64_t duplicates;      /* with the image of an earlier item, to the byte */
+    int64_t near_duplicates; /* of the others: that look like another item */
+    int64_t moved; /* not in the split that their own key draws, but in their copy's */
+    int64_t moved_near;           /* of those: for the sake of near-duplicates alone */
+    int64_t resumed;              /* done by a run before that was killed */
+    int64_t resized, image_bytes; /* images made smaller; bytes of all that are kept */
+    double seconds, images_per_s; /* of this run; without those resumed */
+    double decode_images_per_s;   /* if decoding were all that the threads did */
 } fb_import_report;
 
 void fb_import_options_defaults(fb_import_options *options);
+/* Read products into a new catalogue folder. Killed, the same call goes on from what
+ * was done (OUT.part); failed, nothing is left. Bad records without skip_bad are
+ * FB_E_FORMAT once all have been looked at. */
 fb_status fb_import(fb_context *ctx, const fb_import_options *options,
                     fb_import_report *report);
 

@@ -301,13 +301,29 @@ static void interrupted_two_step_replace_is_recovered(void **state)
     assert_false(fb_path_exists(old));
 }
 
-static void removing_stops_at_two_levels_and_at_links(void **state)
+static void folder_appears_only_where_nothing_is(void **state)
+{
+    struct place *p = *state;
+    char fresh[4096], last[4096], path[4096];
+    assert_int_equal(fb_path_join(p->ctx, fresh, p->folder, "last.part"), FB_OK);
+    assert_int_equal(fb_path_join(p->ctx, last, p->folder, "last"), FB_OK);
+    put(p, fresh, "a", "1");
+    assert_int_equal(fb_folder_appear(p->ctx, fresh, last), FB_OK);
+    assert_false(fb_path_exists(fresh));
+    put(p, fresh, "a", "2");
+    assert_int_equal(fb_folder_appear(p->ctx, fresh, last), FB_E_STATE);
+    assert_int_equal(fb_path_join(p->ctx, path, last, "a"), FB_OK);
+    expect_content(p, path, "1");
+    assert_true(fb_path_exists(fresh));
+}
+
+static void removing_stops_at_three_levels_and_at_links(void **state)
 {
     struct place *p = *state;
     char top[4096], deep[4096], link_path[4096], kept[4096];
     assert_int_equal(fb_folder_remove(p->ctx, p->path), FB_OK); /* missing */
     assert_int_equal(fb_path_join(p->ctx, top, p->folder, "top"), FB_OK);
-    assert_int_equal(fb_path_join(p->ctx, deep, top, "a/b"), FB_OK);
+    assert_int_equal(fb_path_join(p->ctx, deep, top, "a/b/c"), FB_OK);
     assert_int_equal(fb_path_join(p->ctx, kept, p->folder, "kept"), FB_OK);
     put(p, kept, "file", "kept");
     put(p, top, "file", "x");
@@ -344,7 +360,8 @@ int main(void)
         IN_PLACE(replaced_folder_is_all_new_and_the_old_is_gone),
         IN_PLACE(folder_does_not_replace_a_file),
         IN_PLACE(interrupted_two_step_replace_is_recovered),
-        IN_PLACE(removing_stops_at_two_levels_and_at_links),
+        IN_PLACE(folder_appears_only_where_nothing_is),
+        IN_PLACE(removing_stops_at_three_levels_and_at_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,10 @@ fb_status fb_folder_replace(fb_context *ctx, const char *fresh, const char *path
 /* Before reading a folder that fb_folder_replace may have been killed over: when `path`
  * is gone and path.old is there, move it back; a leftover path.old is removed. */
 fb_status fb_folder_recover(fb_context *ctx, const char *path);
-/* Remove a folder and the files in it, two levels deep at most; missing: ok. */
+/* The same for a path that is not there yet, and a folder of any number of files: what
+ * lies on its file system is synced at once (syncfs). FB_E_STATE: path is there. */
+fb_status fb_folder_appear(fb_context *ctx, const char *fresh, const char *path);
+/* Remove a folder and the files in it, three levels deep at most; missing: ok. */
 fb_status fb_folder_remove(fb_context *ctx, const char *path);
 fb_status fb_folder_sync(fb_context *ctx, const char *path);
 /* The folder that holds `path`, so that a rename to it is on the disk. */

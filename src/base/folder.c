@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_LEVELS = 2 };
+enum { MAX_LEVELS = 3 };
 
 static fb_status fail_errno(fb_context *ctx, const char *doing, const char *path)
 {
@@ -161,6 +161,28 @@ fb_status fb_folder_replace(fb_context *ctx, const char *fresh, const char *path
     }
     FB_TRY(fb_parent_sync(ctx, path));
     return fb_folder_remove(ctx, fresh); /* this name now holds the old folder */
+}
+
+fb_status fb_folder_appear(fb_context *ctx, const char *fresh, const char *path)
+{
+    int fd = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(ctx, "open the folder", fresh);
+    fb_status status = FB_OK;
+    if (syncfs(fd) != 0)
+        status = fail_errno(ctx, "sync", fresh);
+    close(fd);
+    FB_TRY(status);
+    if (renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
+        bool unknown = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+        if (unknown && fb_path_exists(path))
+            errno = EEXIST;
+        if (errno == EEXIST)
+            return fb_fail(ctx, FB_E_STATE, "%s: is there already", path);
+        if (!unknown || rename(fresh, path) != 0)
+            return fail_errno(ctx, "rename", fresh);
+    }
+    return fb_parent_sync(ctx, path);
 }
 
 fb_status fb_folder_recover(fb_context *ctx, const char *path)

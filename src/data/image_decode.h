@@ -70,5 +70,7 @@ fb_status fb_image_write_jpeg(fb_context *ctx, const char *path, const fb_image 
  * width and height, as cameras write it. On failure the stream holds a part. */
 fb_status fb_image_encode_jpeg(fb_context *ctx, FILE *stream, const char *name,
                                const fb_image *image, int32_t quality, bool halved);
+fb_status fb_image_encode_png(fb_context *ctx, FILE *stream, const char *name,
+                              const fb_image *image);
 
 #endif

@@ -200,20 +200,27 @@ static fb_status writer_run(fb_context *ctx, struct png_writer *w, png_structp p
     return FB_OK;
 }
 
-fb_status fb_image_write_png(fb_context *ctx, const char *path, const fb_image *image)
+fb_status fb_image_encode_png(fb_context *ctx, FILE *stream, const char *name,
+                              const fb_image *image)
 {
     if (image->rgb == NULL || image->width < 1 || image->height < 1)
-        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", path);
+        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", name);
     struct png_writer w = {""};
-    fb_replace replace;
-    FB_TRY(fb_replace_open(ctx, path, &replace));
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, writer_error,
                                               reader_warning);
     png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
     fb_status status = info != NULL
-                           ? writer_run(ctx, &w, png, info, replace.stream, path, image)
-                           : fb_fail(ctx, FB_E_MEMORY, "%s: no memory", path);
+                           ? writer_run(ctx, &w, png, info, stream, name, image)
+                           : fb_fail(ctx, FB_E_MEMORY, "%s: no memory", name);
     png_destroy_write_struct(&png, &info);
+    return status;
+}
+
+fb_status fb_image_write_png(fb_context *ctx, const char *path, const fb_image *image)
+{
+    fb_replace replace;
+    FB_TRY(fb_replace_open(ctx, path, &replace));
+    fb_status status = fb_image_encode_png(ctx, replace.stream, path, image);
     if (status == FB_OK)
         return fb_replace_commit(ctx, &replace);
     fb_replace_abandon(&replace);

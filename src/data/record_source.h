@@ -9,11 +9,13 @@
  *     source.close(source.self);
  *
  * A format NAME has src/data/NAME_source.[ch] with the two functions
+ *
  *     bool      fb_NAME_source_recognise(const char *path);
- *     fb_status fb_NAME_source_open(fb_context *ctx, fb_record_source *source,
- *                                   const char *path, const fb_import_options
- * *options); a row in FB_IMPORT_SOURCE_MAP (fashionbert.h), and an include in
- * tasks/import.c.
+ *     fb_status fb_NAME_source_open(fb_context *, fb_record_source *, const char *path,
+ *                                   const fb_import_options *);
+ *
+ * a row in FB_IMPORT_SOURCE_MAP (fashionbert.h), and an include in tasks/import.c. What
+ * is wrong with a single record is told by FB_RECORD_FAULT_MAP there.
  *
  * What belongs to whom. A source knows its format: it says what lies in a record, as
  * text, and where. What the fields mean is told by --map and by their names (see
@@ -24,26 +26,6 @@
 #define FB_DATA_RECORD_SOURCE_H
 
 #include "base/status.h"
-
-/* What is wrong with a record that can be left out: its name in JSON, and what so many
- * records of it are. The one list of them. */
-#define FB_RECORD_FAULT_MAP(X)                                                         \
-    X(ROW, "row", "rows that cannot be read")                                          \
-    X(TEXT, "text", "with text in another encoding")                                   \
-    X(TITLE, "title", "without a title")                                               \
-    X(NO_IMAGE, "no_image", "without an image")                                        \
-    X(IMAGE, "image", "whose image cannot be read")                                    \
-    X(PATH, "path", "with a path that leaves the folder")                              \
-    X(REPEATED, "repeated", "that were there before")                                  \
-    X(FIELD, "field", "with a field that is not what it must be")
-
-typedef enum fb_record_fault {
-    FB_RECORD_GOOD,
-#define FB_RECORD_FAULT_ENUM(name, json, text) FB_RECORD_BAD_##name,
-    FB_RECORD_FAULT_MAP(FB_RECORD_FAULT_ENUM)
-#undef FB_RECORD_FAULT_ENUM
-        FB_RECORD_FAULTS
-} fb_record_fault;
 
 typedef enum fb_record_image_kind {
     FB_RECORD_IMAGE_NONE,  /* the fields name it, or there is none */
@@ -67,6 +49,8 @@ typedef struct fb_record {
     const char *where;     /* for messages: "shop/styles.csv:17", "a.tar: 0001.json" */
     fb_record_fault fault; /* not GOOD: `why` says why, and nothing below is set */
     const char *why;       /* "5 fields, 10 in the header"; `where` is put before it */
+    const char *mended; /* NULL, or what is not right in it and was read all the same:
+                           "a quote that is never closed" */
     const char *const *fields; /* [field_count, 2] name and value; valid UTF-8 */
     int32_t field_count;
     fb_record_image image;

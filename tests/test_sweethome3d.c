@@ -1,8 +1,7 @@
-/* test_furniture.c - the .properties parser, and importing archives made here. */
+/* test_sweethome3d.c - the .properties parser, and importing archives made here. */
 #include "catalogue_fixture.h"
 
 #include "data/catalogue.h"
-#include "data/furniture.h"
 #include "data/image_decode.h"
 #include "data/properties.h"
 
@@ -147,17 +146,22 @@ static void prepare(fixture *f, import *m, const char *language)
     snprintf(m->source, sizeof m->source, "%s/f.sh3f", f->folder);
     snprintf(m->out, sizeof m->out, "%s/out", f->folder);
     m->sources[0] = m->source;
-    m->options = (fb_import_options){.sources = m->sources,
-                                     .source_count = 1,
-                                     .out = m->out,
-                                     .split = "80/10/10",
-                                     .language = language};
+    fb_import_options_defaults(&m->options);
+    m->options.sources = m->sources;
+    m->options.source_count = 1;
+    m->options.from = "sweethome3d";
+    m->options.out = m->out;
+    m->options.split_by = "title";
+    m->options.language = language;
+    m->options.skip_bad = true;
+    m->options.threads = 2;
+    m->options.quiet = true;
 }
 
 static fb_catalogue *import_and_open(fixture *f, import *m)
 {
     fb_catalogue *cat = NULL;
-    if (fb_furniture_import(f->ctx, &m->options, &m->report) != FB_OK ||
+    if (fb_import(f->ctx, &m->options, &m->report) != FB_OK ||
         fb_catalogue_open(f->ctx, &cat, m->out, NULL) != FB_OK)
         fail_msg("%s", fb_context_message(f->ctx));
     return cat;
@@ -172,6 +176,9 @@ import m;
     fb_catalogue *cat = import_and_open(f, &m);
     assert_int_equal(m.report.items, 3);
     assert_int_equal(m.report.skipped, 3);
+    assert_int_equal(m.report.faults[FB_RECORD_BAD_TITLE], 1);
+    assert_int_equal(m.report.faults[FB_RECORD_BAD_NO_IMAGE], 1);
+    assert_int_equal(m.report.faults[FB_RECORD_BAD_IMAGE], 1);
     assert_int_equal(m.report.train + m.report.val + m.report.test, 3);
     const fb_catalogue_item *one = fb_catalogue_get(cat, 0), *two = one + 1;
     assert_string_equal(one->title, "Armchair");
@@ -209,11 +216,11 @@ import m;
 
 static void expect_import(fixture *f, import *m, fb_status status, const char *words)
 {
-    assert_int_equal(fb_furniture_import(f->ctx, &m->options, &m->report), status);
+    assert_int_equal(fb_import(f->ctx, &m->options, &m->report), status);
     if (!strstr(fb_context_message(f->ctx), words))
         fail_msg("\"%s\" lacks \"%s\"", fb_context_message(f->ctx), words);
     char fresh[160];
-    snprintf(fresh, sizeof fresh, "%s.new", m->out);
+    snprintf(fresh, sizeof fresh, "%s.part", m->out);
     assert_false(fb_path_exists(fresh));
 }
 
@@ -250,7 +257,7 @@ import m;
     assert_int_equal(fb_file_read(f->ctx, m.source, 1 << 20, &bytes, &size), FB_OK);
     for (size_t cut = 0; cut < size - 30; cut += 37) {
         fixture_write(f, "f.sh3f", bytes, cut);
-        fb_status status = fb_furniture_import(f->ctx, &m.options, &m.report);
+        fb_status status = fb_import(f->ctx, &m.options, &m.report);
         if (status == FB_OK) /* the catalogue came whole, some icons did not */
             assert_int_equal(fb_folder_remove(f->ctx, m.out), FB_OK);
         else
