@@ -76,6 +76,39 @@ static void check_unit(op_world *w)
     check_unit_case(w, 3, 5, 0.0); /* rows of zeros stay that */
 }
 
+static void check_row_products_case(op_world *w, int64_t rows, int64_t width)
+{
+    op_begin(w, "row_products [%d,%d]", (int)rows, (int)width);
+    op_numbers x = op_parameter(w, rows, width), q = op_parameter(w, 1, width);
+    op_numbers y = op_output(w, FB_F32, rows, 1);
+    for (int s = 0; s < OP_SIDES; s++) {
+        float *numbers = x.t[s].data;
+        if (rows > 1) /* equal rows, far apart: equal products, to the bit */
+            memcpy(numbers + (rows - 1) * width, numbers,
+                   (size_t)width * sizeof *numbers);
+        op_backend(w, s)->k->row_products(op_backend(w, s), y.t[s].data, numbers, rows,
+                                          width, q.t[s].data);
+        const float *products = y.t[s].data;
+        if (rows > 1)
+            assert_true(products[0] == products[rows - 1]);
+    }
+    op_compare(w, "y", &y, 1e-5 / w->tolerance); /* f32 in both dtypes */
+}
+
+static void check_row_products(op_world *w)
+{
+    static const int64_t widths[] = {1, 3, 16, 40, 256, 257};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+        for (int64_t rows = 0; rows < 70; rows += 23)
+            check_row_products_case(w, rows, widths[i]);
+}
+
+static void row_products_equal_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_row_products);
+}
+
 static void unit_rows_equal_reference(void **state)
 {
     (void)state;
@@ -194,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matmul_equals_reference),
+        cmocka_unit_test(row_products_equal_reference),
         cmocka_unit_test(unit_rows_equal_reference),
         cmocka_unit_test(contrast_equals_reference),
         cmocka_unit_test(lists_equal_reference),

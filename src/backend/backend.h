@@ -257,6 +257,10 @@ typedef struct fb_kernels {
      * compute dtype or f32 */
     fb_status (*matmul)(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
                         bool transpose_a, const fb_tensor *b, bool transpose_b);
+    /* y[n] = rows[n] . query: f32 [N,D] and [D], whatever the compute dtype. Serial,
+     * and may be called on several threads at once. */
+    void (*row_products)(const fb_backend *be, float *y, const float *rows,
+                         int64_t count, int64_t width, const float *query);
     /* similarity [B,B] f32 = A B^T; z = scale * similarity. loss[i] and loss[B + i] are
      * the cross entropies of row i and of column i against the diagonal; lse [2B] their
      * log sums. */

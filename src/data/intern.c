@@ -2,7 +2,6 @@
  * strings in one pool.
  */
 #include "data/intern.h"
-#include "base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,22 +16,6 @@ struct fb_intern {
     int32_t *slots; /* number + 1; 0: free */
     uint32_t slot_count;
 };
-
-uint64_t fb_hash_bytes(uint64_t seed, const void *bytes, size_t size_bytes)
-{
-    const uint8_t *at = bytes;
-    uint64_t hash = fb_random_mix(seed ^ size_bytes);
-    for (; size_bytes >= 8; size_bytes -= 8, at += 8) {
-        uint64_t word = 0;
-        for (int i = 0; i < 8; i++)
-            word |= (uint64_t)at[i] << (8 * i);
-        hash = fb_random_mix(hash ^ word);
-    }
-    uint64_t tail = 0;
-    for (size_t i = 0; i < size_bytes; i++)
-        tail |= (uint64_t)at[i] << (8 * i);
-    return fb_random_mix(hash ^ tail);
-}
 
 char *fb_string_pool_copy(fb_string_pool *pool, const char *text, size_t size_bytes)
 {

@@ -5,6 +5,7 @@
 #define FB_DATA_INTERN_H
 
 #include "base/arena.h"
+#include "base/hash.h"
 
 typedef struct fb_intern fb_intern;
 
@@ -26,8 +27,5 @@ typedef struct fb_string_pool {
 } fb_string_pool;
 /* A copy with a 0 byte behind it; NULL when memory is out. */
 char *fb_string_pool_copy(fb_string_pool *pool, const char *text, size_t size_bytes);
-
-/* 64 bits of any bytes: the same on every machine. Not for adversaries. */
-uint64_t fb_hash_bytes(uint64_t seed, const void *bytes, size_t size_bytes);
 
 #endif

@@ -53,6 +53,7 @@ static const fb_kernels KERNELS = {
     .unit_rows_forward = cpu_unit_rows_forward,
     .unit_rows_backward = cpu_unit_rows_backward,
     .matmul = cpu_matmul,
+    .row_products = cpu_row_products,
     .contrast_forward = cpu_contrast_forward,
     .contrast_backward = cpu_contrast_backward,
     .list_forward = cpu_list_forward,

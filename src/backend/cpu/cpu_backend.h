@@ -144,6 +144,8 @@ fb_status cpu_unit_rows_backward(fb_backend *be, const fb_tensor *dx,
                                  const float *lengths);
 fb_status cpu_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
                      bool transpose_a, const fb_tensor *b, bool transpose_b);
+void cpu_row_products(const fb_backend *be, float *y, const float *rows, int64_t count,
+                      int64_t width, const float *query);
 fb_status cpu_contrast_forward(fb_backend *be, float *loss, float *lse,
                                const fb_tensor *similarity, const fb_contrast *c);
 fb_status cpu_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,

@@ -13,6 +13,12 @@ fb_status cpu_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
     return cpu_gemm_product(cpu_of(be)->gemm, y, a, transpose_a, b, transpose_b);
 }
 
+void cpu_row_products(const fb_backend *be, float *y, const float *rows, int64_t count,
+                      int64_t width, const float *query)
+{
+    ((const cpu_backend *)be)->v->row_products(y, rows, count, width, query);
+}
+
 fb_status cpu_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengths,
                                 const fb_tensor *x)
 {

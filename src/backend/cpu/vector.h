@@ -135,6 +135,8 @@ typedef struct fb_vector {
                               int64_t rows, int64_t width);
     void (*unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy, const void *y,
                                const float *lengths, int64_t rows, int64_t width);
+    void (*row_products)(float *y, const float *rows, int64_t count, int64_t width,
+                         const float *query);
     /* similarity is the whole [B,B], loss and lse are [2B]; rows [from, to) */
     void (*contrast_rows)(float *loss, float *lse, const float *similarity,
                           const fb_contrast *c, int64_t from, int64_t to);

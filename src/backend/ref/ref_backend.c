@@ -48,6 +48,7 @@ static const fb_kernels ref_kernels = {
     .unit_rows_forward = ref_unit_rows_forward,
     .unit_rows_backward = ref_unit_rows_backward,
     .matmul = ref_matmul,
+    .row_products = ref_row_products,
     .contrast_forward = ref_contrast_forward,
     .contrast_backward = ref_contrast_backward,
     .list_forward = ref_list_forward,

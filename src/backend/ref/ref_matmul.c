@@ -1,4 +1,5 @@
-/* ref_matmul.c - the product of two activations, either of them read sideways.
+/* ref_matmul.c - the product of two activations, either of them read sideways; and of
+ * rows with one vector.
  *
  *     y[m,n] = sum_k A[m,k] B[k,n]
  *
@@ -25,4 +26,16 @@ fb_status ref_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
             ys[m * columns + n] = (float)sum;
         }
     return FB_OK;
+}
+
+void ref_row_products(const fb_backend *be, float *y, const float *rows, int64_t count,
+                      int64_t width, const float *query)
+{
+    (void)be;
+    for (int64_t n = 0; n < count; n++) {
+        double sum = 0.0;
+        for (int64_t k = 0; k < width; k++)
+            sum += (double)rows[n * width + k] * (double)query[k];
+        y[n] = (float)sum;
+    }
 }

@@ -1,4 +1,5 @@
-/* vector_contrast.c - unit rows, InfoNCE over similarities, and listwise softmax.
+/* vector_contrast.c - unit rows, products of rows with one, InfoNCE over similarities,
+ * and listwise softmax.
  *
  *     y = x / length, length = max(|x|, 1e-12)     dx = (dy - y (y . dy)) / length
  *
@@ -66,6 +67,21 @@ void FB_VECTOR_NAME(unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy
                                         int64_t rows, int64_t width)
 {
     FB_EACH_DTYPE(dtype, unit_gradient, dx, dy, y, lengths, rows, width);
+}
+
+/* Row by row: a row's product is the same wherever it lies, and the rows come from
+ * memory more slowly than this adds. */
+void FB_VECTOR_NAME(row_products)(float *y, const float *rows, int64_t count,
+                                  int64_t width, const float *query)
+{
+    for (int64_t n = 0; n < count; n++) {
+        const float *row = rows + n * width;
+        float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < width; i++)
+            sum += row[i] * query[i];
+        y[n] = sum;
+    }
 }
 
 /* ---- pairs ---------------------------------------------------------------------- */

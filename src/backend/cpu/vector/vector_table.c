@@ -35,6 +35,7 @@ const fb_vector FB_VECTOR_NAME(kernels) = {
     .mean_rows_backward = FB_VECTOR_NAME(mean_rows_backward),
     .unit_rows_forward = FB_VECTOR_NAME(unit_rows_forward),
     .unit_rows_backward = FB_VECTOR_NAME(unit_rows_backward),
+    .row_products = FB_VECTOR_NAME(row_products),
     .contrast_rows = FB_VECTOR_NAME(contrast_rows),
     .contrast_columns = FB_VECTOR_NAME(contrast_columns),
     .contrast_backward = FB_VECTOR_NAME(contrast_backward),

@@ -68,6 +68,8 @@ void FB_VECTOR_NAME(unit_rows_forward)(fb_dtype dtype, void *y, float *lengths,
 void FB_VECTOR_NAME(unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy,
                                         const void *y, const float *lengths,
                                         int64_t rows, int64_t width);
+void FB_VECTOR_NAME(row_products)(float *y, const float *rows, int64_t count,
+                                  int64_t width, const float *query);
 void FB_VECTOR_NAME(contrast_rows)(float *loss, float *lse, const float *similarity,
                                    const fb_contrast *c, int64_t from, int64_t to);
 void FB_VECTOR_NAME(contrast_columns)(float *loss, float *lse, const float *similarity,

@@ -1,0 +1,21 @@
+/* index_search.h - the products nearest to a vector, as fb_index_search gives them, and
+ * what of it the tasks use by itself. */
+#ifndef FB_RETRIEVAL_INDEX_SEARCH_H
+#define FB_RETRIEVAL_INDEX_SEARCH_H
+
+#include "retrieval/index_store.h"
+
+/* A result that owns what its hits point at, but for the index's own strings. */
+typedef struct fb_owned_result {
+    fb_search_result result; /* first: what callers see */
+    fb_arena *arena;
+} fb_owned_result;
+
+/* A result with room for `count` hits and as many retrieved. */
+fb_status fb_result_create(fb_context *ctx, fb_search_result **result, int32_t count);
+
+/* Row `row` of the index as a hit, without scores. */
+fb_status fb_result_fill_hit(fb_context *ctx, fb_search_result *result,
+                             const fb_index *index, int64_t row, fb_hit *hit);
+
+#endif
