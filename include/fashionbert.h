@@ -489,7 +489,9 @@ typedef struct fb_index_report {
     int64_t added, deleted;
     int64_t size_bytes;
     double recall10; /* of an approximate index: the share of the exact 10 nearest that
-                        it finds, over up to 1,000 of its own vectors; NaN: exact */
+                        it finds, for up to 1,000 titles of its products (its own
+                        vectors where it has none of titles); NaN: exact */
+    int32_t effort;  /* with which it does; a search's, unless told */
     double encode_seconds, build_seconds;
     char kind[8];
 } fb_index_report;

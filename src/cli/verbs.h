@@ -4,7 +4,8 @@
 
 #include "cli/options.h"
 
-#define FB_VERB_MAP(X) X(import) X(train) X(evaluate) X(match) X(bench)
+#define FB_VERB_MAP(X)                                                                 \
+    X(import) X(train) X(evaluate) X(match) X(index) X(search) X(bench)
 
 #define FB_VERB_DECLARE(name) extern const fb_verb fb_verb_##name;
 FB_VERB_MAP(FB_VERB_DECLARE)
@@ -13,6 +14,10 @@ FB_VERB_MAP(FB_VERB_DECLARE)
 /* Seeds go into JSON: the largest number up to which every reader keeps integers exact.
  */
 #define FB_OPTION_SEED_MAX 9007199254740992.0
+
+/* A number of the public header as help writes it. */
+#define FB_QUOTED_(value) #value
+#define FB_QUOTED(value)  FB_QUOTED_(value)
 
 /* Rows that more than one verb has. args_: the verb's arguments; the rest: members
  * there. */

@@ -27,8 +27,8 @@ fb_status fb_ann_build(fb_context *ctx, fb_ann **ann, fb_ann_kind kind,
                        int32_t threads);
 fb_status fb_ann_write(fb_context *ctx, const fb_ann *ann, const char *path);
 /* FB_E_FORMAT: not such an index of count rows of width numbers. */
-fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path,
-                      fb_ann_kind kind, int64_t count, int32_t width);
+fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path, fb_ann_kind kind,
+                      int64_t count, int32_t width);
 void fb_ann_close(fb_ann *ann);
 
 /* The k nearest, best first, into found [k]; behind the last one -1. allowed: bits of

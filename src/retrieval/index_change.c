@@ -78,8 +78,8 @@ static fb_status lock_folder(fb_index_change *c)
         return fb_fail(c->ctx, FB_E_IO, "%s: cannot be written: %s", path,
                        strerror(errno));
     if (flock(c->lock, LOCK_EX | LOCK_NB) != 0)
-        return fb_fail(c->ctx, FB_E_STATE,
-                       "%s: another process is changing this index", c->folder);
+        return fb_fail(c->ctx, FB_E_STATE, "%s: another process is changing this index",
+                       c->folder);
     return FB_OK;
 }
 
@@ -160,9 +160,8 @@ static fb_status write_bits(fb_index_change *c, fb_segment_entry *entry,
     FB_TRY(fb_replace_commit(c->ctx, &r));
     fb_map map;
     FB_TRY(fb_map_open(c->ctx, path, &map));
-    entry->file[FB_INDEX_DELETED] =
-        (fb_index_part){true, (int64_t)map.size_bytes,
-                        fb_checksum(0, map.bytes, map.size_bytes)};
+    entry->file[FB_INDEX_DELETED] = (fb_index_part){
+        true, (int64_t)map.size_bytes, fb_checksum(0, map.bytes, map.size_bytes)};
     fb_map_close(&map);
     return FB_OK;
 }
@@ -255,8 +254,8 @@ static fb_status list_rows(merge *m, const fb_segment *s)
 
 /* Rows [from, to), which are alive, as they lie. */
 static fb_status copy_run(fb_context *ctx, fb_segment_writer *w,
-                          const fb_index_manifest *m, const fb_segment *s,
-                          int64_t from, int64_t to)
+                          const fb_index_manifest *m, const fb_segment *s, int64_t from,
+                          int64_t to)
 {
     size_t kept = fb_index_kept_bytes(m);
     int64_t at = from * m->width;
@@ -266,10 +265,9 @@ static fb_status copy_run(fb_context *ctx, fb_segment_writer *w,
                            "what is kept of the image of %s is damaged; make the index "
                            "again",
                            fb_product_table_id(s->products, r));
-    return fb_segment_writer_add(w, to - from, s->vectors + at,
-                                 s->image ? s->image + at : NULL,
-                                 s->text ? s->text + at : NULL,
-                                 s->kept ? s->kept + (size_t)from * kept : NULL);
+    return fb_segment_writer_add(
+        w, to - from, s->vectors + at, s->image ? s->image + at : NULL,
+        s->text ? s->text + at : NULL, s->kept ? s->kept + (size_t)from * kept : NULL);
 }
 
 static fb_status copy_rows(fb_context *ctx, fb_segment_writer *w,

@@ -287,8 +287,8 @@ static fb_status read_root(const reader *r, const json_t *root, fb_index_manifes
     FB_TRY(get_path(r, root, "model", m->model));
     FB_TRY(get_int32(r, root, "effort", 0, 1 << 20, &m->effort));
     if (json_is_number(json_object_get(root, "recall10")))
-        FB_TRY(fb_json_get_double(r->ctx, r->name, root, "recall10", 0, 1,
-                                  &m->recall10));
+        FB_TRY(
+            fb_json_get_double(r->ctx, r->name, root, "recall10", 0, 1, &m->recall10));
     FB_TRY(read_kept(r, root, m));
     return read_segments(r, root, m);
 }

@@ -96,8 +96,8 @@ fb_status fb_index_keep_parse(fb_context *ctx, const char *option, const char *w
 /* All zero but the names; malloc'ed, it is large. NULL: memory is out. */
 fb_index_manifest *fb_index_manifest_create(void);
 
-/* index.json of a folder. FB_E_MISSING: none there; FB_E_FORMAT: not one, or a value out
- * of range. The manifest is as it was after a failure. */
+/* index.json of a folder. FB_E_MISSING: none there; FB_E_FORMAT: not one, or a value
+ * out of range. The manifest is as it was after a failure. */
 fb_status fb_index_manifest_read(fb_context *ctx, fb_index_manifest *manifest,
                                  const char *folder);
 /* The same over bytes; `name` is for messages. */

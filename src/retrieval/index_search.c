@@ -79,7 +79,8 @@ fb_status fb_result_fill_hit(fb_context *ctx, fb_search_result *result,
     const fb_segment *s = fb_index_segment_of(index, &at);
     const fb_product_table *t = s->products;
     int32_t columns = fb_product_table_columns(t), n = 0;
-    const char **pairs = fb_arena_alloc(arena, 2 * ((size_t)columns + 1) * sizeof *pairs);
+    const char **pairs =
+        fb_arena_alloc(arena, 2 * ((size_t)columns + 1) * sizeof *pairs);
     const char *image =
         join_path(arena, s->entry->catalog, fb_product_table_image(t, at));
     if (!pairs || !image)
@@ -131,9 +132,10 @@ static fb_status check_filters(const search *s)
                      info->attributes[k]);
         }
         if (!known)
-            return fb_fail(s->ctx, FB_E_USAGE,
-                           "filter %.60s: products have no such attribute; they have %s",
-                           name, info->attribute_count ? list : "none");
+            return fb_fail(
+                s->ctx, FB_E_USAGE,
+                "filter %.60s: products have no such attribute; they have %s", name,
+                info->attribute_count ? list : "none");
     }
     return FB_OK;
 }
@@ -161,7 +163,7 @@ static fb_status apply_name(const search *s, const fb_segment *seg, const char *
     const int32_t *cells = fb_product_table_cells(t, column);
     for (int64_t r = 0; r < seg->rows; r++)
         if (!wanted[cells[r] + 1])
-            bits[r >> 3] &= (uint8_t)~(1 << (r & 7));
+            bits[r >> 3] &= (uint8_t) ~(1 << (r & 7));
     free(wanted);
     return FB_OK;
 }
@@ -353,8 +355,7 @@ static fb_status make_result(search *s, int64_t count, fb_search_result **result
     FB_TRY(fb_result_create(s->ctx, &r, (int32_t)count));
     for (int64_t i = 0; i < count; i++) {
         fb_hit *hit = &r->retrieved[i];
-        fb_status status =
-            fb_result_fill_hit(s->ctx, r, s->index, s->heap[i].row, hit);
+        fb_status status = fb_result_fill_hit(s->ctx, r, s->index, s->heap[i].row, hit);
         if (status != FB_OK) {
             fb_search_result_free(r);
             return status;
@@ -420,7 +421,8 @@ fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *prod
     fb_search_result *r;
     int64_t row = fb_index_find_row(index, product_id);
     if (row < 0)
-        return fb_fail(ctx, FB_E_MISSING, "no product %.100s in this index", product_id);
+        return fb_fail(ctx, FB_E_MISSING, "no product %.100s in this index",
+                       product_id);
     FB_TRY(fb_result_create(ctx, &r, 1));
     fb_status status = fb_result_fill_hit(ctx, r, index, row, &r->hits[0]);
     if (status != FB_OK) {

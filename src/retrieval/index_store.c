@@ -17,7 +17,8 @@ static fb_status fail_damaged(fb_context *ctx, const char *path, const char *wha
                    what);
 }
 
-/* Map a file that the entry names; its length, and with `checked` its sum, are right. */
+/* Map a file that the entry names; its length, and with `checked` its sum, are right.
+ */
 static fb_status map_file(fb_context *ctx, fb_segment *s, const char *folder,
                           fb_index_file file, bool checked)
 {
@@ -70,12 +71,13 @@ static fb_status open_alive(fb_context *ctx, fb_segment *s, const char *folder,
     if (!alive)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the index's deleted rows");
     for (int64_t i = 0; i < bytes; i++)
-        alive[i] = (uint8_t)~((const uint8_t *)deleted)[i];
+        alive[i] = (uint8_t) ~((const uint8_t *)deleted)[i];
     for (int64_t i = 0; i < s->rows; i++)
         count += !(alive[i >> 3] >> (i & 7) & 1);
     if (count != s->entry->deleted)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: %lld rows are deleted, index.json says %lld",
-                       folder, (long long)count, (long long)s->entry->deleted);
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: %lld rows are deleted, index.json says %lld", folder,
+                       (long long)count, (long long)s->entry->deleted);
     s->alive = alive;
     return FB_OK;
 }
@@ -175,7 +177,8 @@ static int64_t count_products(const fb_segment *s)
 {
     int64_t count = 0;
     for (int64_t r = 0; r < s->rows; r++)
-        count += fb_product_table_first(s->products, r) == r && fb_segment_is_alive(s, r);
+        count +=
+            fb_product_table_first(s->products, r) == r && fb_segment_is_alive(s, r);
     return count;
 }
 
@@ -199,8 +202,8 @@ static fb_status load(fb_context *ctx, fb_index *x, int32_t threads)
     FB_TRY(fb_index_manifest_read(ctx, &x->manifest, x->folder));
     for (int32_t i = 0; i < x->manifest.segment_count; i++) {
         fb_segment *s = &x->segment[x->segment_count++];
-        FB_TRY(fb_segment_open(ctx, s, x->folder, &x->manifest,
-                               &x->manifest.segment[i], x->arena));
+        FB_TRY(fb_segment_open(ctx, s, x->folder, &x->manifest, &x->manifest.segment[i],
+                               x->arena));
         s->first = x->rows;
         x->rows += s->rows;
     }

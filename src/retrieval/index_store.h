@@ -17,13 +17,13 @@
 typedef struct fb_segment {
     const fb_segment_entry *entry;
     fb_product_table *products;
-    fb_map map[FB_INDEX_FILES];        /* of the others that are there */
-    const float *vectors;              /* [rows, D] */
-    const float *image, *text;         /* [rows, D]; NULL: not kept apart */
-    const uint8_t *kept;               /* [rows, bytes of a row]; NULL: nothing is */
-    const uint64_t *sums;              /* [rows] */
-    const uint8_t *alive;              /* bits of rows that are not deleted; NULL: all */
-    fb_ann *ann;                       /* NULL: searched exactly */
+    fb_map map[FB_INDEX_FILES]; /* of the others that are there */
+    const float *vectors;       /* [rows, D] */
+    const float *image, *text;  /* [rows, D]; NULL: not kept apart */
+    const uint8_t *kept;        /* [rows, bytes of a row]; NULL: nothing is */
+    const uint64_t *sums;       /* [rows] */
+    const uint8_t *alive;       /* bits of rows that are not deleted; NULL: all */
+    fb_ann *ann;                /* NULL: searched exactly */
     int64_t first, rows;
 } fb_segment;
 

@@ -58,9 +58,8 @@ static fb_status measure(const tuning *t, int32_t effort, double *recall)
         FB_TRY(count_found(t, q, effort, &one));
         hits += one;
     }
-    *recall = t->query_count > 0 && k > 0
-                  ? (double)hits / (double)(t->query_count * k)
-                  : 1.0;
+    *recall =
+        t->query_count > 0 && k > 0 ? (double)hits / (double)(t->query_count * k) : 1.0;
     return FB_OK;
 }
 

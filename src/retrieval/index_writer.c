@@ -104,9 +104,9 @@ fb_status fb_segment_writer_add(fb_segment_writer *writer, int64_t count,
         return fb_fail(ctx, FB_E_STATE, "more rows than the segment was begun for");
     for (int64_t i = 0; i < count * writer->change->manifest->width; i++)
         if (!isfinite(vectors[i]))
-            return fb_fail(ctx, FB_E_NUMBER, "vector %lld is not finite",
-                           (long long)(writer->done +
-                                       i / writer->change->manifest->width));
+            return fb_fail(
+                ctx, FB_E_NUMBER, "vector %lld is not finite",
+                (long long)(writer->done + i / writer->change->manifest->width));
     write_rows(writer, FB_INDEX_VECTORS, vectors, count);
     write_rows(writer, FB_INDEX_IMAGE, image, count);
     write_rows(writer, FB_INDEX_TEXT, text, count);
@@ -146,8 +146,8 @@ static fb_status write_products(fb_segment_writer *w, const fb_product_row *prod
     uint8_t *bytes;
     size_t size;
     fb_context *ctx = w->change->ctx;
-    FB_TRY(fb_index_file_path(ctx, path, w->change->folder, &w->entry,
-                              FB_INDEX_PRODUCTS));
+    FB_TRY(
+        fb_index_file_path(ctx, path, w->change->folder, &w->entry, FB_INDEX_PRODUCTS));
     FB_TRY(fb_product_table_make(ctx, products, w->entry.rows, &bytes, &size));
     fb_status status = fb_file_write(ctx, path, bytes, size);
     free(bytes);
@@ -180,9 +180,9 @@ static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_ki
             return fb_fail(c->ctx, FB_E_MEMORY, "no memory to measure recall");
     }
     double recall = NAN;
-    fb_status status = fb_index_tune(c->ctx, s->ann, kind, be, s->vectors, s->rows,
-                                     m->width, chosen ? chosen : c->queries, count,
-                                     &m->effort, &recall);
+    fb_status status =
+        fb_index_tune(c->ctx, s->ann, kind, be, s->vectors, s->rows, m->width,
+                      chosen ? chosen : c->queries, count, &m->effort, &recall);
     if (status == FB_OK)
         m->recall10 = recall;
     free(chosen);
@@ -215,8 +215,7 @@ static fb_status add_graph(fb_segment_writer *w)
     if (status == FB_OK)
         status = fb_backend_create(c->ctx, &be, "cpu", "f32", c->threads);
     if (status == FB_OK)
-        status =
-            fb_segment_open(c->ctx, &s, c->folder, c->manifest, &w->entry, arena);
+        status = fb_segment_open(c->ctx, &s, c->folder, c->manifest, &w->entry, arena);
     if (status == FB_OK)
         status = make_graph(w, &s, be);
     fb_segment_close(&s);

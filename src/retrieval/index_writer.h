@@ -34,7 +34,8 @@ fb_status fb_index_change_commit(fb_index_change *change);
  * only unlocks. */
 void fb_index_change_end(fb_index_change *change);
 
-/* Set bits of the segment's rows [rows] that are deleted now, beside those that were. */
+/* Set bits of the segment's rows [rows] that are deleted now, beside those that were.
+ */
 fb_status fb_index_change_delete(fb_index_change *change, int32_t segment,
                                  const uint8_t *deleted);
 
@@ -52,7 +53,8 @@ fb_status fb_segment_writer_open(fb_index_change *change, fb_segment_writer **wr
 void fb_segment_writer_close(fb_segment_writer *writer); /* after finish too */
 
 /* The next `count` rows: unit vectors [count, D]; image and text with parts; kept
- * [count, bytes of a row] where the manifest keeps. FB_E_NUMBER: a vector is not finite.
+ * [count, bytes of a row] where the manifest keeps. FB_E_NUMBER: a vector is not
+ * finite.
  */
 fb_status fb_segment_writer_add(fb_segment_writer *writer, int64_t count,
                                 const float *vectors, const float *image,

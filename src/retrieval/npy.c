@@ -1,5 +1,5 @@
-/* npy.c - see npy.h. The header is a Python literal; what NumPy and its like write of it
- * is read: three keys in any order, plain values. */
+/* npy.c - see npy.h. The header is a Python literal; what NumPy and its like write of
+ * it is read: three keys in any order, plain values. */
 #include "retrieval/npy.h"
 
 #include <assert.h>
@@ -144,9 +144,8 @@ static fb_status check_size(fb_context *ctx, fb_npy *npy, const char *name,
     }
     npy->data_bytes = (size_t)count * npy->item_bytes;
     if (size_bytes - npy->data_at != npy->data_bytes)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: %zu bytes of numbers, its shape says %zu", name,
-                       size_bytes - npy->data_at, npy->data_bytes);
+        return fb_fail(ctx, FB_E_FORMAT, "%s: %zu bytes of numbers, its shape says %zu",
+                       name, size_bytes - npy->data_at, npy->data_bytes);
     return FB_OK;
 }
 
@@ -171,8 +170,9 @@ fb_status fb_npy_parse(fb_context *ctx, fb_npy *npy, const char *name,
         return fail(ctx, name, "its .npy header is not understood");
     n.item_bytes = item_bytes(n.descr);
     if (fortran || n.rank < 1 || n.item_bytes == 0)
-        return fail(ctx, name,
-                    "an array that is not read: little-endian numbers, row by row, are");
+        return fail(
+            ctx, name,
+            "an array that is not read: little-endian numbers, row by row, are");
     FB_TRY(check_size(ctx, &n, name, size_bytes));
     *npy = n;
     return FB_OK;

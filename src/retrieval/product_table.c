@@ -217,8 +217,7 @@ int64_t fb_product_table_find(const fb_product_table *table, const char *id)
     int64_t low = 0, high = table->rows;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        int order =
-            strcmp(fb_product_table_id(table, table->by_id[middle]), id);
+        int order = strcmp(fb_product_table_id(table, table->by_id[middle]), id);
         if (order == 0)
             return table->first[table->by_id[middle]];
         if (order < 0)

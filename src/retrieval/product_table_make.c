@@ -217,7 +217,8 @@ static void write_bytes(maker *m)
     memcpy(number, m->begin, (columns + 1) * sizeof *number);
     number += columns + 1;
     memcpy(number, m->cell, columns * rows * sizeof *number);
-    h.checksum = fb_product_header_sum(&h, m->bytes + sizeof h, m->size_bytes - sizeof h);
+    h.checksum =
+        fb_product_header_sum(&h, m->bytes + sizeof h, m->size_bytes - sizeof h);
     memcpy(m->bytes, &h, sizeof h);
 }
 

@@ -37,9 +37,9 @@ void fb_top_k_insert(fb_top_k *top, fb_scored row); /* one that is to be kept */
 static inline void fb_top_k_add(fb_top_k *top, int64_t row, float score)
 {
     fb_scored s = {row, score};
-    if (top->count < top->capacity ? score == score
-                                   : top->count > 0 &&
-                                         fb_scored_better(s, top->heap[0]))
+    if (top->count < top->capacity
+            ? score == score
+            : top->count > 0 && fb_scored_better(s, top->heap[0]))
         fb_top_k_insert(top, s);
 }
 

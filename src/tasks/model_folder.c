@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "nn/weights.h"
+#include "tasks/model_vectors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     m->resizer = fb_resizer_create();
     if (!m->resizer)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
+    m->fingerprint = fb_model_hash(m);
     return fb_scorer_create(ctx, &m->scorer, m->be, m->matcher);
 }
 
@@ -123,7 +125,7 @@ fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
     pair_source source = {model, texts, image_files, malloc(ids_bytes)};
     if (!source.ids)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a text");
-    fb_score_source by_index = {&source, source_text, source_image};
+    fb_score_source by_index = {&source, source_text, source_image, NULL};
     fb_status status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count, kind,
                                      margins, label, quiet);
     free(source.ids);

@@ -12,6 +12,7 @@ struct fb_model {
     fb_vocab *vocab;
     fb_scorer *scorer;
     fb_resizer *resizer;
+    uint64_t fingerprint; /* fb_model_fingerprint */
     char folder[4096];
 };
 

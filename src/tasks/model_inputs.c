@@ -217,7 +217,7 @@ fb_status fb_model_match(fb_context *ctx, fb_model *model, const fb_input *input
         return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
     input_source source = {.model = model, .inputs = inputs};
     fb_status status = source_make(ctx, &source, count);
-    fb_score_source from = {&source, source_text, source_image};
+    fb_score_source from = {&source, source_text, source_image, NULL};
     if (status == FB_OK)
         status = fb_scorer_run(ctx, model->scorer, &from, source.pairs, count,
                                model->matcher->config.score, margins, NULL, true);

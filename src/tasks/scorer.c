@@ -15,9 +15,11 @@ struct fb_scorer {
     fb_backend *be;
     fb_matcher *matcher;
     fb_arena *arena;
-    fb_batch *batch;
+    fb_batch *batch; /* the one in use: of pixels, or */
+    fb_batch *pixels,
+        *made; /* of features made before, from the first such source on */
     int64_t order_pair[PAIRS]; /* which pair of the run each of the batch is */
-    int32_t text_of[PAIRS], image_of[IMAGES];
+    int32_t text_of[PAIRS], image_of[PAIRS];
     float scores[PAIRS];
     float *mirrored; /* [IMAGES, D] vectors of mirror images; NULL: not looked at */
 };
@@ -38,12 +40,13 @@ fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
     fb_batch_limits limits = {
         PAIRS, PAIRS, IMAGES, PAIRS * c->max_text, c->grid * c->grid, c->image_size};
     bool room = s->arena && (s->mirrored || !mirrors);
-    fb_status status = room ? fb_batch_create(ctx, &s->batch, &limits, c->max_text)
+    fb_status status = room ? fb_batch_create(ctx, &s->pixels, &limits, c->max_text)
                             : fb_fail(ctx, FB_E_MEMORY, "no memory to score");
     if (status != FB_OK) {
         fb_scorer_free(s);
         return status;
     }
+    s->batch = s->pixels;
     *scorer = s;
     return FB_OK;
 }
@@ -52,7 +55,8 @@ void fb_scorer_free(fb_scorer *scorer)
 {
     if (!scorer)
         return;
-    fb_batch_free(scorer->batch);
+    fb_batch_free(scorer->pixels);
+    fb_batch_free(scorer->made);
     free(scorer->mirrored);
     fb_arena_free(scorer->arena);
     free(scorer);
@@ -100,8 +104,28 @@ static fb_status add_image(fb_context *ctx, fb_scorer *s, const fb_score_source 
                            int32_t image)
 {
     fb_batch *b = s->batch;
-    FB_TRY(source->image(source->self, ctx, image, fb_batch_pixels(b, b->images)));
+    if (b == s->pixels)
+        FB_TRY(source->image(source->self, ctx, image, fb_batch_pixels(b, b->images)));
+    else
+        FB_TRY(source->features(source->self, ctx, image,
+                                b->features + (int64_t)b->images * b->patches *
+                                                  b->feature_width));
     s->image_of[fb_batch_add_image(b)] = image;
+    return FB_OK;
+}
+
+/* The batch that takes what the source has of images. */
+static fb_status choose_batch(fb_context *ctx, fb_scorer *s,
+                              const fb_score_source *source)
+{
+    const fb_model_config *c = &s->matcher->config;
+    fb_batch_limits limits = {
+        PAIRS, PAIRS, PAIRS, PAIRS * c->max_text, c->grid * c->grid, c->image_size};
+    s->be->ctx = ctx;
+    if (source->features && !s->made)
+        FB_TRY(fb_batch_create_features(ctx, &s->made, &limits, c->max_text,
+                                        fb_model_config_features(c)));
+    s->batch = source->features ? s->made : s->pixels;
     return FB_OK;
 }
 
@@ -115,7 +139,7 @@ static fb_status fill(fb_context *ctx, fb_scorer *s, const fb_score_source *sour
         const indexed_pair *p = &pairs[*next];
         int32_t image = find(s->image_of, b->images, p->pair.image);
         int32_t text = find(s->text_of, b->texts, p->pair.text);
-        if (image < 0 && b->images == IMAGES)
+        if (image < 0 && b->images == (b == s->pixels ? IMAGES : PAIRS))
             break;
         if (image < 0) {
             image = b->images;
@@ -137,6 +161,7 @@ static fb_status run_stream(fb_context *ctx, fb_scorer *s,
                             int64_t count, float *scores, fb_progress *progress)
 {
     int64_t next = 0;
+    FB_TRY(choose_batch(ctx, s, source));
     while (next < count) {
         FB_TRY(fill(ctx, s, source, pairs, count, &next));
         fb_tape tape = {0};
@@ -165,6 +190,8 @@ fb_status fb_scorer_text_vectors(fb_context *ctx, fb_scorer *scorer,
                                  int64_t count, float *vectors)
 {
     int64_t width = scorer->matcher->config.vector;
+    scorer->batch = scorer->pixels;
+    scorer->be->ctx = ctx;
     for (int64_t first = 0; first < count; first += PAIRS) {
         fb_batch_clear(scorer->batch);
         for (int64_t i = first; i < count && i < first + PAIRS; i++)
@@ -200,6 +227,8 @@ fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
                                   int64_t count, float *vectors, fb_progress *progress)
 {
     int64_t width = scorer->matcher->config.vector;
+    scorer->batch = scorer->pixels;
+    scorer->be->ctx = ctx;
     for (int64_t first = 0; first < count; first += IMAGES) {
         fb_batch_clear(scorer->batch);
         for (int64_t i = first; i < count && i < first + IMAGES; i++)
@@ -209,6 +238,25 @@ fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
             FB_TRY(add_mirrored(ctx, scorer, vectors + first * width));
         if (progress)
             fb_progress_update(progress, first + scorer->batch->images, 1.0, "");
+    }
+    return FB_OK;
+}
+
+fb_status fb_scorer_features(fb_context *ctx, fb_scorer *scorer, const uint8_t *pixels,
+                             int32_t count, fb_bf16 *features)
+{
+    const fb_matcher *m = scorer->matcher;
+    int64_t image = (int64_t)m->config.image_size * m->config.image_size * 3;
+    int64_t made = (int64_t)fb_model_config_patches(&m->config) *
+                   fb_model_config_features(&m->config);
+    scorer->be->ctx = ctx;
+    for (int32_t i = 0; i < count; i += IMAGES) {
+        fb_tape tape = {0};
+        int32_t n = count - i < IMAGES ? count - i : IMAGES;
+        fb_arena_reset(scorer->arena);
+        fb_tape_begin(&tape, ctx, scorer->be, scorer->arena, false);
+        FB_TRY(m->kind->features(scorer->matcher, &tape, pixels + i * image, n,
+                                 features + i * made));
     }
     return FB_OK;
 }

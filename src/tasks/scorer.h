@@ -22,6 +22,10 @@ typedef struct fb_score_source {
                       int32_t *count);
     /* pixels [size, size, 3] */
     fb_status (*image)(void *self, fb_context *ctx, int32_t image, uint8_t *pixels);
+    /* Where not NULL, asked in the place of image: patch features [P, F] that the
+     * model's network made of it before. */
+    fb_status (*features)(void *self, fb_context *ctx, int32_t image,
+                          fb_bf16 *features);
 } fb_score_source;
 
 typedef struct fb_score_pair {
@@ -41,6 +45,10 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_pair *pairs,
                         int64_t count, fb_score_kind kind, float *margins,
                         const char *label, bool quiet);
+
+/* Patch features [count, P, F] of pixels [count, size, size, 3]. */
+fb_status fb_scorer_features(fb_context *ctx, fb_scorer *scorer, const uint8_t *pixels,
+                             int32_t count, fb_bf16 *features);
 
 /* Unit vectors [count, D] of the listed texts, and of the listed images; D is the
  * model's config.vector. */

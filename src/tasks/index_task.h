@@ -1,0 +1,44 @@
+/* index_task.h - what the parts of the index verb share. */
+#ifndef FB_TASKS_INDEX_TASK_H
+#define FB_TASKS_INDEX_TASK_H
+
+#include "data/catalogue.h"
+#include "retrieval/index_writer.h"
+#include "retrieval/vector_file.h"
+#include "tasks/model_folder.h"
+
+/* A run of the verb. */
+typedef struct build {
+    fb_context *ctx;
+    const fb_index_build_options *options;
+    fb_index_report report;
+    fb_model *model; /* NULL: vectors are given, or nothing is read */
+    fb_catalogue *catalogue;
+    fb_vector_file given; /* bytes NULL: the model encodes */
+    int32_t *items;
+    int64_t item_count;
+    fb_arena *arena; /* of products' attributes */
+    fb_product_row *products;
+    fb_index *there;                     /* the index before the change */
+    uint8_t *deleted[FB_INDEX_SEGMENTS]; /* [rows] of its segments; NULL: none */
+    fb_index_change change;
+    fb_segment_writer *writer;
+    float *vectors; /* a block's */
+    void *features; /* a block's */
+    float *queries;
+} build;
+
+/* Mark the rows of products that the catalogue's items have too. Without `replace` one
+ * is FB_E_USAGE. */
+fb_status fb_index_mark_products(build *b, bool replace);
+/* Mark the rows of options->ids. FB_E_MISSING: one is not there. */
+fb_status fb_index_mark_ids(build *b);
+/* Delete what is marked; counts report.deleted. */
+fb_status fb_index_delete_marked(build *b);
+
+/* FB_E_STATE: an index of another model, or of vectors of another length. */
+fb_status fb_index_check_model(fb_context *ctx, const char *folder,
+                               const fb_index_manifest *manifest,
+                               const fb_model *model);
+
+#endif

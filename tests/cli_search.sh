@@ -1,0 +1,110 @@
+#!/bin/bash
+# cli_search.sh BUILD - index and search from the outside: make, search by text and image,
+# filter, re-rank, add, replace, delete; what is refused.
+. "$(dirname "$0")/cli_lib.sh"
+C=$WORK/catalogue
+D=$WORK/more
+ok "make a catalogue" "$MAKE" "$C" 120
+ok "train a few steps" "$FB" train --objective itc --encoder pixels --vector-size 16 --itc 1 \
+    --catalog "$C" --out "$WORK/itc" $TINY --steps 30 --seed 3
+ok "and alignment on top" "$FB" train --objective match --init "$WORK/itc" --catalog "$C" \
+    --out "$WORK/m" --batch 16 --threads 2 --quiet --negatives hard --itc 1 --steps 6
+M="--model $WORK/m --threads 2"
+I=$WORK/index
+
+# values KEY [FILE]: the values of a key in the JSON on standard output, in order, a line.
+values() { sed -n "s/^ *\"$1\": \(.*[^,]\),\{0,1\}\$/\1/p" "${2:-$WORK/stdout}" | tr -d '"'; }
+is() { # is WHAT GOT WANTED
+    if [ "$2" = "$3" ]; then pass; else fail "$1: '$2', not '$3'"; fi
+}
+keys() { grep -o '^ *"[a-z_0-9]*":' "$WORK/stdout" | tr -d ' ":' | sort -u | tr '\n' ' '; }
+down() { values "$1" | sort -rg -c; }
+search() { "$FB" search $M --index "$I" --json "$@"; }
+index() { "$FB" index --out "$I" --quiet --json "$@"; }
+
+ok "index" index $M --catalog "$C"
+is "all products are in" "$(values products) $(values added) $(values kind)" "120 120 exact"
+ok "search by text" search --text "red circle on blue" --k 7
+is "the keys" "$(keys)" "attributes category compared encode image product_id query rank \
+rerank rerank_score results score search title took_ms total "
+is "the query" "$(values query)" "red circle on blue"
+is "so many hits, distinct" "$(values product_id | sort -u | wc -l)" 7
+is "not re-ranked" "$(values rerank_score | sort -u)" null
+check "best first" down score
+check "images are files" ls $(values image) >"$WORK/ls"
+cp "$WORK/stdout" "$WORK/first"
+ok "search on one thread" search --text "red circle on blue" --k 7 --threads 1
+is "the same products" "$(values product_id)" "$(values product_id "$WORK/first")"
+
+title=$(values title | head -1)
+ok "a product's own title" search --text "$title" --by text --k 1
+is "finds it by titles" "$(values title)" "$title"
+ok "its image" search --image "$C/images/5.png" --by image --k 1
+is "finds it by images" "$(values product_id)" p5
+ok "text and image" search --text "red circle" --image "$C/images/5.png" --rerank 10 --k 3
+is "both are the query" "$(values query) $(values query_image)" "red circle $C/images/5.png"
+
+ok "filter" search --text "red" --k 200 --filter category=CIRCLE
+is "only circles" "$(values category | sort -u)" circle
+is "all of them" "$(values category | wc -l)" "$(grep -c '"category": "circle"' "$C/metadata.jsonl")"
+is "counted" "$(values compared)" "$(values category | wc -l)"
+ok "two of one name: either" search --text "red" --k 200 --filter category=circle category=square
+is "both shapes" "$(values category | sort -u | tr '\n' ' ')" "circle square "
+ok "a value that nothing has" search --text "red" --filter category=dress
+is "finds nothing" "$(values compared) $(values product_id)" "0 "
+fails 2 "they have category" search --text red --filter colour=red
+fails 2 "NAME=VALUE" search --text red --filter category
+
+ok "re-rank" search --text "red circle on blue" --k 5 --rerank 20
+check "by the model's score" down rerank_score
+is "from within the nearest" "$(values rank | awk '$1 < 1 || $1 > 20' | wc -l)" 0
+cp "$WORK/stdout" "$WORK/reranked"
+score=$(values rerank_score | head -1)
+ok "match scores the same pair" "$FB" match $M --json --text "red circle on blue" \
+    --image "$(values image | head -1)"
+check "as re-ranking did" awk "BEGIN { d = $(values score) - $score; exit !(d * d < 4e-6) }"
+for keep in none pixels; do
+    ok "an index that keeps $keep" "$FB" index $M --catalog "$C" --out "$WORK/k" --quiet \
+        --keep $keep
+    ok "re-rank with it" "$FB" search $M --index "$WORK/k" --json --text "red circle on blue" \
+        --k 5 --rerank 20
+    is "$keep: the same order" "$(values product_id)" "$(values product_id "$WORK/reranked")"
+    is "$keep: the same scores" "$(values rerank_score)" "$(values rerank_score "$WORK/reranked")"
+done
+fails 2 "no image network" "$FB" index $M --catalog "$C" --out "$WORK/k" --quiet --keep features
+
+ok "more products" "$MAKE" "$D" 20
+sed -i 's/"product_id": "p/"product_id": "n/' "$D/metadata.jsonl"
+ok "add them" index $M --catalog "$D" --add
+is "they are there too" "$(values products) $(values added)" "140 20"
+ok "by their own image" search --image "$D/images/3.png" --by image --k 2
+is "both of the image's products" "$(values product_id | sort | tr '\n' ' ')" "n3 p3 "
+fails 2 "already" index $M --catalog "$D" --add
+ok "replace them" index $M --catalog "$D" --replace
+is "as many as before" "$(values products) $(values added) $(values deleted)" "140 20 20"
+ok "delete" index --delete p3 n3
+is "two fewer" "$(values products) $(values deleted)" "138 2"
+ok "search again" search --image "$D/images/3.png" --by image --k 200
+is "they are gone" "$(values product_id | grep -c '^[pn]3$')" 0
+is "the others are there" "$(values product_id | sort -u | wc -l)" 138
+fails 1 "product p3 is not in" index --delete p4 p3
+ok "search once more" search --text red --k 200
+is "so nothing was deleted" "$(values product_id | wc -l)" 138
+is "no file is left over" "$(find "$I" -name '*.new' | wc -l)" 0
+for i in 5 6 7 8 9 10 11 12; do
+    index --delete p$i >"$WORK/stdout" 2>&1 || fail "delete p$i"
+done
+is "eight fewer" "$(values products)" 130
+check "segments stay few" test "$(ls "$I" | grep -c products)" -le 3
+
+fails 1 "no index there" "$FB" search $M --index "$WORK/none" --text red
+fails 1 "another model" "$FB" search --model "$WORK/itc" --index "$I" --text red
+fails 2 "--text, --image or both" search
+fails 1 "gives no vectors" sh -c "$FB train --objective match --encoder pixels --catalog $C $TINY \
+    --out $WORK/g --steps 1 && $FB index --model $WORK/g --catalog $C --out $WORK/x --quiet"
+mkdir "$WORK/other" && touch "$WORK/other/photo.jpg"
+fails 1 "holds other things" "$FB" index $M --catalog "$C" --out "$WORK/other" --quiet
+file=$(ls "$I"/*.vectors.npy | head -1)
+printf 'x' | dd of="$file" bs=1 seek=300 conv=notrunc status=none
+fails 1 "damaged" search --text red
+finish
