@@ -210,7 +210,7 @@ typedef struct fb_train_options {
     int32_t vector_size,
         text_layers; /* its vectors' width; trunk layers of texts; auto */
     int32_t group;   /* items of one category side by side in a batch; auto */
-    double flip, shift, text_mask; /* augmentation; auto */
+    double flip, shift, zoom, text_mask; /* augmentation; auto */
     double patch_keep; /* share of the patches that pairs with hard negatives show while
                           training; auto */
     const char *adaptive;      /* "gradient", "softmax" or "fixed" */
@@ -219,6 +219,7 @@ typedef struct fb_train_options {
     const char *losses;        /* any of "mlm,mpm,tia"; auto */
     const char *negatives;     /* "category" of the product, "any", or "hard"; auto */
     int32_t hard_negatives;    /* hard: of each item each way; auto */
+    int32_t hard_items;        /* hard: items of a batch with pairs; 0: all; auto */
     double hardness;       /* hard: 0 draws any of the batch, 1 by similarity; auto */
     double hard_warmup;    /* hard: share of the steps in which hardness rises; auto */
     const char *alignment; /* "pairs" or "list" (hard); auto */

@@ -55,7 +55,10 @@ static void draw(world *w, fb_hard_pairs *hard, double scale, int32_t negatives,
                  uint64_t key)
 {
     assert_int_equal(fb_hard_pairs_draw(&w->tape, hard, w->items, &w->matrix,
-                                        &(fb_hard_options){negatives, scale, 1, key}),
+                                        &(fb_hard_options){.negatives = negatives,
+                                                           .scale = scale,
+                                                           .patch_keep = 1,
+                                                           .key = key}),
                      FB_OK);
 }
 
@@ -65,8 +68,10 @@ static void every_pair_of_an_image_shows_the_same_share_of_its_patches(void **st
     world w;
     fb_hard_pairs hard;
     open_world(&w);
-    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix,
-                                        &(fb_hard_options){2, 5, 0.5, 11}),
+    assert_int_equal(fb_hard_pairs_draw(
+                         &w.tape, &hard, w.items, &w.matrix,
+                         &(fb_hard_options){
+                             .negatives = 2, .scale = 5, .patch_keep = 0.5, .key = 11}),
                      FB_OK);
     int32_t shown[ITEMS][P], first_of[ITEMS], different = 0;
     for (int32_t i = 0; i < ITEMS; i++)
@@ -216,6 +221,45 @@ static void one_key_is_one_draw_and_another_another(void **state)
     close_world(&w);
 }
 
+/* The first items make pairs among themselves; the rest of the batch has none. The best
+ * others are those of the first rows and columns of the whole batch's matrix. */
+static void pairs_of_the_first_items_stay_among_them(void **state)
+{
+    enum { FIRST = 4 };
+    (void)state;
+    world w;
+    fb_hard_pairs hard;
+    open_world(&w);
+    fb_hard_options options = {
+        .negatives = 2, .items = FIRST, .scale = 1e6, .patch_keep = 1, .key = 11};
+    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix, &options),
+                     FB_OK);
+    assert_int_equal(hard.batch.pairs, FIRST * 5);
+    assert_int_equal(hard.lists, FIRST * 2);
+    for (int32_t p = 0; p < hard.batch.pairs; p++) {
+        int32_t text = hard.batch.pair_text[p], image = hard.batch.pair_image[p];
+        assert_true(text < FIRST && image < FIRST);
+        assert_int_equal(hard.batch.pair_label[p], p < FIRST);
+        assert_float_equal(hard.log_q[p], 1e6 * w.similarity[image * ITEMS + text],
+                           0.1);
+    }
+    for (int32_t l = 0; l < hard.lists; l++) {
+        const int32_t *m = hard.members + l * hard.length;
+        int32_t item = l % FIRST, side = l / FIRST, best = -1;
+        float most = -1;
+        for (int32_t j = 0; j < FIRST; j++) {
+            float s = w.similarity[side ? j * ITEMS + item : item * ITEMS + j];
+            if (j != item && s > most) {
+                most = s;
+                best = j;
+            }
+        }
+        assert_int_equal(
+            side ? hard.batch.pair_image[m[1]] : hard.batch.pair_text[m[1]], best);
+    }
+    close_world(&w);
+}
+
 static void batch_that_is_not_of_items_is_refused(void **state)
 {
     (void)state;
@@ -223,13 +267,17 @@ static void batch_that_is_not_of_items_is_refused(void **state)
     fb_hard_pairs hard;
     open_world(&w);
     w.items->texts = ITEMS - 1;
-    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix,
-                                        &(fb_hard_options){2, 1, 1, 1}),
-                     FB_E_SHAPE);
+    assert_int_equal(
+        fb_hard_pairs_draw(
+            &w.tape, &hard, w.items, &w.matrix,
+            &(fb_hard_options){.negatives = 2, .scale = 1, .patch_keep = 1, .key = 1}),
+        FB_E_SHAPE);
     w.items->texts = ITEMS;
-    assert_int_equal(fb_hard_pairs_draw(&w.tape, &hard, w.items, &w.matrix,
-                                        &(fb_hard_options){0, 1, 1, 1}),
-                     FB_E_SHAPE);
+    assert_int_equal(
+        fb_hard_pairs_draw(
+            &w.tape, &hard, w.items, &w.matrix,
+            &(fb_hard_options){.negatives = 0, .scale = 1, .patch_keep = 1, .key = 1}),
+        FB_E_SHAPE);
     close_world(&w);
 }
 
@@ -242,6 +290,7 @@ int main(void)
         cmocka_unit_test(kin_are_never_drawn_and_few_others_repeat),
         cmocka_unit_test(without_scale_all_others_are_as_likely),
         cmocka_unit_test(one_key_is_one_draw_and_another_another),
+        cmocka_unit_test(pairs_of_the_first_items_stay_among_them),
         cmocka_unit_test(batch_that_is_not_of_items_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -324,6 +324,7 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
         FB_TRY(contrast(m, tape, batch, pass));
     if (any && options->negatives > 0) {
         fb_hard_options o = {.negatives = options->negatives,
+                             .items = options->hard_items,
                              .scale = options->hardness *
                                       fb_contrast_head_scale(&m->contrast),
                              .patch_keep = tape->recording ? options->patch_keep : 1,

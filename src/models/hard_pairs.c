@@ -38,7 +38,8 @@ static int64_t count_rows(const fb_batch *b)
 
 typedef struct draw {
     const fb_batch *items;
-    const float *similarity; /* [B,B] */
+    const float *similarity; /* [images, texts] of the whole batch */
+    int32_t count;           /* B, its first */
     double scale;
     int32_t wanted;
     uint64_t key;
@@ -54,13 +55,13 @@ static bool kin(const fb_batch *b, int32_t i, int32_t j)
  * i is an image (a row of the matrix), side 1: a text (a column). */
 static void draw_others(const draw *d, int32_t i, int32_t side, int32_t *chosen)
 {
-    int32_t count = d->items->images, found = 0;
+    int32_t count = d->count, stride = d->items->images, found = 0;
     double best[FB_HARD_MOST];
     uint64_t key = fb_random_mix(d->key ^ (uint64_t)(side * count + i + 1));
     for (int32_t j = 0; j < count; j++) {
         if (j == i || kin(d->items, i, j))
             continue;
-        int64_t at = side ? (int64_t)j * count + i : (int64_t)i * count + j;
+        int64_t at = side ? (int64_t)j * stride + i : (int64_t)i * stride + j;
         double uniform = ((double)fb_random_hash32(key, (uint32_t)j) + 0.5) * 0x1p-32;
         double noisy = d->scale * (double)d->similarity[at] - log(-log(uniform));
         int32_t place = found < d->wanted ? found : d->wanted;
@@ -90,7 +91,7 @@ static void put(fb_batch *b, int32_t pair, int32_t text, int32_t image)
 static void fill_pairs(const draw *d, fb_hard_pairs *hard)
 {
     fb_batch *b = &hard->batch;
-    int32_t count = d->items->images, wanted = d->wanted;
+    int32_t count = d->count, wanted = d->wanted;
     int32_t chosen[FB_HARD_MOST] = {0};
     for (int32_t i = 0; i < count; i++)
         put(b, i, i, i);
@@ -134,12 +135,13 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
                              const fb_tensor *similarity,
                              const fb_hard_options *options)
 {
-    int32_t count = items->images, negatives = options->negatives;
-    if (items->texts != count || negatives < 1 || negatives > FB_HARD_MOST ||
-        similarity->dims[0] != count || similarity->dims[1] != count)
+    int32_t all = items->images, negatives = options->negatives;
+    int32_t count = options->items > 0 && options->items < all ? options->items : all;
+    if (items->texts != all || negatives < 1 || negatives > FB_HARD_MOST ||
+        similarity->dims[0] != all || similarity->dims[1] != all)
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "hard pairs: %d texts, %d images, %d negatives", items->texts,
-                       count, negatives);
+                       all, negatives);
     *hard =
         (fb_hard_pairs){.batch = *items, .lists = 2 * count, .length = negatives + 1};
     FB_TRY(make_room(tape, &hard->batch, count * (1 + 2 * negatives)));
@@ -147,11 +149,11 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
     FB_TRY(fb_tape_alloc(tape, &log_q, (size_t)hard->batch.pairs * sizeof(float)));
     hard->log_q = log_q;
     FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
-    draw d = {items, similarity->data, options->scale, negatives, options->key};
+    draw d = {items, similarity->data, count, options->scale, negatives, options->key};
     fill_pairs(&d, hard);
     for (int32_t p = 0; p < hard->batch.pairs; p++)
         hard->log_q[p] =
-            (float)(d.scale * (double)d.similarity[hard->batch.pair_image[p] * count +
+            (float)(d.scale * (double)d.similarity[hard->batch.pair_image[p] * all +
                                                    hard->batch.pair_text[p]]);
     FB_TRY(leave_out(tape, &hard->batch, options->patch_keep,
                      fb_random_mix(~options->key)));

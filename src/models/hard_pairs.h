@@ -1,7 +1,8 @@
 /* hard_pairs.h - pairs for alignment made from a batch of items: each item's own pair,
  * and the mismatched pairs that the vectors find hardest to tell from it.
  *
- * Items b < B have text b and image b. With K negatives each way the pairs are
+ * Items b < B, the first of the batch or all, have text b and image b. With K negatives
+ * each way the pairs are
  *
  *     b                   text b      image b      matched
  *     B + b K + k         text j      image b      the k-th text drawn for image b
@@ -31,15 +32,17 @@ typedef struct fb_hard_pairs {
 /* How pairs are made of a batch of items. */
 typedef struct fb_hard_options {
     int32_t negatives; /* K, of each item each way */
+    int32_t items;     /* B: pairs are made of the batch's first so many; 0: of all */
     double scale;      /* of similarities, before noise is added */
     double patch_keep; /* share of each image's patches that its pairs show, chosen at
                           random; 1: all (Li et al. 2023, FLIP) */
     uint64_t key;      /* random bits */
 } fb_hard_options;
 
-/* similarity [B,B] f32, rows images, columns texts. Memory is the tape's. The
- * matched pairs come first and in order, so the items' masked rows stay where they
- * are while all patches are kept. FB_E_SHAPE: the batch is not of items. */
+/* similarity [items,items] f32 of all the batch's, rows images, columns texts. Memory
+ * is the tape's. The matched pairs come first and in order, so the items' masked rows
+ * stay where they are while all patches are kept. FB_E_SHAPE: the batch is not of
+ * items. */
 fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
                              const fb_tensor *similarity,
                              const fb_hard_options *options);

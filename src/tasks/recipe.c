@@ -9,9 +9,9 @@
 typedef struct objective_row {
     const char *name;
     const char *encoder, *patches, *losses, *negatives, *alignment, *fit;
-    double epochs, lr, weight_decay, warmup, itc, flip, shift, text_mask, hardness,
-        hard_warmup, patch_keep;
-    int32_t batch, vector_size, group, hard_negatives;
+    double epochs, lr, weight_decay, warmup, itc, flip, shift, zoom, text_mask,
+        hardness, hard_warmup, patch_keep;
+    int32_t batch, vector_size, group, hard_negatives, hard_items;
 } objective_row;
 
 static const objective_row rows[] = {
@@ -82,11 +82,11 @@ static bool is_open(const fb_train_options *o)
                  !o->init[0] && !o->config[0] && !o->encoder_weights[0] && !o->steps &&
                  !o->freeze_encoder && !o->feature_cache[0];
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
-           o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 &&
+           o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 && o->zoom < 0 &&
            o->text_mask < 0 && o->hardness < 0 && o->hard_warmup < 0 &&
            o->patch_keep < 0 && o->batch < 0 && o->vector_size < 0 &&
            o->text_layers < 0 && o->group < 0 && o->hard_negatives < 0 &&
-           o->patch_size < 0 && o->image_size < 0;
+           o->hard_items < 0 && o->patch_size < 0 && o->image_size < 0;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
@@ -209,6 +209,10 @@ static fb_status check(fb_context *ctx, const fb_train_options *o)
                        "--negatives hard draws by the similarity of vectors; give "
                        "--vector-size, or --init with a model that has them");
     bool masked = strstr(o->losses, "mlm") || strstr(o->losses, "mpm");
+    if (o->hard_items > 0 && (!hard || masked))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--hard-items makes pairs of part of a batch, which tia alone "
+                       "can learn from; it needs --negatives hard --losses tia");
     if (o->patch_keep < 1 && (!hard || masked))
         return fb_fail(ctx, FB_E_USAGE,
                        "--patch-keep leaves patches out of pairs with hard negatives "
@@ -244,6 +248,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     bool keeps = fb_recipe_keeps_features(o); /* of images as they are */
     fill_real(&o->flip, keeps ? 0 : r->flip);
     fill_real(&o->shift, keeps ? 0 : r->shift);
+    fill_real(&o->zoom, keeps ? 0 : r->zoom);
     fill_real(&o->text_mask, r->text_mask);
     fill_real(&o->hardness, r->hardness);
     fill_real(&o->hard_warmup, r->hard_warmup);
@@ -252,6 +257,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_int(&o->vector_size, vectors ? 256 : r->vector_size);
     fill_int(&o->group, r->group);
     fill_int(&o->hard_negatives, r->hard_negatives);
+    fill_int(&o->hard_items, r->hard_items);
     bool thin = strcmp(o->encoder, "thin") == 0;
     fill_int(&o->image_size, thin ? 96 : 256);
     if (strcmp(o->objective, "selfie") == 0) /* patches as large as a grid's */

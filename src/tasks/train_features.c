@@ -167,11 +167,11 @@ static fb_status check_options(fb_context *ctx, const fb_train_options *o)
                                "trained makes: it needs --freeze-encoder and an "
                                "--encoder other than pixels")
                      : FB_OK;
-    if (fb_recipe_keeps_features(o) && (o->flip > 0 || o->shift > 0))
+    if (fb_recipe_keeps_features(o) && (o->flip > 0 || o->shift > 0 || o->zoom > 0))
         return fb_fail(ctx, FB_E_USAGE,
-                       "--flip and --shift change images while training, but features "
-                       "of a frozen network are computed once; leave them out, or give "
-                       "--feature-cache none");
+                       "--flip, --shift and --zoom change images while training, but "
+                       "features of a frozen network are computed once; leave them "
+                       "out, or give --feature-cache none");
     return FB_OK;
 }
 

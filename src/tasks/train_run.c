@@ -41,12 +41,14 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--group", o->group, 0, 65536));
     FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
     FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
+    FB_TRY(check_range(ctx, "--zoom", o->zoom, 0, 0.9));
     FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
     FB_TRY(check_range(ctx, "--hardness", o->hardness, 0, 1));
     FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
     FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
     FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
     FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
+    FB_TRY(check_range(ctx, "--hard-items", o->hard_items, 0, 65536));
     FB_TRY(check_range(ctx, "--vocab-size", o->vocab_size, 16, 1000000));
     FB_TRY(check_range(ctx, "--loader-threads", o->loader_threads, 1, 64));
     FB_TRY(
@@ -106,6 +108,7 @@ static fb_status check_words(fb_train_run *run)
                        o->negatives);
     run->losses.itc = o->itc;
     run->losses.negatives = hard ? o->hard_negatives : 0;
+    run->losses.hard_items = o->hard_items;
     run->losses.patch_keep = o->patch_keep;
     run->losses.listwise = strcmp(o->alignment, "list") == 0;
     run->items = hard || o->itc > 0 || is_selfie(o);
@@ -313,7 +316,9 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .items = run->items,
         .group = o->group,
         .grouped = o->group > 0 ? 1 : 0,
-        .augment = {.flip = training ? o->flip : 0, .shift = training ? o->shift : 0},
+        .augment = {.flip = training ? o->flip : 0,
+                    .shift = training ? o->shift : 0,
+                    .zoom = training ? o->zoom : 0},
         .features = run->features,
         .text_mask = training && run->items ? o->text_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
