@@ -124,14 +124,18 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
         stage->losses = "tia";
         stage->negatives = "hard";
         stage->alignment = "list";
-        stage->hardness = 0;
+        stage->hardness = 0.6;
+        stage->hard_warmup = 0.3;
         stage->patch_keep = 0.5;
         stage->itc = 1;
+        stage->batch = 256; /* for the vectors; alignment learns from a quarter of it */
+        stage->hard_items = 64;
         stage->group = 64;
         stage->lr = 7e-4;
         stage->weight_decay = 0.05;
-        stage->text_mask = 0.1;
-        stage->epochs = passes(200000, items);
+        stage->zoom = 0.15;
+        stage->text_mask = 0.15;
+        stage->epochs = passes(524000, items);
     }
 }
 

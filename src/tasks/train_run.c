@@ -287,8 +287,10 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
                                     (uint64_t)number * 2 + validation);
     double rise = run->options.hard_warmup * (double)run->state.total_steps *
                   run->options.accumulate;
-    run->losses.hardness = run->options.hardness;
-    if (!validation && (double)number < rise)
+    /* Even negatives measure every checkpoint alike: hard ones grow harder as the
+     * vectors that draw them learn. */
+    run->losses.hardness = validation ? 0 : run->options.hardness;
+    if ((double)number < rise)
         run->losses.hardness *= (double)number / rise;
     return &run->losses;
 }
