@@ -106,7 +106,7 @@ fails 1 "100000 bytes, its header says" $Q "$WORK/short.cache"
 fails 1 "its header is damaged" $Q "$WORK/bad.cache"
 fails 1 "not a feature cache" $Q "$WORK/small.json"
 fails 1 "cannot open" $Q "$WORK/none/features.cache"
-fails 2 "--flip and --shift" $T --quiet --catalog "$C" --out "$WORK/x" --flip 0.5
+fails 2 "--flip, --shift and --zoom" $T --quiet --catalog "$C" --out "$WORK/x" --flip 0.5
 fails 2 "it needs --freeze-encoder" "$FB" train --quiet --catalog "$C" --out "$WORK/x" --steps 1 \
     --encoder thin --feature-cache "$WORK/y"
 fails 2 "it needs --freeze-encoder" "$FB" train --quiet --catalog "$C" --out "$WORK/x" --steps 1 \
