@@ -102,6 +102,8 @@ fb_status fb_contact_sheet(fb_context *ctx, const char *path,
  * than one recognises a source, the first does. */
 #define FB_IMPORT_SOURCE_MAP(X)                                                        \
     X(csv, "CSV or TSV file with a header, or a folder with one")                      \
+    X(webdataset, "WebDataset tar shards, one or a pattern of them")                   \
+    X(fashiongen, "Fashion-Gen's HDF5 files")                                          \
     X(sweethome3d, "Sweet Home 3D furniture, .sh3f or .jar")
 
 /* What can be wrong with a record: name, and what so many records of it are. The one
@@ -127,6 +129,8 @@ typedef enum fb_record_fault {
 /* Names of the first so many bad records are told, the others counted. */
 enum { FB_IMPORT_NAMED = 20 };
 
+#define FB_IMPORT_SPLIT_SOURCE "source"
+
 typedef struct fb_import_options {
     const char *const *sources; /* files or folders to read, in order */
     int32_t source_count;
@@ -136,7 +140,10 @@ typedef struct fb_import_options {
     const char *encoding; /* of CSV: "utf-8", "latin-1" or "windows-1252" */
     bool only_mapped;     /* fields that are no use to the map are dropped */
     const char *split;    /* "80/10/10": percent of train/val/test; "": as the source
-                             says where it does, else that */
+                             says where it does, but that copies stay together, else
+                             that; FB_IMPORT_SPLIT_SOURCE: just as the source says */
+    const char *compose_queries; /* "{colour} {category}|{category}": queries for rows
+                                    without, marked as composed; "": none */
     const char *split_by; /* "product", "title" or a field: equal ones stay together */
     const char *store;    /* "original" bytes, or "resized" where that is smaller */
     int32_t image_size;   /* resized: pixels of the longer side */
@@ -153,6 +160,7 @@ typedef struct fb_import_report {
     int64_t items, skipped, train, val, test;
     int64_t faults[FB_RECORD_FAULTS]; /* of those skipped, by fault */
     int64_t mended;                   /* not quite right, but read */
+    int64_t composed;                 /* items whose queries were composed */
     int64_t duplicates;      /* with the image of an earlier item, to the byte */
     int64_t near_duplicates; /* of the others: that look like another item */
     int64_t moved; /* not in the split that their own key draws, but in their copy's */

@@ -34,7 +34,8 @@ misused() {
 }
 
 # Every option of the contract, verb by verb.
-import="sources from out split language json quiet"
+import="sources from out map only-mapped encoding split compose-queries split-by store
+    image-size skip-bad language threads json quiet"
 train="catalog out resume preset config vocab vocab-size objective init layers encoder
     encoder-weights patches patch-size image-size freeze-encoder feature-cache encoder-lr fit max-text epochs
     steps itc vector-size vector-text-layers hard-negatives alignment group flip shift zoom hard-items text-mask patch-keep
@@ -102,7 +103,7 @@ misused '--protocol: "half"' evaluate --model m --catalog c --protocol half
 misused '--catalog DIR' train --out o
 misused '--out DIR' train --catalog c
 misused '--out DIR' train --resume
-misused '--sources FILE' import --out o
+misused '--sources PATH' import --out o
 misused '--text TEXT' match --model m --image i
 misused '--image FILE' match --model m --text t
 misused '--model needs a value' evaluate --model

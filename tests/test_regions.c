@@ -3,7 +3,7 @@
 #include "catalogue_fixture.h"
 
 #include "base/base64.h"
-#include "data/npy.h"
+#include "data/npy_stream.h"
 #include "data/region_file.h"
 #include "data/region_npy.h"
 #include "data/region_tsv.h"
@@ -192,20 +192,20 @@ static void arrays_of_all_types_come_out_as_floats(void **state)
         uint8_t bytes[256];
         char header[128];
         float out[3];
-        fb_npy *npy = NULL;
+        fb_npy_stream *npy = NULL;
         snprintf(header, sizeof header,
                  "{'descr': '%s', 'fortran_order': False, 'shape': (3, 1), }",
                  cases[i].type);
         size_t size = put_npy(bytes, header, cases[i].numbers, cases[i].size);
-        if (fb_npy_open_bytes(f->ctx, &npy, "a.npy", bytes, size) != FB_OK)
+        if (fb_npy_stream_open_bytes(f->ctx, &npy, "a.npy", bytes, size) != FB_OK)
             fail_msg("%s", fb_context_message(f->ctx));
-        assert_int_equal(fb_npy_get_header(npy)->rank, 2);
-        assert_int_equal(fb_npy_get_header(npy)->dim[0], 3);
-        assert_int_equal(fb_npy_read(f->ctx, npy, out, 3), FB_OK);
+        assert_int_equal(fb_npy_stream_shape(npy)->rank, 2);
+        assert_int_equal(fb_npy_stream_shape(npy)->dim[0], 3);
+        assert_int_equal(fb_npy_stream_read(f->ctx, npy, out, 3), FB_OK);
         assert_memory_equal(out, cases[i].expected, sizeof out);
-        assert_int_equal(fb_npy_finish(f->ctx, npy), FB_OK);
-        assert_int_equal(fb_npy_read(f->ctx, npy, out, 1), FB_E_FORMAT);
-        fb_npy_close(npy);
+        assert_int_equal(fb_npy_stream_finish(f->ctx, npy), FB_OK);
+        assert_int_equal(fb_npy_stream_read(f->ctx, npy, out, 1), FB_E_FORMAT);
+        fb_npy_stream_close(npy);
     }
 }
 
@@ -214,17 +214,17 @@ static void expect_npy(const fixture *f, const char *header, size_t size, int cu
 {
     uint8_t bytes[512];
     float out[64];
-    fb_npy *npy = NULL;
+    fb_npy_stream *npy = NULL;
     size_t whole = put_npy(bytes, header, some_features, size);
-    fb_status got =
-        fb_npy_open_bytes(f->ctx, &npy, "a.npy", bytes, (size_t)((int)whole - cut));
+    fb_status got = fb_npy_stream_open_bytes(f->ctx, &npy, "a.npy", bytes,
+                                             (size_t)((int)whole - cut));
     if (got == FB_OK)
-        got = fb_npy_read(f->ctx, npy, out, fb_npy_get_header(npy)->count);
+        got = fb_npy_stream_read(f->ctx, npy, out, fb_npy_stream_shape(npy)->count);
     if (got == FB_OK)
-        got = fb_npy_finish(f->ctx, npy);
+        got = fb_npy_stream_finish(f->ctx, npy);
     assert_int_equal(got, status);
     expect_words(fb_context_message(f->ctx), words);
-    fb_npy_close(npy);
+    fb_npy_stream_close(npy);
 }
 
 static void broken_arrays_say_what_is_wrong(void **state)
@@ -257,12 +257,13 @@ static void broken_arrays_say_what_is_wrong(void **state)
         f, "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999)}", 4,
         0, FB_E_LIMIT, "more numbers");
     expect_npy(f, "{'shape': (6,)}", 24, 0, FB_E_FORMAT, "without descr");
-    fb_npy *npy = NULL;
-    assert_int_equal(fb_npy_open_bytes(f->ctx, &npy, "a.npy",
-                                       (const uint8_t *)"\x80\x04}q\0....", 9),
+    fb_npy_stream *npy = NULL;
+    assert_int_equal(fb_npy_stream_open_bytes(f->ctx, &npy, "a.npy",
+                                              (const uint8_t *)"\x80\x04}q\0....", 9),
                      FB_E_FORMAT);
-    assert_int_equal(fb_npy_open_bytes(f->ctx, &npy, "a.npy",
-                                       (const uint8_t *)"a pickled dictionary", 20),
+    assert_int_equal(fb_npy_stream_open_bytes(f->ctx, &npy, "a.npy",
+                                              (const uint8_t *)"a pickled dictionary",
+                                              20),
                      FB_E_FORMAT);
     expect_words(fb_context_message(f->ctx), "a.npy: not an array of numpy");
 }

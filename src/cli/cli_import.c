@@ -55,14 +55,23 @@ static const fb_option options[] = {
      .value = "PERCENTS",
      .type = FB_OPTION_STRING,
      .offset = AT(task.split),
-     .help = "train/val/test in percent, by a hash, so that added rows move no others; "
-             "none: the source's own split, and 80/10/10 where it has none"},
+     .help =
+         "train/val/test in percent, by a hash, so that added rows move no others; "
+         "none: the source's own split, and 80/10/10 where it has none; source: the "
+         "source's own even where copies straddle it, to repeat others' numbers"},
     {.name = "split-by",
      .value = "FIELD",
      .type = FB_OPTION_STRING,
      .offset = AT(task.split_by),
      .help = "what is hashed, so that equal ones stay together: product, title, or a "
              "field"},
+    {.name = "compose-queries",
+     .value = "TEMPLATE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(task.compose_queries),
+     .help = "search queries for products without any, from fields: \"{colour} "
+             "{category}\"; \"|\" between several; the catalogue says that they were "
+             "composed"},
     {.name = "store",
      .value = "HOW",
      .type = FB_OPTION_CHOICE,
@@ -126,6 +135,7 @@ static void print_json(const import_arguments *a, const fb_import_report *report
     fb_json_key_int(&w, "moved", report->moved);
     fb_json_key_int(&w, "moved_near", report->moved_near);
     fb_json_key_int(&w, "mended", report->mended);
+    fb_json_key_int(&w, "composed", report->composed);
     fb_json_key_int(&w, "resumed", report->resumed);
     fb_json_key_int(&w, "resized", report->resized);
     fb_json_key_int(&w, "image_bytes", report->image_bytes);
@@ -199,8 +209,8 @@ const fb_verb fb_verb_import = {
         "wrong is named with file and line, the first twenty times, then counted. "
         "The folder appears when it is complete; a killed import goes on when the "
         "same command is given again.",
-    .example = "fashionbert import shop --out catalogue --split 90/5/5 --map "
-               "title=productDisplayName,category=articleType,image=images/{id}.jpg",
+    .example = "fashionbert import shop --out catalogue --map "
+               "title=name,image=images/{id}.jpg",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(import_arguments),

@@ -227,6 +227,7 @@ fb_status fb_fashiongen_source_open(fb_context *ctx, fb_record_source *out,
                               .next = next,
                               .close = close_source,
                               .columns = s->names,
-                              .column_count = s->name_count};
+                              .column_count = s->name_count,
+                              .has_images = true};
     return FB_OK;
 }

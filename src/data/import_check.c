@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "data/catalogue_row.h"
 #include "data/id_set.h"
+#include "data/query_compose.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ enum { ROW_BYTES_MAX = FB_METADATA_LINE_BYTES_MAX - 256 };
 struct fb_import_check {
     const fb_import_options *options;
     fb_import_map *map;
+    fb_query_compose *compose;
     fb_id_set ids, images; /* ids; product ids with their image and title */
     bool own_split, decided;
 };
@@ -29,8 +31,11 @@ fb_status fb_import_check_create(fb_context *ctx, fb_import_check **check,
         return fb_fail(ctx, FB_E_MEMORY, "no memory to import");
     c->options = options;
     c->decided = options->split[0] != 0;
+    c->own_split = strcmp(options->split, FB_IMPORT_SPLIT_SOURCE) == 0;
     fb_status status =
         fb_import_map_parse(ctx, &c->map, options->map, options->only_mapped);
+    if (status == FB_OK)
+        status = fb_query_compose_create(ctx, &c->compose, options->compose_queries);
     if (status == FB_OK)
         *check = c;
     else
@@ -43,6 +48,7 @@ void fb_import_check_free(fb_import_check *c)
     if (!c)
         return;
     fb_import_map_free(c->map);
+    fb_query_compose_free(c->compose);
     fb_id_set_clear(&c->ids);
     fb_id_set_clear(&c->images);
     free(c);
@@ -59,13 +65,20 @@ fb_status fb_import_check_columns(fb_context *ctx, const fb_import_check *c,
     for (int32_t i = 0; i < source->column_count && used < 360; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%.30s",
                                  i ? ", " : "", source->columns[i]);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < (source->has_images ? 1 : 2); i++)
         if (!fb_import_map_gives(c->map, needed[i], source->columns,
                                  source->column_count))
             return fb_fail(ctx, FB_E_USAGE,
                            "%s: nothing is called \"%s\"; say with --map %s=... which "
                            "of its columns it is: %s",
                            name, needed[i], needed[i], names);
+    for (int32_t i = 0; i < fb_query_compose_fields(c->compose); i++) {
+        const char *field = fb_query_compose_field(c->compose, i);
+        if (!fb_import_map_gives(c->map, field, source->columns, source->column_count))
+            return fb_fail(ctx, FB_E_USAGE,
+                           "--compose-queries: %s: nothing is called \"%.64s\" in %s",
+                           name, field, names);
+    }
     return FB_OK;
 }
 
@@ -186,6 +199,14 @@ static void put(fb_json_writer *w, const char *key, const char *text)
         fb_json_key_string(w, key, text);
 }
 
+static void put_attribute(fb_json_writer *w, const char *name, const char *value)
+{
+    if (strcmp(name, FB_QUERIES_COMPOSED) == 0 && strcmp(value, "true") == 0)
+        fb_json_key_bool(w, name, true);
+    else
+        put(w, name, value);
+}
+
 static void write_fields(fb_json_writer *w, const fb_import_item *item)
 {
     fb_json_open_object(w);
@@ -204,7 +225,7 @@ static void write_fields(fb_json_writer *w, const fb_import_item *item)
         fb_json_close_array(w);
     }
     for (int32_t i = 0; i < item->attribute_count; i++)
-        put(w, item->attributes[2 * i], item->attributes[2 * i + 1]);
+        put_attribute(w, item->attributes[2 * i], item->attributes[2 * i + 1]);
     fb_json_close_object(w);
 }
 
@@ -330,5 +351,6 @@ fb_status fb_import_check_record(fb_context *ctx, fb_import_check *c,
     if (record->fault != FB_RECORD_GOOD)
         return set_fault(job, record->fault, "%s", record->why);
     FB_TRY(fb_import_map_apply(ctx, c->map, record, arena, &item));
+    FB_TRY(fb_query_compose_apply(ctx, c->compose, arena, &item));
     return check_item(ctx, c, record, &item, folder, arena, job);
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "data/import_check.h"
+#include "data/query_compose.h"
 #include "data/split_plan.h"
 
 #include <omp.h>
@@ -35,6 +36,7 @@ struct fb_import_writer {
     double started_s, decode_s, read;
     fb_progress progress;
     bool committed, resuming;
+    bool keep_splits; /* as the source says, whatever copies straddle them */
 };
 
 /* ---- open --------------------------------------------------------------------------
@@ -43,7 +45,9 @@ struct fb_import_writer {
 static fb_status check_options(fb_context *ctx, fb_import_writer *w)
 {
     const fb_import_options *o = w->options;
-    FB_TRY(fb_split_shares_parse(ctx, o->split[0] ? o->split : "80/10/10", &w->shares));
+    w->keep_splits = strcmp(o->split, FB_IMPORT_SPLIT_SOURCE) == 0;
+    bool shares = o->split[0] && !w->keep_splits;
+    FB_TRY(fb_split_shares_parse(ctx, shares ? o->split : "80/10/10", &w->shares));
     if (strcmp(o->store, "original") != 0 && strcmp(o->store, "resized") != 0)
         return fb_fail(ctx, FB_E_USAGE,
                        "store \"%.32s\" is neither original nor resized", o->store);
@@ -355,8 +359,12 @@ static fb_status write_metadata(fb_context *ctx, fb_import_writer *w,
     FB_TRY(fb_import_log_rewind(ctx, w->log));
     FB_TRY(fb_replace_open(ctx, path, &metadata));
     while (written < w->count && (line = fb_import_log_next(w->log, arena)) != NULL) {
-        if (fb_import_entry_read(line, &entry) && entry.kept)
+        if (fb_import_entry_read(line, &entry) && entry.kept) {
+            /* within a string the quotes would have a backslash before them */
+            w->report.composed +=
+                strstr(entry.row, "\"" FB_QUERIES_COMPOSED "\": true") != NULL;
             write_line(metadata.stream, &entry, splits[written++]);
+        }
         fb_arena_reset(arena);
     }
     if (written < w->count) {
@@ -365,6 +373,18 @@ static fb_status write_metadata(fb_context *ctx, fb_import_writer *w,
                        (int)written, (int)w->count);
     }
     return fb_replace_commit(ctx, &metadata);
+}
+
+/* Each item to the split that its source says. */
+static void state_splits(const fb_import_writer *w, fb_split *splits,
+                         fb_split_report *plan)
+{
+    memset(plan->items, 0, sizeof plan->items);
+    for (int32_t i = 0; i < w->count; i++) {
+        splits[i] = (fb_split)w->items[i].stated;
+        plan->items[splits[i]]++;
+    }
+    plan->moved = plan->moved_near = 0;
 }
 
 static fb_status plan_and_write(fb_context *ctx, fb_import_writer *w)
@@ -378,6 +398,8 @@ static fb_status plan_and_write(fb_context *ctx, fb_import_writer *w)
     if (status == FB_OK)
         status = fb_split_plan_make(ctx, w->items, w->count, &w->shares, splits, NULL,
                                     &plan);
+    if (status == FB_OK && w->keep_splits)
+        state_splits(w, splits, &plan);
     if (status == FB_OK)
         status = write_metadata(ctx, w, splits, arena);
     if (status == FB_OK) {

@@ -78,6 +78,7 @@ typedef struct fb_record_source {
      * read; NULL: each record has its own. */
     const char *const *columns;
     int32_t column_count;
+    bool has_images; /* each record brings its image: no column need name it */
 } fb_record_source;
 
 #endif

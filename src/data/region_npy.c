@@ -1,6 +1,6 @@
 /* region_npy.c - see region_npy.h. */
 #include "data/region_npy.h"
-#include "data/npy.h"
+#include "data/npy_stream.h"
 #include "data/region_file.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 enum { FEATURES, BOXES, SIZES, ARRAYS };
 
 typedef struct source {
-    fb_npy *array[ARRAYS]; /* NULL: absent */
+    fb_npy_stream *array[ARRAYS]; /* NULL: absent */
     int64_t image, images;
     int32_t regions, width;
     bool single; /* one image, by the file's name */
@@ -23,7 +23,7 @@ static void close_source(void *self)
 {
     source *s = self;
     for (int32_t i = 0; i < ARRAYS; i++)
-        fb_npy_close(s->array[i]);
+        fb_npy_stream_close(s->array[i]);
     free(s->features);
     free(s->boxes);
     free(s);
@@ -33,7 +33,7 @@ static fb_status finish(fb_context *ctx, const source *s)
 {
     for (int32_t i = 0; i < ARRAYS; i++)
         if (s->array[i])
-            FB_TRY(fb_npy_finish(ctx, s->array[i]));
+            FB_TRY(fb_npy_stream_finish(ctx, s->array[i]));
     return FB_OK;
 }
 
@@ -49,12 +49,13 @@ static fb_status next(fb_context *ctx, void *self, fb_region_record *record)
     *record = (fb_region_record){.end = s->image == s->images};
     if (record->end)
         return finish(ctx, s);
-    FB_TRY(fb_npy_read(ctx, s->array[FEATURES], s->features,
-                       (int64_t)s->regions * s->width));
+    FB_TRY(fb_npy_stream_read(ctx, s->array[FEATURES], s->features,
+                              (int64_t)s->regions * s->width));
     if (s->array[BOXES])
-        FB_TRY(fb_npy_read(ctx, s->array[BOXES], s->boxes, (int64_t)s->regions * 4));
+        FB_TRY(fb_npy_stream_read(ctx, s->array[BOXES], s->boxes,
+                                  (int64_t)s->regions * 4));
     if (s->array[SIZES])
-        FB_TRY(fb_npy_read(ctx, s->array[SIZES], size, 2));
+        FB_TRY(fb_npy_stream_read(ctx, s->array[SIZES], size, 2));
     if (s->single)
         snprintf(s->where, sizeof s->where, "%s", s->path);
     else
@@ -88,7 +89,7 @@ static fb_status open_member(fb_context *ctx, source *s, int32_t which,
     int32_t found = -1;
     FB_TRY(fb_npz_find(ctx, s->path, names, count, &found));
     if (found >= 0)
-        return fb_npy_open(ctx, &s->array[which], s->path, names[found]);
+        return fb_npy_stream_open(ctx, &s->array[which], s->path, names[found]);
     if (which == FEATURES)
         return fb_fail(ctx, FB_E_MISSING,
                        "%s: without an array called features, feat or x", s->path);
@@ -96,7 +97,7 @@ static fb_status open_member(fb_context *ctx, source *s, int32_t which,
 }
 
 static fb_status fail_shape(fb_context *ctx, const source *s, const char *what,
-                            const fb_npy_header *h, const char *right)
+                            const fb_npy_shape *h, const char *right)
 {
     char shape[96] = "";
     for (int32_t i = 0; i < h->rank; i++) {
@@ -110,7 +111,7 @@ static fb_status fail_shape(fb_context *ctx, const source *s, const char *what,
 
 static fb_status check_features(fb_context *ctx, source *s)
 {
-    const fb_npy_header *h = fb_npy_get_header(s->array[FEATURES]);
+    const fb_npy_shape *h = fb_npy_stream_shape(s->array[FEATURES]);
     const int64_t *dim = h->dim + (h->rank == 3);
     if ((h->rank != 2 && h->rank != 3) || h->count == 0 || dim[0] > FB_REGIONS_MOST ||
         dim[1] > FB_REGION_WIDTH_MOST)
@@ -139,7 +140,7 @@ static fb_status check_beside(fb_context *ctx, const source *s, int32_t which,
     if (per_region)
         want[rank++] = s->regions;
     want[rank++] = last;
-    const fb_npy_header *h = fb_npy_get_header(s->array[which]);
+    const fb_npy_shape *h = fb_npy_stream_shape(s->array[which]);
     bool fits = h->rank == rank;
     for (int32_t i = 0; i < rank; i++) {
         size_t used = strlen(right);
@@ -163,7 +164,7 @@ static fb_status open_arrays(fb_context *ctx, source *s)
         FB_TRY(open_member(ctx, s, BOXES, box_names, 2));
         FB_TRY(open_member(ctx, s, SIZES, size_names, 1));
     } else {
-        FB_TRY(fb_npy_open(ctx, &s->array[FEATURES], s->path, NULL));
+        FB_TRY(fb_npy_stream_open(ctx, &s->array[FEATURES], s->path, NULL));
     }
     FB_TRY(check_features(ctx, s));
     FB_TRY(check_beside(ctx, s, BOXES, "boxes", true, 4));

@@ -15,7 +15,7 @@
 #include "data/region_source.h"
 
 /* FB_E_MISSING  no such file, or a .npz without features
- * FB_E_DTYPE, FB_E_FORMAT, FB_E_LIMIT  as npy.h
+ * FB_E_DTYPE, FB_E_FORMAT, FB_E_LIMIT  as npy_stream.h
  * FB_E_SHAPE    another shape than above
  * FB_E_MEMORY.  Sentences begin with the file, and name the array of a .npz. */
 fb_status fb_region_npy_open(fb_context *ctx, fb_region_source *source,

@@ -21,14 +21,19 @@ typedef struct source {
 
 bool fb_webdataset_source_recognise(const char *path)
 {
-    static const char *const endings[] = {".tar", ".tgz", ".tar.gz", ".tar.zst"};
+    static const char *const endings[] = {"", ".gz", ".zst", "*", ".*"};
     size_t length = strlen(path);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t ending = strlen(endings[i]);
-        if (length > ending && strcasecmp(path + length - ending, endings[i]) == 0)
+    const char *tar = strcasestr(path, ".tar");
+    if (length > 4 && strcasecmp(path + length - 4, ".tgz") == 0)
+        return true;
+    for (const char *more = tar; more; more = strcasestr(more + 1, ".tar"))
+        tar = more;
+    if (!tar || tar == path)
+        return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(tar + 4, endings[i]) == 0)
             return true;
-    }
-    return false;
+    return tar[4] == '{';
 }
 
 static void close_source(void *self)

@@ -9,7 +9,8 @@
 
 #include "data/record_source.h"
 
-/* A file, or a pattern of files (file_list.h), called .tar, .tgz, .tar.gz, .tar.zst. */
+/* A file, or a pattern of files (file_list.h), called .tar, .tgz, .tar.gz, .tar.zst,
+ * .tar* or .tar{...}. */
 bool fb_webdataset_source_recognise(const char *path);
 /* FB_E_MISSING no shard of that name; FB_E_FORMAT a broken pattern; FB_E_MEMORY. A
  * shard that cannot be read, or not to its end, is one faulty record. */

@@ -4,8 +4,10 @@
  */
 #include "base/file.h"
 #include "data/csv_source.h"
+#include "data/fashiongen_source.h"
 #include "data/import_writer.h"
 #include "data/sweethome3d_source.h"
+#include "data/webdataset_source.h"
 
 #include <string.h>
 
@@ -34,6 +36,7 @@ void fb_import_options_defaults(fb_import_options *options)
         .encoding = "utf-8",
         .split = "",
         .split_by = "product",
+        .compose_queries = "",
         .store = "original",
         .image_size = 256,
         .language = "",

@@ -1,5 +1,6 @@
-/* npy.c - see npy.h. A .npz is streamed too: its members may be larger than memory. */
-#include "data/npy.h"
+/* npy_stream.c - see npy_stream.h. A .npz is streamed too: its members may be larger
+ * than memory. */
+#include "data/npy_stream.h"
 #include "data/archive_stream.h"
 
 #include <stdio.h>
@@ -9,9 +10,9 @@
 enum { BUFFER_BYTES = 1 << 16 };
 #define COUNT_MAX ((int64_t)1 << 48)
 
-struct fb_npy {
+struct fb_npy_stream {
     fb_archive_stream *stream;
-    fb_npy_header header;
+    fb_npy_shape header;
     int64_t done;
     char name[4096 + 256];
     uint8_t buffer[BUFFER_BYTES];
@@ -40,7 +41,7 @@ static const char *find_key(const char *text, const char *key)
 }
 
 static fb_status read_type(fb_context *ctx, const char *name, const char *at,
-                           fb_npy_header *h)
+                           fb_npy_shape *h)
 {
     static const char *const known[] = {"<f4", "<f8", "|i1", "|u1", "<i2",
                                         "<u2", "<i4", "<u4", "<i8"};
@@ -77,7 +78,7 @@ static fb_status read_order(fb_context *ctx, const char *name, const char *at)
 }
 
 static fb_status read_shape(fb_context *ctx, const char *name, const char *at,
-                            fb_npy_header *h)
+                            fb_npy_shape *h)
 {
     h->count = 1;
     h->rank = 0;
@@ -103,13 +104,13 @@ static fb_status read_shape(fb_context *ctx, const char *name, const char *at,
     }
 }
 
-fb_status fb_npy_header_parse(fb_context *ctx, const char *name, const char *text,
-                              size_t size, fb_npy_header *header)
+fb_status fb_npy_shape_parse(fb_context *ctx, const char *name, const char *text,
+                             size_t size, fb_npy_shape *header)
 {
-    fb_npy_header h = {.rank = 0};
-    char *copy = size <= FB_NPY_HEADER_BYTES_MAX ? malloc(size + 1) : NULL;
+    fb_npy_shape h = {.rank = 0};
+    char *copy = size <= FB_NPY_SHAPE_BYTES_MAX ? malloc(size + 1) : NULL;
     if (!copy)
-        return fb_fail(ctx, size <= FB_NPY_HEADER_BYTES_MAX ? FB_E_MEMORY : FB_E_LIMIT,
+        return fb_fail(ctx, size <= FB_NPY_SHAPE_BYTES_MAX ? FB_E_MEMORY : FB_E_LIMIT,
                        "%s: a header of %zu bytes", name, size);
     memcpy(copy, text, size);
     copy[size] = 0;
@@ -135,8 +136,8 @@ fb_status fb_npy_header_parse(fb_context *ctx, const char *name, const char *tex
  */
 
 /* All of bytes [size]; fails where the file ends before. */
-static fb_status read_exactly(fb_context *ctx, fb_npy *n, uint8_t *bytes, size_t size,
-                              const char *what)
+static fb_status read_exactly(fb_context *ctx, fb_npy_stream *n, uint8_t *bytes,
+                              size_t size, const char *what)
 {
     size_t used = 0, got = 0;
     do {
@@ -148,7 +149,7 @@ static fb_status read_exactly(fb_context *ctx, fb_npy *n, uint8_t *bytes, size_t
     return FB_OK;
 }
 
-static fb_status read_header(fb_context *ctx, fb_npy *n)
+static fb_status read_header(fb_context *ctx, fb_npy_stream *n)
 {
     uint8_t start[12];
     FB_TRY(read_exactly(ctx, n, start, 10, "header"));
@@ -167,11 +168,11 @@ static fb_status read_header(fb_context *ctx, fb_npy *n)
     if (size > BUFFER_BYTES)
         return fb_fail(ctx, FB_E_LIMIT, "%s: a header of %zu bytes", n->name, size);
     FB_TRY(read_exactly(ctx, n, n->buffer, size, "header"));
-    return fb_npy_header_parse(ctx, n->name, (const char *)n->buffer, size, &n->header);
+    return fb_npy_shape_parse(ctx, n->name, (const char *)n->buffer, size, &n->header);
 }
 
 /* On to the member; FB_E_MISSING. */
-static fb_status find_member(fb_context *ctx, fb_npy *n, const char *path,
+static fb_status find_member(fb_context *ctx, fb_npy_stream *n, const char *path,
                              const char *member)
 {
     char wanted[256];
@@ -187,10 +188,10 @@ static fb_status find_member(fb_context *ctx, fb_npy *n, const char *path,
     return read_header(ctx, n);
 }
 
-static fb_status create(fb_context *ctx, fb_npy **npy, const char *path,
+static fb_status create(fb_context *ctx, fb_npy_stream **npy, const char *path,
                         const char *member)
 {
-    fb_npy *n = malloc(sizeof *n);
+    fb_npy_stream *n = malloc(sizeof *n);
     if (!n)
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", path);
     n->stream = NULL;
@@ -201,10 +202,10 @@ static fb_status create(fb_context *ctx, fb_npy **npy, const char *path,
     return FB_OK;
 }
 
-fb_status fb_npy_open(fb_context *ctx, fb_npy **npy, const char *path,
-                      const char *member)
+fb_status fb_npy_stream_open(fb_context *ctx, fb_npy_stream **npy, const char *path,
+                             const char *member)
 {
-    fb_npy *n = NULL;
+    fb_npy_stream *n = NULL;
     FB_TRY(create(ctx, &n, path, member));
     fb_status status = fb_archive_stream_open(
         ctx, &n->stream, path, member ? FB_ARCHIVE_ZIP : FB_ARCHIVE_FILE);
@@ -213,14 +214,15 @@ fb_status fb_npy_open(fb_context *ctx, fb_npy **npy, const char *path,
     if (status == FB_OK)
         *npy = n;
     else
-        fb_npy_close(n);
+        fb_npy_stream_close(n);
     return status;
 }
 
-fb_status fb_npy_open_bytes(fb_context *ctx, fb_npy **npy, const char *name,
-                            const uint8_t *bytes, size_t size_bytes)
+fb_status fb_npy_stream_open_bytes(fb_context *ctx, fb_npy_stream **npy,
+                                   const char *name, const uint8_t *bytes,
+                                   size_t size_bytes)
 {
-    fb_npy *n = NULL;
+    fb_npy_stream *n = NULL;
     FB_TRY(create(ctx, &n, name, NULL));
     fb_status status = fb_archive_stream_open_bytes(ctx, &n->stream, name, bytes,
                                                     size_bytes, FB_ARCHIVE_FILE);
@@ -229,11 +231,11 @@ fb_status fb_npy_open_bytes(fb_context *ctx, fb_npy **npy, const char *name,
     if (status == FB_OK)
         *npy = n;
     else
-        fb_npy_close(n);
+        fb_npy_stream_close(n);
     return status;
 }
 
-void fb_npy_close(fb_npy *npy)
+void fb_npy_stream_close(fb_npy_stream *npy)
 {
     if (!npy)
         return;
@@ -241,7 +243,7 @@ void fb_npy_close(fb_npy *npy)
     free(npy);
 }
 
-const fb_npy_header *fb_npy_get_header(const fb_npy *npy)
+const fb_npy_shape *fb_npy_stream_shape(const fb_npy_stream *npy)
 {
     return &npy->header;
 }
@@ -269,7 +271,8 @@ static float number_of(const char *type, const uint8_t *bytes)
     return type[1] == 'i' ? (float)(int64_t)bits : (float)bits;
 }
 
-fb_status fb_npy_read(fb_context *ctx, fb_npy *n, float *numbers, int64_t count)
+fb_status fb_npy_stream_read(fb_context *ctx, fb_npy_stream *n, float *numbers,
+                             int64_t count)
 {
     size_t each = (size_t)n->header.number_bytes;
     int64_t at_once = (int64_t)(sizeof n->buffer / each);
@@ -290,7 +293,7 @@ fb_status fb_npy_read(fb_context *ctx, fb_npy *n, float *numbers, int64_t count)
     return FB_OK;
 }
 
-fb_status fb_npy_finish(fb_context *ctx, fb_npy *n)
+fb_status fb_npy_stream_finish(fb_context *ctx, fb_npy_stream *n)
 {
     size_t got = 0;
     FB_TRY(fb_archive_stream_read(ctx, n->stream, n->buffer, 1, &got));
