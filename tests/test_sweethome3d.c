@@ -4,6 +4,7 @@
 #include "data/catalogue.h"
 #include "data/image_decode.h"
 #include "data/properties.h"
+#include "fashionbert.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -3,6 +3,7 @@
 #define FB_CLI_VERBS_H
 
 #include "cli/options.h"
+#include "fashionbert.h"
 
 #define FB_VERB_MAP(X)                                                                 \
     X(import) X(train) X(evaluate) X(match) X(index) X(search) X(bench)

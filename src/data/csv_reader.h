@@ -13,6 +13,7 @@
 #define FB_DATA_CSV_READER_H
 
 #include "data/record_source.h"
+#include "fashionbert.h"
 #include <stdio.h>
 
 #define FB_CSV_ROW_BYTES_MAX (1 << 20)

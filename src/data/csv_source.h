@@ -13,6 +13,7 @@
 #define FB_DATA_CSV_SOURCE_H
 
 #include "data/record_source.h"
+#include "fashionbert.h"
 
 bool fb_csv_source_recognise(const char *path);
 

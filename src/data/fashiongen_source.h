@@ -23,6 +23,7 @@
 #define FB_DATA_FASHIONGEN_SOURCE_H
 
 #include "data/record_source.h"
+#include "fashionbert.h"
 
 /* .h5 or .hdf5 */
 bool fb_fashiongen_source_recognise(const char *path);

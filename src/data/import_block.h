@@ -8,6 +8,7 @@
 #define FB_DATA_IMPORT_BLOCK_H
 
 #include "data/import_log.h"
+#include "fashionbert.h"
 
 enum { FB_IMPORT_BLOCK_JOBS = 256, FB_IMPORT_THREADS_MAX = 64 };
 /* A block is full, too, with so many bytes of images in memory. */

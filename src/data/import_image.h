@@ -13,6 +13,7 @@
 
 #include "data/perceptual_hash.h"
 #include "data/record_source.h"
+#include "fashionbert.h"
 
 enum { FB_IMPORT_JPEG_QUALITY = 92 };
 

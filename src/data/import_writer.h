@@ -12,6 +12,7 @@
 #define FB_DATA_IMPORT_WRITER_H
 
 #include "data/record_source.h"
+#include "fashionbert.h"
 
 typedef struct fb_import_writer fb_import_writer;
 

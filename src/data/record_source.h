@@ -26,6 +26,7 @@
 #define FB_DATA_RECORD_SOURCE_H
 
 #include "base/status.h"
+#include "fashionbert.h"
 
 typedef enum fb_record_image_kind {
     FB_RECORD_IMAGE_NONE,  /* the fields name it, or there is none */

@@ -3,6 +3,7 @@
 #ifndef FB_RETRIEVAL_INDEX_SEARCH_H
 #define FB_RETRIEVAL_INDEX_SEARCH_H
 
+#include "fashionbert.h"
 #include "retrieval/index_store.h"
 
 /* A result that owns what its hits point at, but for the index's own strings. */

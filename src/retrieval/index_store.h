@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "base/file.h"
+#include "fashionbert.h"
 #include "retrieval/faiss_shim.h"
 #include "retrieval/index_manifest.h"
 #include "retrieval/product_table.h"

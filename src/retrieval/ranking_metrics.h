@@ -16,6 +16,7 @@
 #define FB_RETRIEVAL_RANKING_METRICS_H
 
 #include "base/status.h"
+#include "fashionbert.h"
 
 typedef struct fb_rank {
     int64_t rank; /* 1: best */

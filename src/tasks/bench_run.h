@@ -3,6 +3,7 @@
 #define FB_TASKS_BENCH_RUN_H
 
 #include "backend/backend.h"
+#include "fashionbert.h"
 #include "models/model_config.h"
 
 typedef enum fb_bench_kind {

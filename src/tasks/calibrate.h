@@ -4,6 +4,7 @@
 #ifndef FB_TASKS_CALIBRATE_H
 #define FB_TASKS_CALIBRATE_H
 
+#include "fashionbert.h"
 #include "models/model_config.h"
 
 /* Ranks a sample of the validation split's items against others of their category, and

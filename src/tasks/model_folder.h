@@ -4,6 +4,7 @@
 
 #include "data/image_load.h"
 #include "data/wordpiece.h"
+#include "fashionbert.h"
 #include "tasks/scorer.h"
 
 struct fb_model {

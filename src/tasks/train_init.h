@@ -4,6 +4,7 @@
 #ifndef FB_TASKS_TRAIN_INIT_H
 #define FB_TASKS_TRAIN_INIT_H
 
+#include "fashionbert.h"
 #include "models/matcher.h"
 
 typedef enum fb_init_kind {

@@ -13,6 +13,7 @@
 #ifndef FB_TASKS_TRAIN_STATE_H
 #define FB_TASKS_TRAIN_STATE_H
 
+#include "fashionbert.h"
 #include "models/matcher.h"
 
 typedef struct fb_train_state {
