@@ -612,6 +612,70 @@ void fb_encode_options_defaults(fb_encode_options *options);
 fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
                     fb_encode_report *report);
 
+/* ---- 9. Explain ---------------------------------------------------------------------
+ *
+ *     fb_image_input image = {.file = "1.jpg"};
+ *     fb_explanation *why = NULL;
+ *     fb_explain(ctx, model, "red summer dress", &image, NULL, &why);
+ *     for (int32_t i = 0; i < why->word_count; i++)
+ *         printf("%s %+.3f\n", why->words[i].text, why->words[i].weight);
+ *     fb_explanation_draw(ctx, why, &image, "heat.png");
+ *     fb_explanation_free(why);
+ *
+ * How much each word of a text and each patch of an image adds to their score, by
+ * integrated gradients: the score's change from a text of [MASK] tokens, and from a
+ * blank white image, shared out among words and patches. A weight above 0 speaks for a
+ * match, one below against. docs/explain.md
+ */
+
+typedef struct fb_explain_options {
+    const char *score; /* "own": the model's; or "tia", "itc", "both" */
+    int32_t steps;     /* points on the way from nothing to all; more of them bring
+                          the weights' sums nearer to what they share out; 1 to 256 */
+} fb_explain_options;
+
+void fb_explain_options_defaults(fb_explain_options *options);
+
+typedef struct fb_word_weight {
+    const char *text; /* as the model reads it: lower case, accents dropped */
+    int32_t tokens;   /* pieces that it is cut into */
+    double weight;
+} fb_word_weight;
+
+typedef struct fb_explanation {
+    const char *method; /* how the weights were found, a line to show */
+    char score_kind[8]; /* "tia", "itc" or "both" */
+    double probability; /* P(match) = 1 / (1 + exp(-score)) */
+    double score;
+    double without_words; /* the score with every word masked; the words' weights sum to
+                             score - without_words, but for what `steps` points miss */
+    double without_image; /* with a blank white image; the patches' weights likewise */
+    fb_word_weight *words; /* [word_count], in the text's order */
+    int32_t word_count;
+    int32_t words_left_out; /* behind the last token that the model takes */
+    int32_t grid;           /* patches a side, such as 8 */
+    double *patches;        /* [grid, grid], row by row from the upper left */
+    double photo[4]; /* the image's left, top, right and bottom edge in the square that
+                        the patches cover, 0 to 1: less than all of it where the model
+                        pads images with white */
+} fb_explanation;
+
+/* options may be NULL. FB_E_STATE: a score that the model does not have; and what
+ * reading the image gives. */
+fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
+                     const fb_image_input *image, const fb_explain_options *options,
+                     fb_explanation **explanation);
+void fb_explanation_free(fb_explanation *explanation);
+
+/* A PNG to look at: the image, beside it the same under its patches' weights (red for a
+ * match, blue against), and a bar for each word. Into a file, or into memory: free()
+ * *png. */
+fb_status fb_explanation_draw(fb_context *ctx, const fb_explanation *explanation,
+                              const fb_image_input *image, const char *path);
+fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
+                             const fb_image_input *image, uint8_t **png,
+                             size_t *size_bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,7 +6,7 @@
 #include "fashionbert.h"
 
 #define FB_VERB_MAP(X)                                                                 \
-    X(import) X(train) X(evaluate) X(match) X(index) X(search) X(bench)
+    X(import) X(train) X(evaluate) X(match) X(explain) X(index) X(search) X(bench)
 
 #define FB_VERB_DECLARE(name) extern const fb_verb fb_verb_##name;
 FB_VERB_MAP(FB_VERB_DECLARE)

@@ -15,6 +15,7 @@
  * target.
  */
 #include "models/fashionbert_model.h"
+#include "models/attribution.h"
 #include "models/fashionbert_step.h"
 
 #include <stdlib.h>
@@ -288,6 +289,22 @@ fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,
     return image_vectors(m, tape, batch, pass);
 }
 
+fb_status fb_fashionbert_forward_inputs(fb_fashionbert *m, fb_tape *tape,
+                                        const fb_batch *batch, fb_var *tokens,
+                                        fb_var *features, bool alignment, bool vectors,
+                                        fb_fashionbert_pass *pass)
+{
+    static const bool tia_only[FB_LOSSES] = {[FB_LOSS_TIA] = true};
+    *pass = (fb_fashionbert_pass){.batch = batch, .features = features};
+    FB_TRY(fb_op_norm(tape, &pass->text, tokens, NULL, m->text_gamma, m->text_beta,
+                      (float)m->matcher.config.eps));
+    if (vectors) {
+        FB_TRY(text_vectors(m, tape, batch, pass));
+        FB_TRY(image_vectors(m, tape, batch, pass));
+    }
+    return alignment ? stream(m, tape, tia_only, false, false, pass) : FB_OK;
+}
+
 static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                           fb_fashionbert_pass *pass)
 {
@@ -363,6 +380,7 @@ static const fb_matcher_kind fashionbert_kind = {
     .losses = fb_fashionbert_losses,
     .score = fb_fashionbert_score,
     .vectors = fb_fashionbert_vectors,
+    .attribute = fb_fashionbert_attribute,
     .similarity_scale = fb_fashionbert_similarity_scale,
     .align_patches = align_patches,
     .features = fb_fashionbert_features,

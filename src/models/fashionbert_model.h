@@ -55,4 +55,13 @@ fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,
                                          const fb_batch *batch, bool texts, bool images,
                                          fb_fashionbert_pass *pass);
 
+/* From given inputs: tokens [text tokens, C] before their norm, whose value is
+ * overwritten, and features [images*P, F], both of the compute dtype; then alignment
+ * logits, vectors, or both. What of the two needs_grad gets its gradient by backward.
+ */
+fb_status fb_fashionbert_forward_inputs(fb_fashionbert *m, fb_tape *tape,
+                                        const fb_batch *batch, fb_var *tokens,
+                                        fb_var *features, bool alignment, bool vectors,
+                                        fb_fashionbert_pass *pass);
+
 #endif

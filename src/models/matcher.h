@@ -52,6 +52,8 @@ typedef struct fb_step_losses {
 } fb_step_losses;
 
 typedef struct fb_matcher fb_matcher;
+typedef struct fb_attribution_options fb_attribution_options;
+typedef struct fb_attribution fb_attribution;
 
 typedef struct fb_matcher_kind {
     const char *name;
@@ -76,6 +78,9 @@ typedef struct fb_matcher_kind {
      * need not record. FB_E_NUMBER: one is not finite. */
     fb_status (*features)(fb_matcher *m, fb_tape *tape, const uint8_t *pixels,
                           int32_t images, fb_bf16 *features);
+    /* What each token and patch of a pair adds to its score (attribution.h). */
+    fb_status (*attribute)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
+                           const fb_attribution_options *options, fb_attribution *out);
     /* What a similarity counts in a score: config.similarity_weight / temperature. */
     double (*similarity_scale)(const fb_matcher *m);
     /* After contrastive training alone, before alignment is learnt: let patches enter

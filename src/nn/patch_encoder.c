@@ -87,6 +87,39 @@ fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                              size / grid, size / grid, mode);
 }
 
+fb_status fb_patch_encoder_input(fb_tape *tape, fb_var **x,
+                                 const fb_patch_encoder *encoder, const uint8_t *pixels,
+                                 int32_t images)
+{
+    int32_t size = encoder->image_size;
+    bool whole = encoder->has_network && !encoder->each;
+    fb_patchify p = {
+        .images = images, .size = size, .grid = whole ? size : encoder->grid};
+    memcpy(p.mean, encoder->mean, sizeof p.mean);
+    memcpy(p.std, encoder->std, sizeof p.std);
+    FB_TRY(fb_op_patchify(tape, x, pixels, &p));
+    fb_tensor *t = &(*x)->value;
+    if (encoder->has_network)
+        *t = fb_tensor_2d(t->data, t->dtype, (int64_t)images * size * size, 3);
+    return FB_OK;
+}
+
+fb_status fb_patch_encoder_tune(fb_tape *tape, fb_var **features,
+                                fb_patch_encoder *encoder, fb_var *x, int32_t images)
+{
+    int32_t size = encoder->image_size, grid = encoder->grid;
+    if (!encoder->has_network) {
+        *features = x;
+        return FB_OK;
+    }
+    if (encoder->each)
+        return fb_resnet_vectors(tape, features, x, &encoder->network,
+                                 images * grid * grid, size / grid, size / grid,
+                                 FB_RESNET_TUNE);
+    return fb_resnet_forward(tape, features, x, &encoder->network, images, size, size,
+                             FB_RESNET_TUNE, NULL);
+}
+
 fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
                                  const fb_patch_encoder *encoder, const fb_bf16 *given,
                                  int32_t width, int32_t images)

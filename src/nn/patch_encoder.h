@@ -56,6 +56,16 @@ fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
                                  const fb_patch_encoder *encoder, const fb_bf16 *given,
                                  int32_t width, int32_t images);
 
+/* In two steps, for gradients of the pixels: what the network reads, normalised,
+ * [images*size*size, 3] (without a network [images*P, F]), image by image, by rows of
+ * the image, or patch by patch where each is encoded alone; and features of that,
+ * through the running statistics, where the tape records and x needs_grad. */
+fb_status fb_patch_encoder_input(fb_tape *tape, fb_var **x,
+                                 const fb_patch_encoder *encoder, const uint8_t *pixels,
+                                 int32_t images);
+fb_status fb_patch_encoder_tune(fb_tape *tape, fb_var **features,
+                                fb_patch_encoder *encoder, fb_var *x, int32_t images);
+
 /* Forward multiply-adds times two, one image. */
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder);
 
