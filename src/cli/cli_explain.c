@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include "fashionbert.h"
 
 typedef struct explain_arguments {
     const char *model, *text, *image, *out;

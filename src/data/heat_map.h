@@ -14,6 +14,7 @@
 #define FB_DATA_HEAT_MAP_H
 
 #include "data/image_resize.h"
+#include "fashionbert.h"
 
 /* picture is new: fb_image_free it. FB_E_LIMIT, FB_E_MEMORY: picture is untouched */
 fb_status fb_heat_map_draw(fb_context *ctx, const fb_explanation *explanation,
