@@ -71,7 +71,9 @@ fb_status fb_contact_sheet(fb_context *ctx, const char *path,
 /* The formats that import reads: name and what it is. The one list of them; where more
  * than one recognises a source, the first does. */
 #define FB_IMPORT_SOURCE_MAP(X)                                                        \
+    X(imagefolder, "folder of images, with metadata or by category")                   \
     X(csv, "CSV or TSV file with a header, or a folder with one")                      \
+    X(jsonl, "JSON lines, one product each")                                           \
     X(webdataset, "WebDataset tar shards, one or a pattern of them")                   \
     X(fashiongen, "Fashion-Gen's HDF5 files")                                          \
     X(sweethome3d, "Sweet Home 3D furniture, .sh3f or .jar")
@@ -133,12 +135,16 @@ typedef struct fb_import_report {
     int64_t composed;                 /* items whose queries were composed */
     int64_t duplicates;      /* with the image of an earlier item, to the byte */
     int64_t near_duplicates; /* of the others: that look like another item */
-    int64_t moved; /* not in the split that their own key draws, but in their copy's */
-    int64_t moved_near;           /* of those: for the sake of near-duplicates alone */
-    int64_t resumed;              /* done by a run before that was killed */
-    int64_t resized, image_bytes; /* images made smaller; bytes of all that are kept */
-    double seconds, images_per_s; /* of this run; without those resumed */
-    double decode_images_per_s;   /* if decoding were all that the threads did */
+    /* Items in another split than their own key draws, because of a copy there; of
+     * those, because of near-duplicates alone. Where the source says the splits none is
+     * moved, and straddling are those that have a copy in another split. */
+    int64_t moved, moved_near, straddling;
+    int64_t resized, image_bytes; /* images made smaller; bytes of all kept */
+    int64_t resumed;              /* items that a run before had done */
+    double seconds, images_per_s; /* of this run and what it did */
+    double cpu_seconds;           /* of all threads */
+    double decode_seconds;        /* of those: decoding alone */
+    double decode_images_per_s;   /* if that were all that the cores had to do */
 } fb_import_report;
 
 void fb_import_options_defaults(fb_import_options *options);

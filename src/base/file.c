@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -216,6 +217,23 @@ bool fb_path_is_inside(const char *name)
             return !(length == 1 && part[0] == '.');
         part += length + 1;
     }
+}
+
+bool fb_path_ends_in(const char *name, const char *end)
+{
+    size_t size = strlen(name), length = strlen(end);
+    return size > length && strcasecmp(name + size - length, end) == 0;
+}
+
+fb_status fb_path_folder(fb_context *ctx, char out[4096], const char *path)
+{
+    if (strlen(path) >= 4096)
+        return fb_fail(ctx, FB_E_LIMIT, "%.64s...: path longer than 4095 bytes", path);
+    const char *slash = strrchr(path, '/');
+    size_t size = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    memcpy(out, size ? path : ".", size ? size : 1);
+    out[size ? size : 1] = 0;
+    return FB_OK;
 }
 
 bool fb_path_exists(const char *path)

@@ -40,6 +40,12 @@ fb_status fb_path_join(fb_context *ctx, char out[4096], const char *folder,
 /* Whether `name` is relative, without "..", empty or absolute parts: stays in its
  * folder. */
 bool fb_path_is_inside(const char *name);
+/* Whether the name ends in `end`, such as ".csv", in upper or lower case, and is
+ * longer.
+ */
+bool fb_path_ends_in(const char *name, const char *end);
+/* The folder that a file lies in, "." for a bare name, into out[4096]. */
+fb_status fb_path_folder(fb_context *ctx, char out[4096], const char *path);
 bool fb_path_exists(const char *path);
 bool fb_path_is_folder(const char *path);
 fb_status fb_folder_make(fb_context *ctx,

@@ -134,6 +134,7 @@ static void print_json(const import_arguments *a, const fb_import_report *report
     fb_json_key_int(&w, "near_duplicates", report->near_duplicates);
     fb_json_key_int(&w, "moved", report->moved);
     fb_json_key_int(&w, "moved_near", report->moved_near);
+    fb_json_key_int(&w, "straddling", report->straddling);
     fb_json_key_int(&w, "mended", report->mended);
     fb_json_key_int(&w, "composed", report->composed);
     fb_json_key_int(&w, "resumed", report->resumed);
@@ -141,6 +142,8 @@ static void print_json(const import_arguments *a, const fb_import_report *report
     fb_json_key_int(&w, "image_bytes", report->image_bytes);
     fb_json_key_double(&w, "seconds", report->seconds);
     fb_json_key_double(&w, "images_per_s", report->images_per_s);
+    fb_json_key_double(&w, "cpu_seconds", report->cpu_seconds);
+    fb_json_key_double(&w, "decode_seconds", report->decode_seconds);
     fb_json_key_double(&w, "decode_images_per_s", report->decode_images_per_s);
     fb_json_key(&w, "faults");
     fb_json_open_object(&w);
@@ -176,12 +179,14 @@ static fb_status print_tables(fb_context *ctx, const import_arguments *a,
     fb_table_int(table, report->moved);
     FB_TRY(print_table(ctx, table));
     fputc('\n', stdout);
-    table = fb_table_create(">MB of images|>resized|>resumed|>seconds|>images/s|"
-                            ">decoding alone");
+    table = fb_table_create(">MB of images|>resized|>resumed|>seconds|>CPU s|"
+                            ">of it decoding|>images/s|>decoding alone");
     fb_table_number(table, (double)report->image_bytes / 1e6, 1);
     fb_table_int(table, report->resized);
     fb_table_int(table, report->resumed);
     fb_table_number(table, report->seconds, 1);
+    fb_table_number(table, report->cpu_seconds, 1);
+    fb_table_number(table, report->decode_seconds, 1);
     fb_table_number(table, report->images_per_s, 0);
     fb_table_number(table, report->decode_images_per_s, 0);
     return print_table(ctx, table);

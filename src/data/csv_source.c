@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum { MAX_FILES = 64, NAME_BYTES = 256 };
@@ -29,15 +28,9 @@ typedef struct csv_source {
 /* ---- which file --------------------------------------------------------------------
  */
 
-static bool ends_in(const char *name, const char *end)
-{
-    size_t size = strlen(name), length = strlen(end);
-    return size > length && strcasecmp(name + size - length, end) == 0;
-}
-
 static bool is_csv_name(const char *name)
 {
-    return ends_in(name, ".csv") || ends_in(name, ".tsv");
+    return fb_path_ends_in(name, ".csv") || fb_path_ends_in(name, ".tsv");
 }
 
 typedef struct file_list {
@@ -239,7 +232,7 @@ static fb_status open_reader(fb_context *ctx, csv_source *s,
                        "%s: cannot be read: %s", s->path, strerror(error));
     }
     s->size_bytes = st.st_size;
-    char delimiter = ends_in(s->path, ".tsv") ? '\t' : 0;
+    char delimiter = fb_path_ends_in(s->path, ".tsv") ? '\t' : 0;
     return fb_csv_open(ctx, &s->reader, s->path, stream, delimiter, encoding);
 }
 
@@ -320,10 +313,6 @@ fb_status fb_csv_source_open(fb_context *ctx, fb_record_source *source,
     if (fb_path_is_folder(path))
         return open_in_folder(ctx, source, path, options);
     char folder[4096];
-    FB_TRY(fb_path_join(ctx, folder, "", path));
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = 0;
-    return fb_csv_source_open_file(ctx, source, path, slash ? folder : ".", NULL,
-                                   options);
+    FB_TRY(fb_path_folder(ctx, folder, path));
+    return fb_csv_source_open_file(ctx, source, path, folder, NULL, options);
 }

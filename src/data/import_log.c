@@ -33,9 +33,18 @@ struct fb_import_log {
  * machine that wrote it. */
 static void write_look(const fb_look *look, char out[2 * LOOK_BYTES + 1])
 {
+    static const char digits[] = "0123456789abcdef";
     const uint8_t *bytes = (const uint8_t *)look;
-    for (size_t i = 0; i < LOOK_BYTES; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    for (size_t i = 0; i < LOOK_BYTES; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * LOOK_BYTES] = 0;
+}
+
+static int digit_of(char c)
+{
+    return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
 static bool read_look(const char *text, fb_look *look)
@@ -44,10 +53,8 @@ static bool read_look(const char *text, fb_look *look)
     if (!text || strspn(text, "0123456789abcdef") != 2 * LOOK_BYTES ||
         text[2 * LOOK_BYTES])
         return false;
-    for (size_t i = 0; i < LOOK_BYTES; i++) {
-        char pair[3] = {text[2 * i], text[2 * i + 1], 0};
-        bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
+    for (size_t i = 0; i < LOOK_BYTES; i++)
+        bytes[i] = (uint8_t)(16 * digit_of(text[2 * i]) + digit_of(text[2 * i + 1]));
     return true;
 }
 

@@ -14,6 +14,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FIRST_ITEMS = 4096, MAX_ITEMS = FB_METADATA_LINES_MAX };
@@ -33,7 +34,8 @@ struct fb_import_writer {
     int32_t count, capacity, threads;
     char first_bad[800], first_mended[800];
     fb_import_report report;
-    double started_s, decode_s, read;
+    double started_s, started_cpu_s;
+    double read; /* share of all sources */
     fb_progress progress;
     bool committed, resuming;
     bool keep_splits; /* as the source says, whatever copies straddle them */
@@ -97,6 +99,14 @@ static fb_status fill_in(fb_context *ctx, fb_import_writer *w)
     return open_log(ctx, w, resize);
 }
 
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0
+               ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec
+               : 0;
+}
+
 fb_status fb_import_writer_open(fb_context *ctx, fb_import_writer **writer,
                                 const fb_import_options *options)
 {
@@ -106,6 +116,7 @@ fb_status fb_import_writer_open(fb_context *ctx, fb_import_writer **writer,
     w->options = options;
     w->made_folder = -1;
     w->started_s = fb_clock_s();
+    w->started_cpu_s = cpu_seconds();
     fb_status status = fill_in(ctx, w);
     if (status != FB_OK) {
         fb_import_writer_close(w);
@@ -177,7 +188,7 @@ static fb_status keep(fb_context *ctx, fb_import_writer *w, const fb_import_job 
     w->report.resized += job->entry.image.resized;
     w->report.image_bytes += job->entry.image.size_bytes;
     w->report.resumed += job->resumed;
-    w->decode_s += job->entry.image.decode_s;
+    w->report.decode_seconds += job->entry.image.decode_s;
     return FB_OK;
 }
 
@@ -307,10 +318,10 @@ static fb_status judge(fb_context *ctx, const fb_import_writer *w)
     describe_bad(w, kinds);
     if (w->report.skipped > 0 && !w->options->skip_bad)
         return fb_fail(ctx, FB_E_FORMAT,
-                       "%s (of %lld records %lld are bad: %s); nothing was written, "
+                       "%s (%lld bad of %lld records: %s); nothing was written, "
                        "--skip-bad leaves them out",
-                       w->first_bad, (long long)w->records,
-                       (long long)w->report.skipped, kinds);
+                       w->first_bad, (long long)w->report.skipped,
+                       (long long)w->records, kinds);
     if (w->count == 0 && w->records > 0)
         return fb_fail(ctx, FB_E_FORMAT, "%s (all %lld records are bad: %s)",
                        w->first_bad, (long long)w->records, kinds);
@@ -324,8 +335,8 @@ static void tell_summary(const fb_import_writer *w)
     char sentence[1500], kinds[600];
     describe_bad(w, kinds);
     if (w->report.skipped > 0) {
-        snprintf(sentence, sizeof sentence, "of %lld records %lld are left out: %s",
-                 (long long)w->records, (long long)w->report.skipped, kinds);
+        snprintf(sentence, sizeof sentence, "left out %lld of %lld records: %s",
+                 (long long)w->report.skipped, (long long)w->records, kinds);
         tell(w, sentence);
     }
     if (w->report.mended > 0) {
@@ -335,6 +346,18 @@ static void tell_summary(const fb_import_writer *w)
                  (long long)w->report.mended, w->first_mended);
         tell(w, sentence);
     }
+}
+
+static void tell_straddling(const fb_import_writer *w)
+{
+    char sentence[200];
+    if (w->report.straddling == 0)
+        return;
+    snprintf(sentence, sizeof sentence,
+             "%lld items have a copy in another of the source's splits; a --split of "
+             "your own keeps copies together",
+             (long long)w->report.straddling);
+    tell(w, sentence);
 }
 
 static void write_line(FILE *stream, const fb_import_entry *e, fb_split split)
@@ -398,20 +421,30 @@ static fb_status plan_and_write(fb_context *ctx, fb_import_writer *w)
     if (status == FB_OK)
         status = fb_split_plan_make(ctx, w->items, w->count, &w->shares, splits, NULL,
                                     &plan);
+<<<<<<< HEAD
     if (status == FB_OK && w->keep_splits)
         state_splits(w, splits, &plan);
+=======
+    bool own = w->items[0].stated >= 0; /* all have one, or none */
+    for (int32_t i = 0; own && i < w->count && status == FB_OK; i++)
+        splits[i] = (fb_split)w->items[i].stated;
+>>>>>>> 57aebbd (Import folders of images and JSON lines, keep the splits that a source states, test what is refused and resumed)
     if (status == FB_OK)
         status = write_metadata(ctx, w, splits, arena);
     if (status == FB_OK) {
         fb_import_report *r = &w->report;
+        int64_t items[FB_SPLITS] = {0};
+        for (int32_t i = 0; i < w->count; i++)
+            items[splits[i]]++;
         r->items = w->count;
-        r->train = plan.items[FB_SPLIT_TRAIN];
-        r->val = plan.items[FB_SPLIT_VAL];
-        r->test = plan.items[FB_SPLIT_TEST];
+        r->train = items[FB_SPLIT_TRAIN];
+        r->val = items[FB_SPLIT_VAL];
+        r->test = items[FB_SPLIT_TEST];
         r->duplicates = plan.duplicates;
         r->near_duplicates = plan.near_duplicates;
-        r->moved = plan.moved;
-        r->moved_near = plan.moved_near;
+        r->moved = own ? 0 : plan.moved;
+        r->moved_near = own ? 0 : plan.moved_near;
+        r->straddling = own ? plan.moved : 0;
     }
     free(splits);
     fb_arena_free(arena);
@@ -422,11 +455,12 @@ static void fill_rates(fb_import_writer *w)
 {
     fb_import_report *r = &w->report;
     double images = (double)(r->items - r->resumed);
+    int32_t cores = omp_get_num_procs();
     r->seconds = fb_clock_s() - w->started_s;
     r->images_per_s = r->seconds > 0 ? images / r->seconds : 0;
-    int32_t cores = omp_get_num_procs();
-    double threads = w->threads < cores ? w->threads : cores;
-    r->decode_images_per_s = w->decode_s > 0 ? images * threads / w->decode_s : 0;
+    r->cpu_seconds = cpu_seconds() - w->started_cpu_s;
+    if (r->decode_seconds > 0)
+        r->decode_images_per_s = images * cores / r->decode_seconds;
 }
 
 fb_status fb_import_writer_commit(fb_context *ctx, fb_import_writer *w,
@@ -442,6 +476,7 @@ fb_status fb_import_writer_commit(fb_context *ctx, fb_import_writer *w,
     FB_TRY(judge(ctx, w));
     tell_summary(w);
     FB_TRY(plan_and_write(ctx, w));
+    tell_straddling(w);
     FB_TRY(fb_folder_appear(ctx, w->part, w->out));
     w->committed = true;
     snprintf(done, sizeof done, "%s/import.log", w->out);

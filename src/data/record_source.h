@@ -74,7 +74,8 @@ typedef struct fb_record_source {
      * is wrong with one record is its `fault`. */
     fb_status (*next)(fb_context *ctx, void *self, fb_record *record);
     void (*close)(void *self);
-    const char *folder; /* that images named by fields lie in; NULL: there is none */
+    const char *folder; /* that images named by fields lie in; NULL: there is none. What
+                           it points to may be another folder with each record */
     /* Names that every record has, so that --map can be checked before anything is
      * read; NULL: each record has its own. */
     const char *const *columns;

@@ -3,6 +3,7 @@
  */
 #include "data/sweethome3d_source.h"
 
+#include "base/file.h"
 #include "data/furniture_archive.h"
 #include "data/properties.h"
 
@@ -321,9 +322,7 @@ static fb_status read_archive(fb_context *ctx, furniture *s)
 
 bool fb_sweethome3d_source_recognise(const char *path)
 {
-    size_t size = strlen(path);
-    return (size > 5 && strcasecmp(path + size - 5, ".sh3f") == 0) ||
-           (size > 4 && strcasecmp(path + size - 4, ".jar") == 0);
+    return fb_path_ends_in(path, ".sh3f") || fb_path_ends_in(path, ".jar");
 }
 
 fb_status fb_sweethome3d_source_open(fb_context *ctx, fb_record_source *source,

@@ -5,7 +5,9 @@
 #include "base/file.h"
 #include "data/csv_source.h"
 #include "data/fashiongen_source.h"
+#include "data/imagefolder_source.h"
 #include "data/import_writer.h"
+#include "data/jsonl_source.h"
 #include "data/sweethome3d_source.h"
 #include "data/webdataset_source.h"
 
