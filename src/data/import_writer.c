@@ -407,7 +407,6 @@ static void state_splits(const fb_import_writer *w, fb_split *splits,
         splits[i] = (fb_split)w->items[i].stated;
         plan->items[splits[i]]++;
     }
-    plan->moved = plan->moved_near = 0;
 }
 
 static fb_status plan_and_write(fb_context *ctx, fb_import_writer *w)
@@ -421,25 +420,17 @@ static fb_status plan_and_write(fb_context *ctx, fb_import_writer *w)
     if (status == FB_OK)
         status = fb_split_plan_make(ctx, w->items, w->count, &w->shares, splits, NULL,
                                     &plan);
-<<<<<<< HEAD
     if (status == FB_OK && w->keep_splits)
         state_splits(w, splits, &plan);
-=======
-    bool own = w->items[0].stated >= 0; /* all have one, or none */
-    for (int32_t i = 0; own && i < w->count && status == FB_OK; i++)
-        splits[i] = (fb_split)w->items[i].stated;
->>>>>>> 57aebbd (Import folders of images and JSON lines, keep the splits that a source states, test what is refused and resumed)
     if (status == FB_OK)
         status = write_metadata(ctx, w, splits, arena);
     if (status == FB_OK) {
         fb_import_report *r = &w->report;
-        int64_t items[FB_SPLITS] = {0};
-        for (int32_t i = 0; i < w->count; i++)
-            items[splits[i]]++;
+        bool own = w->keep_splits;
         r->items = w->count;
-        r->train = items[FB_SPLIT_TRAIN];
-        r->val = items[FB_SPLIT_VAL];
-        r->test = items[FB_SPLIT_TEST];
+        r->train = plan.items[FB_SPLIT_TRAIN];
+        r->val = plan.items[FB_SPLIT_VAL];
+        r->test = plan.items[FB_SPLIT_TEST];
         r->duplicates = plan.duplicates;
         r->near_duplicates = plan.near_duplicates;
         r->moved = own ? 0 : plan.moved;
