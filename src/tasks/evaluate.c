@@ -137,10 +137,8 @@ static bool is_full(const fb_evaluate_options *options)
     return strcmp(options->protocol, "full") == 0;
 }
 
-static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
+fb_status fb_evaluate_check_protocol(fb_context *ctx, const fb_evaluate_options *o)
 {
-    if (!o->model[0] || !o->catalog[0])
-        return fb_fail(ctx, FB_E_USAGE, "evaluate needs --model and --catalog");
     if (strcmp(o->protocol, "sampled") != 0 && !is_full(o))
         return fb_fail(ctx, FB_E_USAGE,
                        "--protocol %s is not known; use sampled or full", o->protocol);
@@ -149,6 +147,13 @@ static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
             ctx, FB_E_USAGE,
             "--candidates goes with --protocol sampled; full ranks everything");
     return FB_OK;
+}
+
+static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
+{
+    if (!o->model[0] || !o->catalog[0])
+        return fb_fail(ctx, FB_E_USAGE, "evaluate needs --model and --catalog");
+    return fb_evaluate_check_protocol(ctx, o);
 }
 
 fb_status fb_evaluate_items(fb_context *ctx, const fb_evaluate_options *options,

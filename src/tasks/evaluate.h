@@ -38,6 +38,10 @@ typedef struct fb_pair_scorer {
                        const fb_score_pair *pairs, int64_t count, float *scores);
 } fb_pair_scorer;
 
+/* FB_E_USAGE: an unknown protocol, or one that does not go with candidates. */
+fb_status fb_evaluate_check_protocol(fb_context *ctx,
+                                     const fb_evaluate_options *options);
+
 /* Score, rank and gather by the options' protocol; fills all of the evaluation but
  * items, score and seconds. The options' model, catalog, backend, dtype and threads are
  * not read. */
