@@ -682,6 +682,106 @@ fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
                              const fb_image_input *image, uint8_t **png,
                              size_t *size_bytes);
 
+/* ---- 10. Inspect a catalogue --------------------------------------------------------
+ */
+
+typedef struct fb_inspect_options {
+    const char *catalog;
+    const char *html;            /* "": none; else a self-contained page to write */
+    bool floor;                  /* measure the linear floor too */
+    fb_evaluate_options ranking; /* how the floor is ranked; its model, catalog, score,
+                                    trec, backend, dtype and threads are not read */
+    int32_t threads;             /* 0: all cores this process may use */
+    bool quiet;
+} fb_inspect_options;
+
+typedef struct fb_spread {
+    double min, median, mean, p95, max; /* NaN of nothing */
+} fb_spread;
+
+typedef struct fb_inspect_category {
+    char name[96];
+    int64_t items, split[3]; /* train, val, test */
+} fb_inspect_category;
+
+typedef struct fb_inspect_field {
+    char name[64];
+    int64_t present, distinct; /* items with a value that is not blank; values */
+} fb_inspect_field;
+
+typedef struct fb_inspect_size {
+    int32_t width, height;
+    int64_t items;
+} fb_inspect_size;
+
+/* An image that could not be read. */
+typedef struct fb_inspect_broken {
+    int32_t line; /* of metadata.jsonl */
+    char message[400];
+} fb_inspect_broken;
+
+/* An item of val or test, and one of an earlier split whose image is the same or
+ * nearly. */
+typedef struct fb_inspect_pair {
+    int32_t line, earlier_line;
+    char split[8], earlier_split[8];
+    char file_name[200], earlier_file_name[200];
+    char title[200], earlier_title[200];
+    bool same_bytes;
+} fb_inspect_pair;
+
+/* Words of one split's titles, and those of them that training titles have. */
+typedef struct fb_inspect_words {
+    int64_t words, seen, distinct, distinct_seen;
+    int64_t titles, titles_seen; /* titles_seen: every word of theirs */
+} fb_inspect_words;
+
+enum { FB_INSPECT_SIZES = 8, FB_INSPECT_BROKEN = 20, FB_INSPECT_PAIRS = 24 };
+
+/* "Earlier" is in the order train, val, test for splits, that of the file for items. */
+typedef struct fb_inspection {
+    int64_t items, split[3];
+    int64_t products, titles;        /* distinct */
+    char category_level[24];         /* the field that is most specific; "": none */
+    fb_inspect_category *categories; /* largest first, "(none)" among them; owned */
+    int64_t category_count;
+    fb_inspect_field *fields; /* optional ones, as they come up; owned */
+    int64_t field_count;
+    fb_spread title_words, title_characters;
+    int64_t images_read, images_broken, image_bytes;
+    int64_t jpeg, png, webp;
+    fb_spread width, height;
+    fb_inspect_size sizes[FB_INSPECT_SIZES]; /* the most common, first the most */
+    int32_t size_count;
+    int64_t distinct_sizes;
+    fb_inspect_broken broken[FB_INSPECT_BROKEN]; /* the first */
+    /* Items whose image has the bytes of an earlier item's; others whose image nearly
+     * equals one of other bytes; images too plain to be compared but by bytes. */
+    int64_t duplicates, near_duplicates, flat_images;
+    /* Items of val and test that repeat one of an earlier split: its product, title,
+     * image to the byte, image nearly or to the byte. */
+    int64_t products_across_splits, titles_across_splits;
+    int64_t duplicates_across_splits, near_duplicates_across_splits;
+    int64_t duplicate_titles;                /* items whose title an earlier item has */
+    fb_inspect_pair pairs[FB_INSPECT_PAIRS]; /* the first of near_..._across_splits */
+    int32_t pair_count;
+    int64_t train_words; /* distinct */
+    fb_inspect_words val_words, test_words;
+    int64_t query_items, queries, composed_items; /* composed: marked so */
+    fb_evaluation *floor;        /* NULL unless asked for; owned. By inner product, */
+    fb_evaluation *floor_cosine; /* and by cosine, a little harder to beat */
+    int64_t floor_train_items, floor_features, floor_words;
+    double floor_ridge;
+    double seconds;
+} fb_inspection;
+
+void fb_inspect_options_defaults(fb_inspect_options *options);
+/* An image that cannot be read is counted and named in the inspection; with floor it is
+ * a failure. A row that breaks the rules of metadata.jsonl is a failure. */
+fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,
+                     fb_inspection **inspection);
+void fb_inspection_free(fb_inspection *inspection);
+
 #ifdef __cplusplus
 }
 #endif

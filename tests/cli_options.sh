@@ -45,6 +45,8 @@ train="catalog out resume preset config vocab vocab-size objective init layers e
     validate-every validate-pairs backend dtype threads loader-threads json quiet"
 evaluate="model catalog split protocol negatives queries negative-count min-candidates score
     draws seed candidates trec backend dtype threads per-category json quiet"
+inspect="catalog html show floor split protocol negatives queries negative-count min-candidates
+    draws seed candidates threads json quiet"
 match="model text image top sheet backend dtype threads json"
 explain="model text image out score steps backend dtype threads json"
 index="model catalog out add replace delete split what text-weight kind keep vectors
@@ -56,7 +58,7 @@ bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-b
 
 status 0 help --man
 cp "$folder/out" "$folder/man"
-for verb in import train evaluate match explain index search bench; do
+for verb in import inspect train evaluate match explain index search bench; do
     status 0 "$verb" --help
     [ ! -s "$folder/err" ] || fail "$verb --help: talk on stderr"
     grep -q "^  fashionbert $verb " "$folder/out" || fail "$verb --help: no example"

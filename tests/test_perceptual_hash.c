@@ -16,37 +16,9 @@
 #include "base/random.h"
 #include "data/image_decode.h"
 #include "data/near_pairs.h"
+#include "support/drawn_photo.h"
 
 enum { SIDE = 96 };
-
-/* A product on white: overlapping ellipses whose places come from `shape`, colours from
- * `colour`, drawn at any size. */
-static fb_image draw(uint64_t shape, uint64_t colour, int32_t width, int32_t height)
-{
-    fb_image image = {width, height, malloc((size_t)width * (size_t)height * 3)};
-    assert_non_null(image.rgb);
-    memset(image.rgb, 255, (size_t)width * (size_t)height * 3);
-    for (int k = 0; k < 6; k++) {
-        fb_random s = fb_random_start(shape, FB_STREAM_TEST, (uint64_t)k);
-        fb_random c = fb_random_start(colour, FB_STREAM_TEST, (uint64_t)(k + 100));
-        double cx = 0.2 + 0.6 * fb_random_uniform(&s);
-        double cy = 0.2 + 0.6 * fb_random_uniform(&s);
-        double rx = 0.05 + 0.25 * fb_random_uniform(&s);
-        double ry = 0.05 + 0.25 * fb_random_uniform(&s);
-        uint8_t rgb[3];
-        for (int i = 0; i < 3; i++)
-            rgb[i] = (uint8_t)fb_random_below(&c, 256);
-        for (int32_t y = 0; y < height; y++)
-            for (int32_t x = 0; x < width; x++) {
-                double dx = ((x + 0.5) / width - cx) / rx;
-                double dy = ((y + 0.5) / height - cy) / ry;
-                if (dx * dx + dy * dy < 1)
-                    memcpy(image.rgb + ((size_t)y * (size_t)width + (size_t)x) * 3, rgb,
-                           3);
-            }
-    }
-    return image;
-}
 
 static fb_look take(const fb_image *image)
 {
@@ -62,7 +34,7 @@ static fb_look take(const fb_image *image)
 
 static fb_look look_of(uint64_t shape, uint64_t colour, int32_t width, int32_t height)
 {
-    fb_image image = draw(shape, colour, width, height);
+    fb_image image = drawn_photo(shape, colour, width, height);
     fb_look look = take(&image);
     fb_image_free(&image);
     return look;
@@ -70,7 +42,7 @@ static fb_look look_of(uint64_t shape, uint64_t colour, int32_t width, int32_t h
 
 static fb_look look_as_jpeg(uint64_t seed, int32_t quality)
 {
-    fb_image image = draw(seed, seed, SIDE, SIDE), again = {0};
+    fb_image image = drawn_photo(seed, seed, SIDE, SIDE), again = {0};
     char *bytes = NULL;
     size_t size = 0;
     FILE *stream = open_memstream(&bytes, &size);
@@ -113,7 +85,7 @@ static void finds_a_brighter_copy(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 40; seed++) {
-        fb_image image = draw(seed, seed, SIDE, SIDE);
+        fb_image image = drawn_photo(seed, seed, SIDE, SIDE);
         fb_look a = take(&image);
         for (size_t i = 0; i < (size_t)SIDE * SIDE * 3; i++)
             image.rgb[i] = image.rgb[i] > 249 ? 255 : (uint8_t)(image.rgb[i] + 6);
@@ -156,7 +128,7 @@ static void tells_other_colours_apart(void **state)
 static void white_on_white_is_told_apart_by_what_little_differs(void **state)
 {
     (void)state;
-    fb_image a = draw(1, 1, SIDE, SIDE), b = draw(2, 2, SIDE, SIDE);
+    fb_image a = drawn_photo(1, 1, SIDE, SIDE), b = drawn_photo(2, 2, SIDE, SIDE);
     for (size_t i = 0; i < (size_t)SIDE * SIDE * 3; i++) {
         a.rgb[i] = (uint8_t)(255 - (255 - a.rgb[i]) / 12);
         b.rgb[i] = (uint8_t)(255 - (255 - b.rgb[i]) / 12);
@@ -192,7 +164,7 @@ static void the_bits_are_signs_of_the_cosine_transform(void **state)
     const double pi = 3.14159265358979323846;
     int checked = 0;
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        fb_image image = draw(seed, seed, 32, 32);
+        fb_image image = drawn_photo(seed, seed, 32, 32);
         fb_look look = take(&image);
         for (int k = 1; k < 256; k++) {
             double sum = 0;

@@ -1,8 +1,7 @@
 /* cli_evaluate.c - `fashionbert evaluate`: retrieval numbers of a model, chance beside
  * them.
  */
-#include "base/json.h"
-#include "cli/table.h"
+#include "cli/ranking.h"
 #include "cli/verbs.h"
 #include <string.h>
 
@@ -31,38 +30,7 @@ static const fb_option options[] = {
      .type = FB_OPTION_STRING,
      .offset = AT(split),
      .help = "products to use, by their split field: train, val, test or another name"},
-    {.name = "protocol",
-     .value = "NAME",
-     .type = FB_OPTION_CHOICE,
-     .choices = "sampled,full",
-     .offset = AT(protocol),
-     .help = "sampled ranks 1 match among drawn others, full among the whole split"},
-    {.name = "negatives",
-     .value = "FROM",
-     .type = FB_OPTION_CHOICE,
-     .choices = "category,any",
-     .offset = AT(negatives),
-     .help = "sampled: where the others are drawn"},
-    {.name = "queries",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(queries),
-     .high = INFINITY,
-     .help = "sampled: each way, at most; 0 is all"},
-    {.name = "negative-count",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(negative_count),
-     .low = 1,
-     .high = 100000,
-     .help = "sampled: others to a query, at most"},
-    {.name = "min-candidates",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(min_candidates),
-     .low = 1,
-     .high = INFINITY,
-     .help = "sampled: a query with fewer others is left out and counted"},
+    FB_OPTION_PROTOCOL_ROWS(evaluate_arguments, task),
     {.name = "score",
      .value = "KIND",
      .type = FB_OPTION_CHOICE,
@@ -70,24 +38,6 @@ static const fb_option options[] = {
      .offset = AT(score),
      .help = "what to rank by: the model's own score, the single stream's alignment, "
              "the similarity of the two vectors, or their sum"},
-    {.name = "draws",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(draws),
-     .low = 1,
-     .high = 1000,
-     .help = "sampled: candidate lists to draw; numbers are means over them"},
-    {.name = "seed",
-     .value = "N",
-     .type = FB_OPTION_UINT64,
-     .offset = AT(seed),
-     .high = FB_OPTION_SEED_MAX,
-     .help = "of the draws"},
-    {.name = "candidates",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(candidates),
-     .help = "candidate lists: read if the file exists, else written to it"},
     {.name = "trec",
      .value = "PREFIX",
      .type = FB_OPTION_STRING,
@@ -104,23 +54,6 @@ static const fb_option options[] = {
 static void defaults(void *arguments)
 {
     fb_evaluate_options_defaults(&((evaluate_arguments *)arguments)->task);
-}
-
-static void write_ranking(fb_json_writer *w, const char *key, const fb_ranking *r)
-{
-    fb_json_key(w, key);
-    fb_json_open_object(w);
-    fb_json_key_int(w, "queries", r->queries);
-    fb_json_key_int(w, "left_out", r->left_out);
-    fb_json_key_double(w, "candidates_mean", r->candidates_mean);
-    fb_json_key_double(w, "r1", r->r1);
-    fb_json_key_double(w, "r5", r->r5);
-    fb_json_key_double(w, "r10", r->r10);
-    fb_json_key_double(w, "r_all", r->r_all);
-    fb_json_key_double(w, "mrr", r->mrr);
-    fb_json_key_double(w, "median_rank", r->median_rank);
-    fb_json_key_double(w, "chance_r1", r->chance_r1);
-    fb_json_close_object(w);
 }
 
 /* The whole split is ranked under `full`: nothing was drawn. */
@@ -141,8 +74,8 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fb_json_key_int(&w, "draws", is_sampled(a) ? a->task.draws : 1);
     fb_json_key_string(&w, "split", a->task.split);
     fb_json_key_int(&w, "items", e->items);
-    write_ranking(&w, "image_to_text", &e->image_to_text);
-    write_ranking(&w, "text_to_image", &e->text_to_image);
+    fb_ranking_write(&w, "image_to_text", &e->image_to_text);
+    fb_ranking_write(&w, "text_to_image", &e->text_to_image);
     fb_json_key_double(&w, "sum_r", e->sum_r);
     fb_json_key_double(&w, "accuracy", e->accuracy);
     fb_json_key_double(&w, "auc", e->auc);
@@ -153,8 +86,8 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     for (int64_t i = 0; i < e->category_count; i++) {
         fb_json_open_object(&w);
         fb_json_key_string(&w, "name", e->categories[i].name);
-        write_ranking(&w, "image_to_text", &e->categories[i].image_to_text);
-        write_ranking(&w, "text_to_image", &e->categories[i].text_to_image);
+        fb_ranking_write(&w, "image_to_text", &e->categories[i].image_to_text);
+        fb_ranking_write(&w, "text_to_image", &e->categories[i].text_to_image);
         fb_json_close_object(&w);
     }
     fb_json_close_array(&w);
@@ -162,28 +95,13 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fputc('\n', stdout);
 }
 
-static void add_ranking(fb_table *table, const char *name, const fb_ranking *r)
-{
-    fb_table_text(table, name);
-    fb_table_int(table, r->queries);
-    fb_table_int(table, r->left_out);
-    fb_table_number(table, r->candidates_mean, 1);
-    fb_table_number(table, r->r1, 3);
-    fb_table_number(table, r->chance_r1, 3);
-    fb_table_number(table, r->r5, 3);
-    fb_table_number(table, r->r10, 3);
-    fb_table_number(table, r->r_all, 3);
-    fb_table_number(table, r->mrr, 3);
-    fb_table_number(table, r->median_rank, 1);
-}
-
 static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
 {
-    fb_table *table =
-        fb_table_create("<direction|>queries|>left out|>candidates|>R@1|"
-                        ">chance R@1|>R@5|>R@10|>R@all|>MRR|>median rank");
-    add_ranking(table, "image to text", &e->image_to_text);
-    add_ranking(table, "text to image", &e->text_to_image);
+    fb_table *table = fb_table_create("<direction|" FB_RANKING_HEADS);
+    fb_table_text(table, "image to text");
+    fb_ranking_add(table, &e->image_to_text);
+    fb_table_text(table, "text to image");
+    fb_ranking_add(table, &e->text_to_image);
     fb_status status = fb_table_print(ctx, table, stdout);
     fb_table_free(table);
     FB_TRY(status);
