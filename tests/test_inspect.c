@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "fashionbert.h"
 #include "support/drawn_photo.h"
 #include "support/small_catalogue.h"
 

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cli/table.h"
+#include "fashionbert.h"
 
 /* "key": {"queries": ..., "chance_r1": ...} */
 void fb_ranking_write(fb_json_writer *w, const char *key, const fb_ranking *ranking);

@@ -1,4 +1,4 @@
-/* perceptual_hash.h - what a photograph looks like, in 88 bytes, to find the same one
+/* perceptual_hash.h - what a photograph looks like, in 80 bytes, to find the same one
  * in other bytes: saved again, resized, a little brighter.
  *
  * The image is squashed to 32x32 (bilinear, as Pillow). From that

@@ -9,6 +9,7 @@
 #define FB_TASKS_INSPECT_H
 
 #include "data/catalogue.h"
+#include "fashionbert.h"
 
 /* FB_E_MEMORY; what the inspection holds then is undefined but may be freed. */
 fb_status fb_inspect_texts(fb_context *ctx, const fb_catalogue *catalogue,
