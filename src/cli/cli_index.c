@@ -8,6 +8,7 @@
 
 typedef struct index_arguments {
     fb_index_build_options task;
+    fb_store_options store;
     bool add, replace, json;
 } index_arguments;
 
@@ -83,6 +84,34 @@ static const fb_option options[] = {
      .offset = AT(vectors),
      .help = "vectors of the products, .npy or .fvecs in the catalogue's order, in the "
              "place of encoding them"},
+    {.name = "to",
+     .value = "URI",
+     .type = FB_OPTION_STRING,
+     .offset = offsetof(index_arguments, store.store),
+     .help = "then load the index into PostgreSQL with pgvector: postgresql://host/db, "
+             "and others behind blanks to hold a part each; without --catalog the "
+             "index as it is; none for none"},
+    {.name = "links",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = offsetof(index_arguments, store.links),
+     .low = 2,
+     .high = 100,
+     .help = "of each vector in the database's graph (pgvector's m)"},
+    {.name = "build-effort",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = offsetof(index_arguments, store.build_effort),
+     .low = 4,
+     .high = 1000,
+     .help = "with which that is built (ef_construction); at least twice the links"},
+    {.name = "search-effort",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = offsetof(index_arguments, store.effort),
+     .low = 1,
+     .high = 1000,
+     .help = "of searches there, unless told (ef_search)"},
     FB_OPTION_COMPUTE_ROWS(index_arguments, task.backend, task.dtype, task.threads),
     FB_OPTION_FLAG_ROW(index_arguments, "json", json, "print what was done as JSON"),
     FB_OPTION_FLAG_ROW(index_arguments, "quiet", task.quiet, "no progress on stderr"),
@@ -90,7 +119,9 @@ static const fb_option options[] = {
 
 static void defaults(void *arguments)
 {
-    fb_index_build_options_defaults(&((index_arguments *)arguments)->task);
+    index_arguments *a = arguments;
+    fb_index_build_options_defaults(&a->task);
+    fb_store_options_defaults(&a->store);
 }
 
 static void print_json(const char *folder, const fb_index_report *r)
@@ -132,6 +163,61 @@ static fb_status print_table(fb_context *ctx, const fb_index_report *r)
     return status;
 }
 
+static void print_store_json(const index_arguments *a, const fb_store_report *r)
+{
+    fb_json_writer w;
+    fb_json_begin(&w, stdout, 2);
+    fb_json_open_object(&w);
+    fb_json_key_string(&w, "index", a->task.out);
+    fb_json_key_int(&w, "shards", r->shards);
+    fb_json_key_int(&w, "products", r->products);
+    fb_json_key_int(&w, "rows", r->rows);
+    fb_json_key_double(&w, "recall10", r->recall10);
+    fb_json_key_double(&w, "copy_seconds", r->copy_seconds);
+    fb_json_key_double(&w, "build_seconds", r->build_seconds);
+    fb_json_close_object(&w);
+    fputc('\n', stdout);
+}
+
+static fb_status print_store(fb_context *ctx, const fb_store_report *r)
+{
+    fb_table *table = fb_table_create(
+        ">shards|>products|>rows|>recall@10|>copy seconds|>build seconds");
+    fb_table_int(table, r->shards);
+    fb_table_int(table, r->products);
+    fb_table_int(table, r->rows);
+    fb_table_number(table, r->recall10, 4);
+    fb_table_number(table, r->copy_seconds, 1);
+    fb_table_number(table, r->build_seconds, 1);
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
+static fb_status build(fb_context *ctx, const index_arguments *a)
+{
+    fb_index_report report;
+    FB_TRY(fb_index_build(ctx, &a->task, &report));
+    if (a->store.store[0])
+        return FB_OK; /* one result is printed, the last */
+    if (!a->json)
+        return print_table(ctx, &report);
+    print_json(a->task.out, &report);
+    return FB_OK;
+}
+
+static fb_status load(fb_context *ctx, index_arguments *a)
+{
+    fb_store_report report;
+    a->store.index = a->task.out;
+    a->store.quiet = a->task.quiet;
+    FB_TRY(fb_store_load(ctx, &a->store, &report));
+    if (!a->json)
+        return print_store(ctx, &report);
+    print_store_json(a, &report);
+    return FB_OK;
+}
+
 static fb_status run(fb_context *ctx, void *arguments)
 {
     index_arguments *a = arguments;
@@ -141,12 +227,9 @@ static fb_status run(fb_context *ctx, void *arguments)
                        "--add, --replace and --delete do not go together");
     if (modes)
         a->task.mode = a->add ? "add" : a->replace ? "replace" : "delete";
-    fb_index_report report;
-    FB_TRY(fb_index_build(ctx, &a->task, &report));
-    if (!a->json)
-        return print_table(ctx, &report);
-    print_json(a->task.out, &report);
-    return FB_OK;
+    if (modes || a->task.catalog[0] || a->task.model[0] || !a->store.store[0])
+        FB_TRY(build(ctx, a));
+    return a->store.store[0] ? load(ctx, a) : FB_OK;
 }
 
 const fb_verb fb_verb_index = {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct search_arguments {
-    const char *model, *index, *text, *image;
+    const char *model, *index, *store, *text, *image;
     const char *const *filters; /* "name=value" */
     int32_t filter_count;
     fb_search_options task;
@@ -28,8 +28,13 @@ static const fb_option options[] = {
      .value = "DIR",
      .type = FB_OPTION_STRING,
      .offset = AT(index),
-     .required = true,
      .help = "index folder"},
+    {.name = "store",
+     .value = "URI",
+     .type = FB_OPTION_STRING,
+     .offset = AT(store),
+     .help = "in the place of an index: what `index --to` loaded, "
+             "postgresql://host/db and others behind blanks"},
     {.name = "text",
      .value = "TEXT",
      .type = FB_OPTION_STRING,
@@ -92,7 +97,7 @@ static const fb_option options[] = {
 static void defaults(void *arguments)
 {
     search_arguments *a = arguments;
-    a->text = a->image = "";
+    a->index = a->store = a->text = a->image = "";
     fb_search_options_defaults(&a->task);
     a->task.by = "index";
     fb_model_options_defaults(&a->compute);
@@ -166,8 +171,10 @@ static fb_status print_table(fb_context *ctx, const search_arguments *a,
     }
     fb_status status = fb_table_print(ctx, table, stdout);
     fb_table_free(table);
-    fprintf(stderr, "%lld products; encode %.1f ms, search %.1f ms, re-rank %.1f ms\n",
-            (long long)r->compared, r->encode_ms, r->search_ms, r->rerank_ms);
+    if (r->compared >= 0)
+        fprintf(stderr, "%lld products; ", (long long)r->compared);
+    fprintf(stderr, "encode %.1f ms, search %.1f ms, re-rank %.1f ms\n", r->encode_ms,
+            r->search_ms, r->rerank_ms);
     return status;
 }
 
@@ -211,7 +218,7 @@ static fb_status search(fb_context *ctx, search_arguments *a)
         a->task.by = "";
     fb_status status = fb_model_open(ctx, &model, a->model, &a->compute);
     if (status == FB_OK)
-        status = fb_index_open(ctx, &index, a->index, model);
+        status = fb_index_open(ctx, &index, a->index[0] ? a->index : a->store, model);
     if (status == FB_OK)
         status = fb_search(ctx, model, index, &query, &a->task, &result);
     if (status == FB_OK && a->json)
@@ -230,6 +237,8 @@ static fb_status run(fb_context *ctx, void *arguments)
     char *memory = NULL;
     if (!a->text[0] && !a->image[0])
         return fb_fail(ctx, FB_E_USAGE, "give --text, --image or both to look for");
+    if (!a->index[0] == !a->store[0])
+        return fb_fail(ctx, FB_E_USAGE, "give --index DIR or --store URI");
     fb_search_filter *filters = calloc((size_t)a->filter_count + 1, sizeof *filters);
     fb_status status = filters ? split_filters(ctx, a, filters, &memory)
                                : fb_fail(ctx, FB_E_MEMORY, "out of memory");
@@ -247,8 +256,8 @@ const fb_verb fb_verb_search = {
              "both; with --rerank the best of them in the order of the model's own "
              "score, which reads words and patches together.",
     .example =
-        "fashionbert search --model model --index shop.index --text \"red summer "
-        "dress\" --rerank 100",
+        "fashionbert search --model model --index shop.index --text \"red dress\" "
+        "--rerank 100",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(search_arguments),

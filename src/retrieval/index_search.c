@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "retrieval/exact_search.h"
 #include "retrieval/index_tune.h"
+#include "retrieval/pg_store.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -393,8 +394,10 @@ static fb_status run(search *s, const float *vector, fb_search_result **result)
     if (s->options->rerank > wanted)
         wanted = s->options->rerank;
     FB_TRY(check_query(s, vector));
-    FB_TRY(choose_vectors(s));
     FB_TRY(check_filters(s));
+    if (s->index->store)
+        return fb_pg_store_search(s->ctx, s->index, vector, s->options, wanted, result);
+    FB_TRY(choose_vectors(s));
     for (int32_t i = 0; i < s->index->segment_count; i++)
         FB_TRY(prepare_segment(s, i));
     FB_TRY(search_products(s, wanted, &count));
@@ -419,6 +422,8 @@ fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *prod
                         fb_search_result **result)
 {
     fb_search_result *r;
+    if (index->store)
+        return fb_pg_store_find(ctx, index, product_id, result);
     int64_t row = fb_index_find_row(index, product_id);
     if (row < 0)
         return fb_fail(ctx, FB_E_MISSING, "no product %.100s in this index",
@@ -497,6 +502,8 @@ fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *at
     const fb_search_options options = {.filters = &named, .filter_count = 1};
     const search s = {.ctx = ctx, .index = index, .options = &options};
     FB_TRY(check_filters(&s));
+    if (index->store)
+        return fb_pg_store_values(ctx, index, attribute, limit, values, counts, count);
     int64_t most = 0;
     for (int32_t i = 0; i < index->segment_count; i++) {
         const fb_product_table *t = index->segment[i].products;

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "retrieval/npy.h"
+#include "retrieval/pg_store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -260,6 +261,7 @@ void fb_index_unload(fb_index *index)
         return;
     for (int32_t i = 0; i < index->segment_count; i++)
         fb_segment_close(&index->segment[i]);
+    fb_pg_store_close(index->store);
     fb_backend_free(index->be);
     fb_arena_free(index->arena);
     free(index);

@@ -37,6 +37,8 @@ struct fb_index {
     int64_t rows, products; /* with deleted ones; distinct and alive */
     fb_arena *arena;        /* of what info points at, and alive bits */
     fb_index_info info;
+    struct fb_pg_store *store; /* not NULL: the products lie there (pg_store.h), and
+                                  there is no segment */
 };
 
 /* Open and check every file but what is kept of images, whose rows are checked as they

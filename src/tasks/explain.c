@@ -69,18 +69,32 @@ static void place_photo(double photo[4], const fb_image *image, int32_t size,
     }
 }
 
+static fb_status fit_image(const request *r, const fb_image_input *image,
+                           uint8_t *pixels)
+{
+    const fb_model_config *c = r->config;
+    static const double all[4] = {0, 0, 1, 1};
+    fb_image decoded = {0};
+    memcpy(r->out->public.photo, all, sizeof all);
+    if (image && image->pixels) {
+        memcpy(pixels, image->pixels,
+               (size_t)c->image_size * (size_t)c->image_size * 3);
+        return FB_OK;
+    }
+    FB_TRY(open_image(r->ctx, image, &decoded));
+    fb_status status =
+        fb_image_fit(r->ctx, r->model->resizer, pixels, &decoded, c->image_size,
+                     c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, FB_FILTER_BILINEAR);
+    place_photo(r->out->public.photo, &decoded, c->image_size, c->squash);
+    fb_image_free(&decoded);
+    return status;
+}
+
 static fb_status add_images(const request *r, const fb_image_input *image)
 {
     const fb_model_config *c = r->config;
-    fb_image decoded = {0};
     size_t bytes = (size_t)c->image_size * (size_t)c->image_size * 3;
-    FB_TRY(open_image(r->ctx, image, &decoded));
-    fb_status status = fb_image_fit(
-        r->ctx, r->model->resizer, fb_batch_pixels(r->batch, 0), &decoded,
-        c->image_size, c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, FB_FILTER_BILINEAR);
-    place_photo(r->out->public.photo, &decoded, c->image_size, c->squash);
-    fb_image_free(&decoded);
-    FB_TRY(status);
+    FB_TRY(fit_image(r, image, fb_batch_pixels(r->batch, 0)));
     const uint8_t *pixels = fb_batch_pixels(r->batch, fb_batch_add_image(r->batch));
     if (c->vector > 0 && c->views > 1) {
         uint8_t *mirrored = fb_batch_pixels(r->batch, fb_batch_add_image(r->batch));

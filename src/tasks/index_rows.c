@@ -2,6 +2,8 @@
  * are to leave it. */
 #include "tasks/index_task.h"
 
+#include "retrieval/pg_store.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,9 +27,12 @@ fb_status fb_index_open(fb_context *ctx, fb_index **index, const char *folder,
                         const fb_model *model)
 {
     fb_index *x = NULL;
-    FB_TRY(fb_index_load(ctx, &x, folder, model ? model->be->threads : 0));
+    if (fb_pg_is_store(folder))
+        FB_TRY(fb_pg_store_open(ctx, &x, folder));
+    else
+        FB_TRY(fb_index_load(ctx, &x, folder, model ? model->be->threads : 0));
     fb_status status =
-        model ? fb_index_check_model(ctx, folder, &x->manifest, model) : FB_OK;
+        model ? fb_index_check_model(ctx, x->folder, &x->manifest, model) : FB_OK;
     if (status != FB_OK) {
         fb_index_unload(x);
         return status;

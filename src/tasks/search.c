@@ -107,6 +107,8 @@ static const float *part_of(const reranking *r, int32_t hit, bool image)
 {
     int64_t row = r->hits[hit].row;
     const fb_index_manifest *m = &r->index->manifest;
+    if (r->index->store)
+        return NULL;
     const fb_segment *s = fb_index_segment_of(r->index, &row);
     const float *all = image ? s->image : s->text;
     if (!all && m->fingerprint && m->what == (image ? FB_OF_IMAGE : FB_OF_TEXT))
