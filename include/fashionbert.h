@@ -405,8 +405,9 @@ fb_status fb_model_match(fb_context *ctx, fb_model *model, const fb_input *input
 /* What can be done ahead, on any number of threads at once and while the model is in
  * use: reading an image, and counting what a text costs. */
 
-/* Pixels a side of the square that the model reads. */
+/* Pixels a side of the square that the model reads; the patches that it becomes. */
 int32_t fb_model_image_size(const fb_model *model);
+int32_t fb_model_patches(const fb_model *model);
 
 /* Decode, turn upright and fit: pixels [size, size, 3]. Images of more than most_pixels
  * (0: 40 million) are FB_E_LIMIT, told before anything is decoded. `name` is what
@@ -596,6 +597,13 @@ fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
 fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
                         fb_search_result **result);
 
+/* The products of those ids, in that order, as hits and as `retrieved`, so that
+ * fb_index_rerank can follow; scores NaN. FB_E_MISSING: the sentence names the first
+ * that is not there. */
+fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
+                            const char *const *product_ids, int32_t count,
+                            fb_search_result **result);
+
 /* The same in PostgreSQL with pgvector, for more products than one machine holds: an
  * index folder's products are loaded into one database, or into several that hold a
  * part each, and fb_index_open with their URIs opens them. What differs there: images
@@ -722,6 +730,43 @@ fb_status fb_explanation_draw(fb_context *ctx, const fb_explanation *explanation
 fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
                              const fb_image_input *image, uint8_t **png,
                              size_t *size_bytes);
+/* ---- 10. Serve ----------------------------------------------------------------------
+ *
+ * HTTP: search, match, re-rank, encode, explain, and a page to try them on.
+ * docs/serving.md
+ */
+
+typedef struct fb_serve_options {
+    const char *model;
+    const char *index;      /* "": none, then nothing is searched */
+    const char *host;       /* address to listen on */
+    int32_t port;           /* 0: any that is free; it is said on standard error */
+    const char *api_key;    /* "": none is asked for */
+    const char *access_log; /* "-": standard output; "none"; else a file */
+    int32_t workers;        /* that compute, each with a copy of the model */
+    int32_t readers;        /* threads that decode images and read bodies */
+    int32_t queue;          /* requests that may wait; past it 429 */
+    double max_wait_s;      /* 429 too where waiting would take longer */
+    int32_t batch_tokens;   /* tokens and patches computed together, about */
+    int32_t max_body_mb;    /* past it 413 */
+    int32_t max_megapixels; /* of an image that is sent */
+    int32_t memory_mb;   /* of bodies and images of requests that wait; past it 429 */
+    int32_t connections; /* open at once */
+    double receive_s;    /* a request must arrive within it, or 408 */
+    double drain_s;      /* after SIGTERM, for what is on its way */
+    const char *backend, *dtype;
+    int32_t threads; /* of each worker */
+    bool quiet;
+} fb_serve_options;
+
+void fb_serve_options_defaults(fb_serve_options *options);
+
+/* Serve until SIGTERM or SIGINT; then take no more, answer what has come, and return.
+ * On SIGHUP the model and the index are opened anew and take the place of the old ones
+ * without a lost request; where that fails, the old ones stay. While it runs it takes
+ * these three signals for the whole process.
+ * FB_E_STATE   built without libmicrohttpd; the index is another model's */
+fb_status fb_serve(fb_context *ctx, const fb_serve_options *options);
 
 /* ---- 10. Inspect a catalogue --------------------------------------------------------
  */

@@ -54,12 +54,15 @@ index="model catalog out add replace delete split what text-weight kind keep vec
     backend dtype threads json quiet"
 search="model index store text image k rerank filter text-weight by exact effort backend dtype
     threads json"
+serve="model index host port api-key access-log workers readers queue max-wait batch-tokens
+    max-body max-megapixels memory connections receive-timeout drain-timeout backend dtype
+    threads quiet"
 bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-batch
     image-folder backend dtype threads profile json quiet"
 
 status 0 help --man
 cp "$folder/out" "$folder/man"
-for verb in import inspect train evaluate match explain index search bench; do
+for verb in import inspect train evaluate match explain index search serve bench; do
     status 0 "$verb" --help
     [ ! -s "$folder/err" ] || fail "$verb --help: talk on stderr"
     grep -q "^  fashionbert $verb " "$folder/out" || fail "$verb --help: no example"

@@ -418,26 +418,66 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
     return status;
 }
 
-fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
-                        fb_search_result **result)
+/* A hit of another result, with strings of this one's. */
+static fb_status copy_hit(fb_context *ctx, fb_search_result *result, const fb_hit *from,
+                          fb_hit *hit)
 {
-    fb_search_result *r;
-    if (index->store)
-        return fb_pg_store_find(ctx, index, product_id, result);
+    fb_arena *arena = ((fb_owned_result *)result)->arena;
+    size_t count = 2 * (size_t)from->attribute_count;
+    const char **pairs = fb_arena_alloc(arena, (count + 1) * sizeof *pairs);
+    *hit = *from;
+    hit->product_id = fb_arena_strdup(arena, from->product_id);
+    hit->title = fb_arena_strdup(arena, from->title);
+    hit->image = fb_arena_strdup(arena, from->image);
+    hit->attributes = pairs;
+    bool whole = pairs && hit->product_id && hit->title && hit->image;
+    for (size_t i = 0; whole && i < count; i++)
+        whole = (pairs[i] = fb_arena_strdup(arena, from->attributes[i])) != NULL;
+    return whole ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for a hit");
+}
+
+static fb_status find_one(fb_context *ctx, const fb_index *index,
+                          const char *product_id, fb_search_result *result, fb_hit *hit)
+{
+    if (index->store) {
+        fb_search_result *one = NULL;
+        FB_TRY(fb_pg_store_find(ctx, index, product_id, &one));
+        fb_status status = copy_hit(ctx, result, &one->hits[0], hit);
+        fb_search_result_free(one);
+        return status;
+    }
     int64_t row = fb_index_find_row(index, product_id);
     if (row < 0)
         return fb_fail(ctx, FB_E_MISSING, "no product %.100s in this index",
                        product_id);
-    FB_TRY(fb_result_create(ctx, &r, 1));
-    fb_status status = fb_result_fill_hit(ctx, r, index, row, &r->hits[0]);
+    return fb_result_fill_hit(ctx, result, index, row, hit);
+}
+
+fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
+                            const char *const *product_ids, int32_t count,
+                            fb_search_result **result)
+{
+    fb_search_result *r;
+    fb_status status = FB_OK;
+    FB_TRY(fb_result_create(ctx, &r, count));
+    for (int32_t i = 0; i < count && status == FB_OK; i++) {
+        status = find_one(ctx, index, product_ids[i], r, &r->hits[i]);
+        r->hits[i].rank = i + 1;
+        r->retrieved[i] = r->hits[i];
+    }
     if (status != FB_OK) {
         fb_search_result_free(r);
         return status;
     }
-    r->hit_count = r->retrieved_count = 1;
-    r->retrieved[0] = r->hits[0];
+    r->hit_count = r->retrieved_count = count;
     *result = r;
     return FB_OK;
+}
+
+fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
+                        fb_search_result **result)
+{
+    return fb_index_find_all(ctx, index, &product_id, 1, result);
 }
 
 /* ---- values of an attribute ------------------------------------------------------ */

@@ -16,6 +16,11 @@ int32_t fb_model_image_size(const fb_model *model)
     return model->matcher->config.image_size;
 }
 
+int32_t fb_model_patches(const fb_model *model)
+{
+    return model->matcher->config.grid * model->matcher->config.grid;
+}
+
 static fb_status check_pixels(fb_context *ctx, const char *name, const uint8_t *bytes,
                               size_t size_bytes, int64_t most_pixels)
 {

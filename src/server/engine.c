@@ -1,0 +1,135 @@
+/* engine.c - see engine.h. */
+#include "server/engine.h"
+
+#include "base/clock.h"
+#include "server/answers.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void engine_free(fb_engine *engine)
+{
+    if (!engine)
+        return;
+    fb_index_close(engine->index);
+    for (int32_t i = 0; i < engine->model_count; i++)
+        fb_model_close(engine->models[i]);
+    free(engine->models);
+    free(engine->about);
+    free(engine);
+}
+
+/* The first pass of each size makes its matrix products ready, which takes longer than
+ * running them: done here, no request waits for it. */
+static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s)
+{
+    static const char text[] = "a short text of a query";
+    enum { MOST = 64 };
+    int32_t tokens = 0;
+    double began = 0;
+    size_t side = (size_t)fb_model_image_size(model);
+    uint8_t *blank = malloc(side * side * 3);
+    fb_image_input image = {.pixels = blank};
+    fb_input inputs[MOST];
+    float scores[MOST];
+    fb_status status =
+        blank ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory to warm up a model");
+    if (blank)
+        memset(blank, 255, side * side * 3);
+    for (int32_t i = 0; i < MOST; i++)
+        inputs[i] = (fb_input){.text = text, .image = &image};
+    for (int32_t n = 1; n <= MOST && status == FB_OK; n *= 4)
+        status = fb_model_match(ctx, model, inputs, n, scores);
+    if (status == FB_OK)
+        status = fb_model_count_tokens(ctx, model, text, &tokens);
+    began = fb_clock_s();
+    if (status == FB_OK)
+        status = fb_model_match(ctx, model, inputs, MOST, scores);
+    *token_s = (fb_clock_s() - began) / (MOST * (tokens + fb_model_patches(model)));
+    free(blank);
+    return status;
+}
+
+static fb_status open_parts(fb_context *ctx, fb_engine *e,
+                            const fb_serve_options *options)
+{
+    fb_model_options compute = {options->backend, options->dtype, options->threads};
+    while (e->model_count < options->workers) {
+        fb_model **model = &e->models[e->model_count];
+        FB_TRY(fb_model_open(ctx, model, options->model, &compute));
+        e->model_count++;
+        FB_TRY(warm_up(ctx, *model, &e->token_s));
+    }
+    if (!options->index[0])
+        return FB_OK;
+    FB_TRY(fb_index_open(ctx, &e->index, options->index, e->models[0]));
+    return fb_index_about(ctx, e->index, options->model, &e->about, &e->about_bytes);
+}
+
+fb_status fb_engine_open(fb_context *ctx, fb_engine **engine,
+                         const fb_serve_options *options)
+{
+    fb_engine *e = calloc(1, sizeof *e);
+    if (!e)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
+    e->models = calloc((size_t)options->workers, sizeof(fb_model *));
+    fb_status status = e->models ? open_parts(ctx, e, options)
+                                 : fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
+    if (status != FB_OK) {
+        engine_free(e);
+        return status;
+    }
+    *engine = e;
+    return FB_OK;
+}
+
+fb_status fb_engine_slot_open(fb_context *ctx, fb_engine_slot *slot)
+{
+    *slot = (fb_engine_slot){0};
+    if (pthread_mutex_init(&slot->lock, NULL) != 0)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a lock");
+    return FB_OK;
+}
+
+void fb_engine_slot_close(fb_engine_slot *slot)
+{
+    fb_engine_slot_set(slot, NULL);
+    pthread_mutex_destroy(&slot->lock);
+}
+
+void fb_engine_slot_set(fb_engine_slot *slot, fb_engine *engine)
+{
+    pthread_mutex_lock(&slot->lock);
+    fb_engine *old = slot->engine;
+    slot->engine = engine;
+    if (engine)
+        engine->holders++;
+    pthread_mutex_unlock(&slot->lock);
+    fb_engine_let_go(slot, old);
+}
+
+fb_engine *fb_engine_hold(fb_engine_slot *slot)
+{
+    pthread_mutex_lock(&slot->lock);
+    fb_engine *engine = slot->engine;
+    engine->holders++;
+    pthread_mutex_unlock(&slot->lock);
+    return engine;
+}
+
+void fb_engine_hold_again(fb_engine_slot *slot, fb_engine *engine)
+{
+    pthread_mutex_lock(&slot->lock);
+    engine->holders++;
+    pthread_mutex_unlock(&slot->lock);
+}
+
+void fb_engine_let_go(fb_engine_slot *slot, fb_engine *engine)
+{
+    if (!engine)
+        return;
+    pthread_mutex_lock(&slot->lock);
+    bool last = --engine->holders == 0;
+    pthread_mutex_unlock(&slot->lock);
+    if (last) /* outside the lock: giving back a model's memory takes a while */
+        engine_free(engine);
+}

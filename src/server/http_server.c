@@ -1,0 +1,521 @@
+/* http_server.c - see http_server.h. libmicrohttpd calls, for each request, in this
+ * order and all on its one thread:
+ *
+ *     begin_target   the first line is there            -> the exchange
+ *     handle         the headers are there              -> route, key, sizes
+ *     handle         a piece of the body, again and again
+ *     handle         the body is complete               -> answered, or suspended
+ *     handle         resumed by a worker                -> the answer is sent
+ *     end_exchange   sent to the last byte, or broken off
+ *
+ * A request that is refused has its body read and dropped first, up to a limit, so that
+ * a client that sends before it reads still gets to see why.
+ *
+ * Each connection notes what it is at and since when; close_slow looks through them.
+ */
+#include "server/http_server.h"
+
+#include "base/clock.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    IDLE_S = 75,  /* a connection between two requests */
+    SEND_S = 120, /* to take an answer */
+    DROPPED = 4,  /* so many bodies of the largest size are read and dropped */
+    BODY_START = 4096
+};
+
+typedef enum phase_of { IDLE, RECEIVING, BUSY, SENDING } phase_of;
+
+typedef struct connection {
+    struct connection *next, **link;
+    int fd;
+    phase_of phase;
+    double since_s;
+} connection;
+
+struct fb_http {
+    fb_server *server;
+    struct MHD_Daemon *daemon;
+    int listening; /* after quiesce: to be closed; -1: none */
+    int32_t port;
+    pthread_mutex_t lock; /* of the connections */
+    connection *connections;
+    atomic_int_fast64_t busy;
+};
+
+/* ---- connections ----------------------------------------------------------------- */
+
+static connection *connection_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static void set_phase(fb_http *http, struct MHD_Connection *c, phase_of phase)
+{
+    connection *own = connection_of(c);
+    if (!own)
+        return;
+    pthread_mutex_lock(&http->lock);
+    own->phase = phase;
+    own->since_s = fb_clock_s();
+    pthread_mutex_unlock(&http->lock);
+}
+
+static void open_connection(fb_http *http, struct MHD_Connection *c, void **context)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    connection *own = calloc(1, sizeof *own);
+    *context = own;
+    if (!own || !info)
+        return;
+    own->fd = info->connect_fd;
+    own->since_s = fb_clock_s();
+    pthread_mutex_lock(&http->lock);
+    own->next = http->connections;
+    own->link = &http->connections;
+    if (own->next)
+        own->next->link = &own->next;
+    http->connections = own;
+    pthread_mutex_unlock(&http->lock);
+    fb_metrics_move(http->server->metrics, FB_GAUGE_CONNECTIONS, 1);
+}
+
+static void close_connection(fb_http *http, connection *own)
+{
+    if (!own)
+        return;
+    pthread_mutex_lock(&http->lock); /* the socket is still open, and ours */
+    if (own->link) {
+        *own->link = own->next;
+        if (own->next)
+            own->next->link = own->link;
+    }
+    pthread_mutex_unlock(&http->lock);
+    fb_metrics_move(http->server->metrics, FB_GAUGE_CONNECTIONS, -1);
+    free(own);
+}
+
+static void note_connection(void *self, struct MHD_Connection *c, void **context,
+                            enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        open_connection(self, c, context);
+    else
+        close_connection(self, *context);
+}
+
+/* Sent past libmicrohttpd, which answers no request that is still arriving. */
+static const char late[] =
+    "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
+    "Connection: close\r\nContent-Length: 107\r\n\r\n"
+    "{\"error\": {\"code\": \"request_timeout\", \"message\": \"the request took too "
+    "long "
+    "to arrive\", \"request_id\": \"\"}}\n";
+
+void fb_http_close_slow(fb_http *http)
+{
+    double now = fb_clock_s();
+    pthread_mutex_lock(&http->lock);
+    for (connection *c = http->connections; c; c = c->next) {
+        double age = now - c->since_s;
+        bool slow = (c->phase == RECEIVING && age > http->server->options.receive_s) ||
+                    (c->phase == SENDING && age > SEND_S) ||
+                    (c->phase == IDLE && age > IDLE_S);
+        if (!slow)
+            continue;
+        if (c->phase == RECEIVING)
+            (void)!send(c->fd, late, sizeof late - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (c->phase != IDLE)
+            fb_metrics_count(http->server->metrics, FB_COUNTER_TIMED_OUT);
+        shutdown(c->fd, SHUT_RDWR);
+        c->since_s = now; /* not again at once */
+    }
+    pthread_mutex_unlock(&http->lock);
+}
+
+/* ---- a request arrives ----------------------------------------------------------- */
+
+static void *begin_target(void *self, const char *target, struct MHD_Connection *c)
+{
+    fb_http *http = self;
+    fb_exchange *x = fb_exchange_create(target);
+    if (!x)
+        return NULL;
+    x->transport = c;
+    x->times.began = fb_clock_s();
+    atomic_fetch_add(&http->busy, 1);
+    fb_metrics_move(http->server->metrics, FB_GAUGE_IN_FLIGHT, 1);
+    set_phase(http, c, RECEIVING);
+    return x;
+}
+
+static const char *header(struct MHD_Connection *c, const char *name)
+{
+    return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+}
+
+/* The client's id where it is a harmless one, else one of ours. */
+static void set_id(fb_exchange *x)
+{
+    static const char harmless[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:";
+    const char *id = header(x->transport, "X-Request-Id");
+    uint64_t own = 0;
+    if (id && id[0] && strlen(id) < sizeof x->id && strspn(id, harmless) == strlen(id))
+        snprintf(x->id, sizeof x->id, "%s", id);
+    else if (getrandom(&own, sizeof own, 0) == (ssize_t)sizeof own)
+        snprintf(x->id, sizeof x->id, "%016llx", (unsigned long long)own);
+}
+
+static void set_remote(fb_exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->transport, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    if (!address)
+        return;
+    if (address->sa_family == AF_INET)
+        inet_ntop(AF_INET,
+                  &((const struct sockaddr_in *)(const void *)address)->sin_addr,
+                  x->remote, sizeof x->remote);
+    else if (address->sa_family == AF_INET6)
+        inet_ntop(AF_INET6,
+                  &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+                  x->remote, sizeof x->remote);
+}
+
+/* In a time that does not tell how much of it is right. */
+static bool is_same(const char *key, const char *given)
+{
+    size_t length = strlen(key), other = strlen(given);
+    unsigned difference = length != other;
+    for (size_t i = 0; i < length; i++)
+        difference |=
+            (unsigned char)key[i] ^ (unsigned char)given[other ? i % other : 0];
+    return difference == 0;
+}
+
+static bool has_key(const fb_server *server, const fb_exchange *x)
+{
+    const char *given = header(x->transport, "Authorization");
+    if (!server->options.api_key[0] || x->route->open)
+        return true;
+    return given && strncasecmp(given, "Bearer ", 7) == 0 &&
+           is_same(server->options.api_key, given + 7);
+}
+
+static size_t most_bytes(const fb_server *server)
+{
+    return (size_t)server->options.max_body_mb << 20;
+}
+
+static void refuse_large(const fb_server *server, fb_exchange *x)
+{
+    fb_exchange_fail(x, 413, "the body has more than %d MiB",
+                     (int)server->options.max_body_mb);
+}
+
+/* The headers are there: what can be refused is refused. */
+static void begin(fb_http *http, fb_exchange *x, const char *method)
+{
+    fb_server *server = http->server;
+    snprintf(x->method, sizeof x->method, "%s", method);
+    set_id(x);
+    set_remote(x);
+    if (!fb_route_find(x))
+        return;
+    if (!has_key(server, x)) {
+        fb_exchange_fail(x, 401,
+                         "this server wants its API key: Authorization: Bearer KEY");
+        return;
+    }
+    if (!x->route->request)
+        return;
+    x->media = fb_media_parse(header(x->transport, "Content-Type"), x->boundary);
+    const char *length = header(x->transport, "Content-Length");
+    if (x->media == FB_MEDIA_OTHER)
+        fb_exchange_fail(x, 415,
+                         "the body must be application/json (UTF-8) or "
+                         "multipart/form-data with a boundary");
+    else if (length && strtoull(length, NULL, 10) > most_bytes(server))
+        refuse_large(server, x);
+}
+
+/* One more piece of the body; false: no more of them. */
+static bool receive(fb_http *http, fb_exchange *x, const char *piece, size_t bytes)
+{
+    fb_server *server = http->server;
+    size_t most = most_bytes(server);
+    x->received_bytes += bytes;
+    if (x->status != 0)
+        return x->received_bytes <= DROPPED * most + (1 << 20);
+    if (!x->route->request)
+        return x->received_bytes <= most;
+    size_t wanted = x->body_bytes + bytes;
+    if (wanted > most) {
+        refuse_large(server, x);
+    } else if (wanted > x->body_capacity) {
+        size_t capacity = x->body_capacity ? 2 * x->body_capacity : BODY_START;
+        while (capacity < wanted)
+            capacity *= 2;
+        uint8_t *more = NULL;
+        if (fb_server_take_body_bytes(server, capacity - x->body_capacity)) {
+            more = realloc(x->body, capacity);
+            if (!more)
+                fb_server_give_body_bytes(server, capacity - x->body_capacity);
+        }
+        if (more) {
+            x->body = more;
+            x->body_capacity = capacity;
+        } else {
+            fb_server_reject(server, x);
+        }
+    }
+    if (x->status != 0) {
+        fb_server_give_body_bytes(server, x->body_capacity);
+        fb_exchange_drop_body(x);
+        return true;
+    }
+    memcpy(x->body + x->body_bytes, piece, bytes);
+    x->body_bytes = wanted;
+    return true;
+}
+
+/* ---- the answer ------------------------------------------------------------------ */
+
+static void add_headers(const fb_server *server, const fb_exchange *x,
+                        struct MHD_Response *response)
+{
+    char number[16];
+    MHD_add_response_header(response, "Content-Type", x->type);
+    MHD_add_response_header(response, "X-Request-Id", x->id);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Cache-Control",
+                            x->cache ? "private, max-age=300" : "no-store");
+    if (x->policy) {
+        MHD_add_response_header(response, "Content-Security-Policy", x->policy);
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    }
+    if (x->retry_after_s > 0) {
+        snprintf(number, sizeof number, "%d", (int)x->retry_after_s);
+        MHD_add_response_header(response, "Retry-After", number);
+    }
+    if (x->status == 401)
+        MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+    if (x->allow[0])
+        MHD_add_response_header(response, "Allow", x->allow);
+    if (atomic_load(&server->draining))
+        MHD_add_response_header(response, "Connection", "close");
+}
+
+static enum MHD_Result send_answer(fb_http *http, fb_exchange *x)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        x->reply_bytes, x->reply, MHD_RESPMEM_PERSISTENT); /* x outlives it */
+    if (!response)
+        return MHD_NO;
+    add_headers(http->server, x, response);
+    set_phase(http, x->transport, SENDING);
+    enum MHD_Result queued =
+        MHD_queue_response(x->transport, (unsigned)x->status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+/* The request is complete. */
+static enum MHD_Result answer(fb_http *http, fb_exchange *x)
+{
+    fb_server *server = http->server;
+    x->times.received = fb_clock_s();
+    if (x->status == 0 && x->route->answer_now && !x->route->slow)
+        x->route->answer_now(server, x);
+    if (x->status == 0 && !fb_server_admit(server, x))
+        fb_server_reject(server, x);
+    if (x->status != 0) {
+        x->times.answered = fb_clock_s();
+        return send_answer(http, x);
+    }
+    set_phase(http, x->transport, BUSY);
+    MHD_suspend_connection(x->transport); /* before anyone can resume it */
+    if (!fb_work_queue_push(server->to_prepare, x)) {
+        fb_exchange_fail(x, 503, "the server is ending");
+        fb_server_answer(server, x);
+    }
+    return MHD_YES;
+}
+
+void fb_http_resume(fb_http *http, fb_exchange *x)
+{
+    (void)http;
+    MHD_resume_connection(x->transport);
+}
+
+static bool expects_continue(struct MHD_Connection *c)
+{
+    const char *expected = header(c, "Expect");
+    return expected && strcasecmp(expected, "100-continue") == 0;
+}
+
+static enum MHD_Result handle(void *self, struct MHD_Connection *c, const char *url,
+                              const char *method, const char *version,
+                              const char *piece, size_t *piece_bytes, void **context)
+{
+    fb_http *http = self;
+    fb_exchange *x = *context;
+    (void)url;
+    (void)version;
+    if (!x)
+        return MHD_NO;
+    if (!x->method[0]) {
+        begin(http, x, method);
+        /* Who asks before sending is told at once. */
+        return x->status != 0 && expects_continue(c) ? answer(http, x) : MHD_YES;
+    }
+    if (*piece_bytes > 0) {
+        bool more = receive(http, x, piece, *piece_bytes);
+        *piece_bytes = 0;
+        return more ? MHD_YES : MHD_NO;
+    }
+    if (x->times.received > 0)
+        return send_answer(http, x);
+    return answer(http, x);
+}
+
+static void end_exchange(void *self, struct MHD_Connection *c, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    fb_http *http = self;
+    fb_server *server = http->server;
+    fb_exchange *x = *context;
+    bool whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    if (!x)
+        return;
+    *context = NULL;
+    fb_server_give_body_bytes(server, x->body_capacity);
+    if (x->method[0]) {
+        fb_metrics_answer(server->metrics, x->route_number, x->status,
+                          fb_clock_s() - x->times.began);
+        fb_access_log_write(server->log, x, whole);
+    }
+    fb_metrics_move(server->metrics, FB_GAUGE_IN_FLIGHT, -1);
+    set_phase(http, c, IDLE);
+    fb_exchange_free(x);
+    atomic_fetch_sub(&http->busy, 1);
+}
+
+/* ---- begin and end --------------------------------------------------------------- */
+
+static fb_status listen_on(fb_context *ctx, const fb_serve_options *o, int *listening,
+                           int32_t *port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *address = NULL;
+    struct sockaddr_storage bound;
+    socklen_t bytes = sizeof bound;
+    char service[16];
+    int yes = 1;
+    snprintf(service, sizeof service, "%d", (int)o->port);
+    int failed = getaddrinfo(o->host, service, &hints, &address);
+    if (failed)
+        return fb_fail(ctx, FB_E_USAGE, "host %s: %s", o->host, gai_strerror(failed));
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool open =
+        fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, 1024) == 0 &&
+        getsockname(fd, (struct sockaddr *)&bound, &bytes) == 0;
+    int error = errno;
+    freeaddrinfo(address);
+    if (!open) {
+        if (fd >= 0)
+            close(fd);
+        return fb_fail(ctx, FB_E_IO, "cannot listen on %s port %d: %s", o->host,
+                       (int)o->port, strerror(error));
+    }
+    *listening = fd;
+    *port = ntohs(bound.ss_family == AF_INET6
+                      ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
+                      : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+    return FB_OK;
+}
+
+static struct MHD_Daemon *start_daemon(fb_http *http, int listening)
+{
+    unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
+    const fb_serve_options *o = &http->server->options;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, listening,
+        MHD_OPTION_URI_LOG_CALLBACK, begin_target, http, MHD_OPTION_NOTIFY_COMPLETED,
+        end_exchange, http, MHD_OPTION_NOTIFY_CONNECTION, note_connection, http,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
+}
+
+fb_status fb_http_start(fb_context *ctx, fb_http **http, fb_server *server)
+{
+    int listening = -1;
+    fb_http *h = calloc(1, sizeof *h);
+    if (!h || pthread_mutex_init(&h->lock, NULL) != 0) {
+        free(h);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to serve");
+    }
+    h->server = server;
+    h->listening = -1;
+    fb_status status = listen_on(ctx, &server->options, &listening, &h->port);
+    if (status == FB_OK) {
+        server->http = h; /* requests may come before this returns */
+        h->daemon = start_daemon(h, listening);
+        if (!h->daemon)
+            status = fb_fail(ctx, FB_E_IO, "the HTTP server does not start: %s",
+                             strerror(errno));
+    }
+    if (status != FB_OK) {
+        if (listening >= 0)
+            close(listening);
+        server->http = NULL;
+        pthread_mutex_destroy(&h->lock);
+        free(h);
+        return status;
+    }
+    *http = h;
+    return FB_OK;
+}
+
+int32_t fb_http_port(const fb_http *http)
+{
+    return http->port;
+}
+
+void fb_http_quiesce(fb_http *http)
+{
+    http->listening = MHD_quiesce_daemon(http->daemon);
+}
+
+int64_t fb_http_busy(const fb_http *http)
+{
+    return atomic_load(&http->busy);
+}
+
+void fb_http_stop(fb_http *http)
+{
+    if (!http)
+        return;
+    MHD_stop_daemon(http->daemon);
+    if (http->listening >= 0)
+        close(http->listening);
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}
