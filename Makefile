@@ -3,11 +3,11 @@
 BUILD := build
 CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=Release
 
-all: ## build build/fashionbert and build/libfashionbert.a
+all: ## build build/fashionbert, build/libfashionbert.a and .so
 	@./setup build
 	@test -f $(BUILD)/build.ninja || \
 	    cmake -S . -B $(BUILD) $(CMAKE_FLAGS) -DFB_TESTS=OFF >/dev/null
-	@cmake --build $(BUILD) --target fashionbert fashionbert_lib
+	@cmake --build $(BUILD) --target fashionbert fashionbert_lib fashionbert_shared
 
 test: ## the whole suite: release, sanitizers and short fuzz runs
 	@./setup
