@@ -187,7 +187,7 @@ fb_status fb_split_plan_make(fb_context *ctx, const fb_split_item *items, int32_
     p.image = malloc(n * sizeof *p.image);
     p.repeats = calloc(n, sizeof *p.repeats);
     p.near = calloc(n, sizeof *p.near);
-    fb_split *exact = malloc(n * sizeof *exact);
+    fb_split *exact = calloc(n, sizeof *exact);
     bool enough = p.parent && p.anchor && p.keys && p.looks && p.image && p.repeats &&
                   p.near && exact;
     fb_status status =

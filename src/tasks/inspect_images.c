@@ -25,10 +25,6 @@ typedef struct image_facts {
     fb_image_format format;
 } image_facts;
 
-typedef struct near_pair {
-    int32_t a, b;
-} near_pair;
-
 typedef struct census {
     fb_context *ctx;
     const fb_catalogue *catalogue;
@@ -41,11 +37,10 @@ typedef struct census {
     int32_t *first;     /* [count] place among different files -> item */
     int32_t
         *class; /* [count] of an item that is first of its file: first of its look */
-    int32_t *lowest; /* [count] of a class: an item of its earliest split */
-    int32_t *beside; /* [count] of a class: the same over the classes near it; -1 */
-    bool *near;      /* [count] of an item that is first of its file */
-    near_pair *pairs;
-    int64_t pair_count, pair_capacity;
+    int32_t *lowest;    /* [count] of a class: an item of its earliest split */
+    int32_t *beside;    /* [count] of a class: the same over the classes near it; -1 */
+    bool *near;         /* [count] of an item that is first of its file */
+    bool classes_known; /* lowest is filled */
     bool no_memory;
 } census;
 
@@ -108,14 +103,18 @@ static void read_share(census *c, fb_progress *progress, int32_t *done)
     fb_context_free(ctx);
 }
 
+static int threads_of(const fb_inspect_options *options)
+{
+    return options->threads > 0 ? options->threads : omp_get_num_procs();
+}
+
 static fb_status read_all(census *c)
 {
     fb_progress progress;
     int32_t done = 0;
-    int threads = c->options->threads > 0 ? c->options->threads : omp_get_num_procs();
     fb_progress_begin(&progress, "reading images", "images", 0, c->count,
                       c->options->quiet);
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads_of(c->options))
     read_share(c, &progress, &done);
     fb_progress_end(&progress);
     return c->no_memory ? fb_fail(c->ctx, FB_E_MEMORY, "no memory for the images")
@@ -248,50 +247,6 @@ static fb_status group_files(census *c)
     return FB_OK;
 }
 
-/* Equal looks come first and make the classes; near ones are kept for later. */
-static void visit(void *self, int32_t x, int32_t y)
-{
-    census *c = self;
-    int32_t a = c->first[x], b = c->first[y];
-    c->near[a] = c->near[b] = true;
-    if (memcmp(&c->looks[a], &c->looks[b], sizeof *c->looks) == 0) {
-        c->class[b] = a;
-        return;
-    }
-    if (c->pair_count == c->pair_capacity) {
-        int64_t capacity = c->pair_capacity ? c->pair_capacity * 2 : 1024;
-        near_pair *pairs = realloc(c->pairs, (size_t)capacity * sizeof *pairs);
-        if (!pairs) {
-            c->no_memory = true;
-            return;
-        }
-        c->pairs = pairs;
-        c->pair_capacity = capacity;
-    }
-    c->pairs[c->pair_count++] = (near_pair){a, b};
-}
-
-static fb_status find_near(census *c)
-{
-    int32_t files = 0;
-    fb_look *looks = malloc(((size_t)c->count + 1) * sizeof *looks);
-    if (!looks)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory to compare images");
-    for (int32_t i = 0; i < c->count; i++) {
-        c->class[i] = i;
-        if (c->file[i] != i || c->facts[i].bytes == 0)
-            continue;
-        c->in->flat_images += fb_look_is_flat(&c->looks[i]);
-        looks[files] = c->looks[i];
-        c->first[files++] = i;
-    }
-    fb_status status = fb_near_pairs_find(c->ctx, looks, files, visit, c);
-    free(looks);
-    if (status == FB_OK && c->no_memory)
-        status = fb_fail(c->ctx, FB_E_MEMORY, "no memory for near-duplicate images");
-    return status;
-}
-
 /* Whichever of two items (-1: none) is of the earlier split; of one split the first. */
 static int32_t earlier_of(const census *c, int32_t a, int32_t b)
 {
@@ -306,6 +261,51 @@ static int32_t earlier_of(const census *c, int32_t a, int32_t b)
 static int32_t class_of(const census *c, int32_t item)
 {
     return c->class[c->file[item]];
+}
+
+static void know_classes(census *c)
+{
+    for (int32_t i = 0; i < c->count && !c->classes_known; i++) {
+        int32_t class = class_of(c, i);
+        c->lowest[class] = earlier_of(c, c->lowest[class], i);
+    }
+    c->classes_known = true;
+}
+
+/* Equal looks come first and make the classes, near ones then look across them. */
+static void visit(void *self, int32_t x, int32_t y)
+{
+    census *c = self;
+    int32_t a = c->first[x], b = c->first[y];
+    c->near[a] = c->near[b] = true;
+    if (memcmp(&c->looks[a], &c->looks[b], sizeof *c->looks) == 0) {
+        c->class[b] = a;
+        return;
+    }
+    know_classes(c);
+    c->beside[a] = earlier_of(c, c->beside[a], c->lowest[b]);
+    c->beside[b] = earlier_of(c, c->beside[b], c->lowest[a]);
+}
+
+static fb_status find_near(census *c)
+{
+    int32_t files = 0;
+    fb_look *looks = malloc(((size_t)c->count + 1) * sizeof *looks);
+    if (!looks)
+        return fb_fail(c->ctx, FB_E_MEMORY, "no memory to compare images");
+    for (int32_t i = 0; i < c->count; i++) {
+        c->class[i] = i;
+        c->lowest[i] = c->beside[i] = -1;
+        if (c->file[i] != i || c->facts[i].bytes == 0)
+            continue;
+        c->in->flat_images += fb_look_is_flat(&c->looks[i]);
+        looks[files] = c->looks[i];
+        c->first[files++] = i;
+    }
+    fb_status status = fb_near_pairs_find(c->ctx, looks, files, visit, c);
+    free(looks);
+    know_classes(c);
+    return status;
 }
 
 static void add_pair(census *c, int32_t item, int32_t earlier)
@@ -353,17 +353,9 @@ static fb_status find_repeats(census *c)
     if (!same)
         return fb_fail(c->ctx, FB_E_MEMORY, "no memory to compare images");
     for (int32_t i = 0; i < c->count; i++)
-        same[i] = c->lowest[i] = c->beside[i] = -1;
-    for (int32_t i = 0; i < c->count; i++) {
-        int32_t file = c->file[i], class = class_of(c, i);
-        same[file] = earlier_of(c, same[file], i);
-        c->lowest[class] = earlier_of(c, c->lowest[class], i);
-    }
-    for (int64_t p = 0; p < c->pair_count; p++) {
-        int32_t a = c->pairs[p].a, b = c->pairs[p].b;
-        c->beside[a] = earlier_of(c, c->beside[a], c->lowest[b]);
-        c->beside[b] = earlier_of(c, c->beside[b], c->lowest[a]);
-    }
+        same[i] = -1;
+    for (int32_t i = 0; i < c->count; i++)
+        same[c->file[i]] = earlier_of(c, same[c->file[i]], i);
     count_repeats(c, same);
     free(same);
     return FB_OK;
@@ -411,6 +403,5 @@ fb_status fb_inspect_images(fb_context *ctx, const fb_catalogue *catalogue,
     free(c.lowest);
     free(c.beside);
     free(c.near);
-    free(c.pairs);
     return status;
 }

@@ -4,6 +4,7 @@
 #include "tasks/inspect.h"
 
 #include "data/intern.h"
+#include "data/query_compose.h"
 #include "data/title_words.h"
 
 #include <math.h>
@@ -315,7 +316,7 @@ static void count_queries(const fb_catalogue *catalogue, fb_inspection *in)
 {
     for (int32_t i = 0; i < fb_catalogue_count(catalogue); i++) {
         const fb_catalogue_item *item = fb_catalogue_get(catalogue, i);
-        const char *composed = fb_catalogue_attribute(item, "queries_composed");
+        const char *composed = fb_catalogue_attribute(item, FB_QUERIES_COMPOSED);
         in->query_items += item->query_count > 0;
         in->queries += item->query_count;
         in->composed_items +=

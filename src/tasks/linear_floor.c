@@ -105,7 +105,7 @@ static fb_status count_rows(fit *f, counted *counts)
 static fb_status choose_words(fit *f)
 {
     int32_t words = f->titles.words.count;
-    counted *counts = malloc(((size_t)words + 1) * sizeof *counts);
+    counted *counts = calloc((size_t)words + 1, sizeof *counts);
     f->column = malloc(((size_t)words + 1) * sizeof *f->column);
     f->idf = malloc(WORDS_MAX * sizeof *f->idf);
     f->mean_y = calloc(WORDS_MAX, sizeof *f->mean_y);
