@@ -142,6 +142,46 @@ static void what_repeats_is_found(void **state)
     small_catalogue_remove(&c);
 }
 
+/* Three files of one look (a PNG and bytes behind its end), and one near them; what is
+ * near is looked for across all of a look's files and all of a file's items. */
+static void repeats_are_found_through_equal_looks(void **state)
+{
+    (void)state;
+    small_catalogue c;
+    char path[4096];
+    uint8_t *bytes = NULL;
+    size_t size;
+    small_catalogue_make(&c);
+    add(&c, 1, "\"title\": \"a\", \"split\": \"val\"");
+    small_catalogue_flush(&c);
+    assert_int_equal(fb_path_join(NULL, path, c.folder, "images/0.png"), FB_OK);
+    assert_int_equal(fb_file_read(NULL, path, 1 << 20, &bytes, &size), FB_OK);
+    bytes[size] = 'x'; /* a byte of room is behind what was read */
+    small_catalogue_add_bytes(&c, bytes, size + 1, "\"title\": \"b\"");
+    bytes[size] = 'y';
+    small_catalogue_add_bytes(&c, bytes, size + 1,
+                              "\"title\": \"c\", \"split\": \"test\"");
+    small_catalogue_add(&c, drawn_photo(1, 1, SIDE, SIDE), 70,
+                        "\"title\": \"d\", \"split\": \"test\"");
+    small_catalogue_add_bytes(&c, bytes, size + 1,
+                              "\"title\": \"e\", \"split\": \"val\"");
+    small_catalogue_flush(&c);
+    fb_inspection *in = inspect(&c, "");
+    assert_int_equal(in->images_broken, 0);
+    assert_int_equal(in->duplicates, 1);                    /* e */
+    assert_int_equal(in->near_duplicates, 4);               /* the others */
+    assert_int_equal(in->duplicates_across_splits, 1);      /* c, of e */
+    assert_int_equal(in->near_duplicates_across_splits, 4); /* all but b */
+    for (int32_t i = 0; i < in->pair_count; i++) {
+        assert_string_equal(in->pairs[i].earlier_split,
+                            in->pairs[i].same_bytes ? "val" : "train");
+        assert_int_equal(in->pairs[i].earlier_line, in->pairs[i].same_bytes ? 5 : 2);
+    }
+    fb_inspection_free(in);
+    free(bytes);
+    small_catalogue_remove(&c);
+}
+
 static const fb_inspect_field *field_of(const fb_inspection *in, const char *name)
 {
     for (int64_t i = 0; i < in->field_count; i++)
@@ -301,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_right),
         cmocka_unit_test(what_repeats_is_found),
+        cmocka_unit_test(repeats_are_found_through_equal_looks),
         cmocka_unit_test(fields_titles_and_queries_are_measured),
         cmocka_unit_test(images_are_measured_and_broken_ones_named),
         cmocka_unit_test(a_catalogue_without_a_readable_image_is_inspected),
