@@ -136,8 +136,8 @@ typedef struct fb_import_report {
     int64_t duplicates;      /* with the image of an earlier item, to the byte */
     int64_t near_duplicates; /* of the others: that look like another item */
     /* Items in another split than their own key draws, because of a copy there; of
-     * those, because of near-duplicates alone. Where the source says the splits none is
-     * moved, and straddling are those that have a copy in another split. */
+     * those, because of near-duplicates alone. With FB_IMPORT_SPLIT_SOURCE none is
+     * moved, and straddling are those that would be. */
     int64_t moved, moved_near, straddling;
     int64_t resized, image_bytes; /* images made smaller; bytes of all kept */
     int64_t resumed;              /* items that a run before had done */

@@ -106,6 +106,15 @@ mv "$WORK/splits/train/Hats/straw-hat.png" "$WORK/splits/train/"
 ok "folders of splits, one with metadata" "$FB" import "$WORK/splits" --quiet --out "$WORK/f3"
 check "each has its split" test "$(sed 's/.*"title": //' "$WORK/f3/metadata.jsonl" | tr '\n' '|')" = \
     '"Hat", "split": "train"}|"brown leather boot", "category": "Shoes", "subcategory": "boots", "split": "val"}|'
+cp "$WORK/splits/train/straw-hat.png" "$WORK/splits/validation/Shoes/boots/red-hat.png"
+ok "a photo in two splits" "$FB" import "$WORK/splits" --quiet --out "$WORK/f5" --json
+check "is moved" grep -q '"moved": 1,' "$WORK/stdout"
+check "into one" grep -q '"red hat".*"split": "train"' "$WORK/f5/metadata.jsonl"
+ok "unless told to keep to the source" "$FB" import "$WORK/splits" --quiet --out "$WORK/f6" \
+    --split source --json
+check "which is counted" grep -q '"straddling": 1,' "$WORK/stdout"
+check "and told" grep -q "1 items have a copy in another split" "$WORK/stderr"
+check "it stays" grep -q '"red hat".*"split": "val"' "$WORK/f6/metadata.jsonl"
 ok "a catalogue is an imagefolder" "$FB" import "$WORK/f3" --quiet --out "$WORK/f4"
 check "and comes out as it was" cmp "$WORK/f3/metadata.jsonl" "$WORK/f4/metadata.jsonl"
 
@@ -187,6 +196,9 @@ check "to the same catalogue" diff -r "$WORK/whole" "$C"
 cut_off
 cp "$S/images/7.png" "$S/images/3.png"
 cp "$S/images/9.png" "$C.part/images/000/000021.png"
+cp "$S/images/9.png" "$C.part/images/000/000022.jpg"
+mkdir "$C.part/images/001"
+cp "$S/images/9.png" "$C.part/images/001/001001.png"
 ok "it goes on after changes" $K
 ok "import the new source at one go" "$FB" import "$S" --map "$MAP" --quiet --out "$WORK/new"
 check "to the same catalogue as anew" diff -r "$WORK/new" "$C"

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Of a row, so that file name and split still fit into a line. */
 enum { ROW_BYTES_MAX = FB_METADATA_LINE_BYTES_MAX - 256 };
@@ -254,6 +255,24 @@ static fb_status write_row(fb_context *ctx, const fb_import_item *item, fb_arena
 /* ---- split -------------------------------------------------------------------------
  */
 
+/* "train", "Test", "valid", ... */
+static bool parse_split(const char *text, fb_split *split)
+{
+    static const struct {
+        const char *name;
+        fb_split split;
+    } names[] = {{"train", FB_SPLIT_TRAIN}, {"training", FB_SPLIT_TRAIN},
+                 {"val", FB_SPLIT_VAL},     {"valid", FB_SPLIT_VAL},
+                 {"dev", FB_SPLIT_VAL},     {"validation", FB_SPLIT_VAL},
+                 {"test", FB_SPLIT_TEST},   {"testing", FB_SPLIT_TEST}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(text, names[i].name) == 0) {
+            *split = names[i].split;
+            return true;
+        }
+    return false;
+}
+
 /* The first good record decides whether the source has splits. */
 static fb_status take_split(fb_import_check *c, const fb_import_item *item,
                             fb_import_job *job)
@@ -268,8 +287,8 @@ static fb_status take_split(fb_import_check *c, const fb_import_item *item,
         return FB_OK;
     if (!item->split)
         return set_fault(job, FB_RECORD_BAD_FIELD,
-                         "no split, which other records have; --split draws one");
-    if (fb_split_parse(NULL, item->split, &split) != FB_OK)
+                         "no split; --split 80/10/10 draws one");
+    if (!parse_split(item->split, &split))
         return set_fault(job, FB_RECORD_BAD_FIELD,
                          "split \"%.64s\" is none of train, val, test; --split draws "
                          "one instead",

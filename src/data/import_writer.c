@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "data/import_check.h"
+#include "data/import_sweep.h"
 #include "data/query_compose.h"
 #include "data/split_plan.h"
 
@@ -354,8 +355,8 @@ static void tell_straddling(const fb_import_writer *w)
     if (w->report.straddling == 0)
         return;
     snprintf(sentence, sizeof sentence,
-             "%lld items have a copy in another of the source's splits; a --split of "
-             "your own keeps copies together",
+             "%lld items have a copy in another split; without --split source copies "
+             "stay together",
              (long long)w->report.straddling);
     tell(w, sentence);
 }
@@ -467,6 +468,8 @@ fb_status fb_import_writer_commit(fb_context *ctx, fb_import_writer *w,
     FB_TRY(judge(ctx, w));
     tell_summary(w);
     FB_TRY(plan_and_write(ctx, w));
+    if (w->resuming)
+        FB_TRY(fb_import_sweep(ctx, w->log, w->part, w->records));
     tell_straddling(w);
     FB_TRY(fb_folder_appear(ctx, w->part, w->out));
     w->committed = true;
