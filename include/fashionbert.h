@@ -106,9 +106,10 @@ enum { FB_IMPORT_NAMED = 20 };
 typedef struct fb_import_options {
     const char *const *sources; /* files or folders to read, in order */
     int32_t source_count;
-    const char *from;     /* a name of FB_IMPORT_SOURCE_MAP; "auto": what each is */
-    const char *out;      /* folder to make; must not exist */
-    const char *map;      /* "title=name,image=images/{id}.jpg"; "": by the names */
+    const char *from; /* a name of FB_IMPORT_SOURCE_MAP; "auto": what each is; "scan":
+                         a folder of SCAN's pairs, regions without images */
+    const char *out;  /* folder to make; must not exist */
+    const char *map;  /* "title=name,image=images/{id}.jpg"; "": by the names */
     const char *encoding; /* of CSV: "utf-8", "latin-1" or "windows-1252" */
     bool only_mapped;     /* fields that are no use to the map are dropped */
     const char *split;    /* "80/10/10": percent of train/val/test; "": as the source
@@ -116,6 +117,9 @@ typedef struct fb_import_options {
                              that; FB_IMPORT_SPLIT_SOURCE: just as the source says */
     const char *compose_queries; /* "{colour} {category}|{category}": queries for rows
                                     without, marked as composed; "": none */
+    const char *clicks;   /* click log to check and put into out as clicks.tsv: lines of
+                             query, product id, clicked 0 or 1, maybe a count, with
+                             tabs between; "": none */
     const char *split_by; /* "product", "title" or a field: equal ones stay together */
     const char *store;    /* "original" bytes, or "resized" where that is smaller */
     int32_t image_size;   /* resized: pixels of the longer side */
@@ -133,6 +137,7 @@ typedef struct fb_import_report {
     int64_t faults[FB_RECORD_FAULTS]; /* of those skipped, by fault */
     int64_t mended;                   /* not quite right, but read */
     int64_t composed;                 /* items whose queries were composed */
+    int64_t clicks, clicks_skipped;   /* rows of the click log, kept and bad */
     int64_t duplicates;      /* with the image of an earlier item, to the byte */
     int64_t near_duplicates; /* of the others: that look like another item */
     /* Items in another split than their own key draws, because of a copy there; of
@@ -153,6 +158,40 @@ void fb_import_options_defaults(fb_import_options *options);
  * FB_E_FORMAT once all have been looked at. */
 fb_status fb_import(fb_context *ctx, const fb_import_options *options,
                     fb_import_report *report);
+
+/* Features of regions of images, computed elsewhere: bottom-up attention's TSV, numpy's
+ * .npy and .npz (docs/formats.md). They become one file, which systems of regions read.
+ */
+typedef struct fb_import_regions_options {
+    const char *const *sources; /* files or patterns of files, in order */
+    int32_t source_count;
+    const char *catalog; /* whose images they are of; "": names stay as they are */
+    const char *ids;     /* for arrays, file with an image's name a line; "": they are
+                            in the catalogue's order */
+    const char *out;     /* file to make or replace */
+    bool skip_bad;       /* leave bad images out; else there must be none */
+    bool quiet;          /* no progress on stderr */
+    /* Told of each of the first FB_IMPORT_NAMED bad images; NULL: nobody is. */
+    void (*notice)(void *notice_self, const char *sentence);
+    void *notice_self;
+} fb_import_regions_options;
+
+typedef struct fb_import_regions_report {
+    int64_t images, regions;
+    int64_t skipped;  /* bad, and images of the catalogue without regions */
+    int64_t missing;  /* of those, the latter */
+    int64_t left_out; /* images that are not the catalogue's */
+    int32_t most;     /* regions of an image */
+    int32_t width;    /* numbers of a region's feature */
+    bool boxes;       /* regions have boxes */
+    double seconds;
+} fb_import_regions_report;
+
+void fb_import_regions_options_defaults(fb_import_regions_options *options);
+/* FB_E_FORMAT: there were bad images without skip_bad, once all have been looked at, or
+ * not a single good one. The file appears when it is complete. */
+fb_status fb_import_regions(fb_context *ctx, const fb_import_regions_options *options,
+                            fb_import_regions_report *report);
 
 /* ---- 3. Train -----------------------------------------------------------------------
  */

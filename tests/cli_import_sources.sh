@@ -44,6 +44,31 @@ check "the same catalogue" cmp "$C/metadata.jsonl" \
     <(sed 's/"queries": \[[^]]*\], "queries_composed": true, //' "$WORK/first.jsonl")
 rm -rf "$C"
 
+# ---- a click log beside ------------------------------------------------------------------
+printf 'query\tproduct_id\tclicked\tcount\nred dress\tp17\t1\t\nred  Dress\tp17\t0\t3\n' |
+    sed 's/\t$//' >"$WORK/clicks.tsv"
+ok "a click log" "$FB" import "$WORK/shop-{00..02}.tar" --quiet --json --out "$C" \
+    --clicks "$WORK/clicks.tsv"
+check "its rows are counted" grep -q '"clicks": 2,' "$WORK/stdout"
+check "it lies beside the catalogue" grep -qP '^red dress\tp17\t0\t3$' "$C/clicks.tsv"
+rm -rf "$C"
+printf 'red dress\tp17\t1\nblue\tp99\t1\nblue\tp1\n' >"$WORK/clicks.tsv"
+"$FB" import "$WORK/shop-{00..02}.tar" --quiet --out "$C" --clicks "$WORK/clicks.tsv" \
+    >/dev/null 2>"$WORK/stderr"
+check "bad rows end it" test $? -eq 1
+check "an unknown product" grep -qF 'clicks.tsv:2: product "p99" is not in the catalogue' \
+    "$WORK/stderr"
+check "a row of two fields" grep -qF 'clicks.tsv:3:' "$WORK/stderr"
+left "bad rows of a click log"
+ok "with --skip-bad" "$FB" import "$WORK/shop-{00..02}.tar" --quiet --json --out "$C" \
+    --clicks "$WORK/clicks.tsv" --skip-bad
+check "they are left out" grep -q '"clicks_skipped": 2' "$WORK/stdout"
+check "the good one is there" test "$(lines "$C/clicks.tsv")" -eq 2
+rm -rf "$C"
+fails 1 "none.tsv: no such click log" "$FB" import "$WORK/shop-00.tar" --quiet --out "$C" \
+    --clicks "$WORK/none.tsv"
+left "no click log"
+
 W="$FB import --quiet --out $C"
 fails 1 "shop-03.tar" $W "$WORK/shop-{00..03}.tar"
 left "a shard that is not there"

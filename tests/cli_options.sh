@@ -34,8 +34,8 @@ misused() {
 }
 
 # Every option of the contract, verb by verb.
-import="sources from out map only-mapped encoding split compose-queries split-by store
-    image-size skip-bad language threads json quiet"
+import="sources from out map only-mapped encoding split compose-queries clicks split-by store
+    image-size skip-bad language catalog ids threads json quiet"
 train="catalog out resume preset config vocab vocab-size objective init layers encoder
     encoder-weights patches patch-size image-size freeze-encoder feature-cache encoder-lr fit max-text epochs
     steps itc vector-size vector-text-layers hard-negatives alignment group flip shift zoom hard-items text-mask patch-keep

@@ -9,6 +9,8 @@
 #include "data/region_tsv.h"
 #include "data/region_writer.h"
 
+#include "support/region_formats.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <math.h>
@@ -47,23 +49,6 @@ static void base64_is_decoded_strictly(void **state)
 
 /* ---- TSV ---------------------------------------------------------------------------
  */
-
-static void put_base64(char *out, const void *data, size_t size)
-{
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < size; i += 3) {
-        uint32_t word = (uint32_t)bytes[i] << 16;
-        word |= i + 1 < size ? (uint32_t)bytes[i + 1] << 8 : 0;
-        word |= i + 2 < size ? bytes[i + 2] : 0;
-        *out++ = digits[word >> 18];
-        *out++ = digits[word >> 12 & 63];
-        *out++ = i + 1 < size ? digits[word >> 6 & 63] : '=';
-        *out++ = i + 2 < size ? digits[word & 63] : '=';
-    }
-    *out = 0;
-}
 
 static const float some_boxes[] = {0, 0, 50, 20, 10, 5, 100, 40};
 static const float some_features[] = {1, 2, 3, -4, 0.5f, 0};
@@ -157,21 +142,6 @@ static void broken_lines_say_what_is_wrong(void **state)
 
 /* ---- numpy -------------------------------------------------------------------------
  */
-
-/* A .npy of version 1 with the header that numpy writes, padded to 64. */
-static size_t put_npy(uint8_t *out, const char *header, const void *numbers,
-                      size_t size)
-{
-    size_t length = (strlen(header) + 1 + 10 + 63) / 64 * 64 - 10;
-    memcpy(out, "\x93NUMPY\x01\x00", 8);
-    out[8] = (uint8_t)length;
-    out[9] = (uint8_t)(length >> 8);
-    memset(out + 10, ' ', length);
-    memcpy(out + 10, header, strlen(header));
-    out[10 + length - 1] = '\n';
-    memcpy(out + 10 + length, numbers, size);
-    return 10 + length + size;
-}
 
 static void arrays_of_all_types_come_out_as_floats(void **state)
 {

@@ -3,8 +3,11 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
+#include <string.h>
+
 typedef struct import_arguments {
     fb_import_options task;
+    fb_import_regions_options regions; /* catalog and ids; the others from task */
     bool json;
 } import_arguments;
 
@@ -25,16 +28,19 @@ static const fb_option options[] = {
     {.name = "from",
      .value = "FORMAT",
      .type = FB_OPTION_CHOICE,
-     .choices = "auto" FB_IMPORT_SOURCE_MAP(SOURCE_CHOICE),
+     .choices = "auto" FB_IMPORT_SOURCE_MAP(SOURCE_CHOICE) ",scan,regions",
      .offset = AT(task.from),
-     .help =
-         "what the sources are; auto looks at each" FB_IMPORT_SOURCE_MAP(SOURCE_HELP)},
+     .help = "what the sources are; auto looks at each" FB_IMPORT_SOURCE_MAP(
+         SOURCE_HELP) "; regions: features of regions for the images of --catalog, TSV "
+                      "of bottom-up "
+                      "attention, .npy or .npz"},
     {.name = "out",
      .value = "DIR",
      .type = FB_OPTION_STRING,
      .offset = AT(task.out),
      .required = true,
-     .help = "catalogue folder to make; it must not exist yet"},
+     .help = "catalogue folder to make; it must not exist yet. Of regions: the file to "
+             "make"},
     {.name = "map",
      .value = "MAP",
      .type = FB_OPTION_STRING,
@@ -72,6 +78,12 @@ static const fb_option options[] = {
      .help = "search queries for products without any, from fields: \"{colour} "
              "{category}\"; \"|\" between several; the catalogue says that they were "
              "composed"},
+    {.name = "clicks",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(task.clicks),
+     .help = "click log of these products, TSV of query, product id, clicked (1 or 0) "
+             "and maybe a count; checked and put beside them as clicks.tsv"},
     {.name = "store",
      .value = "HOW",
      .type = FB_OPTION_CHOICE,
@@ -93,6 +105,17 @@ static const fb_option options[] = {
      .type = FB_OPTION_STRING,
      .offset = AT(task.language),
      .help = "of sweethome3d's titles, such as zh_CN; none for the catalogue's own"},
+    {.name = "catalog",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(regions.catalog),
+     .help = "of regions: the catalogue whose images they are of"},
+    {.name = "ids",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(regions.ids),
+     .help = "of regions in arrays: the images' names, one a line; none: they are in "
+             "the catalogue's order"},
     {.name = "threads",
      .value = "N",
      .type = FB_OPTION_INT32,
@@ -116,6 +139,7 @@ static void defaults(void *arguments)
 {
     import_arguments *a = arguments;
     fb_import_options_defaults(&a->task);
+    fb_import_regions_options_defaults(&a->regions);
     a->task.notice = notice;
 }
 
@@ -137,6 +161,8 @@ static void print_json(const import_arguments *a, const fb_import_report *report
     fb_json_key_int(&w, "straddling", report->straddling);
     fb_json_key_int(&w, "mended", report->mended);
     fb_json_key_int(&w, "composed", report->composed);
+    fb_json_key_int(&w, "clicks", report->clicks);
+    fb_json_key_int(&w, "clicks_skipped", report->clicks_skipped);
     fb_json_key_int(&w, "resumed", report->resumed);
     fb_json_key_int(&w, "resized", report->resized);
     fb_json_key_int(&w, "image_bytes", report->image_bytes);
@@ -192,9 +218,62 @@ static fb_status print_tables(fb_context *ctx, const import_arguments *a,
     return print_table(ctx, table);
 }
 
+static fb_status print_regions(fb_context *ctx, const import_arguments *a,
+                               const fb_import_regions_report *report)
+{
+    if (a->json) {
+        fb_json_writer w;
+        fb_json_begin(&w, stdout, 2);
+        fb_json_open_object(&w);
+        fb_json_key_string(&w, "regions_file", a->task.out);
+        fb_json_key_int(&w, "images", report->images);
+        fb_json_key_int(&w, "regions", report->regions);
+        fb_json_key_int(&w, "most", report->most);
+        fb_json_key_int(&w, "width", report->width);
+        fb_json_key_bool(&w, "boxes", report->boxes);
+        fb_json_key_int(&w, "skipped", report->skipped);
+        fb_json_key_int(&w, "missing", report->missing);
+        fb_json_key_int(&w, "left_out", report->left_out);
+        fb_json_key_double(&w, "seconds", report->seconds);
+        fb_json_close_object(&w);
+        fputc('\n', stdout);
+        return FB_OK;
+    }
+    fb_table *table =
+        fb_table_create("<regions of images|>images|>regions|>most|>width|"
+                        "<boxes|>skipped|>left out|>seconds");
+    fb_table_text(table, a->task.out);
+    fb_table_int(table, report->images);
+    fb_table_int(table, report->regions);
+    fb_table_int(table, report->most);
+    fb_table_int(table, report->width);
+    fb_table_text(table, report->boxes ? "yes" : "no");
+    fb_table_int(table, report->skipped);
+    fb_table_int(table, report->left_out);
+    fb_table_number(table, report->seconds, 1);
+    return print_table(ctx, table);
+}
+
+static fb_status run_regions(fb_context *ctx, const import_arguments *a)
+{
+    fb_import_regions_options o = a->regions;
+    fb_import_regions_report report = {0};
+    o.sources = a->task.sources;
+    o.source_count = a->task.source_count;
+    o.out = a->task.out;
+    o.skip_bad = a->task.skip_bad;
+    o.quiet = a->task.quiet;
+    o.notice = a->task.notice;
+    o.notice_self = a->task.notice_self;
+    FB_TRY(fb_import_regions(ctx, &o, &report));
+    return print_regions(ctx, a, &report);
+}
+
 static fb_status run(fb_context *ctx, void *arguments)
 {
     const import_arguments *a = arguments;
+    if (strcmp(a->task.from, "regions") == 0)
+        return run_regions(ctx, a);
     fb_import_report report = {0};
     FB_TRY(fb_import(ctx, &a->task, &report));
     if (a->json) {

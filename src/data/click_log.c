@@ -257,8 +257,28 @@ static bool is_header(const char *text, size_t size_bytes)
            equals(f[2], "clicked");
 }
 
+/* Who has a say in which rows are kept; keep NULL: nobody. */
+typedef struct judge {
+    fb_click_keep keep;
+    void *self;
+} judge;
+
+static fb_status take_line(fb_context *ctx, fb_click_log *log, const char *name,
+                           int32_t line, const char *text, size_t size_bytes, judge j)
+{
+    fb_click_row row;
+    struct fb_context fault = {0};
+    fb_status status = fb_click_row_read(&fault, name, text, size_bytes, &row);
+    if (status != FB_OK && !j.keep)
+        return fb_fail(ctx, status, "%s", fault.message);
+    if (j.keep && !j.keep(j.self, name, status == FB_OK ? &row : NULL,
+                          status == FB_OK ? NULL : fault.message))
+        return FB_OK;
+    return status == FB_OK ? fb_click_log_add(ctx, log, &row, line) : FB_OK;
+}
+
 static fb_status read_lines(fb_context *ctx, fb_click_log *log, const char *file,
-                            const char *at, size_t size_bytes)
+                            const char *at, size_t size_bytes, judge j)
 {
     if (size_bytes >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) {
         at += 3;
@@ -268,19 +288,16 @@ static fb_status read_lines(fb_context *ctx, fb_click_log *log, const char *file
         const char *stop = memchr(at, '\n', size_bytes);
         size_t length = stop ? (size_t)(stop - at) : size_bytes;
         char name[4096 + 16];
-        fb_click_row row;
         snprintf(name, sizeof name, "%s:%d", file, (int)line);
         if (line > FB_CLICK_LINES_MAX)
             return fb_fail(ctx, FB_E_LIMIT, "%s: at most %d lines are allowed", name,
                            FB_CLICK_LINES_MAX);
-        if (!is_blank(at, length) && !(line == 1 && is_header(at, length))) {
-            FB_TRY(fb_click_row_read(ctx, name, at, length, &row));
-            FB_TRY(fb_click_log_add(ctx, log, &row, line));
-        }
+        if (!is_blank(at, length) && !(line == 1 && is_header(at, length)))
+            FB_TRY(take_line(ctx, log, name, line, at, length, j));
         at += length + (stop != NULL);
         size_bytes -= length + (stop != NULL);
     }
-    if (log->count == 0)
+    if (log->count == 0 && !j.keep)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: no rows; every line is query, product id, clicked (0 or 1) "
                        "with tabs between them",
@@ -288,12 +305,12 @@ static fb_status read_lines(fb_context *ctx, fb_click_log *log, const char *file
     return FB_OK;
 }
 
-fb_status fb_click_log_parse(fb_context *ctx, fb_click_log **log, const char *name,
-                             const char *text, size_t size_bytes)
+static fb_status parse(fb_context *ctx, fb_click_log **log, const char *name,
+                       const char *text, size_t size_bytes, judge j)
 {
     fb_click_log *fresh;
     FB_TRY(fb_click_log_create(ctx, &fresh));
-    fb_status status = read_lines(ctx, fresh, name, text, size_bytes);
+    fb_status status = read_lines(ctx, fresh, name, text, size_bytes, j);
     if (status == FB_OK)
         *log = fresh;
     else
@@ -301,14 +318,26 @@ fb_status fb_click_log_parse(fb_context *ctx, fb_click_log **log, const char *na
     return status;
 }
 
-fb_status fb_click_log_open(fb_context *ctx, fb_click_log **log, const char *path)
+fb_status fb_click_log_parse(fb_context *ctx, fb_click_log **log, const char *name,
+                             const char *text, size_t size_bytes)
+{
+    return parse(ctx, log, name, text, size_bytes, (judge){NULL, NULL});
+}
+
+fb_status fb_click_log_open_with(fb_context *ctx, fb_click_log **log, const char *path,
+                                 fb_click_keep keep, void *self)
 {
     fb_map map = {0};
     FB_TRY(fb_map_open(ctx, path, &map));
-    fb_status status =
-        fb_click_log_parse(ctx, log, path, (const char *)map.bytes, map.size_bytes);
+    fb_status status = parse(ctx, log, path, (const char *)map.bytes, map.size_bytes,
+                             (judge){keep, self});
     fb_map_close(&map);
     return status;
+}
+
+fb_status fb_click_log_open(fb_context *ctx, fb_click_log **log, const char *path)
+{
+    return fb_click_log_open_with(ctx, log, path, NULL, NULL);
 }
 
 static void write_rows(const fb_click_log *log, const fb_click *entry, bool clicked,

@@ -64,6 +64,13 @@ fb_status fb_click_log_add(fb_context *ctx, fb_click_log *log, const fb_click_ro
 fb_status fb_click_log_open(fb_context *ctx, fb_click_log **log, const char *path);
 fb_status fb_click_log_parse(fb_context *ctx, fb_click_log **log, const char *name,
                              const char *text, size_t size_bytes);
+/* The same with a say in each row. `keep` is asked about each line: row NULL, it cannot
+ * be read, and `fault` is the sentence why; else fault is NULL. Rows that it does not
+ * keep are left out, also those that cannot be read: they are no failure then. */
+typedef bool (*fb_click_keep)(void *self, const char *where, const fb_click_row *row,
+                              const char *fault);
+fb_status fb_click_log_open_with(fb_context *ctx, fb_click_log **log, const char *path,
+                                 fb_click_keep keep, void *self);
 /* Write it with a first line of names, replacing what was there in one step; it reads
  * back as the same log but for line numbers. */
 fb_status fb_click_log_write(fb_context *ctx, const fb_click_log *log,

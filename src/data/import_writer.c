@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "data/import_check.h"
+#include "data/import_clicks.h"
 #include "data/import_sweep.h"
 #include "data/query_compose.h"
 #include "data/split_plan.h"
@@ -57,6 +58,8 @@ static fb_status check_options(fb_context *ctx, fb_import_writer *w)
     if (o->image_size < 16 || o->image_size > FB_RESIZE_SIDE_MAX)
         return fb_fail(ctx, FB_E_USAGE, "an image size of %d; 16 to %d are right",
                        (int)o->image_size, FB_RESIZE_SIDE_MAX);
+    if (o->clicks[0] && !fb_path_exists(o->clicks))
+        return fb_fail(ctx, FB_E_MISSING, "%s: no such click log", o->clicks);
     FB_TRY(fb_path_join(ctx, w->out, "", o->out));
     for (size_t n = strlen(w->out); n > 1 && w->out[n - 1] == '/'; n--)
         w->out[n - 1] = 0;
@@ -470,6 +473,7 @@ fb_status fb_import_writer_commit(fb_context *ctx, fb_import_writer *w,
     FB_TRY(plan_and_write(ctx, w));
     if (w->resuming)
         FB_TRY(fb_import_sweep(ctx, w->log, w->part, w->records));
+    FB_TRY(fb_import_clicks(ctx, w->part, w->options, &w->report));
     tell_straddling(w);
     FB_TRY(fb_folder_appear(ctx, w->part, w->out));
     w->committed = true;

@@ -10,6 +10,7 @@
 #include "data/jsonl_source.h"
 #include "data/sweethome3d_source.h"
 #include "data/webdataset_source.h"
+#include "tasks/import_scan.h"
 
 #include <string.h>
 
@@ -39,6 +40,7 @@ void fb_import_options_defaults(fb_import_options *options)
         .split = "",
         .split_by = "product",
         .compose_queries = "",
+        .clicks = "",
         .store = "original",
         .image_size = 256,
         .language = "",
@@ -104,6 +106,8 @@ fb_status fb_import(fb_context *ctx, const fb_import_options *options,
     fb_context_clear(ctx);
     if (options->source_count < 1)
         return fb_fail(ctx, FB_E_USAGE, "no file or folder to import");
+    if (strcmp(options->from, "scan") == 0)
+        return fb_scan_import(ctx, options, report);
     FB_TRY(fb_import_writer_open(ctx, &writer, options));
     fb_status status = read_sources(ctx, options, writer);
     if (status == FB_OK)
