@@ -49,6 +49,7 @@ inspect="catalog html show floor split protocol negatives queries negative-count
     draws seed candidates threads json quiet"
 match="model text image top sheet backend dtype threads json"
 explain="model text image out score steps backend dtype threads json"
+encode="model catalog out split what text-weight backend dtype threads json quiet"
 index="model catalog out add replace delete split what text-weight kind keep vectors
     to links build-effort search-effort
     backend dtype threads json quiet"
@@ -62,7 +63,7 @@ bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-b
 
 status 0 help --man
 cp "$folder/out" "$folder/man"
-for verb in import inspect train evaluate match explain index search serve bench; do
+for verb in import inspect train evaluate match explain encode index search serve bench; do
     status 0 "$verb" --help
     [ ! -s "$folder/err" ] || fail "$verb --help: talk on stderr"
     grep -q "^  fashionbert $verb " "$folder/out" || fail "$verb --help: no example"

@@ -97,6 +97,40 @@ done
 is "eight fewer" "$(values products)" 130
 check "segments stay few" test "$(ls "$I" | grep -c products)" -le 3
 
+# Vectors in files, which make the same index.
+E="$FB encode $M --catalog $C --quiet --json"
+ok "encode" $E --out "$WORK/v"
+is "all products" "$(values vectors) $(values resumed) $(values vector_size)" "120 0 16"
+is "an id a line" "$(sed -n '6p' "$WORK/v/product.ids.txt") $(wc -l <"$WORK/v/product.ids.txt")" "p5 120"
+is "its length" "$(stat -c %s "$WORK/v/product.npy")" $((128 + 120 * 16 * 4))
+ok "encode again" $E --out "$WORK/v"
+is "nothing is left to do" "$(values resumed)" 120
+cp "$WORK/v/product.npy" "$WORK/whole.npy"
+mv "$WORK/v/product.npy" "$WORK/v/product.npy.part" # as a run killed behind 70 rows left it
+sed -i 's/"done": 120/"done": 70/' "$WORK/v/product.json"
+dd if=/dev/zero of="$WORK/v/product.npy.part" bs=1 seek=$((128 + 70 * 64)) count=$((50 * 64)) \
+    conv=notrunc status=none
+ok "go on" $E --out "$WORK/v"
+is "behind what was there" "$(values resumed)" 70
+check "the same bytes" cmp "$WORK/whole.npy" "$WORK/v/product.npy"
+fails 1 "vectors of something else" $E --out "$WORK/v" --text-weight 0.25
+for what in image text; do
+    ok "encode $what" $E --out "$WORK/v" --what $what
+done
+fails 1 "has \`queries\`" $E --out "$WORK/v" --what query
+ok "an index of given vectors" "$FB" index $M --catalog "$C" --out "$WORK/w" --quiet \
+    --vectors "$WORK/v/product.npy"
+ok "search it" "$FB" search $M --index "$WORK/w" --json --text "red circle on blue" --k 7
+is "the same products" "$(values product_id)" "$(values product_id "$WORK/first")"
+ok "of vectors alone, without a model" "$FB" index --catalog "$C" --out "$WORK/w" --quiet \
+    --vectors "$WORK/v/image.npy" --what image
+ok "searched with one" "$FB" search $M --index "$WORK/w" --json --image "$C/images/5.png" --k 1
+is "finds the image" "$(values product_id)" p5
+fails 2 "has 120 vectors" "$FB" index $M --catalog "$C" --out "$WORK/w" --quiet --split test \
+    --vectors "$WORK/v/product.npy"
+head -c 5000 "$WORK/v/product.npy" >"$WORK/cut.npy"
+fails 1 "its shape says" "$FB" index $M --catalog "$C" --out "$WORK/w" --vectors "$WORK/cut.npy"
+
 fails 1 "no index there" "$FB" search $M --index "$WORK/none" --text red
 fails 1 "another model" "$FB" search --model "$WORK/itc" --index "$I" --text red
 fails 2 "--text, --image or both" search

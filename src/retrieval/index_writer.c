@@ -199,6 +199,7 @@ static fb_status make_graph(fb_segment_writer *w, fb_segment *s, const fb_backen
                         be->threads));
     FB_TRY(fb_index_file_path(c->ctx, path, c->folder, &w->entry, FB_INDEX_GRAPH));
     FB_TRY(fb_ann_write(c->ctx, s->ann, path));
+    FB_TRY(fb_folder_sync(c->ctx, path)); /* of a file it does the same */
     FB_TRY(tune_graph(w, s, kind, be));
     return seal(w, FB_INDEX_GRAPH);
 }

@@ -1,4 +1,4 @@
-/* faiss_none.c - in the place of faiss_shim.cpp where FAISS is not there. */
+/* faiss_shim_missing.c - in the place of faiss_shim.cpp where FAISS is not there. */
 #include "retrieval/faiss_shim.h"
 
 static fb_status unavailable(fb_context *ctx)
