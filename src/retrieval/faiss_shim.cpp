@@ -15,7 +15,9 @@ extern "C" {
 #include <cmath>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <shared_mutex>
 #include <vector>
 
 namespace
@@ -97,9 +99,12 @@ class threads_scope
 
 } // namespace
 
+/* A graph's effort is read from a search's parameters and, in 1.7.3, from the graph
+ * too: who wants another than the last one sets it there alone, and searches. */
 struct fb_ann {
     std::unique_ptr<faiss::Index> index;
     fb_ann_kind kind;
+    mutable std::shared_mutex effort;
 };
 
 extern "C" bool fb_ann_available(void)
@@ -161,6 +166,26 @@ extern "C" void fb_ann_close(fb_ann *ann)
     delete ann;
 }
 
+static void search_graph(const fb_ann *ann, const float *query, int32_t k,
+                         int32_t effort, faiss::IDSelector *bits, float *scores,
+                         faiss::Index::idx_t *rows)
+{
+    auto *index = static_cast<faiss::IndexHNSW *>(ann->index.get());
+    faiss::SearchParametersHNSW how;
+    how.sel = bits;
+    how.efSearch = effort;
+    {
+        std::shared_lock<std::shared_mutex> lock(ann->effort);
+        if (index->hnsw.efSearch == effort) {
+            index->search(1, query, k, scores, rows, &how);
+            return;
+        }
+    }
+    std::unique_lock<std::shared_mutex> lock(ann->effort);
+    index->hnsw.efSearch = effort;
+    index->search(1, query, k, scores, rows, &how);
+}
+
 extern "C" fb_status fb_ann_search(fb_context *ctx, const fb_ann *ann,
                                    const float *query, int32_t k, int32_t effort,
                                    const uint8_t *allowed, int64_t *found)
@@ -171,15 +196,17 @@ extern "C" fb_status fb_ann_search(fb_context *ctx, const fb_ann *ann,
         std::vector<faiss::Index::idx_t> rows(static_cast<size_t>(k), -1);
         faiss::IDSelectorBitmap bits(static_cast<size_t>(ann->index->ntotal + 7) / 8,
                                      allowed);
-        faiss::SearchParametersHNSW hnsw;
-        faiss::SearchParametersIVF ivf;
-        hnsw.efSearch = std::max(effort, k);
-        ivf.nprobe = static_cast<size_t>(std::max(effort, 1));
-        faiss::SearchParameters *how = &ivf;
-        if (ann->kind == FB_ANN_HNSW)
-            how = &hnsw;
-        how->sel = allowed ? &bits : nullptr;
-        ann->index->search(1, query, k, scores.data(), rows.data(), how);
+        faiss::IDSelector *sel = allowed ? &bits : nullptr;
+        effort = std::max(effort, 1);
+        if (ann->kind == FB_ANN_HNSW) {
+            search_graph(ann, query, k, std::max(effort, k), sel, scores.data(),
+                         rows.data());
+        } else {
+            faiss::SearchParametersIVF how;
+            how.nprobe = static_cast<size_t>(effort);
+            how.sel = sel;
+            ann->index->search(1, query, k, scores.data(), rows.data(), &how);
+        }
         std::copy(rows.begin(), rows.end(), found);
         return FB_OK;
     });

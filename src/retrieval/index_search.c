@@ -132,7 +132,7 @@ static fb_status check_filters(const search *s)
             snprintf(list + used, sizeof list - used, "%s%s", k ? ", " : "",
                      info->attributes[k]);
         }
-        if (!known)
+        if (!known && s->index->rows > 0)
             return fb_fail(
                 s->ctx, FB_E_USAGE,
                 "filter %.60s: products have no such attribute; they have %s", name,
@@ -238,13 +238,22 @@ static fb_status choose_vectors(search *s)
     return FB_OK;
 }
 
+/* A graph is followed over rows that do not pass too: where few do, as much further. */
+static int32_t effort_of(const search *s, const fb_segment *seg, int64_t pass)
+{
+    int64_t effort =
+        s->options->effort > 0 ? s->options->effort : s->index->manifest.effort;
+    effort = effort * seg->rows / (pass > 0 ? pass : 1);
+    return effort < seg->rows ? (int32_t)effort : (int32_t)seg->rows;
+}
+
 static fb_status search_graph(search *s, const fb_segment *seg, const uint8_t *bits,
-                              fb_top_k *top)
+                              int64_t pass, fb_top_k *top)
 {
     const fb_index_manifest *m = &s->index->manifest;
     fb_ann_kind kind = m->kind == FB_INDEX_HNSW ? FB_ANN_HNSW : FB_ANN_IVFPQ;
     int32_t k = fb_ann_wanted(kind, (int32_t)s->fetch);
-    int32_t effort = s->options->effort > 0 ? s->options->effort : m->effort;
+    int32_t effort = effort_of(s, seg, pass);
     k = k > seg->rows ? (int32_t)seg->rows : k;
     int64_t *found = malloc(((size_t)k + 1) * sizeof *found);
     if (!found)
@@ -269,7 +278,7 @@ static fb_status search_segment(search *s, int32_t number, fb_top_k *top)
         return FB_OK;
     bool few = pass <= EXACT_ROWS && pass <= seg->rows / EXACT_SHARE;
     if (seg->ann && !s->exact && !few)
-        return search_graph(s, seg, s->bits[number], top);
+        return search_graph(s, seg, s->bits[number], pass, top);
     return fb_exact_search(s->ctx, s->index->be, s->vectors(seg), seg->rows,
                            s->index->manifest.width, s->query, s->bits[number],
                            seg->first, top);

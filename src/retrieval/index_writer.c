@@ -6,9 +6,12 @@
 #include "retrieval/index_tune.h"
 #include "retrieval/npy.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct fb_segment_writer {
     fb_index_change *change;
@@ -189,6 +192,17 @@ static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_ki
     return status;
 }
 
+/* FAISS does not see to it that what it wrote is on the disk. */
+static fb_status sync_file(fb_context *ctx, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool synced = fd >= 0 && fsync(fd) == 0;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced ? FB_OK : fb_fail(ctx, FB_E_IO, "%s: %s", path, strerror(error));
+}
+
 static fb_status make_graph(fb_segment_writer *w, fb_segment *s, const fb_backend *be)
 {
     char path[4096];
@@ -199,7 +213,7 @@ static fb_status make_graph(fb_segment_writer *w, fb_segment *s, const fb_backen
                         be->threads));
     FB_TRY(fb_index_file_path(c->ctx, path, c->folder, &w->entry, FB_INDEX_GRAPH));
     FB_TRY(fb_ann_write(c->ctx, s->ann, path));
-    FB_TRY(fb_folder_sync(c->ctx, path)); /* of a file it does the same */
+    FB_TRY(sync_file(c->ctx, path));
     FB_TRY(tune_graph(w, s, kind, be));
     return seal(w, FB_INDEX_GRAPH);
 }
