@@ -283,7 +283,9 @@ typedef struct fb_evaluate_options {
     const char *protocol;  /* "sampled" or "full" */
     const char *negatives; /* sampled: "category" or "any" */
     const char *score;     /* "own": the model's; or "tia", "itc", "both" */
-    int32_t queries;       /* sampled: each way, at most; 0: all */
+    int32_t queries;       /* each way, at most; 0: all; not with full, but by index */
+    const char *index;     /* "": none; else full by searching this index folder */
+    int32_t rerank; /* with index: so many of the nearest are re-ranked; 0: none */
     int32_t negative_count;
     int32_t min_candidates; /* a query with fewer others is left out */
     int32_t draws;
@@ -308,6 +310,20 @@ typedef struct fb_category_result {
     fb_ranking image_to_text, text_to_image;
 } fb_category_result;
 
+/* Retrieval in two stages: by the vectors of an index, then its best re-ranked. A right
+ * answer that is not among the first `depth` by vectors counts as the last of all. */
+typedef struct fb_two_stages {
+    bool used;
+    char kind[8];  /* of the index */
+    int32_t depth; /* looked at by vectors, and re-ranked */
+    bool reranked; /* the evaluation's rankings are re-ranked, else by vectors */
+    fb_ranking image_to_text, text_to_image; /* by the vectors alone */
+    double sum_r;
+    double image_to_text_ceiling,
+        text_to_image_ceiling; /* share of queries with a right
+answer among the depth nearest: what re-ranking can reach */
+} fb_two_stages;
+
 typedef struct fb_evaluation {
     int64_t items;
     fb_ranking image_to_text, text_to_image;
@@ -320,6 +336,7 @@ typedef struct fb_evaluation {
     double seconds;
     fb_category_result *categories; /* largest first; owned */
     int64_t category_count;
+    fb_two_stages stages;
 } fb_evaluation;
 
 void fb_evaluate_options_defaults(fb_evaluate_options *options);

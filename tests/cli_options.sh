@@ -43,7 +43,7 @@ train="catalog out resume preset config vocab vocab-size objective init layers e
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
     adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every
     validate-every validate-pairs backend dtype threads loader-threads json quiet"
-evaluate="model catalog split protocol negatives queries negative-count min-candidates score
+evaluate="model catalog split protocol negatives queries index rerank negative-count min-candidates score
     draws seed candidates trec backend dtype threads per-category json quiet"
 inspect="catalog html show floor split protocol negatives queries negative-count min-candidates
     draws seed candidates threads json quiet"

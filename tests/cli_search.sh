@@ -97,6 +97,36 @@ done
 is "eight fewer" "$(values products)" 130
 check "segments stay few" test "$(ls "$I" | grep -c products)" -le 3
 
+# Approximate kinds, where the program has them.
+if "$FB" index $M --catalog "$C" --out "$WORK/h" --quiet --json --kind hnsw \
+    >"$WORK/stdout" 2>"$WORK/stderr"; then
+    check "recall is measured" awk "BEGIN { exit !($(values recall10) >= 0.98) }"
+    ok "search a graph" "$FB" search $M --index "$WORK/h" --json --text "red circle on blue" --k 7
+    is "the same products" "$(values product_id)" "$(values product_id "$WORK/first")"
+    ok "with more effort" "$FB" search $M --index "$WORK/h" --json --text "red circle on blue" \
+        --k 7 --effort 500 --filter category=circle
+    is "only circles" "$(values category | sort -u)" circle
+    fails 1 "too few to learn" "$FB" index $M --catalog "$C" --out "$WORK/h" --quiet --kind ivfpq
+    ok "after which the index is as it was" "$FB" search $M --index "$WORK/h" --text red
+else
+    check "or says that it has not" grep -q "built without FAISS" "$WORK/stderr"
+fi
+
+# Both stages, evaluated on the index.
+V="$FB evaluate $M --catalog $C --split test --protocol full --quiet --json"
+ok "evaluate" $V
+cp "$WORK/stdout" "$WORK/plain"
+ok "evaluate by the index" $V --index "$WORK/k" --rerank 100
+is "re-ranking all is ranking all" "$(values r1 | sed -n '1p;2p')" "$(values r1 "$WORK/plain" | sed -n '1p;2p')"
+is "the ceiling of all is 1" "$(sed -n '/"ceiling"/,/}/p' "$WORK/stdout" | grep -c '": 1,\{0,1\}$')" 2
+ok "by vectors alone" $V --score itc
+cp "$WORK/stdout" "$WORK/plain"
+ok "the first stage" $V --index "$WORK/k" --rerank 0
+is "is ranking by vectors" "$(values r1 | sed -n '1p;2p')" "$(values r1 "$WORK/plain" | sed -n '1p;2p')"
+ok "a few, of few queries" $V --index "$WORK/k" --rerank 2 --queries 3
+is "so many pairs" "$(values pairs_scored) $(values queries | head -1)" "12 3"
+fails 2 "goes with --protocol full" "$FB" evaluate $M --catalog "$C" --index "$WORK/k"
+
 # Vectors in files, which make the same index.
 E="$FB encode $M --catalog $C --quiet --json"
 ok "encode" $E --out "$WORK/v"
@@ -131,6 +161,8 @@ fails 2 "has 120 vectors" "$FB" index $M --catalog "$C" --out "$WORK/w" --quiet 
 head -c 5000 "$WORK/v/product.npy" >"$WORK/cut.npy"
 fails 1 "its shape says" "$FB" index $M --catalog "$C" --out "$WORK/w" --vectors "$WORK/cut.npy"
 
+ok "an index of another catalogue" "$FB" index $M --catalog "$D" --out "$WORK/d" --quiet
+fails 1 "make the index of this catalogue" $V --index "$WORK/d"
 fails 1 "no index there" "$FB" search $M --index "$WORK/none" --text red
 fails 1 "another model" "$FB" search --model "$WORK/itc" --index "$I" --text red
 fails 2 "--text, --image or both" search

@@ -31,6 +31,18 @@ static const fb_option options[] = {
      .offset = AT(split),
      .help = "products to use, by their split field: train, val, test or another name"},
     FB_OPTION_PROTOCOL_ROWS(evaluate_arguments, task),
+    {.name = "index",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(index),
+     .help = "full: rank by searching this index, then re-rank the best; both stages "
+             "are printed"},
+    {.name = "rerank",
+     .value = "N",
+     .type = FB_OPTION_INT32,
+     .offset = AT(rerank),
+     .high = 100000,
+     .help = "with --index: so many of the nearest are re-ranked; 0 is none"},
     {.name = "score",
      .value = "KIND",
      .type = FB_OPTION_CHOICE,
@@ -56,6 +68,29 @@ static void defaults(void *arguments)
     fb_evaluate_options_defaults(&((evaluate_arguments *)arguments)->task);
 }
 
+static void write_stages(fb_json_writer *w, const evaluate_arguments *a,
+                         const fb_two_stages *s)
+{
+    fb_json_key(w, "stages");
+    fb_json_open_object(w);
+    fb_json_key_string(w, "index", a->task.index);
+    fb_json_key_string(w, "kind", s->kind);
+    fb_json_key_int(w, "depth", s->depth);
+    fb_json_key_bool(w, "reranked", s->reranked);
+    fb_json_key(w, "vectors");
+    fb_json_open_object(w);
+    fb_ranking_write(w, "image_to_text", &s->image_to_text);
+    fb_ranking_write(w, "text_to_image", &s->text_to_image);
+    fb_json_key_double(w, "sum_r", s->sum_r);
+    fb_json_close_object(w);
+    fb_json_key(w, "ceiling");
+    fb_json_open_object(w);
+    fb_json_key_double(w, "image_to_text", s->image_to_text_ceiling);
+    fb_json_key_double(w, "text_to_image", s->text_to_image_ceiling);
+    fb_json_close_object(w);
+    fb_json_close_object(w);
+}
+
 /* The whole split is ranked under `full`: nothing was drawn. */
 static bool is_sampled(const evaluate_arguments *a)
 {
@@ -77,6 +112,8 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fb_ranking_write(&w, "image_to_text", &e->image_to_text);
     fb_ranking_write(&w, "text_to_image", &e->text_to_image);
     fb_json_key_double(&w, "sum_r", e->sum_r);
+    if (e->stages.used)
+        write_stages(&w, a, &e->stages);
     fb_json_key_double(&w, "accuracy", e->accuracy);
     fb_json_key_double(&w, "auc", e->auc);
     fb_json_key_int(&w, "pairs_scored", e->pairs_scored);
@@ -95,16 +132,34 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fputc('\n', stdout);
 }
 
+static void add_ranking(fb_table *table, const char *name, const fb_ranking *r)
+{
+    fb_table_text(table, name);
+    fb_ranking_add(table, r);
+}
+
 static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
 {
     fb_table *table = fb_table_create("<direction|" FB_RANKING_HEADS);
-    fb_table_text(table, "image to text");
-    fb_ranking_add(table, &e->image_to_text);
-    fb_table_text(table, "text to image");
-    fb_ranking_add(table, &e->text_to_image);
+    const fb_two_stages *s = &e->stages;
+    if (s->used) {
+        add_ranking(table, "image to text, vectors", &s->image_to_text);
+        add_ranking(table, "text to image, vectors", &s->text_to_image);
+    }
+    if (!s->used || s->reranked) {
+        const char *suffix = s->used ? ", re-ranked" : "";
+        char names[2][40];
+        snprintf(names[0], sizeof names[0], "image to text%s", suffix);
+        snprintf(names[1], sizeof names[1], "text to image%s", suffix);
+        add_ranking(table, names[0], &e->image_to_text);
+        add_ranking(table, names[1], &e->text_to_image);
+    }
     fb_status status = fb_table_print(ctx, table, stdout);
     fb_table_free(table);
     FB_TRY(status);
+    if (s->used)
+        printf("\namong the %d nearest: image to text %.3f, text to image %.3f\n",
+               (int)s->depth, s->image_to_text_ceiling, s->text_to_image_ceiling);
     fputc('\n', stdout);
     table = fb_table_create(">items|>SumR|>accuracy|>AUC|>pairs scored|>seconds");
     fb_table_int(table, e->items);

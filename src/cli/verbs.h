@@ -63,7 +63,7 @@ FB_VERB_MAP(FB_VERB_DECLARE)
          .type = FB_OPTION_INT32,                                                      \
          .offset = offsetof(args_, task_.queries),                                     \
          .high = INFINITY,                                                             \
-         .help = "sampled: each way, at most; 0 is all"},                              \
+         .help = "each way, at most; 0 is all; not all of full but by --index"},       \
         {.name = "negative-count",                                                     \
          .value = "N",                                                                 \
          .type = FB_OPTION_INT32,                                                      \

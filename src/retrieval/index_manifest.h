@@ -18,7 +18,6 @@
 #define FB_RETRIEVAL_INDEX_MANIFEST_H
 
 #include "base/status.h"
-#include "fashionbert.h"
 
 /* The files of a segment: name and suffix. */
 #define FB_INDEX_FILE_MAP(X)                                                           \

@@ -427,6 +427,27 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
     return status;
 }
 
+fb_status fb_index_search_rows(fb_context *ctx, const fb_index *index,
+                               const float *vector, const fb_search_options *options,
+                               uint8_t *const *bits, int64_t k, fb_scored *found,
+                               int64_t *count)
+{
+    search s = {.ctx = ctx, .index = index, .options = options, .query = vector};
+    FB_TRY(check_query(&s, vector));
+    FB_TRY(choose_vectors(&s));
+    for (int32_t i = 0; i < index->segment_count; i++) {
+        s.bits[i] = bits[i];
+        for (int64_t r = 0; r < index->segment[i].rows; r++)
+            s.pass[i] += fb_row_passes(bits[i], r);
+    }
+    s.fetch = k < index->rows ? k : index->rows;
+    fb_status status = search_rows(&s, count);
+    if (status == FB_OK)
+        memcpy(found, s.heap, (size_t)*count * sizeof *found);
+    free(s.heap);
+    return status;
+}
+
 /* A hit of another result, with strings of this one's. */
 static fb_status copy_hit(fb_context *ctx, fb_search_result *result, const fb_hit *from,
                           fb_hit *hit)

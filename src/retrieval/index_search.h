@@ -5,6 +5,15 @@
 
 #include "fashionbert.h"
 #include "retrieval/index_store.h"
+#include "retrieval/top_k.h"
+
+/* The k best rows among those whose bits are set (exact_search.h), bits [segments], by
+ * options->by, exact and effort; no filter, no deletion and no id is looked at. found
+ * [k], best first, *count of them. Failures as fb_index_search. */
+fb_status fb_index_search_rows(fb_context *ctx, const fb_index *index,
+                               const float *vector, const fb_search_options *options,
+                               uint8_t *const *bits, int64_t k, fb_scored *found,
+                               int64_t *count);
 
 /* A result that owns what its hits point at, but for the index's own strings. */
 typedef struct fb_owned_result {

@@ -10,7 +10,6 @@
 #define FB_RETRIEVAL_INDEX_TUNE_H
 
 #include "backend/backend.h"
-#include "fashionbert.h"
 #include "retrieval/faiss_shim.h"
 
 #define FB_RECALL_WANTED 0.99

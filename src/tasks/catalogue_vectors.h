@@ -7,7 +7,6 @@
 #define FB_TASKS_CATALOGUE_VECTORS_H
 
 #include "data/catalogue.h"
-#include "fashionbert.h"
 #include "tasks/model_folder.h"
 
 typedef struct fb_catalogue_vectors fb_catalogue_vectors;

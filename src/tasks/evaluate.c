@@ -17,6 +17,8 @@ void fb_evaluate_options_defaults(fb_evaluate_options *options)
                                      .negatives = "category",
                                      .score = "own",
                                      .queries = 0,
+                                     .index = "",
+                                     .rerank = 100,
                                      .negative_count = 100,
                                      .min_candidates = 9,
                                      .draws = 1,
@@ -142,6 +144,9 @@ fb_status fb_evaluate_check_protocol(fb_context *ctx, const fb_evaluate_options 
     if (strcmp(o->protocol, "sampled") != 0 && !is_full(o))
         return fb_fail(ctx, FB_E_USAGE,
                        "--protocol %s is not known; use sampled or full", o->protocol);
+    if (o->index[0] && (!is_full(o) || o->trec[0]))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--index goes with --protocol full and without --trec");
     if (is_full(o) && o->candidates[0])
         return fb_fail(
             ctx, FB_E_USAGE,
@@ -194,8 +199,11 @@ static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
     model_scorer self = {model, own, options->quiet};
     if (strcmp(options->score, "own") != 0)
         FB_TRY(fb_score_kind_parse(ctx, "--score", options->score, &self.kind));
-    FB_TRY(fb_evaluate_items(ctx, options, items,
-                             &(fb_pair_scorer){&self, score_by_model}, e));
+    if (options->index[0])
+        FB_TRY(fb_evaluate_index(ctx, model, items, options, self.kind, e));
+    else
+        FB_TRY(fb_evaluate_items(ctx, options, items,
+                                 &(fb_pair_scorer){&self, score_by_model}, e));
     snprintf(e->score, sizeof e->score, "%s", fb_score_kind_name(self.kind));
     if (self.kind != own)
         e->accuracy = NAN; /* only the own score has its threshold */

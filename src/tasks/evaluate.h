@@ -57,6 +57,12 @@ fb_status fb_evaluate_full(fb_context *ctx, const fb_pair_scorer *scorer,
                            fb_split_items *items, const fb_evaluate_options *options,
                            fb_ranks *ranks, fb_evaluation *evaluation);
 
+/* The full protocol by searching options->index with the model's vectors and re-ranking
+ * with its score of that kind; fills evaluation's rankings, categories and stages. */
+fb_status fb_evaluate_index(fb_context *ctx, fb_model *model, fb_split_items *items,
+                            const fb_evaluate_options *options, fb_score_kind kind,
+                            fb_evaluation *evaluation);
+
 /* Accuracy at probability 1/2 (margin 0) and AUC of labelled margins. */
 fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,
                                const uint8_t *labels, int64_t count,
