@@ -429,7 +429,7 @@ typedef struct fb_input {
     const fb_image_input *image; /* NULL: none */
 } fb_input;
 
-#define FB_TEXT_WEIGHT 0.5 /* of a product's title beside its image, unless told */
+#define FB_TEXT_WEIGHT 0.6 /* of a text beside an image, unless told */
 
 /* Width D of the model's vectors; 0: it gives none. */
 int32_t fb_model_vector_size(const fb_model *model);
