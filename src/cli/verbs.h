@@ -63,7 +63,7 @@ FB_VERB_MAP(FB_VERB_DECLARE)
          .type = FB_OPTION_INT32,                                                      \
          .offset = offsetof(args_, task_.queries),                                     \
          .high = INFINITY,                                                             \
-         .help = "each way, at most; 0 is all; not all of full but by --index"},       \
+         .help = "sampled, or by --index: each way, at most; 0 is all"},               \
         {.name = "negative-count",                                                     \
          .value = "N",                                                                 \
          .type = FB_OPTION_INT32,                                                      \
