@@ -55,6 +55,14 @@ check "a category is in one split" test \
         sort -u | wc -l)" -le 3
 rm -rf "$C"
 
+# Of two files the one that --map fits is read.
+printf 'filename,link\n1.png,http://x/1.png\n' >"$S/images.csv"
+ok "two CSV files" $I
+check "the right one" cmp "$WORK/first.jsonl" "$C/metadata.jsonl"
+rm -rf "$C"
+fails 2 "images.csv, styles.csv" "$FB" import "$S" --map "title=nowhere" --out "$C"
+rm "$S/images.csv"
+
 # How CSV is written.
 csv() { # TEXT: a file of it with two images
     rm -rf "$WORK/form" "$C"
@@ -160,6 +168,13 @@ check "are ragged elsewhere: $(cat "$WORK/stderr")" grep -q \
 
 # Twenty are named, all are counted.
 shop "$S" 12
+ok "few products" $I --split 0/0/100
+check "no split without items but those asked for" test ! -s "$WORK/stderr"
+rm -rf "$C"
+ok "fewer than splits" "$FB" import "$WORK/splits" --split 98/1/1 --quiet --out "$C"
+check "an empty split is told: $(cat "$WORK/stderr")" test \
+    "$(grep -c "no item is in split" "$WORK/stderr")" -eq 2
+rm -rf "$C"
 for i in $(seq 100 129); do echo "$i,Shirts,Shirt $i"; done >>"$S/styles.csv"
 ok "thirty bad ones" $I --skip-bad --json
 check "twenty are named" test "$(grep -c 'styles.csv:' "$WORK/stderr")" -eq 20

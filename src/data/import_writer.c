@@ -364,6 +364,22 @@ static void tell_straddling(const fb_import_writer *w)
     tell(w, sentence);
 }
 
+/* Of few products, or of many that are kept together, a split may get none. */
+static void tell_empty(const fb_import_writer *w, const fb_split_report *plan)
+{
+    for (int i = 0; i < FB_SPLITS && !w->keep_splits; i++) {
+        char sentence[200];
+        if (plan->items[i] > 0 || w->shares.percent[i] == 0)
+            continue;
+        snprintf(
+            sentence, sizeof sentence,
+            "no item is in split %s: of %d items, %lld of them kept together, none "
+            "fell there",
+            fb_split_name((fb_split)i), (int)w->count, (long long)plan->largest_group);
+        tell(w, sentence);
+    }
+}
+
 static void write_line(FILE *stream, const fb_import_entry *e, fb_split split)
 {
     fb_json_writer w;
@@ -440,6 +456,7 @@ static fb_status plan_and_write(fb_context *ctx, fb_import_writer *w)
         r->moved = own ? 0 : plan.moved;
         r->moved_near = own ? 0 : plan.moved_near;
         r->straddling = own ? plan.moved : 0;
+        tell_empty(w, &plan);
     }
     free(splits);
     fb_arena_free(arena);
