@@ -125,6 +125,16 @@ check "for all threads: $answer" test "$answer" = same
 ok "the same products are loaded anew" "$FB" index --out "$WORK/index" --to "$PARTS" --quiet
 say "search${T}2${T}10${T}exact"
 check "and found: $answer" test "$answer" = same
+(for _ in 1 2 3; do "$FB" index --out "$WORK/index" --to "$PARTS" --quiet; done) \
+    >"$WORK/loads" 2>&1 &
+loads=$! asked=0 same=0
+while kill -0 $loads 2>/dev/null; do
+    say "search${T}$((asked % 7))${T}10${T}exact"
+    asked=$((asked + 1))
+    [ "$answer" = same ] && same=$((same + 1)) || echo "$answer"
+done
+check "searches go on while it is loaded: $same of $asked" test "$same" -eq "$asked"
+check "and loading while it is searched: $(tail -n 1 "$WORK/loads")" wait $loads
 ok "those of another model" "$FB" index --model "$WORK/other" --catalog "$C" \
     --out "$WORK/index2" --to "$PARTS" --threads 2 --quiet
 say "search${T}2${T}10${T}exact"
@@ -132,6 +142,38 @@ check "are not searched with the old: $answer" \
     grep -q '^failed search FB_E_STATE.*another model' <<<"$answer"
 exec {LIVE[1]}>&-
 wait "$LIVE_PID" 2>/dev/null
+
+# The server over it: 503 while the database is away, then answers again.
+if command -v curl >/dev/null && ! "$FB" serve --model "$WORK/other" --port 0 \
+    --store "$(store empty)" 2>&1 | grep -q "built without"; then
+    "$FB" serve --model "$WORK/other" --store "$PARTS" --threads 1 --port 0 \
+        >"$WORK/access.log" 2>"$WORK/serve.err" &
+    SERVER=$!
+    trap 'kill $SERVER 2>/dev/null; postgres_stop 2>/dev/null; rm -rf "$WORK"' EXIT
+    for _ in $(seq 200); do
+        grep -q "on http" "$WORK/serve.err" && break
+        sleep 0.05
+    done
+    URL=$(grep -o 'http://127[^ ]*' "$WORK/serve.err" | sed 's|/$||')
+    post() { # its status; the answer is in $WORK/body
+        curl -s -m 60 -o "$WORK/body" -w '%{http_code}' -d '{"text": "red circle", "k": 3}' \
+            -H 'Content-Type: application/json' "$URL/v1/search"
+    }
+    check "the server searches the store" test "$(post)" = 200
+    check "and finds three" test "$(grep -o '"product_id"' "$WORK/body" | wc -l)" -eq 3
+    check "a product by its id" test "$(curl -s -o /dev/null -w '%{http_code}' \
+        "$URL/v1/products/p1")" = 200
+    postgres_stop
+    check "503 while the database is away: $(head -c 300 "$WORK/body")" test "$(post)" = 503
+    check "which names it, and no password" test "$(grep -c part1 "$WORK/body")$(
+        grep -c hunter2 "$WORK/body")" = 10
+    check "it is alive" test "$(curl -s -o /dev/null -w '%{http_code}' "$URL/health")" = 200
+    postgres_start
+    check "then it answers again" test "$(post)" = 200
+    kill -TERM $SERVER
+    wait $SERVER
+    check "and ends with 0" test $? -eq 0
+fi
 
 # A load that fails half way leaves what was there.
 before=$(sql one 'SELECT load FROM fashionbert_store')

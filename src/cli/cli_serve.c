@@ -3,6 +3,7 @@
 
 typedef struct serve_arguments {
     fb_serve_options task;
+    const char *store;
 } serve_arguments;
 
 #define AT(member) offsetof(serve_arguments, task.member)
@@ -19,6 +20,12 @@ static const fb_option options[] = {
      .type = FB_OPTION_STRING,
      .offset = AT(index),
      .help = "index folder to search; none: match, encode and explain only"},
+    {.name = "store",
+     .value = "URI",
+     .type = FB_OPTION_STRING,
+     .offset = offsetof(serve_arguments, store),
+     .help = "in its place: what `index --to` loaded, postgresql://host/db and others "
+             "behind blanks"},
     {.name = "host",
      .value = "ADDRESS",
      .type = FB_OPTION_STRING,
@@ -127,12 +134,17 @@ static const fb_option options[] = {
 static void defaults(void *arguments)
 {
     serve_arguments *a = arguments;
+    a->store = "";
     fb_serve_options_defaults(&a->task);
 }
 
 static fb_status run(fb_context *ctx, void *arguments)
 {
-    const serve_arguments *a = arguments;
+    serve_arguments *a = arguments;
+    if (a->store[0] && a->task.index[0])
+        return fb_fail(ctx, FB_E_USAGE, "--index and --store do not go together");
+    if (a->store[0])
+        a->task.index = a->store;
     return fb_serve(ctx, &a->task);
 }
 

@@ -120,8 +120,9 @@ static void clear_results(search *s)
     }
 }
 
-/* The rows of every shard; *full: one gave as many as it was asked for. */
-static fb_status ask(search *s, int64_t limit, bool *full)
+/* The rows of every shard; *full: one gave as many as it was asked for, *some: one gave
+ * fewer. */
+static fb_status ask(search *s, int64_t limit, bool *full, bool *some)
 {
     fb_pg_pool *pool = s->index->store->pool;
     int32_t effort =
@@ -136,10 +137,11 @@ static fb_status ask(search *s, int64_t limit, bool *full)
                                 s->formats};
     FB_TRY(fb_pg_pool_ask_all(s->ctx, pool, s->sql, &p, effort, s->exact, s->results));
     s->count = 0;
-    *full = false;
+    *full = *some = false;
     for (int32_t i = 0; i < fb_pg_pool_count(pool); i++) {
         s->count += PQntuples(s->results[i]);
         *full = *full || PQntuples(s->results[i]) >= limit;
+        *some = *some || PQntuples(s->results[i]) < limit;
     }
     return FB_OK;
 }
@@ -215,13 +217,13 @@ static fb_status drop_repeats(search *s)
 static fb_status find_products(search *s, int64_t wanted)
 {
     for (int64_t limit = wanted;; limit *= 2) {
-        bool full;
-        FB_TRY(ask(s, limit, &full));
-        int64_t rows = s->count;
-        if (rows < limit && !s->exact && rows < s->index->rows &&
-            (s->options->filter_count > 0 || limit > EFFORT_MOST)) {
+        bool full, some;
+        FB_TRY(ask(s, limit, &full, &some));
+        bool filtered = s->options->filter_count > 0;
+        if (!s->exact &&
+            (filtered ? some : s->count < limit && s->count < s->index->rows)) {
             s->exact = true;
-            FB_TRY(ask(s, limit, &full));
+            FB_TRY(ask(s, limit, &full, &some));
         }
         FB_TRY(gather(s));
         if (s->index->store->repeats)
