@@ -142,7 +142,7 @@ static fb_status read_captions(fb_context *ctx, scan *s, const char *path,
     FB_TRY(fb_file_read(ctx, path, (size_t)1 << 32, &bytes, &size));
     char *text = (char *)bytes, *end = text + size;
     int64_t lines = count_lines(text, size), line = 0;
-    if (lines == 0 || lines % s->images != 0) {
+    if (lines == 0 || s->images == 0 || lines % s->images != 0) {
         free(bytes);
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: %lld lines, %s_ims.npy has %lld images; as many are right, "
