@@ -802,7 +802,7 @@ typedef struct fb_serve_options {
     int32_t workers;        /* that compute, each with a copy of the model */
     int32_t readers;        /* threads that decode images and read bodies */
     int32_t queue;          /* requests that may wait; past it 429 */
-    double max_wait_s;      /* 429 too where waiting would take longer */
+    double max_wait_s;      /* 429 too where waiting would take longer, or has */
     int32_t batch_tokens;   /* tokens and patches computed together, about */
     int32_t max_body_mb;    /* past it 413 */
     int32_t max_megapixels; /* of an image that is sent */

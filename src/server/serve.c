@@ -33,7 +33,7 @@ void fb_serve_options_defaults(fb_serve_options *options)
         .workers = 1,
         .readers = 1,
         .queue = 512,
-        .max_wait_s = 10,
+        .max_wait_s = 30,
         .batch_tokens = 4096,
         .max_body_mb = 16,
         .max_megapixels = 40,

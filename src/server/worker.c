@@ -36,17 +36,6 @@ static bool fits(const void *self, const fb_exchange *x)
            b->tokens + x->job->tokens <= b->server->options.batch_tokens;
 }
 
-static void add(batch *b, fb_exchange *x)
-{
-    x->times.compute_begun = fb_clock_s();
-    fb_server_stop_waiting(b->server, x);
-    atomic_fetch_sub(&b->server->waiting_tokens, x->job->tokens);
-    fb_metrics_observe(b->server->metrics, FB_HISTOGRAM_QUEUE,
-                       x->times.compute_begun - x->times.prepared);
-    b->tokens += x->job->tokens;
-    b->x[b->count++] = x;
-}
-
 /* Its answer is there, or it has failed: away with it. */
 static void answer(batch *b, fb_exchange *x)
 {
@@ -56,6 +45,24 @@ static void answer(batch *b, fb_exchange *x)
         fb_reply_write(x, job);
     fb_job_free(b->server, job);
     fb_server_answer(b->server, x);
+}
+
+/* Into the batch; or, where it has waited longer than a request may, turned away. */
+static void add(batch *b, fb_exchange *x)
+{
+    fb_server *server = b->server;
+    x->times.compute_begun = fb_clock_s();
+    fb_server_stop_waiting(server, x);
+    atomic_fetch_sub(&server->waiting_tokens, x->job->tokens);
+    fb_metrics_observe(server->metrics, FB_HISTOGRAM_QUEUE,
+                       x->times.compute_begun - x->times.prepared);
+    if (x->times.compute_begun - x->times.received > server->options.max_wait_s) {
+        fb_server_reject(server, x);
+        answer(b, x);
+        return;
+    }
+    b->tokens += x->job->tokens;
+    b->x[b->count++] = x;
 }
 
 /* A product's own image that cannot be read is no fault of the request's. */
@@ -326,13 +333,13 @@ void *fb_worker_run(void *self)
     for (fb_exchange *x; (x = fb_work_queue_pop(server->to_compute));) {
         batch b = {.server = server, .engine = x->job->engine};
         b.model = b.engine->models[worker->number];
-        add(&b, x);
         fb_engine_hold_again(&server->slot, b.engine); /* longer than its requests do */
+        add(&b, x);
         while ((x = fb_work_queue_pop_if(server->to_compute, fits, &b)))
             add(&b, x);
         if (atomic_load(&server->ended))
             turn_away(&b);
-        else
+        else if (b.count > 0)
             compute(&b);
         fb_engine_let_go(&server->slot, b.engine);
     }
