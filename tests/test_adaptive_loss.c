@@ -16,7 +16,7 @@
 #define assert_near(a, b, tolerance)                                                   \
     assert_true(fabs((double)(a) - (double)(b)) <= (tolerance))
 
-static const bool all[FB_LOSSES] = {true, true, true};
+static const bool all[3] = {true, true, true};
 
 static void softmax_mode_gives_the_reference_vectors(void **state)
 {
@@ -39,14 +39,14 @@ static void softmax_mode_gives_the_reference_vectors(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         double w[3], c[3], total = 0;
-        fb_adaptive_softmax(w, c, cases[i].loss, all, false);
+        fb_adaptive_softmax(w, c, cases[i].loss, all, 3, false);
         for (int k = 0; k < 3; k++) {
             assert_near(w[k], cases[i].weight[k], 1e-6);
             assert_near(c[k], cases[i].coefficient[k], 1e-6);
             total += w[k] * cases[i].loss[k];
         }
         assert_near(total, cases[i].total, 1e-6);
-        fb_adaptive_softmax(w, c, cases[i].loss, all, true);
+        fb_adaptive_softmax(w, c, cases[i].loss, all, 3, true);
         for (int k = 0; k < 3; k++)
             assert_near(c[k], w[k], 0);
     }
@@ -55,7 +55,7 @@ static void softmax_mode_gives_the_reference_vectors(void **state)
 static double official_total(const double loss[3])
 {
     double w[3], c[3], total = 0;
-    fb_adaptive_softmax(w, c, loss, all, true);
+    fb_adaptive_softmax(w, c, loss, all, 3, true);
     for (int k = 0; k < 3; k++)
         total += w[k] * loss[k];
     return total;
@@ -69,7 +69,7 @@ static void coefficients_are_the_derivatives_of_the_total(void **state)
         double loss[3], w[3], c[3], sum = 0;
         for (int k = 0; k < 3; k++)
             loss[k] = 6 * fb_random_uniform(&r);
-        fb_adaptive_softmax(w, c, loss, all, false);
+        fb_adaptive_softmax(w, c, loss, all, 3, false);
         for (int k = 0; k < 3; k++) {
             double up[3], down[3], h = 1e-5;
             memcpy(up, loss, sizeof up);
@@ -126,7 +126,7 @@ static void equation_6_solves_the_constrained_problem(void **state)
         double g[3], exact[3], numeric[3];
         for (int k = 0; k < 3; k++)
             g[k] = fb_random_uniform(&r);
-        fb_adaptive_solve(exact, g, all);
+        fb_adaptive_solve(exact, g, all, 3);
         solve_numerically(numeric, g);
         for (int k = 0; k < 3; k++)
             assert_near(exact[k], numeric[k], 1e-6);
@@ -139,15 +139,15 @@ static void norms_are_normalised_below_one(void **state)
     (void)state;
     const double n[3] = {4, 0, 12};
     double g[3], w[3];
-    fb_adaptive_normalise(g, n, all);
+    fb_adaptive_normalise(g, n, all, 3);
     assert_near(g[0], 0.25, 1e-15);
     assert_near(g[1], 0, 0);
     assert_near(g[2], 0.75, 1e-15);
-    fb_adaptive_solve(w, g, all);
+    fb_adaptive_solve(w, g, all, 3);
     assert_true(w[2] > w[0] && w[0] > w[1]);
     const double nothing[3] = {0, 0, 0};
-    fb_adaptive_normalise(g, nothing, all);
-    fb_adaptive_solve(w, g, all);
+    fb_adaptive_normalise(g, nothing, all, 3);
+    fb_adaptive_solve(w, g, all, 3);
     for (int k = 0; k < 3; k++)
         assert_near(w[k], 1.0 / 3, 1e-15);
 }
@@ -158,18 +158,48 @@ static void absent_losses_weigh_nothing(void **state)
     const bool two[3] = {true, false, true}, one[3] = {false, true, false};
     const double n[3] = {1, 5, 1}, loss[3] = {2, 0, 2};
     double g[3], w[3], c[3];
-    fb_adaptive_normalise(g, n, two);
-    fb_adaptive_solve(w, g, two);
+    fb_adaptive_normalise(g, n, two, 3);
+    fb_adaptive_solve(w, g, two, 3);
     assert_near(w[0], 0.5, 1e-15);
     assert_near(w[1], 0, 0);
-    fb_adaptive_softmax(w, c, loss, two, false);
+    fb_adaptive_softmax(w, c, loss, two, 3, false);
     assert_near(w[2], 0.5, 1e-15);
     assert_near(c[1], 0, 0);
-    fb_adaptive_normalise(g, n, one);
-    fb_adaptive_solve(w, g, one);
+    fb_adaptive_normalise(g, n, one, 3);
+    fb_adaptive_solve(w, g, one, 3);
     assert_near(w[1], 1, 0);
-    fb_adaptive_softmax(w, c, loss, one, false);
+    fb_adaptive_softmax(w, c, loss, one, 3, false);
     assert_near(c[1], 1, 1e-15);
+}
+
+/* Six losses of which one is absent: Eq. 6 by its definition, and the derivative of the
+ * official total by differences. */
+static void any_number_of_losses_is_weighed(void **state)
+{
+    (void)state;
+    const bool five[6] = {true, true, false, true, true, true};
+    const double n[6] = {1, 2, 7, 3, 0, 4}, loss[6] = {2, .3, 9, .7, 1.1, .05};
+    double g[6], w[6], c[6], sum = 0;
+    fb_adaptive_normalise(g, n, five, 6);
+    fb_adaptive_solve(w, g, five, 6);
+    for (int i = 0; i < 6; i++)
+        sum += five[i] ? 1 / (5 - n[i] / 10) : 0;
+    for (int i = 0; i < 6; i++)
+        assert_near(w[i], five[i] ? 1 / (5 - n[i] / 10) / sum : 0, 1e-15);
+    fb_adaptive_softmax(w, c, loss, five, 6, false);
+    for (int k = 0; k < 6; k++) {
+        double total[2] = {0, 0}, h = 1e-5, moved[6], ws[6], cs[6];
+        for (int side = 0; side < 2; side++) {
+            memcpy(moved, loss, sizeof moved);
+            moved[k] += side ? h : -h;
+            fb_adaptive_softmax(ws, cs, moved, five, 6, true);
+            for (int i = 0; i < 6; i++)
+                total[side] += ws[i] * moved[i];
+        }
+        assert_near(c[k], (total[1] - total[0]) / (2 * h), 1e-8);
+    }
+    assert_near(w[2], 0, 0);
+    assert_near(c[2], 0, 0);
 }
 
 int main(void)
@@ -180,6 +210,7 @@ int main(void)
         cmocka_unit_test(equation_6_solves_the_constrained_problem),
         cmocka_unit_test(norms_are_normalised_below_one),
         cmocka_unit_test(absent_losses_weigh_nothing),
+        cmocka_unit_test(any_number_of_losses_is_weighed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,7 +178,7 @@ static void check_combination(world *w, const fb_loss_options *options, double b
     double c[FB_LOSSES], weight[FB_LOSSES], largest = 0, total = 0;
     memcpy(c, l.weight, sizeof c);
     if (options->mode == FB_ADAPTIVE_SOFTMAX)
-        fb_adaptive_softmax(weight, c, l.loss, l.present, options->detach);
+        fb_adaptive_softmax(weight, c, l.loss, l.present, FB_LOSSES, options->detach);
     for (int i = 0; i < FB_LOSSES; i++)
         total += l.weight[i] * l.loss[i];
     assert_true(fabs(l.total - total) <= 1e-12 * (1 + total));
@@ -237,8 +237,8 @@ static void gradient_norms_make_the_weights_of_equation_6(void **state)
                                  .shared_norms = shared == 1};
             fb_step_losses l = train(&w, &o);
             double g[FB_LOSSES], weight[FB_LOSSES];
-            fb_adaptive_normalise(g, l.squared_norm, l.present);
-            fb_adaptive_solve(weight, g, l.present);
+            fb_adaptive_normalise(g, l.squared_norm, l.present, FB_LOSSES);
+            fb_adaptive_solve(weight, g, l.present, FB_LOSSES);
             for (int i = 0; i < FB_LOSSES; i++) {
                 assert_true(l.squared_norm[i] > 0);
                 assert_true(fabs(l.weight[i] - weight[i]) < 1e-12);

@@ -1,4 +1,5 @@
-/* adaptive_loss.h - how the three losses are weighed against each other, step by step.
+/* adaptive_loss.h - how losses are weighed against each other, step by step:
+ * FashionBERT's three, or however many there are.
  *
  * FashionBERT, Eq. 6: with g_i a squared gradient norm of loss i in [0,1) and L losses,
  *
@@ -20,9 +21,20 @@
 
 #include "base/status.h"
 
-enum { FB_LOSSES = 3 };
-/* Order of losses everywhere. */
-enum { FB_LOSS_MLM, FB_LOSS_TIA, FB_LOSS_MPM };
+/* Order of losses everywhere: FashionBERT's, then those of queries (qti_model.h). */
+enum {
+    FB_LOSS_MLM,
+    FB_LOSS_TIA,
+    FB_LOSS_MPM,
+    FB_LOSS_CLICK,
+    FB_LOSS_QT,
+    FB_LOSS_QI,
+    FB_LOSSES = 3,     /* FashionBERT's */
+    FB_LOSSES_ALL = 6, /* of all systems */
+};
+
+/* "mlm", "tia", "mpm", "click", "qt", "qi" */
+const char *fb_loss_name(int32_t loss);
 
 typedef enum fb_adaptive_mode {
     FB_ADAPTIVE_GRADIENT,
@@ -30,18 +42,18 @@ typedef enum fb_adaptive_mode {
     FB_ADAPTIVE_FIXED
 } fb_adaptive_mode;
 
-/* Eq. 6 over the losses that are present; weights of the others are 0. g in [0, L). */
-void fb_adaptive_solve(double weight[FB_LOSSES], const double g[FB_LOSSES],
-                       const bool present[FB_LOSSES]);
+/* Eq. 6 over those of `count` losses that are present; weights of the others are 0. All
+ * arrays [count]; g in [0, L). */
+void fb_adaptive_solve(double *weight, const double *g, const bool *present,
+                       int32_t count);
 
 /* n -> g = n / sum n; all zero stays zero. */
-void fb_adaptive_normalise(double g[FB_LOSSES], const double squared_norm[FB_LOSSES],
-                           const bool present[FB_LOSSES]);
+void fb_adaptive_normalise(double *g, const double *squared_norm, const bool *present,
+                           int32_t count);
 
 /* The official code's weights and the coefficients c that backward uses. */
-void fb_adaptive_softmax(double weight[FB_LOSSES], double coefficient[FB_LOSSES],
-                         const double loss[FB_LOSSES], const bool present[FB_LOSSES],
-                         bool detach);
+void fb_adaptive_softmax(double *weight, double *coefficient, const double *loss,
+                         const bool *present, int32_t count, bool detach);
 
 fb_status fb_adaptive_mode_parse(fb_context *ctx, const char *word,
                                  fb_adaptive_mode *mode);

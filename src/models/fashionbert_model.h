@@ -28,9 +28,9 @@ typedef struct fb_fashionbert_pass {
     fb_var *text;     /* [text tokens, C] embedded */
     fb_var *patches;  /* [images*P, C] embedded */
     fb_var *hidden;   /* [T, C] the encoder's output */
-    fb_var *rows[FB_LOSSES], *logits[FB_LOSSES];
-    fb_node *mark[FB_LOSSES];
-    fb_loss *loss[FB_LOSSES];             /* NULL: not asked for or no rows */
+    fb_var *rows[FB_LOSSES_ALL], *logits[FB_LOSSES_ALL];
+    fb_node *mark[FB_LOSSES_ALL];
+    fb_loss *loss[FB_LOSSES_ALL];         /* NULL: not asked for or no rows */
     fb_var *text_vectors, *image_vectors; /* [texts, D], [images, D] */
     fb_tensor similarity;                 /* [images, texts] f32 */
     fb_loss *itc;

@@ -50,7 +50,7 @@ static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
                                const fb_loss_options *options, fb_step_losses *out)
 {
     *out = (fb_step_losses){0};
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         if (!pass->loss[i])
             continue;
         out->present[i] = true;
@@ -74,7 +74,7 @@ static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
 static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
                               fb_step_losses *out)
 {
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         if (!pass->loss[i])
             continue;
         pass->loss[i]->seed = 1.0f;
@@ -98,11 +98,11 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
     fb_params_redirect(params, scratch);
     if (pass->itc)
         pass->itc->seed = 0.0f;
-    for (int i = 0; i < FB_LOSSES && status == FB_OK; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL && status == FB_OK; i++) {
         if (!pass->loss[i])
             continue;
         memset(scratch, 0, (size_t)params->trained * sizeof(float));
-        for (int j = 0; j < FB_LOSSES; j++)
+        for (int j = 0; j < FB_LOSSES_ALL; j++)
             if (pass->loss[j])
                 pass->loss[j]->seed = i == j ? 1.0f : 0.0f;
         status = fb_tape_backward(tape, NULL, NULL, true);
@@ -121,20 +121,20 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
 static fb_status weigh(fb_fashionbert *m, fb_tape *tape, fb_fashionbert_pass *pass,
                        const fb_loss_options *options, fb_step_losses *out)
 {
-    double coefficient[FB_LOSSES], g[FB_LOSSES] = {0};
+    double coefficient[FB_LOSSES_ALL], g[FB_LOSSES_ALL] = {0};
     if (options->mode == FB_ADAPTIVE_SOFTMAX) {
         fb_adaptive_softmax(out->weight, coefficient, out->loss, out->present,
-                            options->detach);
+                            FB_LOSSES_ALL, options->detach);
     } else {
         if (options->mode == FB_ADAPTIVE_GRADIENT && options->shared_norms)
             FB_TRY(shared_norms(m->matcher.params, tape, pass, out));
         else if (options->mode == FB_ADAPTIVE_GRADIENT)
             FB_TRY(output_norms(tape, pass, out));
-        fb_adaptive_normalise(g, out->squared_norm, out->present);
-        fb_adaptive_solve(out->weight, g, out->present);
+        fb_adaptive_normalise(g, out->squared_norm, out->present, FB_LOSSES_ALL);
+        fb_adaptive_solve(out->weight, g, out->present, FB_LOSSES_ALL);
         memcpy(coefficient, out->weight, sizeof coefficient);
     }
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         out->total += out->weight[i] * out->loss[i];
         if (pass->loss[i])
             pass->loss[i]->seed = (float)coefficient[i];
@@ -174,7 +174,7 @@ fb_status fb_fashionbert_losses(fb_matcher *matcher, fb_tape *tape,
 fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
                                const fb_batch *batch, float *margins)
 {
-    static const bool tia_only[FB_LOSSES] = {[FB_LOSS_TIA] = true};
+    static const bool tia_only[FB_LOSSES_ALL] = {[FB_LOSS_TIA] = true};
     fb_fashionbert_pass pass;
     FB_TRY(fb_fashionbert_forward((fb_fashionbert *)matcher, tape, batch, tia_only,
                                   false, &pass));

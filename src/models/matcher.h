@@ -18,7 +18,7 @@
 /* What a training batch is asked for. The batch is of pairs, or, where `itc` or
  * `negatives` is set, of items (text b and image b of one product). */
 typedef struct fb_loss_options {
-    bool enabled[FB_LOSSES]; /* by FB_LOSS_MLM, ...: the single stream's */
+    bool enabled[FB_LOSSES_ALL]; /* by FB_LOSS_MLM, ...: the single stream's */
     fb_adaptive_mode mode;
     bool detach;        /* softmax mode */
     bool shared_norms;  /* gradient mode: norms over all shared parameters */
@@ -35,15 +35,15 @@ typedef struct fb_loss_options {
 
 /* What one batch gave. A loss without rows in the batch is not present: value 0. */
 typedef struct fb_step_losses {
-    bool present[FB_LOSSES], has_itc;
-    double loss[FB_LOSSES], itc;
-    double weight[FB_LOSSES];
-    double squared_norm[FB_LOSSES]; /* gradient mode */
-    double total;                   /* sum of weight * loss */
+    bool present[FB_LOSSES_ALL], has_itc;
+    double loss[FB_LOSSES_ALL], itc;
+    double weight[FB_LOSSES_ALL];
+    double squared_norm[FB_LOSSES_ALL]; /* gradient mode */
+    double total;                       /* sum of weight * loss */
     int64_t pairs, pairs_right;     /* alignment: argmax equals the label; listwise: the
                                        right one of each list wins */
     int64_t queries, queries_right; /* contrastive: its own is the most similar */
-    int64_t rows[FB_LOSSES];
+    int64_t rows[FB_LOSSES_ALL];
     bool has_selfie;
     double selfie; /* pointing at masked patches (selfie.h) */
     int64_t points;

@@ -70,7 +70,7 @@ void fb_train_options_defaults(fb_train_options *options)
 
 void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
 {
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         sum->present[i] = sum->present[i] || one->present[i];
         /* by rows, so that a batch without a loss does not dilute it */
         sum->loss[i] += one->loss[i] * (double)one->rows[i];
@@ -95,7 +95,7 @@ void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
 void fb_step_losses_mean(fb_step_losses *sum, int64_t count)
 {
     double n = count ? (double)count : 1.0;
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         sum->loss[i] /= sum->rows[i] ? (double)sum->rows[i] : 1.0;
         sum->weight[i] /= n;
         sum->squared_norm[i] /= n;
@@ -210,26 +210,27 @@ static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool b
                                run->matcher, best);
 }
 
-static void describe(const fb_train_line *line, char out[160])
+enum { TEXT = 512 };
+
+static void describe(const fb_train_line *line, char out[TEXT])
 {
     const fb_step_losses *l = &line->losses;
-    static const char *const names[FB_LOSSES] = {"mlm", "tia", "mpm"};
-    int n = snprintf(out, 160, "loss %.3f", l->total);
-    for (int i = 0; i < FB_LOSSES; i++)
+    int n = snprintf(out, TEXT, "loss %.3f", l->total);
+    for (int i = 0; i < FB_LOSSES_ALL; i++)
         if (l->present[i])
-            n += snprintf(out + n, 160 - (size_t)n, "  %s %.3f x %.2f", names[i],
-                          l->loss[i], l->weight[i]);
+            n += snprintf(out + n, TEXT - (size_t)n, "  %s %.3f x %.2f",
+                          fb_loss_name(i), l->loss[i], l->weight[i]);
     if (l->has_itc)
-        n += snprintf(out + n, 160 - (size_t)n, "  itc %.3f", l->itc);
+        n += snprintf(out + n, TEXT - (size_t)n, "  itc %.3f", l->itc);
     if (l->points)
-        n += snprintf(out + n, 160 - (size_t)n, "  chance %.3f",
+        n += snprintf(out + n, TEXT - (size_t)n, "  chance %.3f",
                       l->points_chance / (double)l->points);
-    snprintf(out + n, 160 - (size_t)n, "  accuracy %.2f", fb_step_losses_accuracy(l));
+    snprintf(out + n, TEXT - (size_t)n, "  accuracy %.2f", fb_step_losses_accuracy(l));
 }
 
 /* Means of the report run over the last hundred steps. */
 typedef struct recent {
-    double loss[FB_LOSSES + 3][100]; /* total, each, contrastive, pointing */
+    double loss[FB_LOSSES_ALL + 3][100]; /* total, each, contrastive, pointing */
     int64_t count;
 } recent;
 
@@ -237,10 +238,10 @@ static void recent_add(recent *r, const fb_step_losses *l)
 {
     int64_t at = r->count++ % 100;
     r->loss[0][at] = l->total;
-    for (int i = 0; i < FB_LOSSES; i++)
+    for (int i = 0; i < FB_LOSSES_ALL; i++)
         r->loss[i + 1][at] = l->loss[i];
-    r->loss[FB_LOSSES + 1][at] = l->itc;
-    r->loss[FB_LOSSES + 2][at] = l->selfie;
+    r->loss[FB_LOSSES_ALL + 1][at] = l->itc;
+    r->loss[FB_LOSSES_ALL + 2][at] = l->selfie;
 }
 
 static double recent_mean(const recent *r, int32_t which)
@@ -276,7 +277,7 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
                       run->state.total_steps, run->options.quiet);
     while (run->state.step < run->state.total_steps && status == FB_OK) {
         fb_train_line line;
-        char text[160];
+        char text[TEXT];
         bool validated;
         double step_started_s = fb_clock_s();
         status = train_step(run, &line);
@@ -299,8 +300,8 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     report->mlm = recent_mean(&means, FB_LOSS_MLM + 1);
     report->mpm = recent_mean(&means, FB_LOSS_MPM + 1);
     report->tia = recent_mean(&means, FB_LOSS_TIA + 1);
-    report->itc = recent_mean(&means, FB_LOSSES + 1);
-    report->selfie = recent_mean(&means, FB_LOSSES + 2);
+    report->itc = recent_mean(&means, FB_LOSSES_ALL + 1);
+    report->selfie = recent_mean(&means, FB_LOSSES_ALL + 2);
     report->best_step = run->state.best_step;
     report->best_val_accuracy = run->state.best_accuracy;
     return status;

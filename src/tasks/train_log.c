@@ -17,8 +17,12 @@ struct fb_train_log {
     fb_event_file *events;
 };
 
-/* Names by FB_LOSS_MLM, FB_LOSS_TIA, FB_LOSS_MPM. */
-static const char *const loss_names[FB_LOSSES] = {"mlm", "tia", "mpm"};
+/* FashionBERT's losses stand in every line, null where absent; others where they are.
+ */
+static bool has_key(const fb_step_losses *l, int32_t loss)
+{
+    return loss < FB_LOSSES || l->present[loss];
+}
 
 static fb_status open_stream(fb_context *ctx, fb_train_log *log, const char *out,
                              int64_t keep_bytes)
@@ -67,8 +71,10 @@ static void write_pointing(fb_json_writer *w, const char *prefix,
 static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_losses *l)
 {
     char key[32];
-    for (int i = 0; i < FB_LOSSES; i++) {
-        snprintf(key, sizeof key, "%s%s", prefix, loss_names[i]);
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
+        if (!has_key(l, i))
+            continue;
+        snprintf(key, sizeof key, "%s%s", prefix, fb_loss_name(i));
         fb_json_key_double(w, key, l->present[i] ? l->loss[i] : (double)NAN);
     }
     snprintf(key, sizeof key, "%saccuracy", prefix);
@@ -95,9 +101,11 @@ static void write_json(FILE *stream, const fb_train_line *line)
     fb_json_key_double(&w, "epoch", line->epoch);
     fb_json_key_double(&w, "loss", line->losses.total);
     write_losses(&w, "", &line->losses);
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         char key[32];
-        snprintf(key, sizeof key, "weight_%s", loss_names[i]);
+        if (!has_key(&line->losses, i))
+            continue;
+        snprintf(key, sizeof key, "weight_%s", fb_loss_name(i));
         fb_json_key_double(&w, key, line->losses.weight[i]);
     }
     fb_json_key_double(&w, "lr", line->lr);
@@ -116,12 +124,12 @@ static fb_status write_scalars(fb_context *ctx, fb_event_file *events,
                                bool weights)
 {
     char tag[48];
-    for (int i = 0; i < FB_LOSSES; i++) {
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
         if (!l->present[i])
             continue;
-        snprintf(tag, sizeof tag, "%s/%s", group, loss_names[i]);
+        snprintf(tag, sizeof tag, "%s/%s", group, fb_loss_name(i));
         FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->loss[i]));
-        snprintf(tag, sizeof tag, "weight/%s", loss_names[i]);
+        snprintf(tag, sizeof tag, "weight/%s", fb_loss_name(i));
         if (weights)
             FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->weight[i]));
     }
