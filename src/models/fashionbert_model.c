@@ -16,6 +16,7 @@
  */
 #include "models/fashionbert_model.h"
 #include "models/attribution.h"
+#include "models/fashionbert_parts.h"
 #include "models/fashionbert_step.h"
 
 #include <stdlib.h>
@@ -43,8 +44,14 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
      * the share that keeps the projection as calm as the layers behind it. */
     if (strcmp(c->encoder, "pixels") == 0)
         fb_params_scale_lr(m->projector, (float)c->grid / (float)c->image_size);
-    FB_TRY(fb_table_declare(p, &m->patch_type, "image.type_embeddings.weight", 2, width,
-                            std, true));
+    m->patch_type_row = 1;
+    if (c->system == FB_SYSTEM_QTI) { /* one table has the segments of all three */
+        m->patch_type = m->segment;
+        m->patch_type_row = 2;
+    } else {
+        FB_TRY(fb_table_declare(p, &m->patch_type, "image.type_embeddings.weight", 2,
+                                width, std, true));
+    }
     FB_TRY(fb_table_declare(p, &m->patch_position, "image.position_embeddings.weight",
                             fb_model_config_patches(c), width, std, true));
     return fb_norm_declare(p, &m->patch_gamma, &m->patch_beta, "image.LayerNorm", width,
@@ -72,7 +79,8 @@ static fb_status declare_heads(fb_params *p, fb_fashionbert *m,
                              fb_model_config_features(c), width, std, false);
 }
 
-static fb_status declare(fb_params *p, fb_fashionbert *m, const fb_model_config *c)
+fb_status fb_fashionbert_declare(fb_params *p, fb_fashionbert *m,
+                                 const fb_model_config *c)
 {
     FB_TRY(declare_embeddings(p, m, c));
     fb_transformer_options o = {c->layers, c->width,      c->heads,
@@ -104,8 +112,8 @@ static fb_status fill_index(fb_tape *tape, int32_t **index, int64_t count,
     return FB_OK;
 }
 
-static fb_status embed_text(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                            fb_var **y)
+fb_status fb_fashionbert_embed_text(fb_fashionbert *m, fb_tape *tape,
+                                    const fb_batch *batch, fb_var **y)
 {
     fb_leaf *const tables[3] = {m->word, m->position, m->segment};
     const int32_t *const ids[3] = {batch->token_ids, batch->token_positions,
@@ -138,8 +146,8 @@ static fb_status mask_rows(fb_tape *tape, const fb_batch *batch, fb_var **projec
     return fb_op_gather(tape, projected, *projected, zero, index, rows);
 }
 
-static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                               fb_fashionbert_pass *pass)
+fb_status fb_fashionbert_embed_patches(fb_fashionbert *m, fb_tape *tape,
+                                       const fb_batch *batch, fb_fashionbert_pass *pass)
 {
     const fb_model_config *c = &m->matcher.config;
     fb_var *input, *projected, *sum;
@@ -149,7 +157,7 @@ static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch 
     int64_t rows = projected->value.dims[0];
     int32_t *order, *type;
     FB_TRY(fill_index(tape, &order, rows, batch->patches, 0));
-    FB_TRY(fill_index(tape, &type, rows, 0, 1));
+    FB_TRY(fill_index(tape, &type, rows, 0, m->patch_type_row));
     fb_leaf *const tables[2] = {m->patch_position, m->patch_type};
     const int32_t *const ids[2] = {order, type};
     FB_TRY(fb_op_embed(tape, &sum, projected, tables, ids, 2, rows));
@@ -180,8 +188,8 @@ static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, bool with_loss,
                                pass->logits[FB_LOSS_TIA], batch->pair_label);
 }
 
-static fb_status head_mlm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                          fb_fashionbert_pass *pass)
+fb_status fb_fashionbert_head_mlm(fb_fashionbert *m, fb_tape *tape,
+                                  const fb_batch *batch, fb_fashionbert_pass *pass)
 {
     fb_var *inner, *normed;
     FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_MLM], pass->hidden, NULL,
@@ -197,8 +205,8 @@ static fb_status head_mlm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                                pass->logits[FB_LOSS_MLM], batch->mlm_targets);
 }
 
-static fb_status head_mpm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                          fb_fashionbert_pass *pass)
+fb_status fb_fashionbert_head_mpm(fb_fashionbert *m, fb_tape *tape,
+                                  const fb_batch *batch, fb_fashionbert_pass *pass)
 {
     FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_MPM], pass->hidden, NULL,
                         batch->mpm_rows, batch->mpm_count));
@@ -209,8 +217,9 @@ static fb_status head_mpm(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                      &pass->features->value, batch->mpm_patches);
 }
 
-static fb_status embed_features(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                                fb_fashionbert_pass *pass)
+fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
+                                        const fb_batch *batch,
+                                        fb_fashionbert_pass *pass)
 {
     if (batch->feature_width)
         return fb_patch_encoder_given(tape, &pass->features, &m->patch_encoder,
@@ -225,7 +234,7 @@ static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_
                         bool with_losses, bool listwise, fb_fashionbert_pass *pass)
 {
     const fb_batch *batch = pass->batch;
-    FB_TRY(embed_patches(m, tape, batch, pass));
+    FB_TRY(fb_fashionbert_embed_patches(m, tape, batch, pass));
     fb_var *merged, *x;
     FB_TRY(fb_op_gather(tape, &merged, pass->text, pass->patches, batch->row_source,
                         fb_batch_tokens(batch)));
@@ -233,9 +242,9 @@ static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_
     FB_TRY(fb_transformer_forward(tape, &pass->hidden, x, &m->encoder,
                                   batch->seq_offsets, batch->pairs));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
-        FB_TRY(head_mlm(m, tape, batch, pass));
+        FB_TRY(fb_fashionbert_head_mlm(m, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)
-        FB_TRY(head_mpm(m, tape, batch, pass));
+        FB_TRY(fb_fashionbert_head_mpm(m, tape, batch, pass));
     if (enabled[FB_LOSS_TIA])
         FB_TRY(head_tia(m, tape, with_losses, listwise, pass));
     return FB_OK;
@@ -246,8 +255,8 @@ fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
                                  bool with_losses, fb_fashionbert_pass *pass)
 {
     *pass = (fb_fashionbert_pass){.batch = batch};
-    FB_TRY(embed_text(m, tape, batch, &pass->text));
-    FB_TRY(embed_features(m, tape, batch, pass));
+    FB_TRY(fb_fashionbert_embed_text(m, tape, batch, &pass->text));
+    FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
     return stream(m, tape, enabled, with_losses, false, pass);
 }
 
@@ -280,12 +289,12 @@ fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,
                        "this model gives no vectors: it was trained without the "
                        "contrastive loss");
     if (texts) {
-        FB_TRY(embed_text(m, tape, batch, &pass->text));
+        FB_TRY(fb_fashionbert_embed_text(m, tape, batch, &pass->text));
         FB_TRY(text_vectors(m, tape, batch, pass));
     }
     if (!images)
         return FB_OK;
-    FB_TRY(embed_features(m, tape, batch, pass));
+    FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
     return image_vectors(m, tape, batch, pass);
 }
 
@@ -335,8 +344,8 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
     for (int i = 0; i < FB_LOSSES; i++)
         any = any || options->enabled[i];
     *pass = (fb_fashionbert_pass){.batch = batch};
-    FB_TRY(embed_text(m, tape, batch, &pass->text));
-    FB_TRY(embed_features(m, tape, batch, pass));
+    FB_TRY(fb_fashionbert_embed_text(m, tape, batch, &pass->text));
+    FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
     if (options->itc > 0 || options->negatives > 0)
         FB_TRY(contrast(m, tape, batch, pass));
     if (any && options->negatives > 0) {
@@ -355,7 +364,7 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
                   options->listwise && options->negatives > 0, pass);
 }
 
-static void matcher_free(fb_matcher *matcher, fb_backend *be)
+void fb_fashionbert_free(fb_matcher *matcher, fb_backend *be)
 {
     fb_patch_encoder_free(&((fb_fashionbert *)matcher)->patch_encoder, be);
     fb_params_free(matcher->params, be);
@@ -386,7 +395,7 @@ static const fb_matcher_kind fashionbert_kind = {
     .features = fb_fashionbert_features,
     .scale_encoder_lr = scale_encoder_lr,
     .forward_flops = fb_fashionbert_flops,
-    .free = matcher_free,
+    .free = fb_fashionbert_free,
 };
 
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
@@ -399,13 +408,13 @@ fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
     m->matcher.config = *config;
     fb_status status = fb_params_create(ctx, &m->matcher.params);
     if (status == FB_OK)
-        status = declare(m->matcher.params, m, config);
+        status = fb_fashionbert_declare(m->matcher.params, m, config);
     if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN)
         fb_patch_encoder_freeze(m->matcher.params, &m->patch_encoder);
     if (status == FB_OK)
         status = fb_params_allocate(m->matcher.params, use != FB_MODEL_SCORE);
     if (status != FB_OK) {
-        matcher_free(&m->matcher, NULL);
+        fb_fashionbert_free(&m->matcher, NULL);
         return status;
     }
     *matcher = &m->matcher;

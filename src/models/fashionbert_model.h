@@ -13,6 +13,7 @@ typedef struct fb_fashionbert {
     fb_matcher matcher;
     fb_leaf *word, *position, *segment, *text_gamma, *text_beta;
     fb_leaf *projector, *patch_type, *patch_position, *patch_gamma, *patch_beta;
+    int32_t patch_type_row; /* of patch_type, which patches have */
     fb_transformer encoder;
     fb_leaf *pooler_weight, *pooler_bias, *match_weight, *match_bias;
     fb_leaf *mlm_weight, *mlm_bias, *mlm_gamma, *mlm_beta, *decoder_bias;

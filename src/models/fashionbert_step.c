@@ -4,7 +4,7 @@
  */
 #include "models/fashionbert_step.h"
 
-#include "models/fashionbert_model.h"
+#include "models/fashionbert_parts.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,8 +46,8 @@ static void count_queries(const fb_tensor *similarity, fb_step_losses *out)
     }
 }
 
-static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
-                               const fb_loss_options *options, fb_step_losses *out)
+fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
+                                fb_step_losses *out)
 {
     *out = (fb_step_losses){0};
     for (int i = 0; i < FB_LOSSES_ALL; i++) {
@@ -62,8 +62,16 @@ static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
         out->has_itc = true;
         out->itc = pass->itc->value;
         FB_TRY(fb_matcher_check_loss(tape, out->itc));
-        count_queries(&pass->similarity, out);
     }
+    return FB_OK;
+}
+
+static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
+                               const fb_loss_options *options, fb_step_losses *out)
+{
+    FB_TRY(fb_fashionbert_record(tape, pass, out));
+    if (pass->itc)
+        count_queries(&pass->similarity, out);
     if (pass->logits[FB_LOSS_TIA])
         count_right(pass, options->listwise && options->negatives > 0, out);
     return FB_OK;
@@ -118,8 +126,9 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
     return status;
 }
 
-static fb_status weigh(fb_fashionbert *m, fb_tape *tape, fb_fashionbert_pass *pass,
-                       const fb_loss_options *options, fb_step_losses *out)
+fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
+                               fb_fashionbert_pass *pass,
+                               const fb_loss_options *options, fb_step_losses *out)
 {
     double coefficient[FB_LOSSES_ALL], g[FB_LOSSES_ALL] = {0};
     if (options->mode == FB_ADAPTIVE_SOFTMAX) {
@@ -157,7 +166,7 @@ fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_fashionbert_forward_training(m, tape, batch, options, &pass));
     FB_TRY(record_losses(tape, &pass, options, losses));
-    FB_TRY(weigh(m, tape, &pass, options, losses));
+    FB_TRY(fb_fashionbert_weigh(m, tape, &pass, options, losses));
     return fb_tape_backward(tape, NULL, NULL, true);
 }
 

@@ -9,6 +9,8 @@ fb_status fb_matcher_create(fb_context *ctx, fb_matcher **matcher,
     switch (config->system) {
     case FB_SYSTEM_FASHIONBERT:
         return fb_fashionbert_create(ctx, matcher, config, use);
+    case FB_SYSTEM_QTI:
+        return fb_qti_create(ctx, matcher, config, use);
     case FB_SYSTEM_SELFIE:
         return fb_selfie_create(ctx, matcher, config, use);
     }

@@ -2,6 +2,7 @@
  * gradients, and, where it matches, scores of pairs.
  *
  *     fashionbert    fashionbert_model.h: matches titles and images
+ *     qti            qti_model.h: matches queries with titles and images
  *     selfie         selfie.h: pre-trains the image encoder, matches nothing
  *
  * A matcher owns its parameter table; the tape, its arena and the batch are the
@@ -41,7 +42,7 @@ typedef struct fb_step_losses {
     double squared_norm[FB_LOSSES_ALL]; /* gradient mode */
     double total;                       /* sum of weight * loss */
     int64_t pairs, pairs_right;     /* alignment: argmax equals the label; listwise: the
-                                       right one of each list wins */
+                                       right one of each list wins; qti: of triples */
     int64_t queries, queries_right; /* contrastive: its own is the most similar */
     int64_t rows[FB_LOSSES_ALL];
     bool has_selfie;
@@ -113,6 +114,8 @@ fb_status fb_matcher_create(fb_context *ctx, fb_matcher **matcher,
                             const fb_model_config *config, fb_model_use use);
 fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
                                 const fb_model_config *config, fb_model_use use);
+fb_status fb_qti_create(fb_context *ctx, fb_matcher **matcher,
+                        const fb_model_config *config, fb_model_use use);
 fb_status fb_selfie_create(fb_context *ctx, fb_matcher **matcher,
                            const fb_model_config *config, fb_model_use use);
 

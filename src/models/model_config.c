@@ -54,7 +54,8 @@ enum {
 };
 
 static const char *const score_names[] = {"tia", "itc", "both"};
-static const char *const system_names[] = {"fashionbert", "selfie"};
+static const char *const system_names[] = {"fashionbert", "selfie", "qti"};
+enum { SYSTEMS = sizeof system_names / sizeof system_names[0] };
 
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind)
@@ -193,6 +194,11 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
                        "%s: selfie needs patches each, a network as encoder, and a "
                        "grid of 3 or more",
                        where);
+    if (c->system == FB_SYSTEM_QTI && (c->segments < 3 || c->vector > 0))
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: qti needs a type_vocab_size of 3 (query, title, image) and "
+                       "a vector_size of 0",
+                       where);
     if (c->max_text > c->positions)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,
@@ -211,14 +217,14 @@ static fb_status read_system(fb_context *ctx, fb_model_config *c, const char *pa
 {
     const char *name = fb_system_name(c->system);
     FB_TRY(fb_json_get_string(ctx, path, ours, "system", &name));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < SYSTEMS; i++)
         if (strcmp(name, system_names[i]) == 0) {
             c->system = (fb_system)i;
             return FB_OK;
         }
     return fb_fail(ctx, FB_E_FORMAT,
-                   "%s: system %.20s is not known; use fashionbert or selfie", path,
-                   name);
+                   "%s: system %.20s is not known; use fashionbert, selfie or qti",
+                   path, name);
 }
 
 static fb_status read_triple(fb_context *ctx, const char *path, const json_t *object,

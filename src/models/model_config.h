@@ -14,7 +14,11 @@
 typedef enum fb_score_kind { FB_SCORE_TIA, FB_SCORE_ITC, FB_SCORE_BOTH } fb_score_kind;
 
 /* The systems, one matcher each (matcher.h). */
-typedef enum fb_system { FB_SYSTEM_FASHIONBERT, FB_SYSTEM_SELFIE } fb_system;
+typedef enum fb_system {
+    FB_SYSTEM_FASHIONBERT,
+    FB_SYSTEM_SELFIE,
+    FB_SYSTEM_QTI
+} fb_system;
 
 typedef struct fb_model_config {
     fb_system system;
@@ -51,7 +55,7 @@ int32_t fb_model_config_patches(const fb_model_config *config); /* P */
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind);
 const char *fb_score_kind_name(fb_score_kind kind);
-const char *fb_system_name(fb_system system); /* "fashionbert", "selfie" */
+const char *fb_system_name(fb_system system); /* "fashionbert", "selfie", "qti" */
 
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,

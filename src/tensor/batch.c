@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_BLOCKS = 21 };
+enum { MAX_BLOCKS = 22 };
 
 struct fb_batch_store {
     void *blocks[MAX_BLOCKS];
@@ -123,6 +123,15 @@ fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
     return FB_OK;
 }
 
+fb_status fb_batch_add_queries(fb_context *ctx, fb_batch *batch,
+                               const fb_batch_limits *limits)
+{
+    batch->pair_query = take(batch->store, limits->pairs, sizeof(int32_t));
+    if (!batch->pair_query)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the queries of a batch");
+    return FB_OK;
+}
+
 void fb_batch_free(fb_batch *batch)
 {
     if (!batch)
@@ -133,20 +142,37 @@ void fb_batch_free(fb_batch *batch)
     free(batch);
 }
 
+/* The text's tokens from number `first` on; returns the next row. */
+static int32_t pack_text(fb_batch *b, int32_t text, int32_t first, int32_t row)
+{
+    for (int32_t i = b->text_offsets[text] + first; i < b->text_offsets[text + 1]; i++)
+        b->row_source[row++] = i;
+    return row;
+}
+
+static int32_t pack_image(fb_batch *b, int32_t image, int32_t row)
+{
+    int32_t first = image * b->patches, tokens = fb_batch_text_tokens(b);
+    for (int32_t p = first; p < first + b->patches; p++)
+        if (!b->patch_left_out || !b->patch_left_out[p])
+            b->row_source[row++] = tokens + p;
+    return row;
+}
+
 void fb_batch_pack(fb_batch *batch)
 {
-    int32_t text_tokens = fb_batch_text_tokens(batch), row = 0;
+    int32_t row = 0;
     for (int32_t b = 0; b < batch->pairs; b++) {
+        int32_t query = batch->pair_query ? batch->pair_query[b] : -1;
         int32_t text = batch->pair_text[b], image = batch->pair_image[b];
         batch->seq_offsets[b] = row;
         batch->cls_rows[b] = row;
-        for (int32_t i = batch->text_offsets[text]; i < batch->text_offsets[text + 1];
-             i++)
-            batch->row_source[row++] = i;
-        int32_t first = image * batch->patches;
-        for (int32_t p = first; p < first + batch->patches; p++)
-            if (!batch->patch_left_out || !batch->patch_left_out[p])
-                batch->row_source[row++] = text_tokens + p;
+        if (query >= 0)
+            row = pack_text(batch, query, 0, row);
+        if (text >= 0)
+            row = pack_text(batch, text, query >= 0, row);
+        if (image >= 0)
+            row = pack_image(batch, image, row);
     }
     batch->seq_offsets[batch->pairs] = row;
 }

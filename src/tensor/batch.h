@@ -5,6 +5,14 @@
  * to seq_offsets[b+1] of T tokens, end to end, never padded. A batch of items has its
  * texts and images in one order: pair i is text i and image i, and equal ones repeat.
  *
+ * In a batch with queries these are texts too, and a pair is any of query, title and
+ * image, in this order, each -1 where it has none:
+ *
+ *     [CLS] query [SEP] title [SEP] patches     a title behind a query leaves its own
+ *     [CLS] query [SEP] title [SEP]             [CLS] out
+ *     [CLS] query [SEP] patches
+ *     [CLS] title [SEP] patches
+ *
  *     token_ids, token_positions, token_segments  [text_offsets[texts]]   after masking
  *     text_offsets                 [texts + 1]
  *     text_item, image_item        [texts], [images]  the catalogue item, -1: none
@@ -16,6 +24,7 @@
  *     patch_masked                 [images * P]      1: the patch's feature is zeroed
  *     patch_left_out               [images * P]      1: no sequence has the patch
  *     pair_text, pair_image, pair_label  [B]         label 1: they match
+ *     pair_query                   [B]   NULL: no pair has one
  *     seq_offsets                  [B + 1]
  *     row_source                   [T]   < text tokens: that token; else, less the text
  *                                        tokens, the patch image*P + p
@@ -23,7 +32,8 @@
  *     mpm_rows, mpm_patches        [mpm_count]  packed row; patch image*P + p
  *     cls_rows                     [B]          packed row of each pair's [CLS]
  *
- * Token segments are 0 for titles. Memory belongs to the batch; capacity only grows.
+ * Token segments are 0 for titles; with queries 0 for these and 1 for titles. Memory
+ * belongs to the batch; capacity only grows.
  */
 #ifndef FB_TENSOR_BATCH_H
 #define FB_TENSOR_BATCH_H
@@ -41,7 +51,7 @@ typedef struct fb_batch {
     uint8_t *pixels, *patch_masked;
     const uint8_t *patch_left_out; /* NULL: no patch is */
     fb_bf16 *features;
-    int32_t *pair_text, *pair_image, *pair_label;
+    int32_t *pair_text, *pair_image, *pair_label, *pair_query;
     int32_t *seq_offsets, *row_source, *cls_rows;
     int32_t mlm_count, mpm_count;
     int32_t *mlm_rows, *mlm_targets, *mpm_rows, *mpm_patches;
@@ -55,7 +65,7 @@ typedef struct fb_batch_limits {
 
 /* Room for at most `limits`; sequence rows and masks are sized from them: every pair
  * may use the longest text (text_tokens is the total over texts; longest_text the most
- * of one).
+ * of one, with queries the most of a query and a title together).
  */
 fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
                           const fb_batch_limits *limits, int32_t longest_text);
@@ -63,6 +73,9 @@ fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
 fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
                                    const fb_batch_limits *limits, int32_t longest_text,
                                    int32_t feature_width);
+/* Give an empty batch pair_query. */
+fb_status fb_batch_add_queries(fb_context *ctx, fb_batch *batch,
+                               const fb_batch_limits *limits);
 void fb_batch_free(fb_batch *batch);
 
 /* From texts, images and pairs (all set), fill seq_offsets, row_source and cls_rows. */
