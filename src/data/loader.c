@@ -162,8 +162,10 @@ static fb_status prepare(fb_context *ctx, fb_loader *l, const fb_catalogue *cata
                          const fb_vocab *vocab, const fb_loader_options *o)
 {
     FB_TRY(fb_mask_vocab_of(ctx, &l->own_vocab, vocab));
-    FB_TRY(fb_token_lists_of_split(ctx, &l->own_tokens, vocab, catalogue,
-                                   o->sampler.split, o->max_text));
+    const fb_query_split *queries = o->sampler.queries;
+    FB_TRY(fb_token_lists_of_queries(
+        ctx, &l->own_tokens, vocab, catalogue, o->sampler.split,
+        queries ? fb_query_split_set(queries) : NULL, o->max_text));
     return fb_sampler_create(ctx, &l->own_sampler, catalogue, l->own_tokens,
                              l->own_vocab, &o->sampler);
 }

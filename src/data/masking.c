@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double text_rate = 0.15;
-
 fb_status fb_mask_vocab_create(fb_context *ctx, fb_mask_vocab **vocab,
                                const uint8_t *kinds, int32_t size, int32_t mask_id)
 {
@@ -87,7 +85,7 @@ int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_
 {
     int32_t *starts = scratch, *order = scratch + count;
     int32_t words = find_words(vocab, ids, count, starts), masked = 0;
-    int32_t quota = (int32_t)rint(text_rate * count);
+    int32_t quota = (int32_t)rint(FB_MASK_TEXT * count);
     quota = quota < 1 ? 1 : quota;
     quota = quota > max_masked ? max_masked : quota;
     for (int32_t i = 0; i < count; i++) {

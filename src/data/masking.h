@@ -48,6 +48,7 @@ int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double shar
                       int32_t *masked_ids);
 
 #define FB_MASK_PATCHES 0.1
+#define FB_MASK_TEXT    0.15
 
 /* masked[patches]: 1 or 0. Returns how many are 1. */
 int32_t fb_mask_patches(fb_random *random, double share, int32_t patches,

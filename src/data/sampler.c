@@ -1,39 +1,14 @@
 /* sampler.c - choose the pairs or items of a step, then fill its batch: texts masked,
  * images decoded and augmented, patches masked, packed, rows to guess listed.
  */
-#include "data/sampler.h"
+#include "data/sampler_parts.h"
 
 #include "data/image_load.h"
-#include "data/item_groups.h"
-#include "data/item_order.h"
-#include "data/negatives.h"
-#include "data/pixel_cache.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { REDRAWS = 16 };
-
-struct fb_sampler {
-    const fb_catalogue *catalogue;
-    const fb_token_lists *tokens;
-    const fb_mask_vocab *vocab;
-    fb_sampler_options options;
-    const int32_t *items;
-    int32_t item_count, longest_text;
-    fb_negatives *negatives; /* NULL with batches of items */
-    fb_item_order *order;
-    fb_item_groups *groups;
-    fb_pixel_cache *cache; /* NULL: none */
-};
-
-struct fb_sampler_cursor {
-    fb_item_epoch *epoch;
-    int32_t *scratch; /* [2 * longest_text] */
-    int32_t *targets; /* [batch * longest_text], as token_ids */
-    fb_resizer *resizer, *zoomer;
-    uint8_t *pixels; /* scratch, an image */
-};
 
 static fb_status check_features(fb_context *ctx, const fb_sampler *s)
 {
@@ -77,6 +52,9 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
                        "words masked as well; leave one of the two out");
     FB_TRY(fb_augment_check(ctx, &s->options.augment));
     FB_TRY(check_features(ctx, s));
+    if (s->options.queries && s->options.items)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "batches of items have no queries; leave one of the two out");
     if (s->item_count < 1)
         return fb_fail(ctx, FB_E_USAGE, "%s: the split %s is empty",
                        fb_catalogue_folder(s->catalogue),
@@ -100,7 +78,8 @@ static fb_status prepare(fb_context *ctx, fb_sampler *s)
                                    .distinct = o->items,
                                    .group = o->group,
                                    .grouped = o->grouped};
-    FB_TRY(fb_item_order_create(ctx, &s->order, s->catalogue, s->items, s->item_count,
+    const int32_t *rows = o->queries ? fb_query_split_numbers(o->queries) : s->items;
+    FB_TRY(fb_item_order_create(ctx, &s->order, s->catalogue, rows, fb_sampler_items(s),
                                 &order));
     FB_TRY(fb_item_groups_create(ctx, &s->groups, s->catalogue, s->tokens, s->items,
                                  s->item_count));
@@ -108,7 +87,7 @@ static fb_status prepare(fb_context *ctx, fb_sampler *s)
     if (o->cache_bytes > 0 && image_bytes > 0)
         FB_TRY(fb_pixel_cache_create(ctx, &s->cache, fb_catalogue_count(s->catalogue),
                                      image_bytes, o->cache_bytes));
-    if (o->items)
+    if (o->items || o->queries)
         return FB_OK;
     return fb_negatives_create(ctx, &s->negatives, s->catalogue, s->items,
                                s->item_count);
@@ -151,7 +130,7 @@ void fb_sampler_free(fb_sampler *sampler)
 
 int32_t fb_sampler_items(const fb_sampler *s)
 {
-    return s->item_count;
+    return s->options.queries ? fb_query_split_rows(s->options.queries) : s->item_count;
 }
 
 int32_t fb_sampler_items_per_step(const fb_sampler *s)
@@ -164,6 +143,8 @@ fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
                                   const fb_sampler *s)
 {
     const fb_sampler_options *o = &s->options;
+    if (o->queries)
+        return fb_sampler_batch_of_queries(ctx, batch, s);
     if (o->batch > INT32_MAX / s->longest_text)
         return fb_fail(ctx, FB_E_LIMIT, "a batch of %d pairs is too large", o->batch);
     fb_batch_limits limits = {o->batch,   o->batch,
@@ -182,7 +163,7 @@ fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
     if (c) {
         c->epoch = fb_item_epoch_create(s->order);
         c->scratch = malloc(2 * longest * sizeof *c->scratch);
-        c->targets = malloc(batch * longest * sizeof *c->targets);
+        c->targets = malloc(2 * batch * longest * sizeof *c->targets);
         c->resizer = fb_resizer_create();
         c->zoomer = fb_resizer_create();
         c->pixels = malloc(side * side * 3 + 1);
@@ -255,12 +236,12 @@ uint8_t *fb_batch_pixels(fb_batch *b, int32_t image)
 
 /* ---- the pairs of a step --------------------------------------------------------- */
 
-static int32_t stream_item(const fb_sampler *s, fb_sampler_cursor *c, uint64_t place)
+int32_t fb_sampler_stream(const fb_sampler *s, fb_sampler_cursor *c, uint64_t place)
 {
     return fb_item_order_at(s->order, c->epoch, place);
 }
 
-static bool same_text(const fb_sampler *s, int32_t a, int32_t b)
+bool fb_sampler_same_text(const fb_sampler *s, int32_t a, int32_t b)
 {
     int32_t a_count, b_count;
     const int32_t *a_ids = fb_token_list(s->tokens, a, &a_count);
@@ -291,12 +272,12 @@ static int32_t add_image(const fb_sampler *s, fb_batch *b, int32_t item)
 static int32_t place_text(const fb_sampler *s, fb_batch *b, int32_t item)
 {
     for (int32_t i = 0; i < b->texts; i++)
-        if (b->text_item[i] == item || same_text(s, b->text_item[i], item))
+        if (b->text_item[i] == item || fb_sampler_same_text(s, b->text_item[i], item))
             return i;
     return add_text(s, b, item);
 }
 
-static int32_t place_image(const fb_sampler *s, fb_batch *b, int32_t item)
+int32_t fb_sampler_place_image(const fb_sampler *s, fb_batch *b, int32_t item)
 {
     const char *file = fb_catalogue_get(s->catalogue, item)->file_name;
     for (int32_t i = 0; i < b->images; i++)
@@ -308,8 +289,8 @@ static int32_t place_image(const fb_sampler *s, fb_batch *b, int32_t item)
 }
 
 /* Bits for one slot of one step. */
-static fb_random slot_random(const fb_sampler *s, enum fb_stream stream, uint64_t step,
-                             int32_t slot)
+fb_random fb_sampler_random(const fb_sampler *s, enum fb_stream stream, uint64_t step,
+                            int32_t slot)
 {
     fb_random random = fb_random_start(s->options.seed, stream, step);
     random.key = fb_random_mix(random.key ^ (uint64_t)slot);
@@ -325,7 +306,7 @@ static fb_status draw_other(fb_context *ctx, const fb_sampler *s, fb_random *ran
     for (int i = 0; i < REDRAWS; i++) {
         FB_TRY(fb_negatives_draw(ctx, s->negatives, random, item, other_image,
                                  s->options.negatives_anywhere, other, fell_back));
-        if (!same_text(s, item, *other))
+        if (!fb_sampler_same_text(s, item, *other))
             break;
     }
     return FB_OK;
@@ -337,18 +318,18 @@ static fb_status place_pairs(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
     int32_t matched = fb_sampler_items_per_step(s);
     uint64_t first = step * (uint64_t)matched;
     for (int32_t i = 0; i < matched; i++) {
-        int32_t item = stream_item(s, c, first + (uint64_t)i);
+        int32_t item = fb_sampler_stream(s, c, first + (uint64_t)i);
         int32_t text = place_text(s, b, item);
-        fb_batch_add_pair(b, text, place_image(s, b, item), 1);
+        fb_batch_add_pair(b, text, fb_sampler_place_image(s, b, item), 1);
     }
     for (int32_t i = 0; i < s->options.batch - matched; i++) {
-        int32_t item = stream_item(s, c, first + (uint64_t)i), other;
-        fb_random random = slot_random(s, FB_STREAM_NEGATIVE, step, i);
+        int32_t item = fb_sampler_stream(s, c, first + (uint64_t)i), other;
+        fb_random random = fb_sampler_random(s, FB_STREAM_NEGATIVE, step, i);
         bool other_image = fb_random_below(&random, 2) == 0, fell_back;
         FB_TRY(draw_other(ctx, s, &random, item, other_image, &other, &fell_back));
         b->fallbacks += fell_back;
         int32_t text = place_text(s, b, other_image ? item : other);
-        int32_t image = place_image(s, b, other_image ? other : item);
+        int32_t image = fb_sampler_place_image(s, b, other_image ? other : item);
         fb_batch_add_pair(b, text, image, 0);
     }
     return FB_OK;
@@ -360,7 +341,7 @@ static void place_items(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step
 {
     uint64_t first = step * (uint64_t)s->options.batch;
     for (int32_t i = 0; i < s->options.batch; i++) {
-        int32_t item = stream_item(s, c, first + (uint64_t)i);
+        int32_t item = fb_sampler_stream(s, c, first + (uint64_t)i);
         int32_t text = add_text(s, b, item);
         fb_batch_add_pair(b, text, add_image(s, b, item), 1);
     }
@@ -371,11 +352,13 @@ static void place_items(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step
 static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_batch *b)
 {
     for (int32_t t = 0; t < b->texts; t++) {
-        fb_random random = slot_random(s, FB_STREAM_MASK_TEXT, step, t);
+        fb_random random = fb_sampler_random(s, FB_STREAM_MASK_TEXT, step, t);
         int32_t count, at = b->text_offsets[t];
         const int32_t *ids = fb_token_list(s->tokens, b->text_item[t], &count);
         for (int32_t i = 0; i < count; i++)
             c->targets[at + i] = -1;
+        if (fb_sampler_leaves_whole(s, b->text_item[t], count, &random))
+            continue;
         if (!s->options.whole_texts)
             fb_mask_text(s->vocab, &random, ids, count, count, c->scratch,
                          b->token_ids + at, c->targets + at);
@@ -386,7 +369,7 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
     double share =
         s->options.patch_share > 0 ? s->options.patch_share : FB_MASK_PATCHES;
     for (int32_t i = 0; i < b->images && !s->options.whole_images; i++) {
-        fb_random random = slot_random(s, FB_STREAM_MASK_PATCH, step, i);
+        fb_random random = fb_sampler_random(s, FB_STREAM_MASK_PATCH, step, i);
         fb_mask_patches(&random, share, b->patches,
                         b->patch_masked + (ptrdiff_t)i * b->patches);
     }
@@ -454,7 +437,7 @@ static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
             return fb_fail(ctx, FB_E_STATE, "loading was stopped");
         uint8_t *pixels = fb_batch_pixels(b, i);
         FB_TRY(load_image(ctx, s, c, b->image_item[i], pixels));
-        fb_random random = slot_random(s, FB_STREAM_AUGMENT, step, i);
+        fb_random random = fb_sampler_random(s, FB_STREAM_AUGMENT, step, i);
         if (fb_augment_any(&o->augment))
             FB_TRY(fb_augment_image(ctx, &o->augment, &random, c->zoomer, b->image_size,
                                     o->fit, o->filter, pixels, c->pixels));
@@ -467,7 +450,9 @@ fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
                           const atomic_bool *cancel, fb_batch *batch)
 {
     fb_batch_clear(batch);
-    if (s->options.items)
+    if (s->options.queries)
+        FB_TRY(fb_sampler_place_queries(ctx, s, cursor, step, batch));
+    else if (s->options.items)
         place_items(s, cursor, step, batch);
     else
         FB_TRY(place_pairs(ctx, s, cursor, step, batch));
@@ -477,6 +462,9 @@ fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
         FB_TRY(load_images(ctx, s, cursor, step, cancel, batch));
     mask(s, cursor, step, batch);
     fb_batch_pack(batch);
-    list_masked_rows(s, cursor, batch);
+    if (s->options.queries)
+        fb_sampler_list_masked_queries(s, cursor, batch);
+    else
+        list_masked_rows(s, cursor, batch);
     return FB_OK;
 }

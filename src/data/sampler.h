@@ -12,12 +12,24 @@
  *     M = B different items       text i, image i and pair i are item i's
  * and equal texts and files lie in it as often as they come; text_group and image_group
  * tell them. Nothing depends on threads.
+ *
+ * A batch of queries goes through the rows of a query split instead of the items:
+ *     M = ceil(B / 2) matched         a row's query with an item of its product
+ *     floor(B / 2) mismatched         the first rows' queries again, each with an item
+ *                                     that mismatches (query_split.h)
+ * each as query, title and image; behind these, for each kind in `align`, the sequences
+ * of two of the three: the triples' query and title, or query and image; each matched
+ * item's title and image, and its title with the mismatched one's image. Rows to guess
+ * are of the matched triples. A query has few words: of n, it is masked with
+ * probability 0.15 n, so that about as many are hidden as of titles. Token lists hold
+ * the titles by item, then the queries.
  */
 #ifndef FB_DATA_SAMPLER_H
 #define FB_DATA_SAMPLER_H
 
 #include "data/augment.h"
 #include "data/feature_rows.h"
+#include "data/query_split.h"
 #include "data/token_lists.h"
 #include "tensor/batch.h"
 
@@ -41,6 +53,11 @@ typedef struct fb_sampler_options {
     fb_feature_table features; /* with a cache: batches have its features, no pixels */
     double text_mask;    /* with whole_texts: the share of words shown as [MASK] */
     int64_t cache_bytes; /* for fitted images, so that later epochs do not decode */
+    const fb_query_split
+        *queries; /* of the split, borrowed: batches of queries; NULL */
+    struct {
+        bool query_title, query_image, title_image;
+    } align;
 } fb_sampler_options;
 
 typedef struct fb_sampler fb_sampler;
@@ -55,7 +72,7 @@ fb_status fb_sampler_create(fb_context *ctx, fb_sampler **sampler,
                             const fb_sampler_options *options);
 void fb_sampler_free(fb_sampler *sampler);
 
-int32_t fb_sampler_items(const fb_sampler *sampler);          /* of the split */
+int32_t fb_sampler_items(const fb_sampler *sampler); /* of the split, or rows */
 int32_t fb_sampler_items_per_step(const fb_sampler *sampler); /* M */
 
 /* A batch with room for any step. */

@@ -54,22 +54,37 @@ fb_status fb_token_lists_create(fb_context *ctx, fb_token_lists **lists,
     return status;
 }
 
+fb_status fb_token_lists_of_queries(fb_context *ctx, fb_token_lists **lists,
+                                    const fb_vocab *vocab,
+                                    const fb_catalogue *catalogue, fb_split split,
+                                    const fb_query_set *set, int32_t max_tokens)
+{
+    int32_t items = fb_catalogue_count(catalogue);
+    int32_t queries = set ? fb_query_set_count(set) : 0;
+    if (queries > INT32_MAX - items)
+        return fb_fail(ctx, FB_E_LIMIT, "%d titles and %d queries are too many", items,
+                       queries);
+    const char **texts = malloc(((size_t)items + (size_t)queries + 1) * sizeof *texts);
+    if (!texts)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %d titles", items);
+    for (int32_t i = 0; i < items; i++) {
+        const fb_catalogue_item *item = fb_catalogue_get(catalogue, i);
+        texts[i] = item->split == split ? item->title : NULL;
+    }
+    for (int32_t q = 0; q < queries; q++)
+        texts[items + q] = fb_query_set_text(set, q);
+    fb_status status =
+        fb_token_lists_create(ctx, lists, vocab, texts, items + queries, max_tokens);
+    free(texts);
+    return status;
+}
+
 fb_status fb_token_lists_of_split(fb_context *ctx, fb_token_lists **lists,
                                   const fb_vocab *vocab, const fb_catalogue *catalogue,
                                   fb_split split, int32_t max_tokens)
 {
-    int32_t count = fb_catalogue_count(catalogue);
-    const char **titles = malloc(((size_t)count + 1) * sizeof *titles);
-    if (!titles)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for %d titles", count);
-    for (int32_t i = 0; i < count; i++) {
-        const fb_catalogue_item *item = fb_catalogue_get(catalogue, i);
-        titles[i] = item->split == split ? item->title : NULL;
-    }
-    fb_status status =
-        fb_token_lists_create(ctx, lists, vocab, titles, count, max_tokens);
-    free(titles);
-    return status;
+    return fb_token_lists_of_queries(ctx, lists, vocab, catalogue, split, NULL,
+                                     max_tokens);
 }
 
 /* Nothing is learnt from guessing [UNK] or BERT's unused places. */

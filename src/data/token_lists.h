@@ -7,6 +7,7 @@
 
 #include "data/catalogue.h"
 #include "data/masking.h"
+#include "data/query_set.h"
 
 typedef struct fb_vocab fb_vocab; /* data/wordpiece.h */
 
@@ -25,6 +26,11 @@ fb_status fb_token_lists_create(fb_context *ctx, fb_token_lists **lists,
 fb_status fb_token_lists_of_split(fb_context *ctx, fb_token_lists **lists,
                                   const fb_vocab *vocab, const fb_catalogue *catalogue,
                                   fb_split split, int32_t max_tokens);
+/* Those, then all queries of a set, as texts fb_catalogue_count(catalogue) and on. */
+fb_status fb_token_lists_of_queries(fb_context *ctx, fb_token_lists **lists,
+                                    const fb_vocab *vocab,
+                                    const fb_catalogue *catalogue, fb_split split,
+                                    const fb_query_set *set, int32_t max_tokens);
 void fb_token_lists_free(fb_token_lists *lists);
 
 /* What masking needs of a vocabulary: "##..." continue a word; [PAD], [UNK], [CLS],
