@@ -208,8 +208,10 @@ typedef struct fb_train_options {
     const char *config;    /* config.json with other sizes; "" for the preset's */
     const char *vocab;     /* vocab.txt; "" to learn one from the catalogue */
     int32_t vocab_size;    /* of a learnt vocabulary */
-    const char *objective; /* "match", "itc" or "selfie"; auto */
+    const char *objective; /* "match", "itc", "qti" or "selfie"; auto */
     const char *init;      /* model folder, or a BERT's, to start from; "": random */
+    const char *clicks;    /* qti: click log; "": clicks.tsv in the catalogue where it
+                              is, else the catalogue's queries; "none": these */
     int32_t layers;        /* of the trunk, the first ones of init; 0: all of them */
     const char *encoder;   /* "pixels", "thin", "resnet18", ...; auto */
     const char *encoder_weights; /* safetensors of torchvision or timm; "": random */
@@ -239,7 +241,7 @@ typedef struct fb_train_options {
     const char *adaptive;      /* "gradient", "softmax" or "fixed" */
     bool adaptive_detach;      /* softmax: no gradient through the weights */
     const char *adaptive_norm; /* gradient: "output" or "shared" parameters */
-    const char *losses;        /* any of "mlm,mpm,tia"; auto */
+    const char *losses;        /* any of "mlm,mpm,tia", qti: "click,qt,qi"; auto */
     const char *negatives;     /* "category" of the product, "any", or "hard"; auto */
     int32_t hard_negatives;    /* hard: of each item each way; auto */
     int32_t hard_items;        /* hard: items of a batch with pairs; 0: all; auto */
@@ -265,6 +267,7 @@ typedef struct fb_train_report {
     double seconds, wait_seconds;    /* wait: training stood still for data */
     double loss, mlm, mpm, tia, itc; /* means over the last 100 steps */
     double selfie;                   /* likewise */
+    double click, qt, qi;            /* likewise, with qti */
     double best_val_accuracy;
     double chance; /* selfie: what guessing reaches of that accuracy; else 0 */
     int64_t best_step;

@@ -53,10 +53,11 @@ static const fb_option options[] = {
     {.name = "objective",
      .value = "NAME",
      .type = FB_OPTION_CHOICE,
-     .choices = "auto,match,itc,selfie",
+     .choices = "auto,match,itc,qti,selfie",
      .offset = AT(objective),
      .help = "what is learnt: match trains FashionBERT, itc vectors of texts and of "
-             "images alone, selfie the image network without any text; auto with no "
+             "images alone, qti goes on from FashionBERT with queries and clicks, "
+             "selfie the image network without any text; auto with no "
              "further option is the recipe of "
              "docs/recipes.md, else match"},
     {.name = "init",
@@ -64,6 +65,14 @@ static const fb_option options[] = {
      .type = FB_OPTION_STRING,
      .offset = AT(init),
      .help = "model folder to start from, of this program or a BERT from Hugging Face"},
+    {.name = "clicks",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(clicks),
+     .help =
+         "with --objective qti: click log (query, product id, clicked, separated by "
+         "tabs); without one clicks.tsv in the catalogue, or else its queries, "
+         "which none takes anyway"},
     {.name = "layers",
      .value = "N",
      .type = FB_OPTION_INT32,
@@ -230,9 +239,10 @@ static const fb_option options[] = {
     {.name = "losses",
      .value = "LIST",
      .type = FB_OPTION_SET,
-     .choices = "auto,mlm,mpm,tia",
+     .choices = "auto,mlm,mpm,tia,click,qt,qi",
      .offset = AT(losses),
-     .help = "masked words, masked patches, text and image alignment"},
+     .help = "masked words, masked patches, text and image alignment; with --objective "
+             "qti also clicks, alignment of query and title, of query and image"},
     {.name = "itc",
      .value = "WEIGHT",
      .type = FB_OPTION_DOUBLE,
@@ -407,6 +417,9 @@ static void print_json(const train_arguments *a, const fb_train_report *report)
     fb_json_key_double(&w, "tia", report->tia);
     fb_json_key_double(&w, "itc", report->itc);
     fb_json_key_double(&w, "selfie", report->selfie);
+    fb_json_key_double(&w, "click", report->click);
+    fb_json_key_double(&w, "qt", report->qt);
+    fb_json_key_double(&w, "qi", report->qi);
     fb_json_key_double(&w, "best_val_accuracy", report->best_val_accuracy);
     fb_json_key_double(&w, "chance", report->chance > 0 ? report->chance : (double)NAN);
     fb_json_key_int(&w, "best_step", report->best_step);

@@ -299,10 +299,9 @@ const int32_t *fb_query_set_skipped(const fb_query_set *set, int32_t query,
     return list_of(&set->skipped, query, count);
 }
 
-bool fb_query_set_wants(const fb_query_set *set, int32_t query, int32_t product)
+static bool contains(const int32_t *list, int32_t count, int32_t product)
 {
-    int32_t count, low = 0;
-    const int32_t *list = fb_query_set_wanted(set, query, &count);
+    int32_t low = 0;
     while (count > low) {
         int32_t middle = low + (count - low) / 2;
         if (list[middle] == product)
@@ -313,4 +312,18 @@ bool fb_query_set_wants(const fb_query_set *set, int32_t query, int32_t product)
             count = middle;
     }
     return false;
+}
+
+bool fb_query_set_wants(const fb_query_set *set, int32_t query, int32_t product)
+{
+    int32_t count;
+    const int32_t *list = fb_query_set_wanted(set, query, &count);
+    return contains(list, count, product);
+}
+
+bool fb_query_set_skips(const fb_query_set *set, int32_t query, int32_t product)
+{
+    int32_t count;
+    const int32_t *list = fb_query_set_skipped(set, query, &count);
+    return contains(list, count, product);
 }

@@ -40,5 +40,6 @@ const int32_t *fb_query_set_wanted(const fb_query_set *set, int32_t query,
 const int32_t *fb_query_set_skipped(const fb_query_set *set, int32_t query,
                                     int32_t *count);
 bool fb_query_set_wants(const fb_query_set *set, int32_t query, int32_t product);
+bool fb_query_set_skips(const fb_query_set *set, int32_t query, int32_t product);
 
 #endif

@@ -269,3 +269,73 @@ fb_status fb_query_split_draw(fb_context *ctx, const fb_query_split *s,
     *drawn = d;
     return FB_OK;
 }
+
+const int32_t *fb_query_split_all(const fb_query_split *split, int32_t *count)
+{
+    *count = split->item_count;
+    return split->items;
+}
+
+/* ---- lists of mismatches --------------------------------------------------------- */
+
+/* Append to `found` the items of skipped products. */
+static fb_status list_skipped(fb_context *ctx, const fb_query_split *s, int32_t query,
+                              int32_t own, int32_t *found, int32_t *count)
+{
+    int32_t products;
+    const int32_t *skipped = fb_query_set_skipped(s->set, query, &products);
+    for (int32_t i = 0; i < products; i++) {
+        int32_t here;
+        const int32_t *items = members_of(&s->product, skipped[i], &here);
+        for (int32_t k = 0; k < here; k++) {
+            bool same = false;
+            if (same_title(s, own, items[k]))
+                FB_TRY(same_image(ctx, s, own, items[k], &same));
+            if (!same)
+                found[(*count)++] = items[k];
+        }
+    }
+    return FB_OK;
+}
+
+static fb_status list_category(fb_context *ctx, const fb_query_split *s, int32_t query,
+                               int32_t own, int32_t *found, int32_t *count)
+{
+    int32_t members = s->item_count, key = -1;
+    const int32_t *items = s->items;
+    for (int32_t level = 0; level < fb_catalogue_levels(s->catalogue) && key < 0;
+         level++) {
+        key = fb_catalogue_get(s->catalogue, own)->category[level];
+        if (key >= 0)
+            items = members_of(&s->category[level], key, &members);
+    }
+    for (int32_t i = 0; i < members; i++) {
+        bool yes;
+        int32_t product = fb_catalogue_get(s->catalogue, items[i])->product;
+        FB_TRY(eligible(ctx, s, query, own, items[i], &yes));
+        if (yes && !fb_query_set_skips(s->set, query, product))
+            found[(*count)++] = items[i];
+    }
+    return FB_OK;
+}
+
+fb_status fb_query_split_list(fb_context *ctx, const fb_query_split *s,
+                              fb_random *random, int32_t query, int32_t item,
+                              int32_t most, int32_t *items, int32_t *count)
+{
+    int32_t *found = malloc(((size_t)s->item_count + 1) * sizeof *found);
+    int32_t first = 0, all = 0;
+    if (!found)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to draw a list");
+    fb_status status = list_skipped(ctx, s, query, item, found, &first);
+    all = first;
+    if (status == FB_OK && first < most)
+        status = list_category(ctx, s, query, item, found, &all);
+    fb_random_shuffle(random, found, first);
+    fb_random_shuffle(random, found + first, all - first);
+    *count = all < most ? all : most;
+    for (int32_t i = 0; i < *count; i++)
+        items[i] = found[i];
+    free(found);
+    return status;
+}

@@ -54,4 +54,14 @@ fb_status fb_query_split_draw(fb_context *ctx, const fb_query_split *split,
                               fb_random *random, int32_t query, int32_t item,
                               fb_query_draw *drawn);
 
+/* Up to `most` items that mismatch the row, in random order: those of skipped products
+ * first, then those of the own item's most specific category (of anywhere, where it has
+ * none). items [most]. */
+fb_status fb_query_split_list(fb_context *ctx, const fb_query_split *split,
+                              fb_random *random, int32_t query, int32_t item,
+                              int32_t most, int32_t *items, int32_t *count);
+
+/* The items of the split, ascending. */
+const int32_t *fb_query_split_all(const fb_query_split *split, int32_t *count);
+
 #endif

@@ -51,6 +51,21 @@ static const objective_row rows[] = {
      .hardness = 1,
      .hard_warmup = 0.2,
      .patch_keep = 1},
+    {.name = "qti",
+     .encoder = "pixels",
+     .patches = "grid",
+     .losses = "click",
+     .negatives = "category",
+     .alignment = "pairs",
+     .fit = "pad",
+     .epochs = 3,
+     .lr = 2e-4,
+     .weight_decay = 0.01,
+     .warmup = 0.05,
+     .batch = 64,
+     .hard_negatives = 3,
+     .hardness = 1,
+     .patch_keep = 1},
     {.name = "selfie",
      .encoder = "thin",
      .patches = "each",
@@ -196,9 +211,33 @@ static fb_status check_selfie(fb_context *ctx, const fb_train_options *o)
     return FB_OK;
 }
 
+/* Queries have triples, drawn in their own way, and no vectors. */
+static fb_status check_qti(fb_context *ctx, const fb_train_options *o)
+{
+    if (strcmp(o->objective, "qti") != 0) {
+        if (o->clicks[0])
+            return fb_fail(ctx, FB_E_USAGE,
+                           "--clicks %s: a click log is learnt by --objective qti",
+                           o->clicks);
+        return FB_OK;
+    }
+    if (o->itc > 0 || strcmp(o->negatives, "category") != 0 || o->group > 0 ||
+        o->text_mask > 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective qti takes no --itc, --negatives, --group or "
+                       "--text-mask: products that a query did not want are its "
+                       "mismatches");
+    if (o->encoder_weights[0])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective qti takes the image network of --init, no "
+                       "--encoder-weights");
+    return FB_OK;
+}
+
 static fb_status check(fb_context *ctx, const fb_train_options *o)
 {
     FB_TRY(check_selfie(ctx, o));
+    FB_TRY(check_qti(ctx, o));
     bool hard = strcmp(o->negatives, "hard") == 0;
     bool list = strcmp(o->alignment, "list") == 0;
     if (!list && strcmp(o->alignment, "pairs") != 0)
@@ -235,7 +274,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     const objective_row *r = find(o->objective);
     if (!r)
         return fb_fail(ctx, FB_E_USAGE,
-                       "--objective %s is not known; use match, itc or selfie",
+                       "--objective %s is not known; use match, itc, qti or selfie",
                        o->objective);
     bool vectors = o->itc > 0 || strcmp(o->negatives, "hard") == 0;
     fill_word(&o->encoder, r->encoder);

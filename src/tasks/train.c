@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "tasks/calibrate.h"
-#include "tasks/train_run.h"
+#include "tasks/train_queries.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,6 +24,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .vocab_size = 8000,
                                   .objective = "auto",
                                   .init = "",
+                                  .clicks = "",
                                   .encoder = "auto",
                                   .encoder_weights = "",
                                   .patches = "auto",
@@ -117,8 +118,7 @@ double fb_step_losses_accuracy(const fb_step_losses *l)
 fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
 {
     const fb_train_options *o = &run->options;
-    int32_t items, per_batch = run->matched;
-    fb_catalogue_split_items(run->catalogue, FB_SPLIT_VAL, &items);
+    int32_t items = fb_train_run_rows(run, FB_SPLIT_VAL), per_batch = run->matched;
     if (o->validate_pairs && items > o->validate_pairs)
         items = o->validate_pairs;
     int64_t batches = (items + per_batch - 1) / per_batch;
@@ -180,7 +180,10 @@ static fb_status train_step(fb_train_run *run, fb_train_line *line)
 
 static double validation_loss(const fb_step_losses *v)
 {
-    return v->pairs ? v->loss[FB_LOSS_TIA] : v->has_selfie ? v->selfie : v->itc;
+    return v->present[FB_LOSS_CLICK] ? v->loss[FB_LOSS_CLICK]
+           : v->pairs                ? v->loss[FB_LOSS_TIA]
+           : v->has_selfie           ? v->selfie
+                                     : v->itc;
 }
 
 /* Better: higher accuracy, or as high with a lower alignment loss. */
@@ -261,6 +264,9 @@ static fb_status finish_step(fb_train_run *run, fb_train_line *line, bool *valid
     line->validated = run->has_validation && (end || step % run->validate_every == 0);
     if (line->validated)
         FB_TRY(fb_train_validate(run, &line->validation));
+    line->ranked = line->validated && run->queries;
+    if (line->ranked)
+        FB_TRY(fb_train_queries_rank(run, &line->ranking));
     *validated = line->validated;
     bool best = is_best(run, line);
     FB_TRY(fb_train_log_write(run->ctx, run->log, line));
@@ -300,6 +306,9 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     report->mlm = recent_mean(&means, FB_LOSS_MLM + 1);
     report->mpm = recent_mean(&means, FB_LOSS_MPM + 1);
     report->tia = recent_mean(&means, FB_LOSS_TIA + 1);
+    report->click = recent_mean(&means, FB_LOSS_CLICK + 1);
+    report->qt = recent_mean(&means, FB_LOSS_QT + 1);
+    report->qi = recent_mean(&means, FB_LOSS_QI + 1);
     report->itc = recent_mean(&means, FB_LOSSES_ALL + 1);
     report->selfie = recent_mean(&means, FB_LOSSES_ALL + 2);
     report->best_step = run->state.best_step;

@@ -92,6 +92,36 @@ static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_lo
         w, key, l->queries ? (double)l->queries_right / (double)l->queries : 0.0);
 }
 
+/* Of the validation split's queries: name and number. */
+typedef struct measure {
+    const char *name;
+    double value;
+} measure;
+enum { MEASURES = 7 };
+
+static void list_measures(const fb_query_report *r, measure out[MEASURES])
+{
+    const fb_ranking *k = &r->ranking;
+    out[0] = (measure){"auc", r->auc};
+    out[1] = (measure){"ndcg10", r->ndcg10};
+    out[2] = (measure){"r1", k->r1};
+    out[3] = (measure){"r10", k->r10};
+    out[4] = (measure){"chance_ndcg10", r->chance_ndcg10};
+    out[5] = (measure){"chance_r1", k->chance_r1};
+    out[6] = (measure){"candidates", k->candidates_mean};
+}
+
+static void write_measures(fb_json_writer *w, const fb_query_report *r)
+{
+    measure all[MEASURES];
+    list_measures(r, all);
+    for (int i = 0; i < MEASURES; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "val_%s", all[i].name);
+        fb_json_key_double(w, key, all[i].value);
+    }
+}
+
 static void write_json(FILE *stream, const fb_train_line *line)
 {
     fb_json_writer w;
@@ -113,6 +143,8 @@ static void write_json(FILE *stream, const fb_train_line *line)
     fb_json_key_int(&w, "fallback_negatives", line->fallbacks);
     if (line->validated)
         write_losses(&w, "val_", &line->validation);
+    if (line->ranked)
+        write_measures(&w, &line->ranking);
     fb_json_key_float(&w, "wait_ms", (float)(line->wait_s * 1e3));
     fb_json_key_float(&w, "pairs_per_s", (float)line->pairs_per_s);
     fb_json_close_object(&w);
@@ -171,6 +203,13 @@ fb_status fb_train_log_write(fb_context *ctx, fb_train_log *log,
                                 (float)line->gradient_norm));
     if (line->validated)
         FB_TRY(write_scalars(ctx, e, "val", line->step, &line->validation, false));
+    measure all[MEASURES];
+    list_measures(&line->ranking, all);
+    for (int i = 0; i < MEASURES && line->ranked; i++) {
+        char tag[48];
+        snprintf(tag, sizeof tag, "val/%s", all[i].name);
+        FB_TRY(fb_event_file_scalar(ctx, e, tag, line->step, (float)all[i].value));
+    }
     return FB_OK;
 }
 

@@ -5,14 +5,17 @@
  *      "weight_mpm":..,"weight_tia":..,"accuracy":..,"lr":..,"gradient_norm":..,
  *      "fallback_negatives":0,"wait_ms":0.1,"pairs_per_s":410}
  * with "selfie", "pointing_accuracy" and "chance" where masked patches are pointed at,
- * and, in steps that were validated, "val_mlm", "val_mpm", "val_tia", "val_accuracy". A
- * loss that had no row in the step is null. All but the last two keys repeat to the
+ * "click", "qt" and "qi" with their weights where these are trained; and, in steps that
+ * were validated, "val_mlm", "val_mpm", "val_tia", "val_accuracy", with queries
+ * "val_auc", "val_ndcg10", "val_r1", "val_r10" and what chance gives of the last three.
+ * A loss that had no row in the step is null. All but the last two keys repeat to the
  * bit.
  */
 #ifndef FB_TASKS_TRAIN_LOG_H
 #define FB_TASKS_TRAIN_LOG_H
 
 #include "models/matcher.h"
+#include "tasks/query_ranking.h"
 
 typedef struct fb_train_log fb_train_log;
 
@@ -23,6 +26,8 @@ typedef struct fb_train_line {
     fb_step_losses losses;
     bool validated;
     fb_step_losses validation;
+    bool ranked; /* with queries, where validated */
+    fb_query_report ranking;
 } fb_train_line;
 
 /* keep_bytes of an older log are kept (0: a new one). */

@@ -8,6 +8,7 @@
 #include "models/selfie.h"
 #include "tasks/recipe.h"
 #include "tasks/train_features.h"
+#include "tasks/train_queries.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,26 +58,29 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     return check_range(ctx, "--validate-pairs", o->validate_pairs, 0, 1e9);
 }
 
-static fb_status parse_losses(fb_context *ctx, const char *list,
-                              bool enabled[FB_LOSSES])
+static fb_status parse_losses(fb_context *ctx, const char *list, bool qti,
+                              bool enabled[FB_LOSSES_ALL])
 {
+    int32_t known = qti ? FB_LOSSES_ALL : FB_LOSSES;
     if (!list[0]) /* contrastive training alone */
         return FB_OK;
-    static const char *const names[FB_LOSSES] = {"mlm", "tia", "mpm"};
     char copy[64], *rest = copy;
     snprintf(copy, sizeof copy, "%s", list);
     for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        int i = 0;
-        while (i < FB_LOSSES && strcmp(word, names[i]) != 0)
+        int32_t i = 0;
+        while (i < known && strcmp(word, fb_loss_name(i)) != 0)
             i++;
-        if (i == FB_LOSSES)
+        if (i == known)
             return fb_fail(ctx, FB_E_USAGE,
-                           "--losses %s is not known; use mlm, mpm, tia", word);
+                           "--losses %s is not known; use mlm, mpm, tia%s", word,
+                           qti ? ", click, qt, qi"
+                               : " (click, qt and qi go with --objective qti)");
         enabled[i] = true;
     }
-    if (!enabled[FB_LOSS_TIA])
+    if (!enabled[qti ? FB_LOSS_CLICK : FB_LOSS_TIA])
         return fb_fail(ctx, FB_E_USAGE,
-                       "--losses needs tia, without it pairs cannot be scored");
+                       qti ? "--losses needs click, without it triples cannot be scored"
+                           : "--losses needs tia, without it pairs cannot be scored");
     return FB_OK;
 }
 
@@ -92,7 +96,7 @@ static fb_status check_words(fb_train_run *run)
     fb_fit fit;
     run->losses.detach = o->adaptive_detach;
     FB_TRY(fb_adaptive_mode_parse(ctx, o->adaptive, &run->losses.mode));
-    FB_TRY(parse_losses(ctx, o->losses, run->losses.enabled));
+    FB_TRY(parse_losses(ctx, o->losses, fb_train_is_qti(o), run->losses.enabled));
     FB_TRY(fb_fit_parse(ctx, o->fit, &fit));
     if (strcmp(o->adaptive_norm, "output") != 0 &&
         strcmp(o->adaptive_norm, "shared") != 0)
@@ -144,7 +148,9 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     FB_TRY(fb_train_init_config(run->ctx, o, run->init, config));
     bool vectors_alone = run->init == FB_INIT_MODEL && config->score == FB_SCORE_ITC;
     run->align = vectors_alone && run->losses.enabled[FB_LOSS_TIA];
-    config->system = is_selfie(o) ? FB_SYSTEM_SELFIE : FB_SYSTEM_FASHIONBERT;
+    FB_TRY(fb_train_queries_config(run, config));
+    if (!fb_train_is_qti(o))
+        config->system = is_selfie(o) ? FB_SYSTEM_SELFIE : FB_SYSTEM_FASHIONBERT;
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;
     config->max_text = o->max_text;
@@ -160,7 +166,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
             config->mean[i] = 1;
             config->std[i] = 0.3;
         }
-    config->vector = is_selfie(o) ? 0 : o->vector_size;
+    config->vector = is_selfie(o) || fb_train_is_qti(o) ? 0 : o->vector_size;
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     if (o->flip > 0) /* the mirror image is as familiar */
@@ -203,8 +209,7 @@ static fb_status refuse_used_folder(fb_context *ctx, const char *out)
 static void plan_steps(fb_train_run *run)
 {
     fb_train_options *o = &run->options;
-    int32_t items;
-    fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
+    int32_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
     run->matched = run->items ? o->batch : (o->batch + 1) / 2;
     int64_t per_step = (int64_t)run->matched * o->accumulate;
     run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
@@ -216,7 +221,7 @@ static void plan_steps(fb_train_run *run)
         o->checkpoint_every ? o->checkpoint_every : run->steps_per_epoch;
     run->validate_every = o->validate_every ? o->validate_every : run->checkpoint_every;
     fb_catalogue_split_items(run->catalogue, FB_SPLIT_VAL, &items);
-    run->has_validation = items >= 2;
+    run->has_validation = items >= 2 && fb_train_run_rows(run, FB_SPLIT_VAL) > 0;
 }
 
 static fb_status open_catalogue(fb_train_run *run)
@@ -231,13 +236,14 @@ static fb_status open_catalogue(fb_train_run *run)
         return fb_fail(run->ctx, FB_E_MISSING,
                        "%s has %d items of split train; at least 2 are needed",
                        o->catalog, (int)items);
-    uint64_t fingerprint = fb_catalogue_fingerprint(run->catalogue);
+    FB_TRY(fb_train_queries_open(run));
+    uint64_t fingerprint = fb_train_run_fingerprint(run);
     if (run->state.step && run->state.fingerprint != fingerprint)
         return fb_fail(
             run->ctx, FB_E_STATE,
-            "%s is not the catalogue that %s was trained on; a run goes on with "
-            "its own",
-            o->catalog, o->out);
+            "%s %s that %s was trained on; a run goes on with its own", o->catalog,
+            run->queries ? "or its queries are not what" : "is not the catalogue",
+            o->out);
     run->state.fingerprint = fingerprint;
     return FB_OK;
 }
@@ -255,6 +261,8 @@ static fb_status start_fresh(fb_train_run *run)
     FB_TRY(make_config(run, &config));
     FB_TRY(fb_matcher_create(run->ctx, &run->matcher, &config, use_of(run)));
     fb_params_initialise(run->matcher->params, run->options.seed);
+    if (run->queries)
+        return fb_train_queries_begin(run);
     FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
                                  run->matcher->params));
     if (run->align)
@@ -322,6 +330,10 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
                     .shift = training ? o->shift : 0,
                     .zoom = training ? o->zoom : 0},
         .features = run->features,
+        .queries = run->query_split[split],
+        .align = {.query_title = run->losses.enabled[FB_LOSS_QT],
+                  .query_image = run->losses.enabled[FB_LOSS_QI],
+                  .title_image = run->losses.enabled[FB_LOSS_TIA]},
         .text_mask = training && run->items ? o->text_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM] && !is_selfie(o),
@@ -399,6 +411,7 @@ void fb_train_run_close(fb_train_run *run)
     if (run->matcher)
         run->matcher->kind->free(run->matcher, run->be);
     fb_vocab_free(run->vocab);
+    fb_train_queries_close(run);
     fb_catalogue_close(run->catalogue);
     fb_backend_free(run->be);
     fb_arena_free(run->arena);

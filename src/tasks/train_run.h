@@ -5,6 +5,7 @@
 
 #include "data/feature_rows.h"
 #include "data/loader.h"
+#include "models/qti_model.h"
 #include "nn/optimizer.h"
 #include "tasks/train_init.h"
 #include "tasks/train_log.h"
@@ -19,6 +20,8 @@ typedef struct fb_train_run {
     fb_arena *arena;   /* of a step */
     fb_backend *be;
     fb_catalogue *catalogue;
+    fb_query_set *queries;                  /* objective qti; NULL: titles alone */
+    fb_query_split *query_split[FB_SPLITS]; /* train and val; NULL: none */
     fb_vocab *vocab;
     fb_matcher *matcher;
     fb_loader *loader;

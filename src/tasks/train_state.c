@@ -75,7 +75,8 @@ static const struct field {
     FIELD(TEXT, dtype),
 };
 /* Files, which may have moved from start to start. */
-static const struct field paths[] = {FIELD(TEXT, catalog), FIELD(TEXT, feature_cache)};
+static const struct field paths[] = {FIELD(TEXT, catalog), FIELD(TEXT, feature_cache),
+                                     FIELD(TEXT, clicks)};
 #undef FIELD
 enum { PATHS = sizeof paths / sizeof paths[0] };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
