@@ -286,7 +286,9 @@ typedef struct fb_evaluate_options {
     const char *protocol;  /* "sampled" or "full" */
     const char *negatives; /* sampled: "category" or "any" */
     const char *score;     /* "own": the model's; or "tia", "itc", "both" */
-    int32_t queries;       /* each way, at most; 0: all; not with full, but by index */
+    const char *clicks;    /* model of queries: as fb_train_options' */
+    int32_t queries;       /* each way, at most; 0: all; not with full, but by index
+                              and of a model of queries */
     const char *index;     /* "": none; else full by searching this index folder */
     int32_t rerank; /* with index: so many of the nearest are re-ranked; 0: none */
     int32_t negative_count;
@@ -340,6 +342,12 @@ typedef struct fb_evaluation {
     fb_category_result *categories; /* largest first; owned */
     int64_t category_count;
     fb_two_stages stages;
+    /* A model of queries: products ranked for each query; both directions above, sum_r
+     * and categories are empty. */
+    bool of_queries;
+    fb_ranking query_to_product; /* of the best product that was wanted */
+    double ndcg10, chance_ndcg10;
+    bool clicks; /* wanted is what was clicked; else what lists the query */
 } fb_evaluation;
 
 void fb_evaluate_options_defaults(fb_evaluate_options *options);
@@ -926,6 +934,26 @@ void fb_inspect_options_defaults(fb_inspect_options *options);
 fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,
                      fb_inspection **inspection);
 void fb_inspection_free(fb_inspection *inspection);
+
+/* ---- 11. Queries ----------------------------------------------------------------
+ *
+ * A model trained with objective "qti" reads a query, a product's title and its image
+ * at once: it says how likely the product is clicked for the query. It scores no pairs
+ * (fb_model_score is FB_E_STATE) and gives no vectors; other models score no triples.
+ */
+
+bool fb_model_takes_query(const fb_model *model);
+
+/* Probability of queries[i] with products[i], both their title and their image.
+ * scores [count]. Equal addresses of queries, titles and images share the work on them:
+ * to re-rank products for one query, give it each time.
+ * FB_E_STATE   the model takes no query
+ * FB_E_USAGE   a query is NULL, or a product lacks its title or its image
+ * FB_E_MISSING, FB_E_IO, FB_E_FORMAT, FB_E_LIMIT   an image; the sentence names the
+ * file, or "image N" (from 0) for one in memory */
+fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
+                               const char *const *queries, const fb_input *products,
+                               int64_t count, float *scores);
 
 #ifdef __cplusplus
 }

@@ -65,6 +65,14 @@ static void a_log_says_what_was_wanted_and_what_skipped(void **state)
     fb_catalogue_close(cat);
 }
 
+static void must(const fixture *f, fb_status status)
+{
+    if (status != FB_OK)
+        fail_msg("%s", fb_context_message(f->ctx));
+}
+
+static int32_t elsewhere; /* draws from anywhere that left the category */
+
 /* Whatever the draw, by the rows alone and not by the code under test. */
 static void check_draw(const fixture *f, const fb_catalogue *cat,
                        const fb_query_split *split, int32_t query, int32_t item,
@@ -73,8 +81,7 @@ static void check_draw(const fixture *f, const fb_catalogue *cat,
     const fb_query_set *set = fb_query_split_set(split);
     fb_random random = fb_random_start(3, FB_STREAM_TEST, n);
     fb_query_draw d;
-    if (fb_query_split_draw(f->ctx, split, &random, query, item, &d) != FB_OK)
-        fail_msg("%s", fb_context_message(f->ctx));
+    must(f, fb_query_split_draw(f->ctx, split, &random, query, item, false, &d));
     int32_t q = fixture_query(set, query), p = fixture_product(cat, d.item);
     const fb_catalogue_item *own = fb_catalogue_get(cat, item);
     const fb_catalogue_item *other = fb_catalogue_get(cat, d.item);
@@ -92,6 +99,11 @@ static void check_draw(const fixture *f, const fb_catalogue *cat,
         assert_false(title || image);
     if (!shown && own->category[0] >= 0 && !d.fell_back)
         assert_int_equal(own->category[0], other->category[0]);
+    must(f, fb_query_split_draw(f->ctx, split, &random, query, item, true, &d));
+    assert_false(d.skipped || d.fell_back ||
+                 fixture_wants(q, fixture_product(cat, d.item)) ||
+                 fixture_picture(item) == fixture_picture(d.item));
+    elsewhere += own->category[0] != fb_catalogue_get(cat, d.item)->category[0];
 }
 
 static void no_mismatch_is_wanted_or_looks_like_it(void **state)
@@ -113,6 +125,7 @@ static void no_mismatch_is_wanted_or_looks_like_it(void **state)
         assert_true(count >= 1);
         check_draw(f, cat, split, row.query, items[n % (uint64_t)count], n);
     }
+    assert_true(elsewhere > 10000);
     fb_query_split_free(split);
     fb_query_set_close(set);
     fb_catalogue_close(cat);
@@ -158,7 +171,8 @@ static void queries_of_the_catalogue_are_what_their_products_list(void **state)
     for (uint64_t n = 0; n < 50; n++) {
         fb_random random = fb_random_start(1, FB_STREAM_TEST, n);
         fb_query_draw d;
-        assert_int_equal(fb_query_split_draw(f->ctx, split, &random, 0, 0, &d), FB_OK);
+        assert_int_equal(fb_query_split_draw(f->ctx, split, &random, 0, 0, false, &d),
+                         FB_OK);
         assert_int_equal(d.item, 2);
         assert_true(d.fell_back && !d.skipped);
     }
@@ -167,7 +181,7 @@ static void queries_of_the_catalogue_are_what_their_products_list(void **state)
     assert_int_equal(fb_query_split_rows(split), 2);
     fb_random random = fb_random_start(1, FB_STREAM_TEST, 0);
     fb_query_draw d;
-    assert_int_equal(fb_query_split_draw(f->ctx, split, &random, 0, 3, &d),
+    assert_int_equal(fb_query_split_draw(f->ctx, split, &random, 0, 3, false, &d),
                      FB_E_FORMAT);
     assert_non_null(strstr(fb_context_message(f->ctx), "\"Blue Shirt\""));
     fb_query_split_free(split);

@@ -30,6 +30,13 @@ static const fb_option options[] = {
      .type = FB_OPTION_STRING,
      .offset = AT(split),
      .help = "products to use, by their split field: train, val, test or another name"},
+    {.name = "clicks",
+     .value = "FILE",
+     .type = FB_OPTION_STRING,
+     .offset = AT(clicks),
+     .help =
+         "model of queries: click log that says what was wanted; without one "
+         "clicks.tsv in the catalogue, or else its queries, which none takes anyway"},
     FB_OPTION_PROTOCOL_ROWS(evaluate_arguments, task),
     {.name = "index",
      .value = "DIR",
@@ -109,9 +116,16 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fb_json_key_int(&w, "draws", is_sampled(a) ? a->task.draws : 1);
     fb_json_key_string(&w, "split", a->task.split);
     fb_json_key_int(&w, "items", e->items);
-    fb_ranking_write(&w, "image_to_text", &e->image_to_text);
-    fb_ranking_write(&w, "text_to_image", &e->text_to_image);
-    fb_json_key_double(&w, "sum_r", e->sum_r);
+    if (e->of_queries) {
+        fb_json_key_string(&w, "wanted", e->clicks ? "clicks" : "queries");
+        fb_ranking_write(&w, "query_to_product", &e->query_to_product);
+        fb_json_key_double(&w, "ndcg10", e->ndcg10);
+        fb_json_key_double(&w, "chance_ndcg10", e->chance_ndcg10);
+    } else {
+        fb_ranking_write(&w, "image_to_text", &e->image_to_text);
+        fb_ranking_write(&w, "text_to_image", &e->text_to_image);
+        fb_json_key_double(&w, "sum_r", e->sum_r);
+    }
     if (e->stages.used)
         write_stages(&w, a, &e->stages);
     fb_json_key_double(&w, "accuracy", e->accuracy);
@@ -173,6 +187,39 @@ static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
     return status;
 }
 
+static fb_status print_queries(fb_context *ctx, const fb_evaluation *e)
+{
+    const fb_ranking *r = &e->query_to_product;
+    fb_table *table =
+        fb_table_create("<wanted|>queries|>left out|>candidates|>R@1|>chance R@1|>R@5|"
+                        ">R@10|>MRR|>median rank|>NDCG@10|>chance NDCG@10");
+    fb_table_text(table, e->clicks ? "clicked" : "lists the query");
+    fb_table_int(table, r->queries);
+    fb_table_int(table, r->left_out);
+    fb_table_number(table, r->candidates_mean, 1);
+    fb_table_number(table, r->r1, 3);
+    fb_table_number(table, r->chance_r1, 3);
+    fb_table_number(table, r->r5, 3);
+    fb_table_number(table, r->r10, 3);
+    fb_table_number(table, r->mrr, 3);
+    fb_table_number(table, r->median_rank, 1);
+    fb_table_number(table, e->ndcg10, 3);
+    fb_table_number(table, e->chance_ndcg10, 3);
+    fb_status status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    FB_TRY(status);
+    fputc('\n', stdout);
+    table = fb_table_create(">items|>accuracy|>AUC|>triples scored|>seconds");
+    fb_table_int(table, e->items);
+    fb_table_number(table, e->accuracy, 3);
+    fb_table_number(table, e->auc, 3);
+    fb_table_int(table, e->pairs_scored);
+    fb_table_number(table, e->seconds, 1);
+    status = fb_table_print(ctx, table, stdout);
+    fb_table_free(table);
+    return status;
+}
+
 static fb_status print_categories(fb_context *ctx, const fb_evaluation *e)
 {
     fb_table *table = fb_table_create("<category|<direction|>queries|>candidates|>R@1|"
@@ -206,6 +253,8 @@ static fb_status run(fb_context *ctx, void *arguments)
     fb_status status = fb_evaluate(ctx, &a->task, &evaluation);
     if (status == FB_OK && a->json)
         print_json(a, evaluation);
+    else if (status == FB_OK && evaluation->of_queries)
+        status = print_queries(ctx, evaluation);
     else if (status == FB_OK) {
         status = print_totals(ctx, evaluation);
         if (status == FB_OK && a->per_category)

@@ -1,5 +1,6 @@
 /* cli_match.c - `fashionbert match`: the score of each given text with each given
  * image, or of each text with its best images; printed, and shown on a contact sheet.
+ * With a model of queries, of each query with each text, a product's title, and image.
  */
 #include "base/arena.h"
 #include "base/json.h"
@@ -11,8 +12,8 @@
 
 typedef struct match_arguments {
     const char *model;
-    const char *const *texts, *const *images;
-    int32_t text_count, image_count;
+    const char *const *queries, *const *texts, *const *images;
+    int32_t query_count, text_count, image_count;
     int32_t top;
     const char *sheet;
     fb_model_options task;
@@ -28,6 +29,13 @@ static const fb_option options[] = {
      .offset = AT(model),
      .required = true,
      .help = "model folder"},
+    {.name = "query",
+     .value = "TEXT",
+     .type = FB_OPTION_LIST,
+     .offset = AT(queries),
+     .count_offset = AT(query_count),
+     .help =
+         "model of queries: what was asked; each is scored with each text and image"},
     {.name = "text",
      .value = "TEXT",
      .type = FB_OPTION_LIST,
@@ -141,20 +149,37 @@ static fb_status gather_texts(fb_context *ctx, const match_arguments *a,
     return FB_OK;
 }
 
-/* What is shown: `shown` images of each text. */
+/* What is shown: `shown` images of each row, a text or a query with a text. */
 typedef struct listing {
     const match_arguments *arguments;
     const text_list *texts;
-    const float *scores; /* [texts, image_count] */
-    int32_t shown;
-    int32_t *order; /* [texts, shown] numbers of images */
+    const float *scores; /* [rows, image_count] */
+    int32_t rows, shown;
+    int32_t *order; /* [rows, shown] numbers of images */
 } listing;
 
-static const char *shown_image(const listing *l, int32_t text, int32_t place,
+static const char *row_text(const listing *l, int32_t row)
+{
+    return l->texts->items[row % l->texts->count];
+}
+
+/* NULL: none was given. */
+static const char *row_query(const listing *l, int32_t row)
+{
+    const match_arguments *a = l->arguments;
+    return a->query_count ? a->queries[row / l->texts->count] : NULL;
+}
+
+static int32_t count_rows(const match_arguments *a, const text_list *texts)
+{
+    return (a->query_count ? a->query_count : 1) * texts->count;
+}
+
+static const char *shown_image(const listing *l, int32_t which, int32_t place,
                                float *score)
 {
-    int32_t image = l->order[(size_t)text * (size_t)l->shown + (size_t)place];
-    size_t row = (size_t)text * (size_t)l->arguments->image_count;
+    int32_t image = l->order[(size_t)which * (size_t)l->shown + (size_t)place];
+    size_t row = (size_t)which * (size_t)l->arguments->image_count;
     *score = l->scores[row + (size_t)image];
     return l->arguments->images[image];
 }
@@ -178,13 +203,13 @@ static fb_status make_order(fb_context *ctx, listing *l)
     const match_arguments *a = l->arguments;
     size_t images = (size_t)a->image_count;
     l->shown = a->top > 0 && a->top < a->image_count ? a->top : a->image_count;
-    l->order = calloc((size_t)l->texts->count, (size_t)l->shown * sizeof *l->order);
+    l->order = calloc((size_t)l->rows, (size_t)l->shown * sizeof *l->order);
     candidate *all = calloc(images, sizeof *all);
     if (!l->order || !all) {
         free(all);
         return fb_fail(ctx, FB_E_MEMORY, "out of memory for the list of images");
     }
-    for (size_t t = 0; t < (size_t)l->texts->count; t++) {
+    for (size_t t = 0; t < (size_t)l->rows; t++) {
         for (size_t i = 0; i < images; i++)
             all[i] = (candidate){l->scores[t * images + i], (int32_t)i};
         if (a->top > 0)
@@ -201,12 +226,14 @@ static void print_json(const listing *l)
     fb_json_writer w;
     fb_json_begin(&w, stdout, 2);
     fb_json_open_array(&w);
-    for (int32_t t = 0; t < l->texts->count; t++)
+    for (int32_t t = 0; t < l->rows; t++)
         for (int32_t i = 0; i < l->shown; i++) {
             float score = 0;
             const char *image = shown_image(l, t, i, &score);
             fb_json_open_object(&w);
-            fb_json_key_string(&w, "text", l->texts->items[t]);
+            if (row_query(l, t))
+                fb_json_key_string(&w, "query", row_query(l, t));
+            fb_json_key_string(&w, "text", row_text(l, t));
             fb_json_key_string(&w, "image", image);
             fb_json_key_float(&w, "score", score);
             fb_json_close_object(&w);
@@ -217,13 +244,17 @@ static void print_json(const listing *l)
 
 static fb_status print_table(fb_context *ctx, const listing *l)
 {
-    fb_table *table = fb_table_create(">score|<text|<image");
-    for (int32_t t = 0; t < l->texts->count; t++)
+    bool queries = l->arguments->query_count > 0;
+    fb_table *table =
+        fb_table_create(queries ? ">score|<query|<text|<image" : ">score|<text|<image");
+    for (int32_t t = 0; t < l->rows; t++)
         for (int32_t i = 0; i < l->shown; i++) {
             float score = 0;
             const char *image = shown_image(l, t, i, &score);
             fb_table_number(table, (double)score, 4);
-            fb_table_text(table, l->texts->items[t]);
+            if (queries)
+                fb_table_text(table, row_query(l, t));
+            fb_table_text(table, row_text(l, t));
             fb_table_text(table, image);
         }
     fb_status status = fb_table_print(ctx, table, stdout);
@@ -236,11 +267,12 @@ enum { CAPTION_BYTES = 64 };
 
 static fb_status draw_sheet(fb_context *ctx, const listing *l)
 {
-    size_t count = (size_t)l->texts->count * (size_t)l->shown;
+    size_t count = (size_t)l->rows * (size_t)l->shown;
+    const char **labels = calloc((size_t)l->rows, sizeof *labels);
     const char **files = calloc(count, sizeof *files);
     const char **captions = calloc(count, sizeof *captions);
     char(*names)[CAPTION_BYTES] = calloc(count, sizeof *names);
-    fb_status status = files && captions && names
+    fb_status status = files && captions && names && labels
                            ? FB_OK
                            : fb_fail(ctx, FB_E_MEMORY, "out of memory for --sheet");
     for (size_t k = 0; status == FB_OK && k < count; k++) {
@@ -252,9 +284,12 @@ static fb_status draw_sheet(fb_context *ctx, const listing *l)
                  slash ? slash + 1 : files[k]);
         captions[k] = names[k];
     }
+    for (int32_t t = 0; status == FB_OK && t < l->rows; t++)
+        labels[t] = row_query(l, t) ? row_query(l, t) : row_text(l, t);
     if (status == FB_OK)
-        status = fb_contact_sheet(ctx, l->arguments->sheet, l->texts->items,
-                                  l->texts->count, files, l->shown, captions);
+        status = fb_contact_sheet(ctx, l->arguments->sheet, labels, l->rows, files,
+                                  l->shown, captions);
+    free(labels);
     free(names);
     free(captions);
     free(files);
@@ -265,7 +300,8 @@ static fb_status draw_sheet(fb_context *ctx, const listing *l)
 static fb_status show(fb_context *ctx, const match_arguments *a, const text_list *texts,
                       const float *scores)
 {
-    listing l = {.arguments = a, .texts = texts, .scores = scores};
+    listing l = {
+        .arguments = a, .texts = texts, .scores = scores, .rows = count_rows(a, texts)};
     fb_status status = make_order(ctx, &l);
     if (status == FB_OK && a->sheet[0])
         status = draw_sheet(ctx, &l);
@@ -277,18 +313,63 @@ static fb_status show(fb_context *ctx, const match_arguments *a, const text_list
     return status;
 }
 
+/* Every query with every text and image, row by row. */
+static fb_status score_queries(fb_context *ctx, fb_model *model,
+                               const match_arguments *a, const text_list *texts,
+                               float *scores)
+{
+    size_t images = (size_t)a->image_count;
+    size_t count = (size_t)count_rows(a, texts) * images;
+    fb_image_input *files = calloc(images, sizeof *files);
+    const char **queries = calloc(count, sizeof *queries);
+    fb_input *products = calloc(count, sizeof *products);
+    fb_status status =
+        files && queries && products
+            ? FB_OK
+            : fb_fail(ctx, FB_E_MEMORY, "out of memory for %zu scores", count);
+    for (size_t i = 0; i < images && status == FB_OK; i++)
+        files[i].file = a->images[i];
+    for (size_t i = 0; i < count && status == FB_OK; i++) {
+        size_t row = i / images;
+        queries[i] = a->queries[row / (size_t)texts->count];
+        products[i].text = texts->items[row % (size_t)texts->count];
+        products[i].image = &files[i % images];
+    }
+    if (status == FB_OK)
+        status =
+            fb_model_score_query(ctx, model, queries, products, (int64_t)count, scores);
+    free(files);
+    free(queries);
+    free(products);
+    return status;
+}
+
+static fb_status score_rows(fb_context *ctx, fb_model *model, const match_arguments *a,
+                            const text_list *texts, float *scores)
+{
+    if (a->query_count)
+        return score_queries(ctx, model, a, texts, scores);
+    if (fb_model_takes_query(model))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "%s reads a query, a title and an image; give --query too",
+                       a->model);
+    return fb_model_score(ctx, model, texts->items, texts->count, a->images,
+                          a->image_count, scores);
+}
+
 static fb_status score(fb_context *ctx, const match_arguments *a,
                        const text_list *texts)
 {
     fb_model *model = NULL;
+    if ((int64_t)(a->query_count ? a->query_count : 1) * texts->count > INT32_MAX)
+        return fb_fail(ctx, FB_E_LIMIT, "too many queries with too many texts");
     FB_TRY(fb_model_open(ctx, &model, a->model, &a->task));
     float *scores =
-        calloc((size_t)texts->count, (size_t)a->image_count * sizeof *scores);
+        calloc((size_t)count_rows(a, texts), (size_t)a->image_count * sizeof *scores);
     fb_status status =
-        scores ? fb_model_score(ctx, model, texts->items, texts->count, a->images,
-                                a->image_count, scores)
+        scores ? score_rows(ctx, model, a, texts, scores)
                : fb_fail(ctx, FB_E_MEMORY, "out of memory for %d x %d scores",
-                         (int)texts->count, (int)a->image_count);
+                         (int)count_rows(a, texts), (int)a->image_count);
     fb_model_close(model);
     if (status == FB_OK)
         status = show(ctx, a, texts, scores);
@@ -314,7 +395,10 @@ const fb_verb fb_verb_match = {
     .summary = "score texts with images",
     .about =
         "Prints the probability that a text and an image show the same product, for "
-        "each given text with each given image, or with the best of them (--top).",
+        "each given text with each given image, or with the best of them (--top). A "
+        "model of queries (train --objective qti) takes --query too, and says how "
+        "likely "
+        "the product of that title and image is clicked for it.",
     .example =
         "fashionbert match --model model --text \"red summer dress\" --image *.jpg",
     .options = options,

@@ -239,14 +239,15 @@ static fb_status draw_skipped(fb_context *ctx, const fb_query_split *s,
 
 fb_status fb_query_split_draw(fb_context *ctx, const fb_query_split *s,
                               fb_random *random, int32_t query, int32_t item,
-                              fb_query_draw *drawn)
+                              bool anywhere, fb_query_draw *drawn)
 {
     const fb_catalogue_item *own = fb_catalogue_get(s->catalogue, item);
     fb_query_draw d = {.item = -1};
-    FB_TRY(draw_skipped(ctx, s, random, query, item, &d));
+    int32_t levels = anywhere ? 0 : fb_catalogue_levels(s->catalogue);
+    if (!anywhere)
+        FB_TRY(draw_skipped(ctx, s, random, query, item, &d));
     bool found = d.skipped, had_category = false;
-    for (int32_t level = 0; level < fb_catalogue_levels(s->catalogue) && !found;
-         level++) {
+    for (int32_t level = 0; level < levels && !found; level++) {
         int32_t count, key = own->category[level];
         if (key < 0)
             continue;
@@ -298,17 +299,11 @@ static fb_status list_skipped(fb_context *ctx, const fb_query_split *s, int32_t 
     return FB_OK;
 }
 
-static fb_status list_category(fb_context *ctx, const fb_query_split *s, int32_t query,
-                               int32_t own, int32_t *found, int32_t *count)
+/* Append those of `items` that mismatch and were not skipped. */
+static fb_status list_others(fb_context *ctx, const fb_query_split *s, int32_t query,
+                             int32_t own, const int32_t *items, int32_t members,
+                             int32_t *found, int32_t *count)
 {
-    int32_t members = s->item_count, key = -1;
-    const int32_t *items = s->items;
-    for (int32_t level = 0; level < fb_catalogue_levels(s->catalogue) && key < 0;
-         level++) {
-        key = fb_catalogue_get(s->catalogue, own)->category[level];
-        if (key >= 0)
-            items = members_of(&s->category[level], key, &members);
-    }
     for (int32_t i = 0; i < members; i++) {
         bool yes;
         int32_t product = fb_catalogue_get(s->catalogue, items[i])->product;
@@ -317,6 +312,24 @@ static fb_status list_category(fb_context *ctx, const fb_query_split *s, int32_t
             found[(*count)++] = items[i];
     }
     return FB_OK;
+}
+
+/* Of the own item's category, the first level that has some, else of anywhere. */
+static fb_status list_category(fb_context *ctx, const fb_query_split *s, int32_t query,
+                               int32_t own, int32_t *found, int32_t *count)
+{
+    int32_t before = *count;
+    for (int32_t level = 0;
+         level < fb_catalogue_levels(s->catalogue) && *count == before; level++) {
+        int32_t members, key = fb_catalogue_get(s->catalogue, own)->category[level];
+        if (key < 0)
+            continue;
+        const int32_t *items = members_of(&s->category[level], key, &members);
+        FB_TRY(list_others(ctx, s, query, own, items, members, found, count));
+    }
+    if (*count > before)
+        return FB_OK;
+    return list_others(ctx, s, query, own, s->items, s->item_count, found, count);
 }
 
 fb_status fb_query_split_list(fb_context *ctx, const fb_query_split *s,

@@ -9,6 +9,8 @@
  * the image of the row's own item. First choice is a product that was skipped for the
  * query; where the split has none, one of the own item's category, the most specific
  * level first, then of anywhere. A skipped product may share title or image, not both.
+ * With `anywhere` it is any item of the split at once: whoever only ever tells shirts
+ * from shirts need not read that a query asks for shirts.
  */
 #ifndef FB_DATA_QUERY_SPLIT_H
 #define FB_DATA_QUERY_SPLIT_H
@@ -52,11 +54,11 @@ typedef struct fb_query_draw {
  */
 fb_status fb_query_split_draw(fb_context *ctx, const fb_query_split *split,
                               fb_random *random, int32_t query, int32_t item,
-                              fb_query_draw *drawn);
+                              bool anywhere, fb_query_draw *drawn);
 
 /* Up to `most` items that mismatch the row, in random order: those of skipped products
- * first, then those of the own item's most specific category (of anywhere, where it has
- * none). items [most]. */
+ * first, then those of the own item's category, at the most specific level that has
+ * some, or else of anywhere. items [most]. */
 fb_status fb_query_split_list(fb_context *ctx, const fb_query_split *split,
                               fb_random *random, int32_t query, int32_t item,
                               int32_t most, int32_t *items, int32_t *count);

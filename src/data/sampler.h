@@ -16,7 +16,8 @@
  * A batch of queries goes through the rows of a query split instead of the items:
  *     M = ceil(B / 2) matched         a row's query with an item of its product
  *     floor(B / 2) mismatched         the first rows' queries again, each with an item
- *                                     that mismatches (query_split.h)
+ *                                     that mismatches (query_split.h), a quarter of
+ *                                     them from anywhere in the split
  * each as query, title and image; behind these, for each kind in `align`, the sequences
  * of two of the three: the triples' query and title, or query and image; each matched
  * item's title and image, and its title with the mismatched one's image. Rows to guess
@@ -34,6 +35,8 @@
 #include "tensor/batch.h"
 
 #include <stdatomic.h>
+
+#define FB_QUERIES_ANYWHERE 0.25 /* share of the mismatched */
 
 typedef struct fb_sampler_options {
     fb_split split;

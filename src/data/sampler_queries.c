@@ -134,9 +134,11 @@ fb_status fb_sampler_place_queries(fb_context *ctx, const fb_sampler *s,
         fb_query_row row =
             fb_query_split_row(queries, fb_sampler_stream(s, c, first + (uint64_t)i));
         fb_random random = fb_sampler_random(s, FB_STREAM_NEGATIVE, step, i);
+        bool anywhere = s->options.negatives_anywhere ||
+                        fb_random_uniform(&random) < FB_QUERIES_ANYWHERE;
         fb_query_draw drawn;
         FB_TRY(fb_query_split_draw(ctx, queries, &random, row.query,
-                                   item_of(s, row.product, step, i), &drawn));
+                                   item_of(s, row.product, step, i), anywhere, &drawn));
         b->fallbacks += drawn.fell_back;
         place_triple(s, b, row.query, drawn.item, 0);
     }

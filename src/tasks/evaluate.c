@@ -16,6 +16,7 @@ void fb_evaluate_options_defaults(fb_evaluate_options *options)
                                      .protocol = "sampled",
                                      .negatives = "category",
                                      .score = "own",
+                                     .clicks = "",
                                      .queries = 0,
                                      .index = "",
                                      .rerank = 100,
@@ -192,8 +193,8 @@ static fb_status score_by_model(void *self, fb_context *ctx,
                                 count, s->kind, scores, "scoring", s->quiet);
 }
 
-static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
-                     fb_model *model, fb_split_items *items, fb_evaluation *e)
+static fb_status rank(fb_context *ctx, const fb_evaluate_options *options,
+                      fb_model *model, fb_split_items *items, fb_evaluation *e)
 {
     fb_score_kind own = model->matcher->config.score;
     model_scorer self = {model, own, options->quiet};
@@ -210,6 +211,25 @@ static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
     return FB_OK;
 }
 
+static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
+                     fb_model *model, fb_evaluation *e)
+{
+    if (fb_model_takes_query(model))
+        return fb_evaluate_queries(ctx, model, options, e);
+    if (options->clicks[0])
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--clicks %s: %s is a model of titles and images, which takes no "
+            "query",
+            options->clicks, options->model);
+    fb_split_items *items = NULL;
+    FB_TRY(fb_split_items_open(ctx, &items, options->catalog, options->split));
+    e->items = items->count;
+    fb_status status = rank(ctx, options, model, items, e);
+    fb_split_items_close(items);
+    return status;
+}
+
 fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
                       fb_evaluation **evaluation)
 {
@@ -217,19 +237,13 @@ fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
     double started_s = fb_clock_s();
     fb_model_options compute = {options->backend, options->dtype, options->threads};
     fb_model *model = NULL;
-    fb_split_items *items = NULL;
     fb_evaluation *e = calloc(1, sizeof *e);
     fb_status status =
         e ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for the result");
     if (status == FB_OK)
         status = fb_model_open(ctx, &model, options->model, &compute);
     if (status == FB_OK)
-        status = fb_split_items_open(ctx, &items, options->catalog, options->split);
-    if (status == FB_OK) {
-        e->items = items->count;
-        status = run(ctx, options, model, items, e);
-    }
-    fb_split_items_close(items);
+        status = run(ctx, options, model, e);
     fb_model_close(model);
     if (status != FB_OK) {
         fb_evaluation_free(e);

@@ -63,6 +63,11 @@ fb_status fb_evaluate_index(fb_context *ctx, fb_model *model, fb_split_items *it
                             const fb_evaluate_options *options, fb_score_kind kind,
                             fb_evaluation *evaluation);
 
+/* The whole evaluation of a model of queries. */
+fb_status fb_evaluate_queries(fb_context *ctx, fb_model *model,
+                              const fb_evaluate_options *options,
+                              fb_evaluation *evaluation);
+
 /* Accuracy at probability 1/2 (margin 0) and AUC of labelled margins. */
 fb_status fb_evaluate_matching(fb_context *ctx, const float *scores,
                                const uint8_t *labels, int64_t count,

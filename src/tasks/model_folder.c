@@ -48,6 +48,8 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     if (!m->resizer)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
     m->fingerprint = fb_model_hash(m);
+    if (config.system == FB_SYSTEM_QTI)
+        FB_TRY(fb_query_scorer_create(ctx, &m->query_scorer, m->be, m->matcher));
     return fb_scorer_create(ctx, &m->scorer, m->be, m->matcher);
 }
 
@@ -78,6 +80,7 @@ void fb_model_close(fb_model *model)
     if (!model)
         return;
     fb_scorer_free(model->scorer);
+    fb_query_scorer_free(model->query_scorer);
     fb_resizer_free(model->resizer);
     if (model->matcher)
         model->matcher->kind->free(model->matcher, model->be);

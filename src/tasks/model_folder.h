@@ -5,6 +5,7 @@
 #include "data/image_load.h"
 #include "data/wordpiece.h"
 #include "fashionbert.h"
+#include "tasks/query_scorer.h"
 #include "tasks/scorer.h"
 
 struct fb_model {
@@ -12,6 +13,7 @@ struct fb_model {
     fb_matcher *matcher;
     fb_vocab *vocab;
     fb_scorer *scorer;
+    fb_query_scorer *query_scorer; /* NULL: the model takes no query */
     fb_resizer *resizer;
     uint64_t fingerprint; /* fb_model_fingerprint */
     char folder[4096];

@@ -201,7 +201,7 @@ static fb_status judge_row(const making *m, int32_t row)
     fb_random random = row_random(m, 0, row);
     fb_query_draw drawn;
     fb_status status =
-        fb_query_split_draw(m->ctx, m->split, &random, pair.query, item, &drawn);
+        fb_query_split_draw(m->ctx, m->split, &random, pair.query, item, false, &drawn);
     if (status == FB_E_FORMAT)
         return FB_OK;
     FB_TRY(status);

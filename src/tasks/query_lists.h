@@ -2,7 +2,8 @@
  *
  *     sampled   a list is a row, a query and an item of a product that it wanted, with
  *               up to negative_count others that it did not: those that were skipped
- *               first, then items of the same category (query_split.h). A row with
+ *               first, then items of the same category, or of anywhere where all of it
+ *               is wanted (query_split.h). A row with
  *               fewer than min_candidates others is left out and counted.
  *     full      a list is a query and all items of the split. All that the query wanted
  *               are hits; an item that is no hit but has the image of one, byte for

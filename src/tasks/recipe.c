@@ -221,10 +221,10 @@ static fb_status check_qti(fb_context *ctx, const fb_train_options *o)
                            o->clicks);
         return FB_OK;
     }
-    if (o->itc > 0 || strcmp(o->negatives, "category") != 0 || o->group > 0 ||
+    if (o->itc > 0 || strcmp(o->negatives, "hard") == 0 || o->group > 0 ||
         o->text_mask > 0)
         return fb_fail(ctx, FB_E_USAGE,
-                       "--objective qti takes no --itc, --negatives, --group or "
+                       "--objective qti takes no --itc, hard negatives, --group or "
                        "--text-mask: products that a query did not want are its "
                        "mismatches");
     if (o->encoder_weights[0])

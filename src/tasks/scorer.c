@@ -379,6 +379,10 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const char *label, bool quiet)
 {
     const fb_matcher *m = scorer->matcher;
+    if (m->config.system == FB_SYSTEM_QTI)
+        return fb_fail(ctx, FB_E_STATE,
+                       "this model scores a title and an image for a query, not by "
+                       "themselves; give it a query too");
     if (kind == FB_SCORE_TIA)
         return margins_by_stream(ctx, scorer, source, pairs, count, margins, label,
                                  quiet);

@@ -40,7 +40,8 @@ fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
 void fb_scorer_free(fb_scorer *scorer);
 
 /* margins[n] of pairs[n], in their order, by `kind` (model_config.h). label: of the
- * progress bar; NULL: none. FB_E_STATE: a kind with vectors that the model lacks. */
+ * progress bar; NULL: none. FB_E_STATE: a kind with vectors that the model lacks, or a
+ * model of queries (query_scorer.h). */
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_pair *pairs,
                         int64_t count, fb_score_kind kind, float *margins,
