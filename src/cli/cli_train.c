@@ -442,7 +442,13 @@ static void fill_row(fb_table *table, const train_arguments *a,
         fb_table_number(table, report->mlm, 4);
         fb_table_number(table, report->mpm, 4);
         fb_table_number(table, report->tia, 4);
-        fb_table_number(table, report->itc, 4);
+        if (report->click > 0) {
+            fb_table_number(table, report->click, 4);
+            fb_table_number(table, report->qt, 4);
+            fb_table_number(table, report->qi, 4);
+        } else {
+            fb_table_number(table, report->itc, 4);
+        }
         fb_table_number(table, report->best_val_accuracy, 4);
     }
     fb_table_int(table, report->best_step);
@@ -461,6 +467,9 @@ static fb_status run(fb_context *ctx, void *arguments)
         report.chance > 0
             ? "<model|>steps|>seconds|>waited|>loss|>best val pointing accuracy|>chance"
               "|>at step"
+        : report.click > 0
+            ? "<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia|>click|>qt|>qi"
+              "|>best val accuracy|>at step"
             : "<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia|>itc"
               "|>best val accuracy|>at step");
     fill_row(table, a, &report);
