@@ -347,7 +347,8 @@ typedef struct fb_evaluation {
     bool of_queries;
     fb_ranking query_to_product; /* of the best product that was wanted */
     double ndcg10, chance_ndcg10;
-    bool clicks; /* wanted is what was clicked; else what lists the query */
+    char wanted[12]; /* what says what was wanted: "clicks", "queries" of the catalogue,
+                        "composed" where some of these are */
 } fb_evaluation;
 
 void fb_evaluate_options_defaults(fb_evaluate_options *options);

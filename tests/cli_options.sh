@@ -36,18 +36,18 @@ misused() {
 # Every option of the contract, verb by verb.
 import="sources from out map only-mapped encoding split compose-queries clicks split-by store
     image-size skip-bad language catalog ids threads json quiet"
-train="catalog out resume preset config vocab vocab-size objective init layers encoder
+train="catalog out resume preset config vocab vocab-size objective init clicks layers encoder
     encoder-weights patches patch-size image-size freeze-encoder feature-cache encoder-lr fit max-text epochs
     steps itc vector-size vector-text-layers hard-negatives alignment group flip shift zoom hard-items text-mask patch-keep
     hardness hard-warmup
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
     adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every
     validate-every validate-pairs backend dtype threads loader-threads json quiet"
-evaluate="model catalog split protocol negatives queries index rerank negative-count min-candidates score
+evaluate="model catalog split clicks protocol negatives queries index rerank negative-count min-candidates score
     draws seed candidates trec backend dtype threads per-category json quiet"
 inspect="catalog html show floor split protocol negatives queries negative-count min-candidates
     draws seed candidates threads json quiet"
-match="model text image top sheet backend dtype threads json"
+match="model query text image top sheet backend dtype threads json"
 explain="model text image out score steps backend dtype threads json"
 encode="model catalog out split what text-weight backend dtype threads json quiet"
 index="model catalog out add replace delete split what text-weight kind keep vectors

@@ -53,7 +53,7 @@ ok "the same log by name" $EVAL --model "$WORK/a" --catalog "$C" --clicks "$L" \
 check "gives the same" cmp -s <(grep -v seconds "$WORK/beside") <(grep -v seconds "$WORK/stdout")
 ok "the whole split" $EVAL --model "$WORK/a" --catalog "$WORK/clicked" --protocol full \
     --trec "$WORK/t"
-check "as a table" grep -q 'clicked .*2  *0' "$WORK/stdout"
+check "as a table" grep -q 'clicks .*2  *0' "$WORK/stdout"
 check "with a run of each query" grep -q '^Cold%20colours Q0 images/' \
     "$WORK/t.query_to_product.0.run"
 check "and its answers" grep -q '^warm%20colours 0 images/.* 1$' "$WORK/t.query_to_product.0.qrels"
@@ -81,6 +81,9 @@ check "it learns" above "$(number val_auc "$WORK/b/log.jsonl")" 0.7
 ok "evaluation by them" $EVAL --model "$WORK/b" --catalog "$C" --protocol full --json
 check "says so" grep -q '"wanted": *"queries"' "$WORK/stdout"
 check "and ranks four of them" test "$(number queries "$WORK/stdout")" = 4
+sed 's/"queries": /"queries_composed": true, &/' "$C/metadata.jsonl" >"$C/m" && mv "$C/m" "$C/metadata.jsonl"
+ok "evaluation by composed ones" $EVAL --model "$WORK/b" --catalog "$C" --protocol full --json
+check "says that they are" grep -q '"wanted": *"composed"' "$WORK/stdout"
 ok "all losses" $QTI --catalog "$WORK/clicked" --clicks none --out "$WORK/c" --steps 3 \
     --losses click,qt,qi,tia,mlm,mpm
 check "are weighed" grep -q '"click".*"qt".*"qi".*"weight_mlm".*"weight_click".*"weight_qi"' \

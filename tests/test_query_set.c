@@ -27,7 +27,7 @@ static void a_log_says_what_was_wanted_and_what_skipped(void **state)
     fb_catalogue *cat = fixture_catalogue(f);
     fixture_clicks(f, "clicks.tsv");
     fb_query_set *set = open_set(f, cat, "");
-    assert_true(fb_query_set_has_clicks(set));
+    assert_string_equal(fb_query_set_kind(set), "clicks");
     assert_non_null(strstr(fb_query_set_source(set), "/clicks.tsv"));
     assert_int_equal(fb_query_set_count(set), FIXTURE_QUERIES);
     assert_int_equal(fb_query_set_left_out(set), 2);
@@ -159,7 +159,7 @@ static void queries_of_the_catalogue_are_what_their_products_list(void **state)
     fb_catalogue *cat = small_catalogue(f, two_categories);
     fb_query_set *set = open_set(f, cat, "");
     int32_t count, skipped;
-    assert_false(fb_query_set_has_clicks(set));
+    assert_string_equal(fb_query_set_kind(set), "queries");
     assert_int_equal(fb_query_set_count(set), 3);
     assert_string_equal(fb_query_set_text(set, 0), "Blue Shirt");
     fb_query_set_wanted(set, 0, &count);
@@ -185,6 +185,19 @@ static void queries_of_the_catalogue_are_what_their_products_list(void **state)
                      FB_E_FORMAT);
     assert_non_null(strstr(fb_context_message(f->ctx), "\"Blue Shirt\""));
     fb_query_split_free(split);
+    fb_query_set_close(set);
+    fb_catalogue_close(cat);
+}
+
+static void composed_queries_are_told(void **state)
+{
+    fixture *f = *state;
+    fb_catalogue *cat = small_catalogue(
+        f, "{\"file_name\":\"1.png\",\"title\":\"a\",\"queries\":[\"x\"]}\n"
+           "{\"file_name\":\"2.png\",\"title\":\"b\",\"queries\":[\"y\"],"
+           "\"queries_composed\":true}\n");
+    fb_query_set *set = open_set(f, cat, "");
+    assert_string_equal(fb_query_set_kind(set), "composed");
     fb_query_set_close(set);
     fb_catalogue_close(cat);
 }
@@ -228,6 +241,7 @@ int main(void)
         FIXTURE_TEST(a_log_says_what_was_wanted_and_what_skipped),
         FIXTURE_TEST(no_mismatch_is_wanted_or_looks_like_it),
         FIXTURE_TEST(queries_of_the_catalogue_are_what_their_products_list),
+        FIXTURE_TEST(composed_queries_are_told),
         FIXTURE_TEST(what_cannot_be_used_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

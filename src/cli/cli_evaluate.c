@@ -117,7 +117,7 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fb_json_key_string(&w, "split", a->task.split);
     fb_json_key_int(&w, "items", e->items);
     if (e->of_queries) {
-        fb_json_key_string(&w, "wanted", e->clicks ? "clicks" : "queries");
+        fb_json_key_string(&w, "wanted", e->wanted);
         fb_ranking_write(&w, "query_to_product", &e->query_to_product);
         fb_json_key_double(&w, "ndcg10", e->ndcg10);
         fb_json_key_double(&w, "chance_ndcg10", e->chance_ndcg10);
@@ -190,10 +190,10 @@ static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
 static fb_status print_queries(fb_context *ctx, const fb_evaluation *e)
 {
     const fb_ranking *r = &e->query_to_product;
-    fb_table *table =
-        fb_table_create("<wanted|>queries|>left out|>candidates|>R@1|>chance R@1|>R@5|"
-                        ">R@10|>MRR|>median rank|>NDCG@10|>chance NDCG@10");
-    fb_table_text(table, e->clicks ? "clicked" : "lists the query");
+    fb_table *table = fb_table_create(
+        "<wanted by|>queries|>left out|>candidates|>R@1|>chance R@1|>R@5|"
+        ">R@10|>MRR|>median rank|>NDCG@10|>chance NDCG@10");
+    fb_table_text(table, e->wanted);
     fb_table_int(table, r->queries);
     fb_table_int(table, r->left_out);
     fb_table_number(table, r->candidates_mean, 1);

@@ -25,8 +25,7 @@ typedef struct product_lists {
 
 struct fb_query_set {
     char source[4096];
-    bool has_clicks;
-    int64_t left_out;
+    int64_t left_out, composed; /* composed: labels of such rows */
     int32_t count;
     fb_click_log *log;  /* whose texts these are, or: */
     fb_intern *normal;  /* queries in their normal form, */
@@ -99,7 +98,6 @@ static fb_status read_log(fb_context *ctx, fb_query_set *s, const fb_catalogue *
                          "%s: none of its products is in the catalogue %s; product ids "
                          "must be the catalogue's",
                          s->source, fb_catalogue_folder(cat));
-    s->has_clicks = true;
     s->count = fb_click_log_queries(s->log);
     return status;
 }
@@ -142,6 +140,9 @@ static fb_status read_catalogue(fb_context *ctx, fb_query_set *s,
     FB_TRY(fb_path_join(ctx, s->source, fb_catalogue_folder(cat), "metadata.jsonl"));
     for (int32_t i = 0; i < fb_catalogue_count(cat); i++) {
         const fb_catalogue_item *item = fb_catalogue_get(cat, i);
+        const char *mark = fb_catalogue_attribute(item, "queries_composed");
+        if (mark && strcmp(mark, "true") == 0)
+            s->composed += item->query_count;
         for (int32_t k = 0; k < item->query_count; k++)
             FB_TRY(add_query(ctx, s, item->queries[k], item->product));
     }
@@ -244,9 +245,9 @@ const char *fb_query_set_source(const fb_query_set *set)
     return set->source;
 }
 
-bool fb_query_set_has_clicks(const fb_query_set *set)
+const char *fb_query_set_kind(const fb_query_set *set)
 {
-    return set->has_clicks;
+    return set->log ? "clicks" : set->composed > 0 ? "composed" : "queries";
 }
 
 int64_t fb_query_set_left_out(const fb_query_set *set)

@@ -2,7 +2,9 @@
  *
  *     from a click log               wanted    clicked for the query at least once
  *                                    skipped   shown for it, never clicked
- *     from the catalogue's queries   wanted    lists the query
+ *     from the catalogue's queries   wanted    lists the query; such a row may say that
+ *                                              its queries were composed from what is
+ *                                              known of it: "queries_composed": true
  *
  * Queries that differ only in case and white space are one query. Once open, a set does
  * not change: any number of threads may read it.
@@ -26,7 +28,9 @@ void fb_query_set_close(fb_query_set *set);
 
 /* "shop/clicks.tsv", or "shop/metadata.jsonl" */
 const char *fb_query_set_source(const fb_query_set *set);
-bool fb_query_set_has_clicks(const fb_query_set *set); /* it is a click log */
+/* What says what was wanted: "clicks", "queries", or "composed" where some of these
+ * are. */
+const char *fb_query_set_kind(const fb_query_set *set);
 int64_t fb_query_set_left_out(const fb_query_set *set);
 /* 64 bits over queries, wanted and skipped products. */
 uint64_t fb_query_set_fingerprint(const fb_query_set *set);

@@ -64,7 +64,8 @@ static fb_status rank(fb_context *ctx, const fb_evaluate_options *o, fb_model *m
     e->accuracy = report.accuracy;
     e->auc = report.auc;
     e->pairs_scored = report.triples_scored;
-    e->clicks = fb_query_set_has_clicks(fb_query_split_set(split));
+    snprintf(e->wanted, sizeof e->wanted, "%s",
+             fb_query_set_kind(fb_query_split_set(split)));
     return FB_OK;
 }
 

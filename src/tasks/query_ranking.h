@@ -10,6 +10,7 @@
 
 #include "data/image_load.h"
 #include "data/wordpiece.h"
+#include "fashionbert.h"
 #include "tasks/query_lists.h"
 #include "tasks/query_scorer.h"
 

@@ -32,9 +32,10 @@ fb_status fb_train_queries_open(fb_train_run *run)
     FB_TRY(open_split(run, FB_SPLIT_VAL));
     if (run->options.quiet)
         return FB_OK;
-    fprintf(stderr, "%s: %d queries with %d products to match, %d for validation\n",
+    fprintf(stderr,
+            "%s: %d queries (%s) with %d products to match, %d for validation\n",
             fb_query_set_source(run->queries), fb_query_set_count(run->queries),
-            fb_train_run_rows(run, FB_SPLIT_TRAIN),
+            fb_query_set_kind(run->queries), fb_train_run_rows(run, FB_SPLIT_TRAIN),
             fb_train_run_rows(run, FB_SPLIT_VAL));
     int64_t left_out = fb_query_set_left_out(run->queries);
     if (left_out > 0)
