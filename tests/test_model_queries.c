@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "data/image_decode.h"
+#include "fashionbert.h"
 
 enum { ITEMS = 24, SIDE = 40, QUERIES = 3 };
 
