@@ -211,7 +211,7 @@ typedef struct fb_train_options {
     const char *objective; /* "match", "itc", "qti" or "selfie"; auto */
     const char *init;      /* model folder, or a BERT's, to start from; "": random */
     const char *clicks;    /* qti: click log; "": clicks.tsv in the catalogue where it
-                              is, else the catalogue's queries; "none": these */
+                              is, else the catalogue's queries; "catalog": these */
     int32_t layers;        /* of the trunk, the first ones of init; 0: all of them */
     const char *encoder;   /* "pixels", "thin", "resnet18", ...; auto */
     const char *encoder_weights; /* safetensors of torchvision or timm; "": random */

@@ -84,7 +84,7 @@ check "and ranks four of them" test "$(number queries "$WORK/stdout")" = 4
 sed 's/"queries": /"queries_composed": true, &/' "$C/metadata.jsonl" >"$C/m" && mv "$C/m" "$C/metadata.jsonl"
 ok "evaluation by composed ones" $EVAL --model "$WORK/b" --catalog "$C" --protocol full --json
 check "says that they are" grep -q '"wanted": *"composed"' "$WORK/stdout"
-ok "all losses" $QTI --catalog "$WORK/clicked" --clicks none --out "$WORK/c" --steps 3 \
+ok "all losses" $QTI --catalog "$WORK/clicked" --clicks catalog --out "$WORK/c" --steps 3 \
     --losses click,qt,qi,tia,mlm,mpm
 check "are weighed" grep -q '"click".*"qt".*"qi".*"weight_mlm".*"weight_click".*"weight_qi"' \
     "$WORK/c/log.jsonl"

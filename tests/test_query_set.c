@@ -218,7 +218,7 @@ static void what_cannot_be_used_is_said(void **state)
     fb_catalogue *cat = fixture_catalogue(f); /* has no queries */
     char path[128];
     refuse(f, cat, "", FB_E_MISSING, "has no queries");
-    refuse(f, cat, "none", FB_E_MISSING, "--clicks");
+    refuse(f, cat, "catalog", FB_E_MISSING, "--clicks");
     refuse(f, cat, "/nowhere.tsv", FB_E_MISSING, "/nowhere.tsv");
     fixture_text(f, "clicks.tsv", "query 1\tsold out\t1\n");
     refuse(f, cat, "", FB_E_MISSING, "none of its products");

@@ -34,9 +34,9 @@ static const fb_option options[] = {
      .value = "FILE",
      .type = FB_OPTION_STRING,
      .offset = AT(clicks),
-     .help =
-         "model of queries: click log that says what was wanted; without one "
-         "clicks.tsv in the catalogue, or else its queries, which none takes anyway"},
+     .help = "model of queries: click log that says what was wanted; without one "
+             "clicks.tsv in the catalogue, or else the queries of its products; the "
+             "word catalog takes these anyway"},
     FB_OPTION_PROTOCOL_ROWS(evaluate_arguments, task),
     {.name = "index",
      .value = "DIR",
@@ -271,7 +271,8 @@ const fb_verb fb_verb_evaluate = {
         "Ranks, for each image, the right title among others, and for each title the "
         "right image, and prints recall, MRR and median rank beside what chance gives. "
         "A product's own other images, and items with the same text, are never counted "
-        "as wrong answers; ties count against the model.",
+        "as wrong answers; ties count against the model. A model of queries (train "
+        "--objective qti) is asked for the products that each query wanted.",
     .example =
         "fashionbert evaluate --model model --catalog shop --split test --draws 5",
     .options = options,

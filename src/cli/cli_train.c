@@ -69,10 +69,9 @@ static const fb_option options[] = {
      .value = "FILE",
      .type = FB_OPTION_STRING,
      .offset = AT(clicks),
-     .help =
-         "with --objective qti: click log (query, product id, clicked, separated by "
-         "tabs); without one clicks.tsv in the catalogue, or else its queries, "
-         "which none takes anyway"},
+     .help = "with --objective qti: click log (query, product id, clicked, separated "
+             "by tabs); without one clicks.tsv in the catalogue, or else the queries "
+             "of its products; the word catalog takes these anyway"},
     {.name = "layers",
      .value = "N",
      .type = FB_OPTION_INT32,

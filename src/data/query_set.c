@@ -197,8 +197,8 @@ static fb_status fill(fb_context *ctx, fb_query_set *s, const fb_catalogue *cat,
 {
     char beside[4096];
     FB_TRY(fb_path_join(ctx, beside, fb_catalogue_folder(cat), "clicks.tsv"));
-    const char *log = clicks[0] ? clicks : fb_path_exists(beside) ? beside : "none";
-    if (strcmp(log, "none") == 0) {
+    const char *log = clicks[0] ? clicks : fb_path_exists(beside) ? beside : "catalog";
+    if (strcmp(log, "catalog") == 0) {
         FB_TRY(read_catalogue(ctx, s, cat));
     } else {
         if (strlen(log) >= sizeof s->source)

@@ -17,11 +17,12 @@
 typedef struct fb_query_set fb_query_set;
 
 /* clicks: a click log (click_log.h); "" takes clicks.tsv in the catalogue's folder
- * where that is, else the catalogue's queries; "none" takes these. What was clicked or
- * skipped of products that the catalogue has not is left out, and counted by query and
- * product.
- * FB_E_MISSING  there are neither clicks nor queries, or no product of the log is in
- * the catalogue FB_E_IO, FB_E_FORMAT, FB_E_LIMIT  the log; FB_E_MEMORY */
+ * where that is, else the catalogue's queries; "catalog" takes these. What was clicked
+ * or skipped of products that the catalogue has not is left out, and counted by query
+ * and product.
+ *
+ * FB_E_MISSING: there are neither clicks nor queries, or no product of the log is in
+ * the catalogue; FB_E_IO, FB_E_FORMAT, FB_E_LIMIT: the log; FB_E_MEMORY */
 fb_status fb_query_set_open(fb_context *ctx, fb_query_set **set,
                             const fb_catalogue *catalogue, const char *clicks);
 void fb_query_set_close(fb_query_set *set);
