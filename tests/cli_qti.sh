@@ -131,6 +131,7 @@ fails 1 "takes no query" "$FB" match --model "$WORK/base" --query a --text a \
     --image "$C/images/1.png"
 fails 2 "takes no query" $EVAL --model "$WORK/base" --catalog "$C" --clicks "$L"
 fails 2 "--score itc" $EVAL --model "$WORK/a" --catalog "$C" --score itc
+fails 2 "--index" $EVAL --model "$WORK/a" --catalog "$C" --protocol full --index "$WORK/x"
 fails 2 "--candidates" $EVAL --model "$WORK/a" --catalog "$C" --candidates "$WORK/x"
 fails 1 "cannot open" $EVAL --model "$WORK/a" --catalog "$C" --clicks "$WORK/none.tsv"
 ok "make a catalogue without queries" "$MAKE" "$WORK/plain" 30

@@ -14,6 +14,10 @@ static fb_status check(fb_context *ctx, const fb_evaluate_options *o)
         return fb_fail(ctx, FB_E_USAGE,
                        "--score %s: a model of queries has one score, its own",
                        o->score);
+    if (o->index[0])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--index %s: a model of queries gives no vectors to search by",
+                       o->index);
     if (o->candidates[0])
         return fb_fail(ctx, FB_E_USAGE,
                        "--candidates %s: lists of titles and images; a model of "
