@@ -17,6 +17,22 @@
 #include <termios.h>
 #include <unistd.h>
 
+/* What was written to write_end, up to a mark put behind it: a terminal hands over what
+ * it was given when it likes, so a read that does not wait may come too early. */
+static ssize_t read_to_end_mark(int write_end, int read_end, char *out, size_t size)
+{
+    size_t got = 0;
+    assert_int_equal(write(write_end, "\x01", 1), 1);
+    while (got < size - 1 && (got == 0 || out[got - 1] != '\x01')) {
+        ssize_t more = read(read_end, out + got, size - 1 - got);
+        assert_true(more > 0);
+        got += (size_t)more;
+    }
+    assert_true(got > 0 && out[got - 1] == '\x01');
+    out[got - 1] = 0;
+    return (ssize_t)got - 1;
+}
+
 /* Progress with stderr on a terminal of `columns`, or on a pipe for 0; what it wrote.
  */
 static ssize_t draw(int columns, bool quiet, char *out, size_t size)
@@ -47,9 +63,7 @@ static ssize_t draw(int columns, bool quiet, char *out, size_t size)
     fb_progress_end(&p);
     dup2(kept, STDERR_FILENO);
     close(kept);
-    fcntl(read_end, F_SETFL, O_NONBLOCK);
-    ssize_t got = read(read_end, out, size - 1);
-    out[got > 0 ? got : 0] = 0;
+    ssize_t got = read_to_end_mark(write_end, read_end, out, size);
     close(write_end);
     close(read_end);
     return got;

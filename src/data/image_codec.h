@@ -27,6 +27,9 @@ fb_status fb_webp_read(fb_context *ctx, const fb_image_source *source,
  */
 fb_status fb_image_accept_size(fb_context *ctx, const char *name, uint64_t width,
                                uint64_t height, fb_image_info *info);
+/* FB_E_USAGE: there is nothing to write. */
+fb_status fb_image_check_not_empty(fb_context *ctx, const char *name,
+                                   const fb_image *image);
 /* image of info's size, pixels not set */
 fb_status fb_image_alloc(fb_context *ctx, const char *name, const fb_image_info *info,
                          fb_image *image);

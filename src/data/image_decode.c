@@ -32,6 +32,14 @@ fb_status fb_image_accept_size(fb_context *ctx, const char *name, uint64_t width
     return FB_OK;
 }
 
+fb_status fb_image_check_not_empty(fb_context *ctx, const char *name,
+                                   const fb_image *image)
+{
+    if (image->rgb == NULL || image->width < 1 || image->height < 1)
+        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", name);
+    return FB_OK;
+}
+
 fb_status fb_image_alloc(fb_context *ctx, const char *name, const fb_image_info *info,
                          fb_image *image)
 {

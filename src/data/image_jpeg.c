@@ -193,18 +193,10 @@ static fb_status writer_run(fb_context *ctx, struct jpeg_writer *w, FILE *stream
     return FB_OK;
 }
 
-static fb_status check_not_empty(fb_context *ctx, const char *name,
-                                 const fb_image *image)
-{
-    if (image->rgb == NULL || image->width < 1 || image->height < 1)
-        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", name);
-    return FB_OK;
-}
-
 fb_status fb_image_encode_jpeg(fb_context *ctx, FILE *stream, const char *name,
                                const fb_image *image, int32_t quality, bool halved)
 {
-    FB_TRY(check_not_empty(ctx, name, image));
+    FB_TRY(fb_image_check_not_empty(ctx, name, image));
     struct jpeg_writer w = {.message = ""};
     w.jpeg.err = jpeg_std_error(&w.errors);
     w.jpeg.client_data = &w;
@@ -217,7 +209,7 @@ fb_status fb_image_encode_jpeg(fb_context *ctx, FILE *stream, const char *name,
 fb_status fb_image_write_jpeg(fb_context *ctx, const char *path, const fb_image *image,
                               int32_t quality)
 {
-    FB_TRY(check_not_empty(ctx, path, image));
+    FB_TRY(fb_image_check_not_empty(ctx, path, image));
     fb_replace replace;
     FB_TRY(fb_replace_open(ctx, path, &replace));
     fb_status status =

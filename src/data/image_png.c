@@ -203,8 +203,7 @@ static fb_status writer_run(fb_context *ctx, struct png_writer *w, png_structp p
 fb_status fb_image_encode_png(fb_context *ctx, FILE *stream, const char *name,
                               const fb_image *image)
 {
-    if (image->rgb == NULL || image->width < 1 || image->height < 1)
-        return fb_fail(ctx, FB_E_USAGE, "%s: an empty image cannot be written", name);
+    FB_TRY(fb_image_check_not_empty(ctx, name, image));
     struct png_writer w = {""};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, writer_error,
                                               reader_warning);
@@ -218,6 +217,7 @@ fb_status fb_image_encode_png(fb_context *ctx, FILE *stream, const char *name,
 
 fb_status fb_image_write_png(fb_context *ctx, const char *path, const fb_image *image)
 {
+    FB_TRY(fb_image_check_not_empty(ctx, path, image));
     fb_replace replace;
     FB_TRY(fb_replace_open(ctx, path, &replace));
     fb_status status = fb_image_encode_png(ctx, replace.stream, path, image);
