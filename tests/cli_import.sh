@@ -184,6 +184,7 @@ fails 2 'has no column "name"; it has id, articleType, productDisplayName' \
     "$FB" import "$S" --map title=name --out "$C"
 fails 2 'nothing is called "image"' "$FB" import "$S" --map title=articleType --out "$C"
 fails 2 "TARGET=FIELD" "$FB" import "$S" --map title --out "$C"
+fails 2 "--split-by: nothing is called" $I --split-by brand
 fails 2 "90/5/6" $I --split 90/5/6
 fails 1 "nowhere" "$FB" import "$WORK/nowhere" --out "$C"
 fails 2 "not recognised" "$FB" import "$S/images/1.png" --out "$C"

@@ -73,6 +73,12 @@ fb_status fb_import_check_columns(fb_context *ctx, const fb_import_check *c,
                            "%s: nothing is called \"%s\"; say with --map %s=... which "
                            "of its columns it is: %s",
                            name, needed[i], needed[i], names);
+    const char *by = c->options->split_by;
+    if (strcmp(by, "product") != 0 && strcmp(by, "title") != 0 &&
+        !fb_import_map_gives(c->map, by, source->columns, source->column_count))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--split-by: nothing is called \"%.64s\" in %s: %s", by, name,
+                       names);
     for (int32_t i = 0; i < fb_query_compose_fields(c->compose); i++) {
         const char *field = fb_query_compose_field(c->compose, i);
         if (!fb_import_map_gives(c->map, field, source->columns, source->column_count))
