@@ -104,10 +104,11 @@ for try in $(seq 1 30); do
     wait $pid 2>/dev/null && break
 done
 check "it was killed at least once ($kills times)" test $kills -ge 1
-ok "the last start" "$FB" train --out "$WORK/killed" --resume --quiet --threads 1
+ok "the last start" $RUN --out "$WORK/killed" --resume
 for f in model.safetensors last/model.safetensors last/optimizer.safetensors; do
     check "$f is the same to the bit" cmp -s "$WORK/whole/$f" "$WORK/killed/$f"
 done
+ok "a finished run knows its catalogue" "$FB" train --out "$WORK/killed" --resume --quiet
 check "the log is the same" cmp -s <(steady_log "$WORK/whole/log.jsonl") \
     <(steady_log "$WORK/killed/log.jsonl")
 
