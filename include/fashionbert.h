@@ -599,7 +599,7 @@ typedef struct fb_hit {
                                       other levels among them */
     int32_t attribute_count;
     float score;         /* inner product of the vectors */
-    float rerank_score;  /* P(match); NaN: not re-ranked */
+    float rerank_score;  /* 0 to 1, see fb_index_rerank; NaN: not re-ranked */
     int32_t rank;        /* by the vectors alone, from 1 */
     int32_t rerank_rank; /* after re-ranking, from 1; 0: not re-ranked */
     int64_t row;         /* in the index, the same as long as it is open */
@@ -649,7 +649,10 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
 
 /* Re-rank `retrieved` with the model's own score of the pair: the query's text with the
  * product's image, the product's title with the query's image, or the mean of both
- * margins; hits become the best k of them. Uses the model (one thread at a time).
+ * margins; hits become the best k of them. Where that score counts the similarity of
+ * two vectors, a hit's `score` stands for it (NaN, of products that no search found:
+ * the pair's own). So in an index of images rerank_score is P(match); in one of
+ * products it orders, by the title too. Uses the model (one thread at a time).
  * FB_E_STATE: another model's index. On failure result is as it was. */
 fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
                           const fb_input *query, const fb_search_options *options,

@@ -59,6 +59,7 @@ ok "re-rank" search --text "red circle on blue" --k 5 --rerank 20
 check "by the model's score" down rerank_score
 is "from within the nearest" "$(values rank | awk '$1 < 1 || $1 > 20' | wc -l)" 0
 cp "$WORK/stdout" "$WORK/reranked"
+ok "re-rank by images" search --text "red circle on blue" --k 5 --rerank 20 --by image
 score=$(values rerank_score | head -1)
 ok "match scores the same pair" "$FB" match $M --json --text "red circle on blue" \
     --image "$(values image | head -1)"

@@ -6,8 +6,11 @@
  *              with the product's image, or the product's title with the query's image;
  *              of a query with both the mean of the two margins
  *
- * What the index keeps of images takes the place of reading them; where it keeps the
- * images' vectors, these are the score's similarities.
+ * What the index keeps of images takes the place of reading them. Where the model's
+ * score counts the similarity of the pair's vectors, that of the vectors searched by
+ * stands for it: in an index of products it knows the title too, and an order by the
+ * image alone would be worse than the one that is re-ranked. Products that no search
+ * scored have the similarity of the pair itself.
  */
 #include "base/clock.h"
 #include "retrieval/index_search.h"
@@ -143,13 +146,28 @@ static fb_status fill_others(reranking *r, bool images, const fb_score_source *s
     return status;
 }
 
-/* margins += scale * similarity, by the config's score. */
+/* Of the vectors that were searched by, when all hits come from a search. */
+static bool has_scores(const reranking *r)
+{
+    for (int32_t i = 0; i < r->count; i++)
+        if (!isfinite(r->hits[i].score))
+            return false;
+    return true;
+}
+
+/* margins += scale * similarity + bias, by the config's score. */
 static fb_status add_similarities(reranking *r, bool by_text,
                                   const fb_score_source *source)
 {
     int32_t width = r->index->manifest.width, one = 0;
     const fb_matcher *m = r->model->matcher;
-    double scale = m->kind->similarity_scale(m);
+    double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    bool known = has_scores(r);
+    for (int32_t i = 0; i < r->count && known; i++)
+        r->margins[i] =
+            (float)((double)r->margins[i] + scale * (double)r->hits[i].score + bias);
+    if (known)
+        return FB_OK;
     if (by_text)
         FB_TRY(fb_scorer_text_vectors(r->ctx, r->model->scorer, source, &one, 1,
                                       r->vector));
@@ -162,7 +180,7 @@ static fb_status add_similarities(reranking *r, bool by_text,
             (float)((double)r->margins[i] +
                     scale *
                         (double)dot(r->vector, r->others + (int64_t)i * width, width) +
-                    m->config.score_bias);
+                    bias);
     return FB_OK;
 }
 
