@@ -612,9 +612,11 @@ typedef struct fb_search_filter {
 } fb_search_filter;
 
 typedef struct fb_search_options {
-    int32_t k;      /* hits wanted, at least 1 */
-    int32_t rerank; /* re-rank so many of the best by vector; 0: none; below
-                       k: k of them */
+    int32_t k;        /* hits wanted, at least 1 */
+    int32_t rerank;   /* re-rank so many of the best by vector; 0: none; below
+                         k: k of them */
+    fb_model *ranker; /* that re-ranks, such as a model of queries; NULL: the one that
+                         encodes; fb_search alone reads this */
     const fb_search_filter *filters; /* [filter_count] */
     int32_t filter_count;
     double text_weight; /* of a query with a text and an image; -1: FB_TEXT_WEIGHT */
@@ -652,7 +654,9 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
  * margins; hits become the best k of them. Where that score counts the similarity of
  * two vectors, a hit's `score` stands for it (NaN, of products that no search found:
  * the pair's own). So in an index of images rerank_score is P(match); in one of
- * products it orders, by the title too. Uses the model (one thread at a time).
+ * products it orders, by the title too. A model of queries (section 11) reads the
+ * query's text, the title and the image file at once, of any model's index. Uses the
+ * model (one thread at a time).
  * FB_E_STATE: another model's index. On failure result is as it was. */
 fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
                           const fb_input *query, const fb_search_options *options,

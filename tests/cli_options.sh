@@ -53,7 +53,7 @@ encode="model catalog out split what text-weight backend dtype threads json quie
 index="model catalog out add replace delete split what text-weight kind keep vectors
     to links build-effort search-effort
     backend dtype threads json quiet"
-search="model index store text image k rerank filter text-weight by exact effort backend dtype
+search="model index store text image k rerank ranker filter text-weight by exact effort backend dtype
     threads json"
 serve="model index store host port api-key access-log workers readers queue max-wait batch-tokens
     max-body max-megapixels memory connections receive-timeout drain-timeout backend dtype

@@ -98,14 +98,31 @@ done
 is "eight fewer" "$(values products)" 130
 check "segments stay few" test "$(ls "$I" | grep -c products)" -le 3
 
+# A model of queries re-ranks an index of another model.
+cp -r "$C" "$WORK/queries"
+ok "titles as queries" sed -i 's/"title": "\([^,"]*\),\([^"]*\)"/"title": "\1,\2", "queries": ["\1"]/' \
+    "$WORK/queries/metadata.jsonl"
+ok "train on them" "$FB" train --objective qti --init "$WORK/m" --catalog "$WORK/queries" --out "$WORK/q" \
+    --batch 8 --steps 2 --threads 2 --quiet
+ok "re-rank by queries" search --text "red circle on blue" --k 5 --ranker "$WORK/q"
+check "by its score" down rerank_score
+title=$(values title | head -1)
+score=$(values rerank_score | head -1)
+ok "match scores the same triple" "$FB" match --model "$WORK/q" --threads 2 --json \
+    --query "red circle on blue" --text "$title" --image "$(values image | head -1)"
+check "as re-ranking did" awk "BEGIN { d = $(values score) - $score; exit !(d * d < 4e-6) }"
+fails 2 "needs a text" search --image "$C/images/5.png" --ranker "$WORK/q"
+fails 1 "no vectors" "$FB" search --model "$WORK/q" --index "$I" --text red
+
 # Approximate kinds, where the program has them.
 if "$FB" index $M --catalog "$C" --out "$WORK/h" --quiet --json --kind hnsw \
     >"$WORK/stdout" 2>"$WORK/stderr"; then
     check "recall is measured" awk "BEGIN { exit !($(values recall10) >= 0.98) }"
-    ok "search a graph" "$FB" search $M --index "$WORK/h" --json --text "red circle on blue" --k 7
+    ok "search a graph" "$FB" search $M --index "$WORK/h" --json --text "red circle on blue" --k 7 \
+        --effort 500
     is "the same products" "$(values product_id)" "$(values product_id "$WORK/first")"
-    ok "with more effort" "$FB" search $M --index "$WORK/h" --json --text "red circle on blue" \
-        --k 7 --effort 500 --filter category=circle
+    ok "under a filter" "$FB" search $M --index "$WORK/h" --json --text "red circle on blue" \
+        --k 7 --filter category=circle
     is "only circles" "$(values category | sort -u)" circle
     fails 1 "too few to learn" "$FB" index $M --catalog "$C" --out "$WORK/h" --quiet --kind ivfpq
     ok "after which the index is as it was" "$FB" search $M --index "$WORK/h" --text red
@@ -149,6 +166,8 @@ for what in image text; do
     ok "encode $what" $E --out "$WORK/v" --what $what
 done
 fails 1 "has \`queries\`" $E --out "$WORK/v" --what query
+ok "encode queries" "$FB" encode $M --catalog "$WORK/queries" --quiet --json --out "$WORK/v2" --what query
+is "one of each product" "$(values vectors)" 120
 ok "an index of given vectors" "$FB" index $M --catalog "$C" --out "$WORK/w" --quiet \
     --vectors "$WORK/v/product.npy"
 ok "search it" "$FB" search $M --index "$WORK/w" --json --text "red circle on blue" --k 7

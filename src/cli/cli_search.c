@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct search_arguments {
-    const char *model, *index, *store, *text, *image;
+    const char *model, *index, *store, *text, *image, *ranker;
     const char *const *filters; /* "name=value" */
     int32_t filter_count;
     fb_search_options task;
@@ -58,6 +58,12 @@ static const fb_option options[] = {
      .offset = AT(task.rerank),
      .high = 100000,
      .help = "re-rank so many of the nearest with the model's score; 0 is none"},
+    {.name = "ranker",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(ranker),
+     .help = "model of queries (train --objective qti) that re-ranks in the place of "
+             "--model, 100 of the nearest unless --rerank says"},
     {.name = "filter",
      .value = "NAME=VALUE",
      .type = FB_OPTION_LIST,
@@ -97,7 +103,7 @@ static const fb_option options[] = {
 static void defaults(void *arguments)
 {
     search_arguments *a = arguments;
-    a->index = a->store = a->text = a->image = "";
+    a->index = a->store = a->text = a->image = a->ranker = "";
     fb_search_options_defaults(&a->task);
     a->task.by = "index";
     fb_model_options_defaults(&a->compute);
@@ -209,7 +215,7 @@ static fb_status split_filters(fb_context *ctx, search_arguments *a,
 
 static fb_status search(fb_context *ctx, search_arguments *a)
 {
-    fb_model *model = NULL;
+    fb_model *model = NULL, *ranker = NULL;
     fb_index *index = NULL;
     fb_search_result *result = NULL;
     fb_image_input image = {.file = a->image};
@@ -219,6 +225,9 @@ static fb_status search(fb_context *ctx, search_arguments *a)
     fb_status status = fb_model_open(ctx, &model, a->model, &a->compute);
     if (status == FB_OK)
         status = fb_index_open(ctx, &index, a->index[0] ? a->index : a->store, model);
+    if (status == FB_OK && a->ranker[0])
+        status = fb_model_open(ctx, &ranker, a->ranker, &a->compute);
+    a->task.ranker = ranker;
     if (status == FB_OK)
         status = fb_search(ctx, model, index, &query, &a->task, &result);
     if (status == FB_OK && a->json)
@@ -227,6 +236,7 @@ static fb_status search(fb_context *ctx, search_arguments *a)
         status = print_table(ctx, a, result);
     fb_search_result_free(result);
     fb_index_close(index);
+    fb_model_close(ranker);
     fb_model_close(model);
     return status;
 }
@@ -237,6 +247,8 @@ static fb_status run(fb_context *ctx, void *arguments)
     char *memory = NULL;
     if (!a->text[0] && !a->image[0])
         return fb_fail(ctx, FB_E_USAGE, "give --text, --image or both to look for");
+    if (a->ranker[0] && a->task.rerank == 0)
+        a->task.rerank = 100;
     if (!a->index[0] == !a->store[0])
         return fb_fail(ctx, FB_E_USAGE, "give --index DIR or --store URI");
     fb_search_filter *filters = calloc((size_t)a->filter_count + 1, sizeof *filters);

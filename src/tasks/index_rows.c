@@ -1,6 +1,7 @@
 /* index_rows.c - opening an index for a model, and marking the rows of products that
  * are to leave it. */
 #include "tasks/index_task.h"
+#include "tasks/model_vectors.h"
 
 #include "retrieval/pg_store.h"
 
@@ -11,6 +12,7 @@ fb_status fb_index_check_model(fb_context *ctx, const char *folder,
                                const fb_index_manifest *manifest, const fb_model *model)
 {
     int32_t width = fb_model_vector_size(model);
+    FB_TRY(fb_model_check_vectors(ctx, model));
     if (width != manifest->width)
         return fb_fail(ctx, FB_E_STATE,
                        "%s: its vectors have %d numbers, those of the model %s have %d",

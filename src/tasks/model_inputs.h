@@ -11,4 +11,9 @@ fb_status fb_model_load_input(fb_context *ctx, fb_model *model,
                               const fb_image_input *image, int64_t number,
                               uint8_t *pixels);
 
+/* The margins [count] whose sigmoids fb_model_score_query gives. Failures as there. */
+fb_status fb_model_query_margins(fb_context *ctx, fb_model *model,
+                                 const char *const *queries, const fb_input *products,
+                                 int64_t count, float *margins);
+
 #endif

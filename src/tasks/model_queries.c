@@ -145,28 +145,37 @@ static fb_status check(fb_context *ctx, const fb_model *model,
     return FB_OK;
 }
 
-fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
-                               const char *const *queries, const fb_input *products,
-                               int64_t count, float *scores)
+fb_status fb_model_query_margins(fb_context *ctx, fb_model *model,
+                                 const char *const *queries, const fb_input *products,
+                                 int64_t count, float *margins)
 {
     FB_TRY(check(ctx, model, queries, products, count));
     if (count == 0)
         return FB_OK;
-    float *margins = malloc((size_t)count * sizeof *margins);
-    if (!margins)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld triples",
-                       (long long)count);
     triples t = {
         .model = model, .queries = queries, .products = products, .count = count};
     fb_status status = run(ctx, &t, margins);
-    for (int64_t i = 0; i < count && status == FB_OK; i++)
-        scores[i] = fb_score_probability(margins[i]);
     clear(&t.query);
     clear(&t.title);
     clear(&t.image);
     free(t.order);
     free(t.list);
     free(t.ids);
+    return status;
+}
+
+fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
+                               const char *const *queries, const fb_input *products,
+                               int64_t count, float *scores)
+{
+    size_t n = count > 0 ? (size_t)count : 0;
+    float *margins = malloc((n + 1) * sizeof *margins);
+    if (!margins)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %zu triples", n);
+    fb_status status =
+        fb_model_query_margins(ctx, model, queries, products, count, margins);
+    for (size_t i = 0; i < n && status == FB_OK; i++)
+        scores[i] = fb_score_probability(margins[i]);
     free(margins);
     return status;
 }

@@ -4,7 +4,8 @@
  *     search   the products nearest to it (retrieval/index_search.c)
  *     rerank   the best of them by the model's own score of each pair: the query's text
  *              with the product's image, or the product's title with the query's image;
- *              of a query with both the mean of the two margins
+ *              of a query with both the mean of the two margins; or by a model of
+ *              queries, which reads the query's text, the title and the image at once
  *
  * What the index keeps of images takes the place of reading them. Where the model's
  * score counts the similarity of the pair's vectors, that of the vectors searched by
@@ -227,10 +228,10 @@ static int by_margin(const void *a, const void *b)
     return x->hit.rank < y->hit.rank ? -1 : x->hit.rank > y->hit.rank;
 }
 
-static fb_status order_hits(reranking *r, const fb_search_options *options,
+/* By sums / sides. */
+static fb_status order_hits(reranking *r, float sides, const fb_search_options *options,
                             fb_search_result *result)
 {
-    float sides = (r->query->text ? 1.0f : 0.0f) + (r->query->image ? 1.0f : 0.0f);
     ranked *order = malloc(((size_t)r->count + 1) * sizeof *order);
     if (!order)
         return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
@@ -266,7 +267,39 @@ static fb_status rerank(reranking *r, const fb_search_options *options,
         FB_TRY(score_side(r, true));
     if (r->query->image)
         FB_TRY(score_side(r, false));
-    return order_hits(r, options, result);
+    float sides = (r->query->text ? 1.0f : 0.0f) + (r->query->image ? 1.0f : 0.0f);
+    return order_hits(r, sides, options, result);
+}
+
+/* A model of queries reads all three at once, image files among them: what the index
+ * keeps is of another model's reading. */
+static fb_status rerank_by_queries(reranking *r, const fb_search_options *options,
+                                   fb_search_result *result)
+{
+    size_t n = (size_t)r->count + 1;
+    if (!r->query->text)
+        return fb_fail(r->ctx, FB_E_USAGE,
+                       "%s re-ranks by words: the query needs a text",
+                       r->model->folder);
+    const char **queries = calloc(n, sizeof *queries);
+    fb_input *products = calloc(n, sizeof *products);
+    fb_image_input *images = calloc(n, sizeof *images);
+    r->sums = calloc(n, sizeof *r->sums);
+    fb_status status = queries && products && images && r->sums
+                           ? FB_OK
+                           : fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
+    for (int32_t i = 0; i < r->count && status == FB_OK; i++) {
+        queries[i] = r->query->text;
+        images[i].file = r->hits[i].image;
+        products[i] = (fb_input){r->hits[i].title, &images[i]};
+    }
+    if (status == FB_OK)
+        status = fb_model_query_margins(r->ctx, r->model, queries, products, r->count,
+                                        r->sums);
+    free(queries);
+    free(products);
+    free(images);
+    return status == FB_OK ? order_hits(r, 1.0f, options, result) : status;
 }
 
 fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
@@ -276,14 +309,17 @@ fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *inde
     double started_s = fb_clock_s();
     if (!query->text && !query->image)
         return fb_fail(ctx, FB_E_USAGE, "a query has a text, an image or both");
-    FB_TRY(fb_index_check_model(ctx, index->folder, &index->manifest, model));
+    bool by_queries = fb_model_takes_query(model);
+    if (!by_queries)
+        FB_TRY(fb_index_check_model(ctx, index->folder, &index->manifest, model));
     reranking r = {.ctx = ctx,
                    .model = model,
                    .index = index,
                    .query = query,
                    .hits = result->retrieved,
                    .count = result->retrieved_count};
-    fb_status status = rerank(&r, options, result);
+    fb_status status = by_queries ? rerank_by_queries(&r, options, result)
+                                  : rerank(&r, options, result);
     free(r.ids);
     free(r.margins);
     free(r.sums);
@@ -315,7 +351,8 @@ fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
         status = fb_index_search(ctx, index, vector, options, &found);
     free(vector);
     if (status == FB_OK && options->rerank > 0)
-        status = fb_index_rerank(ctx, model, index, query, options, found);
+        status = fb_index_rerank(ctx, options->ranker ? options->ranker : model, index,
+                                 query, options, found);
     if (status != FB_OK) {
         fb_search_result_free(found);
         return status;
