@@ -98,6 +98,13 @@ done
 is "eight fewer" "$(values products)" 130
 check "segments stay few" test "$(ls "$I" | grep -c products)" -le 3
 
+# The example of the library finds the same.
+ok "an image's neighbours" search --image "$C/images/5.png" --k 4
+ids=$(values product_id)
+ok "the example" "$BUILD/examples/find_similar" "$WORK/m" "$I" "$C/images/5.png" 4
+is "finds the same products" "$(awk '{ print $2 }' "$WORK/stdout")" "$ids"
+fails 1 "no index there" "$BUILD/examples/find_similar" "$WORK/m" "$WORK/none" "$C/images/5.png"
+
 # A model of queries re-ranks an index of another model.
 cp -r "$C" "$WORK/queries"
 ok "titles as queries" sed -i 's/"title": "\([^,"]*\),\([^"]*\)"/"title": "\1,\2", "queries": ["\1"]/' \
