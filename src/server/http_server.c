@@ -16,10 +16,10 @@
 #include "server/http_server.h"
 
 #include "base/clock.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -187,14 +187,10 @@ static void set_remote(fb_exchange *x)
     const struct sockaddr *address = info ? info->client_addr : NULL;
     if (!address)
         return;
-    if (address->sa_family == AF_INET)
-        inet_ntop(AF_INET,
-                  &((const struct sockaddr_in *)(const void *)address)->sin_addr,
-                  x->remote, sizeof x->remote);
-    else if (address->sa_family == AF_INET6)
-        inet_ntop(AF_INET6,
-                  &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
-                  x->remote, sizeof x->remote);
+    size_t bytes = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                  : sizeof(struct sockaddr_in);
+    (void)!getnameinfo(address, (socklen_t)bytes, x->remote, sizeof x->remote, NULL, 0,
+                       NI_NUMERICHOST);
 }
 
 /* In a time that does not tell how much of it is right. */
@@ -445,9 +441,10 @@ static fb_status listen_on(fb_context *ctx, const fb_serve_options *o, int *list
                        (int)o->port, strerror(error));
     }
     *listening = fd;
-    *port = ntohs(bound.ss_family == AF_INET6
-                      ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
-                      : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+    *port = o->port;
+    if (getnameinfo((struct sockaddr *)&bound, bytes, NULL, 0, service, sizeof service,
+                    NI_NUMERICSERV) == 0)
+        *port = (int32_t)strtol(service, NULL, 10);
     return FB_OK;
 }
 

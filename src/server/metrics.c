@@ -174,14 +174,13 @@ static void write_answers(const fb_metrics *m, FILE *stream, const char *name,
 /* Pages of this process in memory, from the kernel; -1: not known here. */
 static long resident_pages(void)
 {
-    long size = 0, resident = -1;
+    char line[128];
     FILE *file = fopen("/proc/self/statm", "r");
     if (!file)
         return -1;
-    if (fscanf(file, "%ld %ld", &size, &resident) != 2)
-        resident = -1;
+    const char *second = fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
     fclose(file);
-    return resident;
+    return second ? strtol(second, NULL, 10) : -1;
 }
 
 void fb_metrics_write(fb_metrics *metrics, FILE *stream)

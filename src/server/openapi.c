@@ -300,7 +300,7 @@ static json_t *responses_of(writer *w, const fb_route *route)
     for (size_t i = 0; i < json_array_size(wanted); i++)
         for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++) {
             const char *status = json_string_value(json_array_get(wanted, i));
-            if (atoi(status) == errors[e].status)
+            if (strtol(status, NULL, 10) == errors[e].status)
                 put(w, out, status,
                     response(w, errors[e].help, "application/json",
                              schema_of(w, &fb_error_answer, IN_JSON),

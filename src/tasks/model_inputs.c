@@ -184,7 +184,7 @@ static fb_status source_make(fb_context *ctx, input_source *s, int64_t count)
 {
     size_t n = (size_t)count;
     s->texts = malloc(n * sizeof *s->texts);
-    s->images = malloc(n * sizeof *s->images);
+    s->images = malloc(n * sizeof(const fb_image_input *));
     s->image_input = malloc(n * sizeof *s->image_input);
     s->pairs = malloc(n * sizeof *s->pairs);
     s->order = malloc(n * sizeof *s->order);

@@ -19,6 +19,7 @@ function setPicture(file) {
   query.url = file ? URL.createObjectURL(file) : "";
   by("picture").hidden = by("unpicture").hidden = !file;
   if (file) by("picture").src = query.url;
+  by("text").placeholder = file ? "Add words, if you like" : "Describe it, or drop a photo";
 }
 
 function filters() {

@@ -37,7 +37,7 @@ export function drawHeat() {
     return;
   }
   const strength = by("why-strength").value / 100;
-  photo.style.filter = `grayscale(${Math.min(1, 1.3 * strength)}) contrast(${1 - 0.25 * strength})`;
+  photo.style.filter = `grayscale(${Math.min(1, 1.3 * strength)})`;
   const fit = Math.min(photo.clientWidth / photo.naturalWidth, photo.clientHeight / photo.naturalHeight);
   const width = photo.naturalWidth * fit, height = photo.naturalHeight * fit;
   const dense = window.devicePixelRatio || 1;
