@@ -119,6 +119,8 @@ ask "match there" 200 -F "texts=red circle" -F texts=blue -F "images=@$C/images/
     -F "images=@$C/images/2.png" "$URL/v1/match"
 is "match" "$(grep -o '"scores": .*' "$WORK/body" | tr -d '][}:a-z"' | tr ',' '\n' | tr -d ' ')" \
     "$(members score "$WORK/stdout")"
+ask "queries are for other models" 409 -F queries=a -F texts=a -F "images=@$C/images/1.png" \
+    "$URL/v1/match"
 post "rerank" 200 /v1/rerank '{"text": "red", "product_ids": ["p1", "p2", "p3"], "k": 2}'
 is "two of three" "$(members product_id "$WORK/body" | wc -l)" 2
 check "best first" eval 'members rerank_score "$WORK/body" | sort -rg -c'
@@ -291,6 +293,28 @@ wait $stormer
 is "every request that came was answered" "$(grep -c '"status": 200' "$WORK/swap.log" |
     awk -v n="$(grep -c '^200' "$WORK/ending")" '{ print ($1 >= n) }')" 1
 is "none was cut" "$(grep -c aborted "$WORK/swap.log")" 0
+
+# ---- a model of queries ----------------------------------------------------------------------
+sed -i 's/"title": "[a-z]* circle/"queries": ["round"], &/; s/"title": "[a-z]* square/"queries": ["box"], &/' \
+    "$C/metadata.jsonl"
+sed 's/"grid": 8/"grid": 4/; s/"image_size": 64/"image_size": 32/' "$WORK/tiny.json" >"$WORK/four.json"
+ok "pre-train" "$FB" train --objective match --config "$WORK/four.json" --vocab-size 120 \
+    --max-text 16 --batch 16 --threads 2 --quiet --steps 2 --catalog "$C" --out "$WORK/base"
+ok "train on queries" "$FB" train --objective qti --init "$WORK/base" --catalog "$C" \
+    --out "$WORK/qti" --batch 16 --max-text 16 --threads 2 --quiet --steps 2
+"$FB" match --model "$WORK/qti" --threads 1 --json --query thing circle --text "red circle" \
+    --image "$C/images/1.png" >"$WORK/stdout"
+start queries --model "$WORK/qti"
+ask "match queries" 200 -F queries=thing -F queries=circle -F "texts=red circle" \
+    -F "images=@$C/images/1.png" "$URL/v1/match"
+is "match queries" "$(grep -o '"scores": .*' "$WORK/body" | tr -d '][}:a-z"' | tr ',' '\n' |
+    tr -d ' ')" "$(members score "$WORK/stdout")"
+ask "as many titles as images" 422 -F queries=a -F texts=a -F texts=b \
+    -F "images=@$C/images/1.png" "$URL/v1/match"
+ask "no query" 409 -F texts=a -F "images=@$C/images/1.png" "$URL/v1/match"
+post "no vectors" 409 /v1/encode '{"texts": ["a"]}'
+ask "nothing to explain" 409 -F text=a -F "image=@$C/images/1.png" "$URL/v1/explain"
+stop "a server of a model of queries"
 
 # ---- what does not start ---------------------------------------------------------------------
 fails 1 "no such model folder" "$FB" serve --model "$WORK/none"

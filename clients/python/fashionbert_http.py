@@ -92,9 +92,11 @@ class Client:
         return self._post("/v1/rerank", product_ids=list(product_ids), text=text,
                           image=image, k=k)["results"]
 
-    def match(self, texts, images):
-        """scores[i][j]: the probability that texts[i] and images[j] show one product."""
-        return self._post("/v1/match", texts=list(texts), images=list(images))["scores"]
+    def match(self, texts, images, queries=None):
+        """scores[i][j]: the probability that texts[i] and images[j] show one product; with
+        queries, that product j, texts[j] and images[j], is clicked for queries[i]."""
+        return self._post("/v1/match", texts=list(texts), images=list(images),
+                          queries=None if queries is None else list(queries))["scores"]
 
     def encode(self, texts=None, images=None, text_weight=None):
         """Unit vectors of texts, of images, or, of both, of products."""

@@ -18,33 +18,44 @@ static void engine_free(fb_engine *engine)
     free(engine);
 }
 
+enum { WARM = 64 }; /* pairs of the largest pass that is made ready */
+
+static fb_status warm_pass(fb_context *ctx, fb_model *model, const fb_input *inputs,
+                           int32_t count)
+{
+    const char *queries[WARM];
+    float scores[WARM];
+    for (int32_t i = 0; i < count; i++)
+        queries[i] = inputs[i].text;
+    return fb_model_takes_query(model)
+               ? fb_model_score_query(ctx, model, queries, inputs, count, scores)
+               : fb_model_match(ctx, model, inputs, count, scores);
+}
+
 /* The first pass of each size makes its matrix products ready, which takes longer than
  * running them: done here, no request waits for it. */
 static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s)
 {
     static const char text[] = "a short text of a query";
-    enum { MOST = 64 };
     int32_t tokens = 0;
-    double began = 0;
     size_t side = (size_t)fb_model_image_size(model);
     uint8_t *blank = malloc(side * side * 3);
     fb_image_input image = {.pixels = blank};
-    fb_input inputs[MOST];
-    float scores[MOST];
+    fb_input inputs[WARM];
     fb_status status =
         blank ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory to warm up a model");
     if (blank)
         memset(blank, 255, side * side * 3);
-    for (int32_t i = 0; i < MOST; i++)
+    for (int32_t i = 0; i < WARM; i++)
         inputs[i] = (fb_input){.text = text, .image = &image};
-    for (int32_t n = 1; n <= MOST && status == FB_OK; n *= 4)
-        status = fb_model_match(ctx, model, inputs, n, scores);
+    for (int32_t n = 1; n <= WARM && status == FB_OK; n *= 4)
+        status = warm_pass(ctx, model, inputs, n);
     if (status == FB_OK)
         status = fb_model_count_tokens(ctx, model, text, &tokens);
-    began = fb_clock_s();
+    double began = fb_clock_s();
     if (status == FB_OK)
-        status = fb_model_match(ctx, model, inputs, MOST, scores);
-    *token_s = (fb_clock_s() - began) / (MOST * (tokens + fb_model_patches(model)));
+        status = warm_pass(ctx, model, inputs, WARM);
+    *token_s = (fb_clock_s() - began) / (WARM * (tokens + fb_model_patches(model)));
     free(blank);
     return status;
 }

@@ -83,11 +83,15 @@ const fb_schema fb_search_request = {OBJECT(search_fields), .name = "SearchReque
 
 static const fb_schema_field match_fields[] = {
     {.name = "texts",
-     .help = "Each is scored with each image",
+     .help = "Each is scored with each image; with queries, the products' titles",
      .schema = &texts,
      .required = true,
      .example = "[\"red summer dress\"]"},
     {.name = "images", .help = IMAGE_HELP, .schema = &images, .required = true},
+    {.name = "queries",
+     .help = "Only of a model of queries: what was asked. Each is scored with each "
+             "product, title 1 with image 1 and so on",
+     .schema = &texts},
 };
 const fb_schema fb_match_request = {OBJECT(match_fields), .name = "MatchRequest"};
 
@@ -191,7 +195,8 @@ static const fb_schema_field match_answer_fields[] = {
      .schema = &times,
      .required = true},
     {.name = "scores",
-     .help = "Of each text with each image, a row a text: probabilities of a match",
+     .help = "Of each text with each image, a row a text: probabilities of a match; "
+             "with queries, of each query with each product, a row a query",
      .schema = &share_rows,
      .required = true},
 };

@@ -461,7 +461,7 @@ static struct MHD_Daemon *start_daemon(fb_http *http, int listening)
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
 }
 
-fb_status fb_http_start(fb_context *ctx, fb_http **http, fb_server *server)
+fb_status fb_http_start(fb_context *ctx, fb_server *server)
 {
     int listening = -1;
     fb_http *h = calloc(1, sizeof *h);
@@ -473,7 +473,7 @@ fb_status fb_http_start(fb_context *ctx, fb_http **http, fb_server *server)
     h->listening = -1;
     fb_status status = listen_on(ctx, &server->options, &listening, &h->port);
     if (status == FB_OK) {
-        server->http = h; /* requests may come before this returns */
+        server->http = h;
         h->daemon = start_daemon(h, listening);
         if (!h->daemon)
             status = fb_fail(ctx, FB_E_IO, "the HTTP server does not start: %s",
@@ -487,7 +487,6 @@ fb_status fb_http_start(fb_context *ctx, fb_http **http, fb_server *server)
         free(h);
         return status;
     }
-    *http = h;
     return FB_OK;
 }
 

@@ -6,9 +6,9 @@
 
 #include "server/server.h"
 
-/* Listen and serve. FB_E_STATE: built without the library; FB_E_IO: the address cannot
- * be had. */
-fb_status fb_http_start(fb_context *ctx, fb_http **http, fb_server *server);
+/* Listen and serve; server->http is set, before any request can come. FB_E_STATE: built
+ * without the library; FB_E_IO: the address cannot be had. */
+fb_status fb_http_start(fb_context *ctx, fb_server *server);
 int32_t fb_http_port(const fb_http *http); /* the real one where 0 was asked for */
 
 /* From any thread: x, which the transport handed to the queues, has its answer. */

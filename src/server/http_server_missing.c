@@ -2,9 +2,8 @@
  */
 #include "server/http_server.h"
 
-fb_status fb_http_start(fb_context *ctx, fb_http **http, fb_server *server)
+fb_status fb_http_start(fb_context *ctx, fb_server *server)
 {
-    (void)http;
     (void)server;
     return fb_fail(ctx, FB_E_STATE,
                    "this fashionbert was built without libmicrohttpd, so it cannot "

@@ -223,18 +223,25 @@ static fb_status read_explain(fb_context *ctx, fb_server *server, fb_job *job)
     return FB_OK;
 }
 
-static fb_status read_match(fb_context *ctx, fb_server *server, fb_job *job)
+static fb_status check_pairs(fb_context *ctx, size_t rows, size_t columns,
+                             const char *what)
+{
+    if (rows * columns <= FB_MOST_PAIRS)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_USAGE, "%s must be at most %d, they are %zu", what,
+                   FB_MOST_PAIRS, rows * columns);
+}
+
+static fb_status read_pairs(fb_context *ctx, fb_server *server, fb_job *job)
 {
     const json_t *texts = json_object_get(job->form.fields, "texts");
+    const json_t *images = json_object_get(job->form.fields, "images");
     fb_status status = FB_OK;
-    job->text_count = (int32_t)json_array_size(texts);
-    size_t pairs = (size_t)job->text_count *
-                   json_array_size(json_object_get(job->form.fields, "images"));
-    if (pairs > FB_MOST_PAIRS)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "texts times images must be at most %d, they are %zu",
-                       FB_MOST_PAIRS, pairs);
+    job->row_count = job->text_count = (int32_t)json_array_size(texts);
+    FB_TRY(check_pairs(ctx, json_array_size(texts), json_array_size(images),
+                       "texts times images"));
     FB_TRY(read_images(ctx, server, job, NULL, "images"));
+    size_t pairs = (size_t)job->text_count * (size_t)job->image_count;
     job->inputs = take(ctx, job, pairs * sizeof *job->inputs, &status);
     FB_TRY(status);
     for (int32_t t = 0; t < job->text_count; t++) {
@@ -247,6 +254,52 @@ static fb_status read_match(fb_context *ctx, fb_server *server, fb_job *job)
         job->tokens += (int64_t)job->image_count * (tokens + patches(job));
     }
     return FB_OK;
+}
+
+static fb_status read_triples(fb_context *ctx, fb_server *server, fb_job *job,
+                              const json_t *queries)
+{
+    const json_t *texts = json_object_get(job->form.fields, "texts");
+    size_t products = json_array_size(texts), rows = json_array_size(queries);
+    fb_status status = FB_OK;
+    if (json_array_size(json_object_get(job->form.fields, "images")) != products)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "with queries, texts and images make products, there must be "
+                       "as many of each");
+    FB_TRY(check_pairs(ctx, rows, products, "queries times products"));
+    FB_TRY(read_images(ctx, server, job, NULL, "images"));
+    job->row_count = (int32_t)rows;
+    job->inputs = take(ctx, job, rows * products * sizeof *job->inputs, &status);
+    job->queries = take(ctx, job, rows * products * sizeof *job->queries, &status);
+    FB_TRY(status);
+    for (size_t r = 0; r < rows; r++) {
+        const char *query = json_string_value(json_array_get(queries, r));
+        int32_t query_tokens = 0, tokens = 0;
+        FB_TRY(count_tokens(ctx, job, query, &query_tokens));
+        for (size_t i = 0; i < products; i++) {
+            fb_input *input = &job->inputs[job->input_count];
+            job->queries[job->input_count++] = query;
+            input->text = json_string_value(json_array_get(texts, i));
+            input->image = &job->images[i];
+            FB_TRY(count_tokens(ctx, job, input->text, &tokens));
+            job->tokens += query_tokens + tokens + patches(job);
+        }
+    }
+    return FB_OK;
+}
+
+static fb_status read_match(fb_context *ctx, fb_server *server, fb_job *job)
+{
+    const json_t *queries = json_object_get(job->form.fields, "queries");
+    bool wanted = fb_model_takes_query(job->engine->models[0]);
+    if (wanted && !queries)
+        return fb_fail(ctx, FB_E_STATE,
+                       "this server's model reads a query, a title and an image; give "
+                       "queries too");
+    if (queries && !wanted)
+        return fb_fail(ctx, FB_E_STATE, "this server's model takes no queries");
+    return queries ? read_triples(ctx, server, job, queries)
+                   : read_pairs(ctx, server, job);
 }
 
 static fb_status read_encode(fb_context *ctx, fb_server *server, fb_job *job)

@@ -1,7 +1,8 @@
 /* job.h - what a request asks for, read and ready to compute.
  *
  *     search, rerank, explain   inputs[0] is the query
- *     match                     inputs [texts * images], a row a text
+ *     match                     inputs [texts * images], a row a text; with queries
+ *                               inputs [queries * products], a row a query
  *     encode                    inputs [vectors]
  *
  * Everything lies in its arena; images are pixels already (fb_model_read_image), but
@@ -27,6 +28,8 @@ typedef struct fb_job {
     int64_t input_count;
     fb_image_input *images;
     int32_t text_count, image_count;
+    const char **queries; /* [input_count] of match with a model of queries; or NULL */
+    int32_t row_count;    /* of match's scores */
     double text_weight;
     fb_search_options how;
 

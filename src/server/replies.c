@@ -134,7 +134,8 @@ void fb_reply_write(fb_exchange *x, const fb_job *job)
         write_why(w, job);
     } else if (job->work == FB_WORK_MATCH) {
         write_took(w, x, job);
-        write_rows(w, "scores", job->numbers, job->text_count, job->image_count);
+        write_rows(w, "scores", job->numbers, job->row_count,
+                   job->input_count / job->row_count);
     } else {
         int32_t width = fb_model_vector_size(job->engine->models[0]);
         write_took(w, x, job);

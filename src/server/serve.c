@@ -292,7 +292,7 @@ static fb_status run(fb_context *ctx, running *r)
     FB_TRY(make_parts(ctx, r));
     fb_status status = start_threads(ctx, r);
     if (status == FB_OK)
-        status = fb_http_start(ctx, &s->http, s);
+        status = fb_http_start(ctx, s);
     if (status == FB_OK) {
         bool v6 = strchr(s->options.host, ':') != NULL;
         say(r, "serving %s on http://%s%s%s:%d/", s->options.model, v6 ? "[" : "",

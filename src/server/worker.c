@@ -103,58 +103,91 @@ static int32_t take(batch *b, fb_exchange *out[MOST], bool (*wanted)(const fb_jo
 
 /* ---- one pass over several ------------------------------------------------------- */
 
-/* numbers [sum of input_count, width] of the inputs of all, to each its own. */
+/* What a pass computes: the inputs of several requests, one behind the other. */
+typedef struct gathered {
+    fb_input *inputs;     /* [count] */
+    const char **queries; /* [count] of a model of queries; else NULL */
+    float *numbers;       /* [count, width], to each request its own */
+    int64_t count;
+} gathered;
+
 typedef struct model_pass {
     fb_status (*run)(fb_context *ctx, const batch *b, const struct model_pass *pass,
-                     const fb_input *inputs, int64_t count, float *numbers);
+                     gathered *all);
     int64_t width;
     double text_weight;
     bool encode;
 } model_pass;
 
 static fb_status encode_pass(fb_context *ctx, const batch *b, const model_pass *pass,
-                             const fb_input *inputs, int64_t count, float *numbers)
+                             gathered *all)
 {
-    return fb_model_encode(ctx, b->model, inputs, count, pass->text_weight, numbers);
+    return fb_model_encode(ctx, b->model, all->inputs, all->count, pass->text_weight,
+                           all->numbers);
 }
 
 static fb_status match_pass(fb_context *ctx, const batch *b, const model_pass *pass,
-                            const fb_input *inputs, int64_t count, float *numbers)
+                            gathered *all)
 {
     (void)pass;
-    return fb_model_match(ctx, b->model, inputs, count, numbers);
+    if (all->queries)
+        return fb_model_score_query(ctx, b->model, all->queries, all->inputs,
+                                    all->count, all->numbers);
+    return fb_model_match(ctx, b->model, all->inputs, all->count, all->numbers);
+}
+
+static fb_status gather(fb_context *ctx, gathered *all, fb_exchange *const *in,
+                        int32_t count, int64_t width)
+{
+    for (int32_t i = 0; i < count; i++)
+        all->count += in[i]->job->input_count;
+    size_t n = (size_t)all->count;
+    bool queries = in[0]->job->queries != NULL; /* one model, so all or none */
+    all->inputs = malloc(n * sizeof *all->inputs);
+    all->queries = queries ? malloc(n * sizeof(const char *)) : NULL;
+    all->numbers = malloc((n * (size_t)width + 1) * sizeof *all->numbers);
+    if (!all->inputs || !all->numbers || (queries && !all->queries))
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to compute");
+    int64_t at = 0;
+    for (int32_t i = 0; i < count; i++) {
+        const fb_job *job = in[i]->job;
+        size_t inputs = (size_t)job->input_count;
+        memcpy(all->inputs + at, job->inputs, inputs * sizeof *all->inputs);
+        if (queries)
+            memcpy(all->queries + at, job->queries, inputs * sizeof(const char *));
+        at += job->input_count;
+    }
+    return FB_OK;
+}
+
+static fb_status hand_out(fb_context *ctx, const gathered *all, fb_exchange *const *in,
+                          int32_t count, int64_t width)
+{
+    int64_t at = 0;
+    for (int32_t i = 0; i < count; i++) {
+        fb_job *job = in[i]->job;
+        size_t bytes = (size_t)(job->input_count * width) * sizeof *job->numbers;
+        job->numbers = fb_arena_alloc(job->arena, bytes);
+        if (!job->numbers)
+            return fb_fail(ctx, FB_E_MEMORY, "no memory for an answer");
+        memcpy(job->numbers, all->numbers + at * width, bytes);
+        at += job->input_count;
+    }
+    return FB_OK;
 }
 
 static fb_status run_pass(fb_context *ctx, const batch *b, fb_exchange *const *in,
                           int32_t count, const model_pass *pass)
 {
-    int64_t inputs = 0, at = 0, width = pass->width;
-    for (int32_t i = 0; i < count; i++)
-        inputs += in[i]->job->input_count;
-    fb_input *all = malloc((size_t)inputs * sizeof *all);
-    float *numbers = malloc((size_t)(inputs * width) * sizeof *numbers);
-    fb_status status =
-        all && numbers ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory to compute");
-    for (int32_t i = 0; i < count && status == FB_OK; i++) {
-        fb_job *job = in[i]->job;
-        memcpy(all + at, job->inputs, (size_t)job->input_count * sizeof *all);
-        at += job->input_count;
-    }
+    gathered all = {0};
+    fb_status status = gather(ctx, &all, in, count, pass->width);
     if (status == FB_OK)
-        status = pass->run(ctx, b, pass, all, inputs, numbers);
-    at = 0;
-    for (int32_t i = 0; i < count && status == FB_OK; i++) {
-        fb_job *job = in[i]->job;
-        size_t bytes = (size_t)(job->input_count * width) * sizeof *numbers;
-        job->numbers = fb_arena_alloc(job->arena, bytes);
-        if (!job->numbers)
-            status = fb_fail(ctx, FB_E_MEMORY, "no memory for an answer");
-        else
-            memcpy(job->numbers, numbers + at * width, bytes);
-        at += job->input_count;
-    }
-    free(all);
-    free(numbers);
+        status = pass->run(ctx, b, pass, &all);
+    if (status == FB_OK)
+        status = hand_out(ctx, &all, in, count, pass->width);
+    free(all.inputs);
+    free(all.queries);
+    free(all.numbers);
     return status;
 }
 
