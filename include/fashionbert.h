@@ -814,6 +814,8 @@ fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
 typedef struct fb_serve_options {
     const char *model;
     const char *index;      /* "": none, then nothing is searched */
+    const char *ranker;     /* "": none; model of queries that re-ranks in the model's
+                               place where a query has a text */
     const char *host;       /* address to listen on */
     int32_t port;           /* 0: any that is free; it is said on standard error */
     const char *api_key;    /* "": none is asked for */

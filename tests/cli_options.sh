@@ -55,7 +55,7 @@ index="model catalog out add replace delete split what text-weight kind keep vec
     backend dtype threads json quiet"
 search="model index store text image k rerank ranker filter text-weight by exact effort backend dtype
     threads json"
-serve="model index store host port api-key access-log workers readers queue max-wait batch-tokens
+serve="model index store ranker host port api-key access-log workers readers queue max-wait batch-tokens
     max-body max-megapixels memory connections receive-timeout drain-timeout backend dtype
     threads quiet"
 bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-batch

@@ -315,6 +315,15 @@ ask "no query" 409 -F texts=a -F "images=@$C/images/1.png" "$URL/v1/match"
 post "no vectors" 409 /v1/encode '{"texts": ["a"]}'
 ask "nothing to explain" 409 -F text=a -F "image=@$C/images/1.png" "$URL/v1/explain"
 stop "a server of a model of queries"
+start ranker --index "$WORK/index" --ranker "$WORK/qti"
+ok "re-ranked by it here" "$FB" search --model "$WORK/m" --index "$WORK/index" --threads 1 \
+    --ranker "$WORK/qti" --text "red circle" --k 4 --rerank 20 --json
+post "re-ranked by it there" 200 /v1/search '{"text": "red circle", "k": 4, "rerank": 20}'
+is "the same order" "$(members product_id "$WORK/body")" "$(members product_id "$WORK/stdout")"
+is "and scores" "$(members rerank_score "$WORK/body")" "$(members rerank_score "$WORK/stdout")"
+ask "a photo alone is the model's" 200 -F rerank=5 -F "image=@$C/images/1.png" "$URL/v1/search"
+stop "a server with a ranker"
+fails 1 "no model of queries" "$FB" serve --model "$WORK/m" --ranker "$WORK/m"
 
 # ---- what does not start ---------------------------------------------------------------------
 fails 1 "no such model folder" "$FB" serve --model "$WORK/none"

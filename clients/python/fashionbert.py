@@ -36,7 +36,7 @@ class Error(Exception):
         self.status = status
 
 
-# ---- the header's structs, member by member (tests/python_structs.py compares them) ----
+# ---- the header's structs, member by member (tests/python_clients.py compares them) ----
 
 
 class _ModelOptions(Structure):
@@ -70,7 +70,8 @@ class _Filter(Structure):
 
 class _SearchOptions(Structure):
     _name_ = "fb_search_options"
-    _fields_ = [("k", c_int32), ("rerank", c_int32), ("filters", POINTER(_Filter)),
+    _fields_ = [("k", c_int32), ("rerank", c_int32), ("ranker", c_void_p),
+                ("filters", POINTER(_Filter)),
                 ("filter_count", c_int32), ("text_weight", c_double), ("exact", c_bool),
                 ("effort", c_int32), ("by", c_char_p)]
 
@@ -313,11 +314,14 @@ class Index:
         return options
 
     def search(self, text=None, image=None, k=10, rerank=0, filter=None, exact=False,
-               effort=0, by="", text_weight=None):
-        """Products, best first, as dicts with the members of `search --json`."""
+               effort=0, by="", text_weight=None, ranker=None):
+        """Products, best first, as dicts with the members of `search --json`. ranker: a
+        Model of queries that re-ranks in the place of the index's own."""
         if self._model is None:
             raise ValueError("to search by text or image, open the index with its model")
         options = self._options(k, rerank, filter, exact, effort, by, text_weight)
+        if ranker is not None:
+            options.ranker = ranker._open()
         query = _Input()
         held = _Images([image] if image is not None else [], self._model.image_size)
         if text is not None:

@@ -26,6 +26,12 @@ static const fb_option options[] = {
      .offset = offsetof(serve_arguments, store),
      .help = "in its place: what `index --to` loaded, postgresql://host/db and others "
              "behind blanks"},
+    {.name = "ranker",
+     .value = "DIR",
+     .type = FB_OPTION_STRING,
+     .offset = AT(ranker),
+     .help = "model of queries (train --objective qti) that re-ranks in the place of "
+             "--model where a query has a text"},
     {.name = "host",
      .value = "ADDRESS",
      .type = FB_OPTION_STRING,

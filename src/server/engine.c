@@ -11,9 +11,12 @@ static void engine_free(fb_engine *engine)
     if (!engine)
         return;
     fb_index_close(engine->index);
-    for (int32_t i = 0; i < engine->model_count; i++)
+    for (int32_t i = 0; engine->models && i < engine->model_count; i++)
         fb_model_close(engine->models[i]);
+    for (int32_t i = 0; engine->rankers && i < engine->model_count; i++)
+        fb_model_close(engine->rankers[i]);
     free(engine->models);
+    free(engine->rankers);
     free(engine->about);
     free(engine);
 }
@@ -60,15 +63,29 @@ static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s)
     return status;
 }
 
+static fb_status open_ranker(fb_context *ctx, fb_model **ranker, const char *folder,
+                             const fb_model_options *compute)
+{
+    double token_s;
+    FB_TRY(fb_model_open(ctx, ranker, folder, compute));
+    if (!fb_model_takes_query(*ranker))
+        return fb_fail(ctx, FB_E_STATE,
+                       "%s is no model of queries (train --objective qti), which a "
+                       "ranker must be",
+                       folder);
+    return warm_up(ctx, *ranker, &token_s);
+}
+
 static fb_status open_parts(fb_context *ctx, fb_engine *e,
                             const fb_serve_options *options)
 {
     fb_model_options compute = {options->backend, options->dtype, options->threads};
     while (e->model_count < options->workers) {
-        fb_model **model = &e->models[e->model_count];
-        FB_TRY(fb_model_open(ctx, model, options->model, &compute));
-        e->model_count++;
-        FB_TRY(warm_up(ctx, *model, &e->token_s));
+        int32_t i = e->model_count++;
+        FB_TRY(fb_model_open(ctx, &e->models[i], options->model, &compute));
+        FB_TRY(warm_up(ctx, e->models[i], &e->token_s));
+        if (options->ranker[0])
+            FB_TRY(open_ranker(ctx, &e->rankers[i], options->ranker, &compute));
     }
     if (!options->index[0])
         return FB_OK;
@@ -83,8 +100,10 @@ fb_status fb_engine_open(fb_context *ctx, fb_engine **engine,
     if (!e)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
     e->models = calloc((size_t)options->workers, sizeof(fb_model *));
-    fb_status status = e->models ? open_parts(ctx, e, options)
-                                 : fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
+    e->rankers = calloc((size_t)options->workers, sizeof(fb_model *));
+    fb_status status = e->models && e->rankers
+                           ? open_parts(ctx, e, options)
+                           : fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
     if (status != FB_OK) {
         engine_free(e);
         return status;

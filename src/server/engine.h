@@ -12,7 +12,8 @@
 #include <pthread.h>
 
 typedef struct fb_engine {
-    fb_model **models; /* [model_count], one a worker */
+    fb_model **models;  /* [model_count], one a worker */
+    fb_model **rankers; /* the same; NULLs without a ranker */
     int32_t model_count;
     fb_index *index; /* NULL: none was asked for */
     char *about;     /* the answer of GET /v1/index; NULL without an index */

@@ -26,6 +26,7 @@ void fb_serve_options_defaults(fb_serve_options *options)
     *options = (fb_serve_options){
         .model = "",
         .index = "",
+        .ranker = "",
         .host = "127.0.0.1",
         .port = 8080,
         .api_key = "",

@@ -23,7 +23,7 @@ enum { MOST = 64 }; /* requests of a batch */
 typedef struct batch {
     fb_server *server;
     fb_engine *engine;
-    fb_model *model; /* this worker's own */
+    fb_model *model, *ranker; /* this worker's own; ranker: NULL without one */
     fb_exchange *x[MOST];
     int32_t count;
     int64_t tokens;
@@ -316,9 +316,11 @@ static void run_alone(batch *b, fb_exchange *x)
     fb_job *job = x->job;
     double began = fb_clock_s();
     fb_status status = FB_OK;
+    bool ranker = b->ranker && job->inputs[0].text; /* it reads texts */
     if (job->work == FB_WORK_SEARCH || job->work == FB_WORK_RERANK)
-        status = fb_index_rerank(&ctx, b->model, job->engine->index, job->inputs,
-                                 &job->how, job->found);
+        status =
+            fb_index_rerank(&ctx, ranker ? b->ranker : b->model, job->engine->index,
+                            job->inputs, &job->how, job->found);
     else
         status = fb_explain(&ctx, b->model, job->inputs[0].text, job->inputs[0].image,
                             NULL, &job->why);
@@ -366,6 +368,7 @@ void *fb_worker_run(void *self)
     for (fb_exchange *x; (x = fb_work_queue_pop(server->to_compute));) {
         batch b = {.server = server, .engine = x->job->engine};
         b.model = b.engine->models[worker->number];
+        b.ranker = b.engine->rankers[worker->number];
         fb_engine_hold_again(&server->slot, b.engine); /* longer than its requests do */
         add(&b, x);
         while ((x = fb_work_queue_pop_if(server->to_compute, fits, &b)))
