@@ -8,12 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int fail(fb_context *ctx)
-{
-    fprintf(stderr, "find_similar: %s\n", fb_context_message(ctx));
-    return 1;
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 4) {
@@ -24,18 +18,17 @@ int main(int argc, char **argv)
     fb_model *model = NULL;
     fb_index *index = NULL;
     fb_search_result *found = NULL;
-    if (fb_model_open(ctx, &model, argv[1], NULL) != FB_OK ||
-        fb_index_open(ctx, &index, argv[2], model) != FB_OK)
-        return fail(ctx);
-
     fb_image_input photo = {.file = argv[3]};
     fb_input query = {.image = &photo};
     fb_search_options how;
     fb_search_options_defaults(&how);
     how.k = argc > 4 ? atoi(argv[4]) : 10;
-    if (fb_search(ctx, model, index, &query, &how, &found) != FB_OK)
-        return fail(ctx);
-    for (int32_t i = 0; i < found->hit_count; i++)
+    bool good = fb_model_open(ctx, &model, argv[1], NULL) == FB_OK &&
+                fb_index_open(ctx, &index, argv[2], model) == FB_OK &&
+                fb_search(ctx, model, index, &query, &how, &found) == FB_OK;
+    if (!good)
+        fprintf(stderr, "find_similar: %s\n", fb_context_message(ctx));
+    for (int32_t i = 0; good && i < found->hit_count; i++)
         printf("%.4f  %-12s %s\n", (double)found->hits[i].score,
                found->hits[i].product_id, found->hits[i].title);
 
@@ -43,5 +36,5 @@ int main(int argc, char **argv)
     fb_index_close(index);
     fb_model_close(model);
     fb_context_free(ctx);
-    return 0;
+    return good ? 0 : 1;
 }
