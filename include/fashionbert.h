@@ -231,7 +231,8 @@ typedef struct fb_train_options {
     int32_t accumulate; /* batches whose gradients make one step */
     double lr, weight_decay, warmup; /* warmup: fraction of all steps; auto */
     double clip, beta1, beta2, dropout;
-    double itc; /* weight of the contrastive loss; auto */
+    double itc;    /* weight of the contrastive loss; auto */
+    double margin; /* of it: by so much a pair must be more alike than others; 0 */
     int32_t vector_size,
         text_layers; /* its vectors' width; trunk layers of texts; auto */
     int32_t group;   /* items of one category side by side in a batch; auto */

@@ -15,6 +15,9 @@ ok "the same again" $ITC --out "$WORK/b" --steps 12 --group 4 --flip 0.5 --shift
     --loader-threads 1
 check "one seed, the same weights" cmp -s "$WORK/a/model.safetensors" "$WORK/b/model.safetensors"
 
+ok "a margin" $ITC --out "$WORK/margin" --steps 3 --margin 0.2
+fails 2 "--margin" $ITC --out "$WORK/x" --steps 3 --margin 2
+
 E="$FB evaluate --catalog $C --split test --negatives any --min-candidates 2 --json --quiet"
 ok "evaluate by the model's own score" $E --model "$WORK/a"
 check "which is itc" grep -q '"score": *"itc"' "$WORK/stdout"

@@ -65,13 +65,14 @@ static const float b_rows[] = {1, 0, 0.8f, 0.6f, 0, 1};
 static const int32_t a_group[] = {3, 1, 3}, b_group[] = {0, 7, 7};
 static const double behind[] = {-0.2, -0.6, -1.0, 0.2}; /* the other less the right */
 
-static void check_contrast(const char *backend, float log_scale, float most)
+static void check_contrast(const char *backend, float log_scale, float most,
+                           float margin)
 {
     step s;
     step_open(&s, backend);
     float grad = 0.5f;
     fb_leaf leaf = {"log_scale", {&log_scale, 1, 1, 1, NULL}, &grad};
-    fb_contrast pairs = {3, a_group, b_group, most};
+    fb_contrast pairs = {3, a_group, b_group, most, margin};
     fb_tensor similarity;
     fb_loss *loss;
     fb_var *a = variable(&s, a_rows, 3, 2), *b = variable(&s, b_rows, 3, 2);
@@ -82,15 +83,16 @@ static void check_contrast(const char *backend, float log_scale, float most)
         near((double)((float *)similarity.data)[i], want_s[i]);
     double want = 0, slope = 0, p[4];
     for (int i = 0; i < 4; i++) {
-        p[i] = logistic(2 * behind[i]); /* what softmax gives the other one */
-        want += log1p(exp(2 * behind[i])) / 6;
-        slope += behind[i] * p[i] / 6;
+        double z = behind[i] + (double)margin;
+        p[i] = logistic(2 * z); /* what softmax gives the other one */
+        want += log1p(exp(2 * z)) / 6;
+        slope += z * p[i] / 6;
     }
     near(loss->value, want);
     assert_int_equal(loss->rows, 3);
     loss->seed = 1.0f;
     assert_int_equal(fb_tape_backward(&s.tape, NULL, NULL, true), FB_OK);
-    assert_true(slope < 0);
+    assert_true(slope < 0 || margin > 0.0f);
     near((double)grad, most > 0 ? 0.5 : 0.5 + 2 * slope);
     /* dS times 6 / 2: (0,0) -p0 - p2, (0,1) p0 + p3, (1,0) p1 + p2, (1,1) -p1 - p3 */
     const double ds[2][2] = {{-p[0] - p[2], p[0] + p[3]}, {p[1] + p[2], -p[1] - p[3]}};
@@ -110,16 +112,24 @@ static void check_contrast(const char *backend, float log_scale, float most)
 static void contrast_leaves_out_equal_products_and_texts(void **state)
 {
     (void)state;
-    check_contrast("ref", logf(2.0f), 0);
-    check_contrast("cpu", logf(2.0f), 0);
+    check_contrast("ref", logf(2.0f), 0, 0);
+    check_contrast("cpu", logf(2.0f), 0, 0);
+}
+
+/* Similarities are handed out without it. */
+static void a_margin_is_taken_off_the_right_pairs(void **state)
+{
+    (void)state;
+    check_contrast("ref", logf(2.0f), 0, 0.4f);
+    check_contrast("cpu", logf(2.0f), 0, 0.4f);
 }
 
 /* exp(3) is taken for 2, and a slope that would raise it further is not followed. */
 static void contrast_bounds_its_scale(void **state)
 {
     (void)state;
-    check_contrast("ref", 3, 2);
-    check_contrast("cpu", 3, 2);
+    check_contrast("ref", 3, 2, 0);
+    check_contrast("cpu", 3, 2, 0);
 }
 
 /* Margins 1, 0, -1 and an unlisted row; row 0 is right in one list, wrong in the other.
@@ -186,6 +196,7 @@ static void unit_rows_have_length_one_and_zero_stays_zero(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_margin_is_taken_off_the_right_pairs),
         cmocka_unit_test(contrast_bounds_its_scale),
         cmocka_unit_test(contrast_leaves_out_equal_products_and_texts),
         cmocka_unit_test(list_takes_off_what_its_members_were_drawn_by),

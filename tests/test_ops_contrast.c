@@ -32,7 +32,7 @@ static void unit_rows_agree_with_differences(void **state)
 static fb_status contrast(rig *r, fb_var *a, fb_var *b)
 {
     static const int32_t a_group[] = {0, 1, 0, 2, 3}, b_group[] = {0, 1, 2, 1, 4};
-    fb_contrast pairs = {(int32_t)a->value.dims[0], a_group, b_group, 0.0f};
+    fb_contrast pairs = {(int32_t)a->value.dims[0], a_group, b_group, 0.0f, 0.0f};
     return fb_op_contrast(&r->tape, &r->loss[0], NULL, a, b, r->leaves[0], &pairs);
 }
 
@@ -42,6 +42,16 @@ static fb_status build_contrast(rig *r)
     FB_TRY(fb_op_unit_rows(&r->tape, &a, r->x[0]));
     FB_TRY(fb_op_unit_rows(&r->tape, &b, r->x[1]));
     return contrast(r, a, b);
+}
+
+static fb_status build_contrast_with_margin(rig *r)
+{
+    static const int32_t group[] = {0, 1, 0, 2, 3}, text[] = {0, 1, 2, 1, 4};
+    fb_var *a, *b;
+    FB_TRY(fb_op_unit_rows(&r->tape, &a, r->x[0]));
+    FB_TRY(fb_op_unit_rows(&r->tape, &b, r->x[1]));
+    fb_contrast pairs = {(int32_t)a->value.dims[0], group, text, 0.0f, 0.3f};
+    return fb_op_contrast(&r->tape, &r->loss[0], NULL, a, b, r->leaves[0], &pairs);
 }
 
 static fb_status build_contrast_of_itself(rig *r)
@@ -58,6 +68,9 @@ static void contrast_agrees_with_differences(void **state)
 {
     (void)state;
     graph g = {"contrast", {5, 5}, {7, 7}, {1}, {1}, .build = build_contrast};
+    check_rows(g, awkward, 3);
+    g = (graph){"contrast with a margin",           {5, 5}, {7, 7}, {1}, {1},
+                .build = build_contrast_with_margin};
     check_rows(g, awkward, 3);
     g = (graph){
         "contrast of itself", NO_B, {3}, {1}, {1}, .build = build_contrast_of_itself};

@@ -112,6 +112,8 @@ typedef struct fb_contrast {
     int32_t count;                    /* B */
     const int32_t *a_group, *b_group; /* [B] */
     float scale;                      /* 1 / temperature */
+    float margin; /* taken off the similarity of i and i (AM-Softmax; Wang et al. 2018);
+                     the operation does, kernels do not read it */
 } fb_contrast;
 
 typedef struct fb_kernels {

@@ -249,6 +249,13 @@ static const fb_option options[] = {
      .high = 1000,
      .automatic = true,
      .help = "of the contrastive loss beside the others"},
+    {.name = "margin",
+     .value = "NUMBER",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(margin),
+     .high = 1,
+     .help = "of the contrastive loss: a pair must be so much more alike than others "
+             "(AM-Softmax), as a cosine"},
     {.name = "vector-size",
      .value = "WIDTH",
      .type = FB_OPTION_INT32,

@@ -315,7 +315,7 @@ fb_status fb_fashionbert_forward_inputs(fb_fashionbert *m, fb_tape *tape,
 }
 
 static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
-                          fb_fashionbert_pass *pass)
+                          double margin, fb_fashionbert_pass *pass)
 {
     if (!m->matcher.config.vector)
         return fb_fail(tape->ctx, FB_E_STATE,
@@ -330,7 +330,8 @@ static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
     const fb_contrast c = {.count = batch->images,
                            .a_group = batch->image_group,
                            .b_group = batch->text_group,
-                           .scale = (float)FB_CONTRAST_SCALE_MOST};
+                           .scale = (float)FB_CONTRAST_SCALE_MOST,
+                           .margin = (float)margin};
     return fb_op_contrast(tape, &pass->itc, &pass->similarity, pass->image_vectors,
                           pass->text_vectors, m->contrast.log_scale, &c);
 }
@@ -347,7 +348,7 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
     FB_TRY(fb_fashionbert_embed_text(m, tape, batch, &pass->text));
     FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
     if (options->itc > 0 || options->negatives > 0)
-        FB_TRY(contrast(m, tape, batch, pass));
+        FB_TRY(contrast(m, tape, batch, options->margin, pass));
     if (any && options->negatives > 0) {
         fb_hard_options o = {.negatives = options->negatives,
                              .items = options->hard_items,

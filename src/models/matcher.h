@@ -24,6 +24,7 @@ typedef struct fb_loss_options {
     bool detach;        /* softmax mode */
     bool shared_norms;  /* gradient mode: norms over all shared parameters */
     double itc;         /* weight of the contrastive loss, beside the three; 0: none */
+    double margin;      /* of the contrastive loss (op_contrast.c) */
     int32_t negatives;  /* of each item, each way, by similarity (hard_pairs.h); 0: the
                            batch's own pairs */
     int32_t hard_items; /* with negatives: of the batch's first so many; 0: of all */

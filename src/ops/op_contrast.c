@@ -3,6 +3,10 @@
  *     S = A B^T    loss = mean of the 2B cross entropies of exp(log_scale) S
  *     dA = dS B    dB = dS^T A    dlog_scale += dscale scale
  *
+ * With a margin m (additive margin softmax; Wang et al. 2018) S_ii counts as S_ii - m:
+ * a pair must be more alike than others by m before its loss is small. The similarities
+ * handed out are without it.
+ *
  * Where the scale is bounded and beyond its bound, the bound is used in its place, and
  * log_scale moves back only.
  *
@@ -36,6 +40,15 @@ static fb_status side_backward(fb_tape *tape, fb_var *to, const fb_tensor *ds,
     return fb_tape_grad_done(tape, to, &grad);
 }
 
+/* S_ii + by. */
+static void shift_diagonal(const fb_tensor *similarity, float by)
+{
+    int64_t count = similarity->dims[0];
+    float *s = similarity->data;
+    for (int64_t i = 0; i < count && by != 0.0f; i++)
+        s[i * count + i] += by;
+}
+
 static fb_status contrast_backward(fb_tape *tape, fb_node *node)
 {
     contrast_node *n = (contrast_node *)node;
@@ -45,9 +58,11 @@ static fb_status contrast_backward(fb_tape *tape, fb_node *node)
     fb_tensor ds = fb_tensor_2d(NULL, tape->be->dtype, count, count);
     FB_TRY(fb_tape_alloc(tape, &ds.data, fb_tensor_bytes(&ds)));
     float *dlog_scale = tape->parameters ? n->log_scale->grad : NULL, dscale = 0.0f;
+    shift_diagonal(&n->similarity, -n->contrast.margin);
     FB_TRY(tape->be->k->contrast_backward(tape->be, &ds, dlog_scale ? &dscale : NULL,
                                           &n->similarity, n->lse, &n->contrast,
                                           n->loss->seed));
+    shift_diagonal(&n->similarity, n->contrast.margin);
     if (dlog_scale && !(n->beyond && dscale < 0.0f))
         dlog_scale[0] += dscale * n->contrast.scale;
     FB_TRY(side_backward(tape, n->a, &ds, false, &n->b->value));
@@ -100,7 +115,9 @@ fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)(4 * count) * sizeof(float)));
     float *values = memory, *lse = values + 2 * count;
     FB_TRY(tape->be->k->matmul(tape->be, &s, &a->value, false, &b->value, true));
+    shift_diagonal(&s, -pairs.margin);
     FB_TRY(tape->be->k->contrast_forward(tape->be, values, lse, &s, &pairs));
+    shift_diagonal(&s, pairs.margin);
     FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
     fb_loss *l = memory;
     *l = (fb_loss){.value = mean(values, 2 * count), .rows = count};

@@ -101,7 +101,8 @@ static bool is_open(const fb_train_options *o)
            o->text_mask < 0 && o->hardness < 0 && o->hard_warmup < 0 &&
            o->patch_keep < 0 && o->batch < 0 && o->vector_size < 0 &&
            o->text_layers < 0 && o->group < 0 && o->hard_negatives < 0 &&
-           o->hard_items < 0 && o->patch_size < 0 && o->image_size < 0;
+           o->hard_items < 0 && !(o->margin > 0) && o->patch_size < 0 &&
+           o->image_size < 0;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)

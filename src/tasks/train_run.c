@@ -38,6 +38,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--beta2", o->beta2, 0, 0.9999999));
     FB_TRY(check_range(ctx, "--dropout", o->dropout, 0, 0.95));
     FB_TRY(check_range(ctx, "--itc", o->itc, 0, 1e3));
+    FB_TRY(check_range(ctx, "--margin", o->margin, 0, 1));
     FB_TRY(check_range(ctx, "--vector-size", o->vector_size, 0, 4096));
     FB_TRY(check_range(ctx, "--group", o->group, 0, 65536));
     FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
@@ -297,6 +298,7 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
                   run->options.accumulate;
     /* Even negatives measure every checkpoint alike: hard ones grow harder as the
      * vectors that draw them learn. */
+    run->losses.margin = validation ? 0 : run->options.margin;
     run->losses.hardness = validation ? 0 : run->options.hardness;
     if ((double)number < rise)
         run->losses.hardness *= (double)number / rise;

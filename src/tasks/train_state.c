@@ -34,6 +34,7 @@ static const struct field {
     FIELD(FLAG, freeze_encoder),
     FIELD(REAL, encoder_lr),
     FIELD(REAL, itc),
+    FIELD(REAL, margin),
     FIELD(INT32, vector_size),
     FIELD(INT32, text_layers),
     FIELD(INT32, group),
