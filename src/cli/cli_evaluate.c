@@ -3,6 +3,7 @@
  */
 #include "cli/ranking.h"
 #include "cli/verbs.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct evaluate_arguments {
@@ -152,6 +153,17 @@ static void add_ranking(fb_table *table, const char *name, const fb_ranking *r)
     fb_ranking_add(table, r);
 }
 
+static void print_ceiling(const fb_two_stages *s)
+{
+    const char *const names[2] = {"image to text", "text to image"};
+    const double ceilings[2] = {s->image_to_text_ceiling, s->text_to_image_ceiling};
+    printf("\na right answer among the %d nearest:", (int)s->depth);
+    for (int i = 0; i < 2; i++)
+        if (isfinite(ceilings[i]))
+            printf("  %s %.3f", names[i], ceilings[i]);
+    fputc('\n', stdout);
+}
+
 static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
 {
     fb_table *table = fb_table_create("<direction|" FB_RANKING_HEADS);
@@ -172,8 +184,7 @@ static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)
     fb_table_free(table);
     FB_TRY(status);
     if (s->used)
-        printf("\namong the %d nearest: image to text %.3f, text to image %.3f\n",
-               (int)s->depth, s->image_to_text_ceiling, s->text_to_image_ceiling);
+        print_ceiling(s);
     fputc('\n', stdout);
     table = fb_table_create(">items|>SumR|>accuracy|>AUC|>pairs scored|>seconds");
     fb_table_int(table, e->items);
