@@ -15,6 +15,7 @@
 #include "retrieval/exact_search.h"
 #include "retrieval/index_tune.h"
 #include "retrieval/pg_store.h"
+#include "retrieval/value_counts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -512,26 +513,9 @@ fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *prod
 
 /* ---- values of an attribute ------------------------------------------------------ */
 
-typedef struct counted {
-    const char *value;
-    int64_t count;
-} counted;
-
-static int by_value(const void *a, const void *b)
-{
-    return strcmp(((const counted *)a)->value, ((const counted *)b)->value);
-}
-
-static int by_count(const void *a, const void *b)
-{
-    const counted *x = a, *y = b;
-    if (x->count != y->count)
-        return x->count > y->count ? -1 : 1;
-    return strcmp(x->value, y->value);
-}
-
 /* Every segment's values with their alive products; all has room for them. */
-static int64_t count_values(const fb_index *index, const char *attribute, counted *all)
+static int64_t count_values(const fb_index *index, const char *attribute,
+                            fb_value_count *all)
 {
     int64_t n = 0;
     for (int32_t i = 0; i < index->segment_count; i++) {
@@ -542,7 +526,7 @@ static int64_t count_values(const fb_index *index, const char *attribute, counte
         const int32_t *cells = fb_product_table_cells(s->products, c);
         int32_t values = fb_product_table_values(s->products, c);
         for (int32_t v = 0; v < values; v++)
-            all[n + v] = (counted){fb_product_table_value(s->products, c, v), 0};
+            all[n + v] = (fb_value_count){fb_product_table_value(s->products, c, v), 0};
         for (int64_t r = 0; r < s->rows; r++)
             if (cells[r] >= 0 && fb_segment_is_alive(s, r) &&
                 fb_product_table_first(s->products, r) == r)
@@ -550,18 +534,6 @@ static int64_t count_values(const fb_index *index, const char *attribute, counte
         n += values;
     }
     return n;
-}
-
-static int64_t join_equal(counted *all, int64_t n)
-{
-    int64_t distinct = 0;
-    qsort(all, (size_t)n, sizeof *all, by_value);
-    for (int64_t i = 0; i < n; i++)
-        if (distinct > 0 && strcmp(all[i].value, all[distinct - 1].value) == 0)
-            all[distinct - 1].count += all[i].count;
-        else
-            all[distinct++] = all[i];
-    return distinct;
 }
 
 fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *attribute,
@@ -580,25 +552,11 @@ fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *at
         int32_t c = fb_product_table_find_column(t, attribute);
         most += c < 0 ? 0 : fb_product_table_values(t, c);
     }
-    counted *all = calloc((size_t)most + 1, sizeof *all);
+    fb_value_count *all = calloc((size_t)most + 1, sizeof *all);
     if (!all)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to count values");
-    int64_t n = join_equal(all, count_values(index, attribute, all));
-    qsort(all, (size_t)n, sizeof *all, by_count);
-    while (n > 0 && (n > limit || all[n - 1].count == 0))
-        n--;
-    void *block = malloc(((size_t)n + 1) * (sizeof(int64_t) + sizeof(char *)));
-    if (block) {
-        const char **names = block;
-        int64_t *numbers = (int64_t *)(names + n + 1);
-        for (int64_t i = 0; i < n; i++) {
-            names[i] = all[i].value;
-            numbers[i] = all[i].count;
-        }
-        *values = names;
-        *counts = numbers;
-        *count = (int32_t)n;
-    }
+    fb_status status = fb_value_counts_join(
+        ctx, all, count_values(index, attribute, all), limit, values, counts, count);
     free(all);
-    return block ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory to count values");
+    return status;
 }

@@ -3,6 +3,7 @@
  */
 #include "retrieval/pg_pool.h"
 #include "retrieval/pg_store.h"
+#include "retrieval/value_counts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -209,76 +210,23 @@ void fb_pg_store_close(fb_pg_store *store)
 
 /* ---- values of an attribute ------------------------------------------------------ */
 
-typedef struct counted {
-    const char *value; /* in a shard's result */
-    int64_t count;
-} counted;
-
-static int by_value(const void *a, const void *b)
-{
-    return strcmp(((const counted *)a)->value, ((const counted *)b)->value);
-}
-
-static int by_count(const void *a, const void *b)
-{
-    const counted *x = a, *y = b;
-    if (x->count != y->count)
-        return x->count > y->count ? -1 : 1;
-    return strcmp(x->value, y->value);
-}
-
-/* One block: names, numbers, and what the names point at. */
-static fb_status make_block(fb_context *ctx, const counted *all, int64_t n,
-                            const char *const **values, const int64_t **counts)
-{
-    size_t bytes = 0, count = (size_t)n;
-    for (size_t i = 0; i < count; i++)
-        bytes += strlen(all[i].value) + 1;
-    void *block = malloc((count + 1) * (sizeof(int64_t) + sizeof(char *)) + bytes);
-    if (!block)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory to count values");
-    const char **names = block;
-    int64_t *numbers = (int64_t *)(names + count + 1);
-    char *at = (char *)(numbers + count + 1);
-    for (size_t i = 0; i < count; i++) {
-        size_t size = strlen(all[i].value) + 1;
-        memcpy(at, all[i].value, size);
-        names[i] = at;
-        numbers[i] = all[i].count;
-        at += size;
-    }
-    *values = names;
-    *counts = numbers;
-    return FB_OK;
-}
-
 static fb_status count_values(fb_context *ctx, PGresult *const *results, int32_t shards,
                               int32_t limit, const char *const **values,
                               const int64_t **counts, int32_t *count)
 {
-    int64_t n = 0, distinct = 0;
+    int64_t n = 0;
     for (int32_t i = 0; i < shards; i++)
         n += PQntuples(results[i]);
-    counted *all = calloc((size_t)n + 1, sizeof *all);
+    fb_value_count *all = calloc((size_t)n + 1, sizeof *all);
     if (!all)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to count values");
     n = 0;
     for (int32_t i = 0; i < shards; i++)
         for (int32_t k = 0; k < PQntuples(results[i]); k++)
-            all[n++] = (counted){PQgetvalue(results[i], k, 0),
+            all[n++] =
+                (fb_value_count){PQgetvalue(results[i], k, 0),
                                  strtoll(PQgetvalue(results[i], k, 1), NULL, 10)};
-    qsort(all, (size_t)n, sizeof *all, by_value);
-    for (int64_t i = 0; i < n; i++)
-        if (distinct > 0 && strcmp(all[i].value, all[distinct - 1].value) == 0)
-            all[distinct - 1].count += all[i].count;
-        else
-            all[distinct++] = all[i];
-    qsort(all, (size_t)distinct, sizeof *all, by_count);
-    if (distinct > limit)
-        distinct = limit;
-    fb_status status = make_block(ctx, all, distinct, values, counts);
-    if (status == FB_OK)
-        *count = (int32_t)distinct;
+    fb_status status = fb_value_counts_join(ctx, all, n, limit, values, counts, count);
     free(all);
     return status;
 }
