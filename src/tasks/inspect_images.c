@@ -12,6 +12,7 @@
 #include "data/image_load.h"
 #include "data/intern.h"
 #include "data/near_pairs.h"
+#include "tasks/equal_keys.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -215,34 +216,18 @@ static fb_status measure_sizes(census *c)
 /* ---- what repeats -------------------------------------------------------------------
  */
 
-typedef struct keyed {
-    uint64_t key;
-    int32_t item;
-} keyed;
-
-static int by_key(const void *a, const void *b)
-{
-    const keyed *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->item > y->item) - (x->item < y->item);
-}
-
 static fb_status group_files(census *c)
 {
-    keyed *keys = malloc(((size_t)c->count + 1) * sizeof *keys);
+    fb_keyed_item *keys = malloc(((size_t)c->count + 1) * sizeof *keys);
     if (!keys)
         return fb_fail(c->ctx, FB_E_MEMORY, "no memory to compare images");
     int32_t known = 0;
     for (int32_t i = 0; i < c->count; i++) {
         c->file[i] = i;
         if (c->facts[i].bytes != 0)
-            keys[known++] = (keyed){c->facts[i].bytes, i};
+            keys[known++] = (fb_keyed_item){c->facts[i].bytes, i};
     }
-    qsort(keys, (size_t)known, sizeof *keys, by_key);
-    for (int32_t i = 1; i < known; i++)
-        if (keys[i].key == keys[i - 1].key)
-            c->file[keys[i].item] = c->file[keys[i - 1].item];
+    fb_equal_keys_group(keys, known, c->file);
     free(keys);
     return FB_OK;
 }

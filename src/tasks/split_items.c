@@ -1,35 +1,9 @@
 /* split_items.c - see split_items.h. */
 #include "tasks/split_items.h"
+#include "tasks/equal_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct keyed {
-    uint64_t key;
-    int32_t item;
-} keyed;
-
-static int by_key(const void *a, const void *b)
-{
-    const keyed *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return x->item < y->item ? -1 : x->item > y->item;
-}
-
-/* first[i] = the first item whose key equals item i's. */
-static fb_status group(fb_context *ctx, keyed *keys, int32_t count, int32_t *first)
-{
-    if (!keys)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory to compare items");
-    qsort(keys, (size_t)count, sizeof *keys, by_key);
-    for (int32_t i = 0, start = 0; i < count; i++) {
-        if (keys[i].key != keys[start].key)
-            start = i;
-        first[keys[i].item] = keys[start].item;
-    }
-    return FB_OK;
-}
 
 static fb_status allocate(fb_context *ctx, fb_split_items *s)
 {
@@ -72,21 +46,21 @@ static fb_status fill(fb_context *ctx, fb_split_items *s)
         return fb_fail(ctx, FB_E_MISSING, "%s has no item of split %s",
                        fb_catalogue_folder(s->catalogue), fb_split_name(s->split));
     FB_TRY(allocate(ctx, s));
-    keyed *keys = calloc((size_t)count, sizeof *keys);
+    fb_keyed_item *keys = calloc((size_t)count, sizeof *keys);
     fb_status status = keys ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for keys");
     for (int32_t i = 0; i < count && status == FB_OK; i++) {
         status = fill_item(ctx, s, i, list[i]);
         if (status == FB_OK)
-            keys[i] = (keyed){(uint64_t)s->items[i].text, i};
+            keys[i] = (fb_keyed_item){(uint64_t)s->items[i].text, i};
     }
     if (status == FB_OK)
-        status = group(ctx, keys, count, s->same_text);
+        fb_equal_keys_group(keys, count, s->same_text);
     for (int32_t i = 0; i < count && status == FB_OK; i++) {
         keys[i].item = i;
         status = fb_catalogue_image_key(ctx, s->catalogue, list[i], &keys[i].key);
     }
     if (status == FB_OK)
-        status = group(ctx, keys, count, s->same_image);
+        fb_equal_keys_group(keys, count, s->same_image);
     for (int32_t i = 0; i < count && status == FB_OK; i++)
         s->items[i].image = s->same_image[i];
     free(keys);
