@@ -1,13 +1,13 @@
 /* qti_world.h - for tests of Query-Title-Image matching: a small model, two queries,
  * three titles, three images and eleven sequences of them; weights and pixels from
- * hashes of (name, place), as in tools/make_qti_dump.py.
+ * hashes of (name, place), as in tools/hashed.py.
  */
 #ifndef FB_TESTS_QTI_WORLD_H
 #define FB_TESTS_QTI_WORLD_H
 
-#include "base/random.h"
 #include "data/query_batch.h"
 #include "data/sampler.h"
+#include "hashed_weights.h"
 #include "models/qti_model.h"
 
 enum {
@@ -41,35 +41,6 @@ typedef struct world {
     fb_arena *arena;
     fb_tape tape;
 } world;
-
-static inline uint64_t key_of(const char *name)
-{
-    uint64_t key = 0xcbf29ce484222325u;
-    for (; *name; name++)
-        key = (key ^ (uint8_t)*name) * 0x100000001b3u;
-    return key;
-}
-
-static inline double hashed(uint64_t key, int64_t i)
-{
-    return (double)fb_random_hash32(key, (uint32_t)i) * 0x1p-31 - 1.0;
-}
-
-static inline void fill_parameters(fb_params *params)
-{
-    for (const fb_param *p = params->first; p; p = p->next)
-        for (int32_t i = 0; i < p->parts; i++) {
-            int64_t count = p->rows / p->parts * p->columns;
-            const char *name = p->name[i], *end = strrchr(name, '.');
-            uint64_t key = key_of(name);
-            bool matrix = p->columns > 1, weight = strcmp(end, ".weight") == 0;
-            double a = !matrix && weight ? 0.7 : 0, b = matrix ? 0.3 : 0.2;
-            for (int64_t k = 0; k < count; k++)
-                params->value[p->offset + i * count + k] =
-                    (float)(a + b * hashed(key, k));
-        }
-    fb_params_touch(params);
-}
 
 static inline fb_model_config config(void)
 {
@@ -107,15 +78,13 @@ static inline int32_t patch_row(const fb_batch *b, int32_t sequence, int32_t pat
  * triples are to be guessed. */
 static inline void fill_batch(fb_batch *b)
 {
-    const uint64_t key = key_of("pixels");
     fb_batch_clear(b);
     for (int32_t t = 0; t < TEXTS; t++)
         t < QUERIES ? fb_batch_add_query(b, texts[t] + 1, texts[t][0])
                     : fb_batch_add_title(b, texts[t] + 1, texts[t][0]);
     for (int32_t i = 0; i < IMAGES; i++)
         fb_batch_add_image(b);
-    for (int64_t i = 0; i < (int64_t)IMAGES * SIZE * SIZE * 3; i++)
-        b->pixels[i] = (uint8_t)((hashed(key, i) + 1) * 128);
+    fill_pixels(b->pixels, "pixels", (int64_t)IMAGES * SIZE * SIZE * 3);
     b->patch_masked[0 * P + 1] = b->patch_masked[1 * P + 3] = 1;
     for (int32_t i = 0; i < SEQUENCES; i++)
         fb_batch_add_sequence(b, sequences[i][0], sequences[i][1], sequences[i][2],
@@ -151,7 +120,7 @@ static inline bool world_open(world *w, const char *backend, const char *dtype)
     must(w, fb_matcher_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN));
     must(w, fb_batch_create(w->ctx, &w->batch, &limits, 12));
     must(w, fb_batch_add_queries(w->ctx, w->batch, &limits));
-    fill_parameters(w->m->params);
+    fill_parameters(w->m->params, 0);
     fill_batch(w->batch);
     return true;
 }

@@ -1,11 +1,11 @@
 /* selfie_world.h - for tests of Selfie: a small model with three images of 4 x 4
  * patches of which four are masked, weights and pixels from hashes of (name, place), as
- * in tools/make_selfie_dump.py.
+ * in tools/hashed.py.
  */
 #ifndef FB_TESTS_SELFIE_WORLD_H
 #define FB_TESTS_SELFIE_WORLD_H
 
-#include "base/random.h"
+#include "hashed_weights.h"
 #include "models/selfie.h"
 
 enum { IMAGES = 3, GRID = 4, SIDE = 12, P = GRID * GRID, M = 4, SIZE = GRID * SIDE };
@@ -22,57 +22,6 @@ typedef struct world {
     fb_arena *arena;
     fb_tape tape;
 } world;
-
-static inline uint64_t key_of(const char *name)
-{
-    uint64_t key = 0xcbf29ce484222325u;
-    for (; *name; name++)
-        key = (key ^ (uint8_t)*name) * 0x100000001b3u;
-    return key;
-}
-
-static inline double hashed(uint64_t key, int64_t i)
-{
-    return (double)fb_random_hash32(key, (uint32_t)i) * 0x1p-31 - 1.0;
-}
-
-static inline bool ends_in(const char *name, const char *end)
-{
-    size_t n = strlen(name), e = strlen(end);
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
-/* numbers = a + b hash */
-static inline void fill(float *numbers, const char *name, int64_t count, double a,
-                        double b)
-{
-    uint64_t key = key_of(name);
-    for (int64_t i = 0; i < count; i++)
-        numbers[i] = (float)(a + b * hashed(key, i));
-}
-
-static inline void fill_parameters(fb_params *params)
-{
-    for (const fb_param *p = params->first; p; p = p->next)
-        for (int32_t i = 0; i < p->parts; i++) {
-            int64_t count = p->rows / p->parts * p->columns;
-            float *numbers = params->value + p->offset + i * count;
-            const char *name = p->name[i];
-            if (p->kernel)
-                fill(numbers, name, count, 0, sqrt(6.0 / (double)p->columns));
-            else if (p->columns > 1)
-                fill(numbers, name, count, 0, 0.3);
-            else if (ends_in(name, "weight"))
-                fill(numbers, name, count, 0.7, 0.2);
-            else
-                fill(numbers, name, count, 0, 0.2);
-        }
-    for (const fb_buffer *b = params->first_buffer; b; b = b->next) {
-        bool variance = ends_in(b->name, "running_var");
-        fill(*b->value, b->name, b->count, variance ? 1 : 0, variance ? 0.5 : 0.2);
-    }
-    fb_params_touch(params);
-}
 
 static inline fb_model_config config(void)
 {
@@ -98,12 +47,10 @@ static inline fb_model_config config(void)
 
 static inline void fill_batch(fb_batch *b)
 {
-    const uint64_t key = key_of("pixels1");
     b->images = IMAGES;
     b->texts = b->pairs = 0;
     b->text_offsets[0] = b->seq_offsets[0] = 0;
-    for (int64_t i = 0; i < (int64_t)IMAGES * SIZE * SIZE * 3; i++)
-        b->pixels[i] = (uint8_t)((hashed(key, i) + 1) * 128);
+    fill_pixels(b->pixels, "pixels1", (int64_t)IMAGES * SIZE * SIZE * 3);
     memset(b->patch_masked, 0, IMAGES * P);
     for (int32_t i = 0; i < IMAGES; i++)
         for (int32_t j = 0; j < M; j++)
@@ -128,7 +75,7 @@ static inline bool world_open(world *w, const char *backend, const char *dtype)
     must(w, fb_backend_create(w->ctx, &w->be, backend, dtype, 2));
     must(w, fb_matcher_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN));
     must(w, fb_batch_create(w->ctx, &w->batch, &limits, 1));
-    fill_parameters(w->m->params);
+    fill_parameters(w->m->params, 0);
     fill_batch(w->batch);
     return true;
 }

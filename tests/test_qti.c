@@ -208,7 +208,7 @@ static fb_matcher *make_fashionbert(const world *w, int32_t width)
     c.segments = 2;
     c.width = width;
     must(w, fb_matcher_create(w->ctx, &m, &c, FB_MODEL_SCORE));
-    fill_parameters(m->params);
+    fill_parameters(m->params, 0);
     return m;
 }
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "base/random.h"
+#include "hashed_weights.h"
 #include "nn/resnet.h"
 #include "nn/safetensors.h"
 
@@ -41,53 +41,6 @@ typedef struct world {
     fb_tape tape;
     double tolerance;
 } world;
-
-static uint64_t key_of(const char *name)
-{
-    uint64_t key = 0xcbf29ce484222325u;
-    for (; *name; name++)
-        key = (key ^ (uint8_t)*name) * 0x100000001b3u;
-    return key;
-}
-
-static double hashed(uint64_t key, int64_t i)
-{
-    return (double)fb_random_hash32(key, (uint32_t)i) * 0x1p-31 - 1.0;
-}
-
-static bool ends_in(const char *name, const char *end)
-{
-    size_t n = strlen(name), e = strlen(end);
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
-/* numbers = a + b hash */
-static void fill(float *numbers, const char *name, int64_t count, double a, double b)
-{
-    uint64_t key = key_of(name + strlen(prefix));
-    for (int64_t i = 0; i < count; i++)
-        numbers[i] = (float)(a + b * hashed(key, i));
-}
-
-static void fill_parameters(world *w)
-{
-    for (const fb_param *p = w->params->first; p; p = p->next) {
-        float *numbers = w->params->value + p->offset;
-        const char *name = p->name[0];
-        if (p->kernel)
-            fill(numbers, name, p->rows * p->columns, 0,
-                 sqrt(6.0 / (double)p->columns));
-        else if (ends_in(name, "weight"))
-            fill(numbers, name, p->rows, 0.7, 0.2);
-        else
-            fill(numbers, name, p->rows, 0, 0.2);
-    }
-    for (const fb_buffer *b = w->params->first_buffer; b; b = b->next) {
-        bool variance = ends_in(b->name, "running_var");
-        fill(*b->value, b->name, b->count, variance ? 1 : 0, variance ? 0.5 : 0.2);
-    }
-    fb_params_touch(w->params);
-}
 
 static void world_open(world *w, const fb_resnet_spec *spec, const char *backend,
                        const char *dtype, double tolerance)
@@ -124,9 +77,7 @@ static void check_status(const world *w, fb_status status)
 static fb_var *start(world *w, bool recording, int32_t size)
 {
     uint8_t pixels[IMAGES * EVAL_SIZE * EVAL_SIZE * 3];
-    const uint64_t key = key_of("pixels17");
-    for (int64_t i = 0; i < (int64_t)IMAGES * size * size * 3; i++)
-        pixels[i] = (uint8_t)((hashed(key, i) + 1) * 128);
+    fill_pixels(pixels, "pixels17", (int64_t)IMAGES * size * size * 3);
     const fb_patchify patchify = {
         IMAGES, size, size, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, NULL};
     fb_var *x;
@@ -254,7 +205,7 @@ static void check_folded(const fb_resnet_spec *spec, const char *backend,
     world w;
     world_open(&w, spec, backend, dtype, tolerance);
     assert_int_equal(fb_params_allocate(w.params, false), FB_OK);
-    fill_parameters(&w);
+    fill_parameters(w.params, strlen(prefix));
     check_maps(&w, false, FB_RESNET_FROZEN, "eval");
     world_close(&w);
 }
@@ -267,7 +218,7 @@ static void check_training(const fb_resnet_spec *spec, const char *backend,
     world w;
     world_open(&w, spec, backend, dtype, tolerance);
     assert_int_equal(fb_params_allocate(w.params, true), FB_OK);
-    fill_parameters(&w);
+    fill_parameters(w.params, strlen(prefix));
     check_maps(&w, true, FB_RESNET_TUNE, "eval");
     check_maps(&w, true, FB_RESNET_FROZEN, "eval");
 

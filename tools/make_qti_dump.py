@@ -15,6 +15,7 @@ import os
 import numpy as np
 import torch
 import torch.nn.functional as F
+from hashed import levels, value
 from safetensors.numpy import save_file
 
 torch.set_num_threads(1)
@@ -38,21 +39,6 @@ mlm = [(0, 1, 26), (0, 5, 13), (1, 3, 5)]
 mpm = [(0, 1), (1, 3)]
 masked_patches = {(0, 1), (1, 3)}
 NAMES = ["mlm", "tia", "mpm", "click", "qt", "qi"]
-
-
-def hashes(name, count):
-    """fb_random_hash32 of the keys' FNV-1a and 0 .. count-1, as [-1, 1)."""
-    key = 0xcbf29ce484222325
-    for byte in name.encode():
-        key = (key ^ byte) * 0x100000001b3 % 2**64
-    x = np.arange(count, dtype=np.uint32) ^ np.uint32(key % 2**32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7feb352d)
-    x ^= x >> np.uint32(15)
-    x += np.uint32(key >> 32)
-    x *= np.uint32(0x846ca68b)
-    x ^= x >> np.uint32(16)
-    return x.astype(np.float64) * 2.0**-31 - 1.0
 
 
 def norm_shapes(name):
@@ -87,13 +73,8 @@ def all_shapes():
 
 
 def make():
-    out = {}
-    for name, shape in all_shapes().items():
-        u = hashes(name, int(np.prod(shape)))
-        v = 0.3 * u if len(shape) == 2 else 0.7 + 0.2 * u if name.endswith("weight") else 0.2 * u
-        v = torch.from_numpy(v.astype(np.float32).astype(np.float64)).reshape(shape)
-        out[name] = v.requires_grad_(True)
-    return out
+    return {name: value(name, shape).requires_grad_(True)
+            for name, shape in all_shapes().items()}
 
 
 def linear(w, name, x):
@@ -134,7 +115,7 @@ def words(w, ids, segment, with_cls):
 
 
 def patch_features():
-    u8 = np.floor((hashes("pixels", 3 * SIZE * SIZE * 3) + 1.0) * 128.0)
+    u8 = levels("pixels", 3 * SIZE * SIZE * 3)
     x = (torch.from_numpy(u8).reshape(3, GRID, SIDE, GRID, SIDE, 3) / 255 - MEAN) / STD
     return x.permute(0, 1, 3, 2, 4, 5).reshape(3, P, FEATURES)
 

@@ -15,6 +15,7 @@ import os
 import numpy as np
 import torch
 import torchvision
+from hashed import hashes, levels, value
 from safetensors.numpy import save_file
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -26,37 +27,8 @@ PIXELS = "pixels17"
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
-def hashes(name, count):
-    """fb_random_hash32 of the keys' FNV-1a and 0 .. count-1, as [-1, 1)."""
-    key = 0xcbf29ce484222325
-    for byte in name.encode():
-        key = (key ^ byte) * 0x100000001b3 % 2**64
-    x = np.arange(count, dtype=np.uint32) ^ np.uint32(key % 2**32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7feb352d)
-    x ^= x >> np.uint32(15)
-    x += np.uint32(key >> 32)
-    x *= np.uint32(0x846ca68b)
-    x ^= x >> np.uint32(16)
-    return x.astype(np.float64) * 2.0**-31 - 1.0
-
-
-def value(name, shape):
-    u = hashes(name, int(np.prod(shape)))
-    if len(shape) == 4:
-        v = u * np.sqrt(6.0 / np.prod(shape[1:]))
-    elif name.endswith("running_var"):
-        v = 1.0 + 0.5 * u
-    elif name.endswith("weight"):
-        v = 0.7 + 0.2 * u
-    else:
-        v = 0.2 * u
-    return torch.from_numpy(v.astype(np.float32).astype(np.float64)).reshape(shape)
-
-
 def pictures(size):
-    u8 = (hashes(PIXELS, IMAGES * size * size * 3) + 1.0) * 128.0
-    x = np.floor(u8).reshape(IMAGES, size, size, 3) / 255.0
+    x = levels(PIXELS, IMAGES * size * size * 3).reshape(IMAGES, size, size, 3) / 255.0
     return torch.from_numpy((x - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
 
 

@@ -14,6 +14,7 @@ import os
 import numpy as np
 import torch
 import torch.nn.functional as F
+from hashed import levels, value
 from safetensors.numpy import save_file
 
 torch.set_num_threads(1)
@@ -27,38 +28,9 @@ MASKED = [[1, 6, 7, 12], [0, 3, 9, 15], [2, 6, 8, 13]]
 PIXELS = "pixels1"
 
 
-def hashes(name, count):
-    """fb_random_hash32 of the keys' FNV-1a and 0 .. count-1, as [-1, 1)."""
-    key = 0xcbf29ce484222325
-    for byte in name.encode():
-        key = (key ^ byte) * 0x100000001b3 % 2**64
-    x = np.arange(count, dtype=np.uint32) ^ np.uint32(key % 2**32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7feb352d)
-    x ^= x >> np.uint32(15)
-    x += np.uint32(key >> 32)
-    x *= np.uint32(0x846ca68b)
-    x ^= x >> np.uint32(16)
-    return x.astype(np.float64) * 2.0**-31 - 1.0
-
-
 def make(shapes):
-    out = {}
-    for name, shape in shapes.items():
-        u = hashes(name, int(np.prod(shape)))
-        if len(shape) == 4:
-            v = u * np.sqrt(6.0 / np.prod(shape[1:]))
-        elif len(shape) == 2:
-            v = 0.3 * u
-        elif name.endswith("running_var"):
-            v = 1.0 + 0.5 * u
-        elif name.endswith("weight"):
-            v = 0.7 + 0.2 * u
-        else:
-            v = 0.2 * u
-        v = torch.from_numpy(v.astype(np.float32).astype(np.float64)).reshape(shape)
-        out[name] = v.requires_grad_("running" not in name)
-    return out
+    return {name: value(name, shape).requires_grad_("running" not in name)
+            for name, shape in shapes.items()}
 
 
 def norm_shapes(name, width, running=False):
@@ -147,7 +119,7 @@ def transformer(w, x):
 
 
 def run(w, training, nearest):
-    u8 = np.floor((hashes(PIXELS, IMAGES * SIZE * SIZE * 3) + 1.0) * 128.0)
+    u8 = levels(PIXELS, IMAGES * SIZE * SIZE * 3)
     x = (torch.from_numpy(u8).reshape(IMAGES, GRID, SIDE, GRID, SIDE, 3) / 255 - MEAN) / STD
     patches = x.permute(0, 1, 3, 5, 2, 4).reshape(IMAGES * P, 3, SIDE, SIDE)
     h = encoder(w, patches, training, nearest).reshape(IMAGES, P, FEATURES)
