@@ -1,11 +1,26 @@
 /* base64.c - see base64.h. */
 #include "base/base64.h"
 
+static const char digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void fb_base64_write(FILE *out, const uint8_t *bytes, size_t size_bytes)
+{
+    for (size_t i = 0; i < size_bytes; i += 3) {
+        size_t left = size_bytes - i;
+        uint32_t bits = (uint32_t)bytes[i] << 16;
+        bits |= left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0;
+        bits |= left > 2 ? bytes[i + 2] : 0;
+        fputc(digits[bits >> 18], out);
+        fputc(digits[bits >> 12 & 63], out);
+        fputc(left > 1 ? digits[bits >> 6 & 63] : '=', out);
+        fputc(left > 2 ? digits[bits & 63] : '=', out);
+    }
+}
+
 /* 0 to 63; 64: no character of base64. */
 static const uint8_t *values(uint8_t table[256])
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (int i = 0; i < 256; i++)
         table[i] = 64;
     for (int i = 0; i < 64; i++)

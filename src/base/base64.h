@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+/* bytes [size_bytes] as characters, without line ends. */
+void fb_base64_write(FILE *out, const uint8_t *bytes, size_t size_bytes);
 
 /* Bytes that `size` characters of text can give at most. */
 static inline size_t fb_base64_room(size_t size)

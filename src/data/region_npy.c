@@ -1,5 +1,6 @@
 /* region_npy.c - see region_npy.h. */
 #include "data/region_npy.h"
+#include "base/file.h"
 #include "data/npy_stream.h"
 #include "data/region_file.h"
 
@@ -151,15 +152,9 @@ static fb_status check_beside(fb_context *ctx, const source *s, int32_t which,
     return fits ? FB_OK : fail_shape(ctx, s, what, h, right);
 }
 
-static bool ends_with(const char *path, const char *ending)
-{
-    size_t length = strlen(path), size = strlen(ending);
-    return length >= size && strcasecmp(path + length - size, ending) == 0;
-}
-
 static fb_status open_arrays(fb_context *ctx, source *s)
 {
-    if (ends_with(s->path, ".npz")) {
+    if (fb_path_ends_in(s->path, ".npz")) {
         FB_TRY(open_member(ctx, s, FEATURES, feature_names, 3));
         FB_TRY(open_member(ctx, s, BOXES, box_names, 2));
         FB_TRY(open_member(ctx, s, SIZES, size_names, 1));

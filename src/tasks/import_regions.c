@@ -36,12 +36,6 @@ void fb_import_regions_options_defaults(fb_import_regions_options *options)
     *options = (fb_import_regions_options){.catalog = "", .ids = "", .out = ""};
 }
 
-static bool ends_with(const char *path, const char *ending)
-{
-    size_t length = strlen(path), size = strlen(ending);
-    return length >= size && strcasecmp(path + length - size, ending) == 0;
-}
-
 /* ---- bad images --------------------------------------------------------------------
  */
 
@@ -175,7 +169,7 @@ static fb_status read_source(fb_context *ctx, regions *r, int32_t file)
 {
     const char *path = r->files.paths[file];
     fb_region_source source;
-    bool is_array = ends_with(path, ".npy") || ends_with(path, ".npz");
+    bool is_array = fb_path_ends_in(path, ".npy") || fb_path_ends_in(path, ".npz");
     FB_TRY((is_array ? fb_region_npy_open : fb_region_tsv_open)(ctx, &source, path));
     fb_status status;
     int64_t count = 0;

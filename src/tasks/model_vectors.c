@@ -73,6 +73,14 @@ void fb_vectors_combine(float *out, const float *text, const float *image,
         out[i] = (float)((double)out[i] / length);
 }
 
+float fb_vectors_dot(const float *a, const float *b, int64_t width)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < width; i++)
+        sum += (double)a[i] * (double)b[i];
+    return (float)sum;
+}
+
 fb_status fb_text_weight_check(fb_context *ctx, double *weight)
 {
     if (*weight == -1)

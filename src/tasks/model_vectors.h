@@ -9,6 +9,9 @@
 void fb_vectors_combine(float *out, const float *text, const float *image,
                         double weight, int32_t width);
 
+/* Of vectors [width], summed in f64. */
+float fb_vectors_dot(const float *a, const float *b, int64_t width);
+
 /* What fb_model_fingerprint is, computed. */
 uint64_t fb_model_hash(const fb_model *model);
 

@@ -4,6 +4,7 @@
 #include "data/augment.h"
 #include "data/sampler.h"
 #include "ops/tape.h"
+#include "tasks/model_vectors.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -308,14 +309,6 @@ static fb_status list_side(fb_context *ctx, side_vectors *side,
     return FB_OK;
 }
 
-static float dot(const float *a, const float *b, int64_t width)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < width; i++)
-        sum += (double)a[i] * (double)b[i];
-    return (float)sum;
-}
-
 /* similarity[n] = cosine of pairs[n], in their order */
 static fb_status similarities(fb_context *ctx, fb_scorer *s,
                               const fb_score_source *source, const fb_score_pair *pairs,
@@ -339,7 +332,7 @@ static fb_status similarities(fb_context *ctx, fb_scorer *s,
         fb_progress_end(&progress);
     }
     for (int64_t i = 0; i < count && status == FB_OK; i++)
-        similarity[i] = dot(
+        similarity[i] = fb_vectors_dot(
             text.vectors + place_of(text.list, text.count, pairs[i].text) * width,
             image.vectors + place_of(image.list, image.count, pairs[i].image) * width,
             width);

@@ -98,14 +98,6 @@ static fb_status hit_features(void *self, fb_context *ctx, int32_t image,
 
 /* ---- similarities --------------------------------------------------------------- */
 
-static float dot(const float *a, const float *b, int32_t width)
-{
-    double sum = 0;
-    for (int32_t i = 0; i < width; i++)
-        sum += (double)a[i] * (double)b[i];
-    return (float)sum;
-}
-
 /* The index's own vector of a hit's image (or text), NULL: it does not keep it. */
 static const float *part_of(const reranking *r, int32_t hit, bool image)
 {
@@ -179,8 +171,8 @@ static fb_status add_similarities(reranking *r, bool by_text,
     for (int32_t i = 0; i < r->count; i++)
         r->margins[i] =
             (float)((double)r->margins[i] +
-                    scale *
-                        (double)dot(r->vector, r->others + (int64_t)i * width, width) +
+                    scale * (double)fb_vectors_dot(
+                                r->vector, r->others + (int64_t)i * width, width) +
                     bias);
     return FB_OK;
 }
