@@ -1,8 +1,8 @@
 /* test_calibrate.c - what a trained model's calibration found is what it claims: the
- * similarity's weight has the best mean reciprocal rank on the validation split, and
- * slope and bias have the least logistic loss. The lists are drawn and scored anew here
- * and the two measures computed by other means: a search over other weights, and
- * differences of the loss.
+ * similarity's weight and the neighbours' have the best mean reciprocal rank on the
+ * validation split, and slope and bias have the least logistic loss. The lists are
+ * drawn and scored anew here and the measures computed by other means: neighbours found
+ * by sorting all cosines, a search over other weights, and differences of the loss.
  */
 #include <math.h>
 
@@ -78,7 +78,8 @@ static fb_train_options small_run(const fixture *f, char out[4096], char config[
 typedef struct ranking {
     int32_t lists, first[LISTS_MOST + 1];
     fb_score_pair pairs[LISTS_MOST * (OTHERS + 1)];
-    float margin[LISTS_MOST * (OTHERS + 1)], similarity[LISTS_MOST * (OTHERS + 1)];
+    float margin[LISTS_MOST * (OTHERS + 1)], similarity[LISTS_MOST * (OTHERS + 1)],
+        nearness[LISTS_MOST * (OTHERS + 1)], own[LISTS_MOST * (OTHERS + 1)];
 } ranking;
 
 static void draw_lists(ranking *r, const fixture *f, const fb_split_items *items,
@@ -115,6 +116,77 @@ static void draw_lists(ranking *r, const fixture *f, const fb_split_items *items
     fb_candidate_set_free(set);
 }
 
+/* Vectors of a split's texts (from 0) and images (from SIDES on). */
+enum { SIDES = 100, NEAREST = 10, VECTOR = 8 };
+
+static void encode(const fixture *f, fb_model *model, const fb_split_items *items,
+                   float vectors[2 * SIDES][VECTOR])
+{
+    assert_in_range(items->count, 20, SIDES);
+    for (int32_t i = 0; i < items->count; i++)
+        for (int32_t side = 0; side < 2; side++) {
+            const fb_image_input image = {.file = items->paths[i]};
+            const fb_input input = {side ? NULL : items->titles[i],
+                                    side ? &image : NULL};
+            assert_int_equal(fb_model_encode(f->ctx, model, &input, 1, 0.5,
+                                             vectors[side * SIDES + i]),
+                             FB_OK);
+        }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+static double mean_nearest(const float *v, float (*others)[VECTOR], int32_t count)
+{
+    float cosines[SIDES];
+    double sum = 0;
+    for (int32_t j = 0; j < count; j++) {
+        cosines[j] = 0;
+        for (int32_t k = 0; k < VECTOR; k++)
+            cosines[j] += v[k] * others[j][k];
+    }
+    qsort(cosines, (size_t)count, sizeof *cosines, by_size);
+    for (int32_t j = 0; j < NEAREST; j++)
+        sum += (double)cosines[j];
+    return sum / NEAREST;
+}
+
+/* nearness[pairs]: in the units of the similarity, whose scale is that of one pair. */
+static void find_nearness(ranking *r, const fixture *f, fb_model *model,
+                          const fb_split_items *items)
+{
+    static float train[2 * SIDES][VECTOR], val[2 * SIDES][VECTOR];
+    fb_split_items *bank;
+    assert_int_equal(fb_split_items_open(f->ctx, &bank, f->folder, "train"), FB_OK);
+    encode(f, model, bank, train);
+    encode(f, model, items, val);
+    double scale = model->matcher->kind->similarity_scale(model->matcher);
+    for (int32_t p = 0; p < r->first[r->lists]; p++)
+        r->nearness[p] =
+            (float)(scale *
+                    (mean_nearest(val[r->pairs[p].text], train + SIDES, bank->count) +
+                     mean_nearest(val[SIDES + r->pairs[p].image], train, bank->count)));
+    fb_split_items_close(bank);
+}
+
+/* The folder's own score of a pair, and an explanation's. */
+static void expect_one_score(const fixture *f, fb_model *model,
+                             const fb_split_items *items, const ranking *r)
+{
+    for (int32_t p = 0; p < 3; p++) {
+        const fb_image_input image = {.file = items->paths[r->pairs[p].image]};
+        const char *title = items->titles[r->pairs[p].text];
+        fb_explanation *why;
+        assert_int_equal(fb_explain(f->ctx, model, title, &image, NULL, &why), FB_OK);
+        assert_true(fabs(why->score - (double)r->own[p]) < 1e-4);
+        fb_explanation_free(why);
+    }
+}
+
 static ranking *rank_anew(const fixture *f, const fb_train_options *o)
 {
     ranking *r = calloc(1, sizeof *r);
@@ -125,8 +197,16 @@ static ranking *rank_anew(const fixture *f, const fb_train_options *o)
     assert_int_equal(fb_split_items_open(f->ctx, &items, f->folder, "val"), FB_OK);
     draw_lists(r, f, items, o->seed);
     assert_int_equal(fb_model_open(f->ctx, &model, o->out, &compute), FB_OK);
+    if (model->matcher->config.score == FB_SCORE_BOTH) {
+        assert_int_equal(
+            fb_model_score_pairs(f->ctx, model, items->titles, items->paths, r->pairs,
+                                 r->first[r->lists], FB_SCORE_BOTH, r->own, NULL, true),
+            FB_OK);
+        expect_one_score(f, model, items, r);
+    }
     model->matcher->config.similarity_weight = 1;
     model->matcher->config.score_bias = 0;
+    find_nearness(r, f, model, items);
     for (int kind = 0; kind < 2; kind++)
         assert_int_equal(
             fb_model_score_pairs(f->ctx, model, items->titles, items->paths, r->pairs,
@@ -138,34 +218,38 @@ static ranking *rank_anew(const fixture *f, const fb_train_options *o)
     return r;
 }
 
-/* slope (margin + weight similarity); of vectors alone slope similarity */
-static double score(const ranking *r, bool both, double slope, double weight,
-                    int32_t pair)
+typedef struct weights {
+    double similarity, neighbours;
+} weights;
+
+/* slope (margin + w (similarity - c nearness)); of vectors alone slope similarity */
+static double score(const ranking *r, bool both, double slope, weights w, int32_t pair)
 {
     double margin = r->margin[pair], similarity = r->similarity[pair];
-    return slope * (both ? margin + weight * similarity : similarity);
+    double near = w.neighbours * (double)r->nearness[pair];
+    return slope * (both ? margin + w.similarity * (similarity - near) : similarity);
 }
 
-static double reciprocal_rank(const ranking *r, double weight)
+static double reciprocal_rank(const ranking *r, weights w)
 {
     double sum = 0;
     for (int32_t l = 0; l < r->lists; l++) {
         int32_t ahead = 0, own = r->first[l];
         for (int32_t i = own + 1; i < r->first[l + 1]; i++)
-            ahead += score(r, true, 1, weight, i) >= score(r, true, 1, weight, own);
+            ahead += score(r, true, 1, w, i) >= score(r, true, 1, w, own);
         sum += 1.0 / (1 + ahead);
     }
     return sum / r->lists;
 }
 
 /* Of each list's own pair and the first behind it. */
-static double logistic_loss(const ranking *r, bool both, double slope, double weight,
+static double logistic_loss(const ranking *r, bool both, double slope, weights w,
                             double bias)
 {
     double loss = RIDGE / 2 * ((slope - 1) * (slope - 1) + bias * bias);
     for (int32_t l = 0; l < r->lists; l++) {
-        loss += log1p(exp(-score(r, both, slope, weight, r->first[l]) - bias));
-        loss += log1p(exp(score(r, both, slope, weight, r->first[l] + 1) + bias));
+        loss += log1p(exp(-score(r, both, slope, w, r->first[l]) - bias));
+        loss += log1p(exp(score(r, both, slope, w, r->first[l] + 1) + bias));
     }
     return loss;
 }
@@ -188,17 +272,17 @@ static void remove_model(const fixture *f, const fb_train_options *o)
 }
 
 /* No step away from the bias or the slope lowers the loss. */
-static void expect_least(const ranking *r, bool both, double slope, double weight,
+static void expect_least(const ranking *r, bool both, double slope, weights w,
                          double bias)
 {
-    double here = logistic_loss(r, both, slope, weight, bias);
+    double here = logistic_loss(r, both, slope, w, bias);
     for (double step = 1e-3; step < 2; step *= 5)
         for (int sign = -1; sign <= 1; sign += 2) {
             double away = sign * step;
-            if (!(logistic_loss(r, both, slope, weight, bias + away) > here))
+            if (!(logistic_loss(r, both, slope, w, bias + away) > here))
                 fail_msg("bias %g has loss %.12g, %g has less", bias, here,
                          bias + away);
-            if (!(logistic_loss(r, both, slope + away, weight, bias) > here))
+            if (!(logistic_loss(r, both, slope + away, w, bias) > here))
                 fail_msg("slope %g has loss %.12g, %g has less", slope, here,
                          slope + away);
         }
@@ -215,7 +299,8 @@ static void vectors_alone_get_the_best_slope_and_bias(void **state)
     train(f, &o, &config);
     assert_int_equal(config.score, FB_SCORE_ITC);
     ranking *r = rank_anew(f, &o);
-    expect_least(r, false, config.similarity_weight, 0, config.score_bias);
+    expect_least(r, false, config.similarity_weight, (weights){0}, config.score_bias);
+    assert_true(config.neighbour_weight == 0);
     assert_true(config.similarity_weight > 0 && config.score_bias != 0);
     free(r);
     remove_model(f, &o);
@@ -235,12 +320,18 @@ static void alignment_and_vectors_get_the_best_weight(void **state)
     assert_int_equal(config.score, FB_SCORE_BOTH);
     ranking *r = rank_anew(f, &o);
     assert_true(config.alignment_weight > 0);
-    double weight = config.similarity_weight / config.alignment_weight;
-    double chosen = reciprocal_rank(r, weight);
+    weights w = {config.similarity_weight / config.alignment_weight,
+                 config.neighbour_weight};
+    double chosen = reciprocal_rank(r, w);
     static const double tried[] = {0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
     for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++)
-        assert_true(chosen >= reciprocal_rank(r, tried[i]));
-    expect_least(r, true, config.alignment_weight, weight, config.score_bias);
+        for (double near = 0; near < 1; near += 0.25) /* one rank of all for rounding */
+            assert_true(chosen >= reciprocal_rank(r, (weights){tried[i], near}) - 0.01);
+    expect_least(r, true, config.alignment_weight, w, config.score_bias);
+    assert_true(w.neighbours > 0); /* or this would say nothing about them */
+    for (int32_t p = 0; p < r->first[r->lists]; p++)
+        assert_true(fabs((double)r->own[p] - config.score_bias -
+                         score(r, true, config.alignment_weight, w, p)) < 1e-3);
     free(r);
     remove_model(f, &o);
 }

@@ -265,6 +265,7 @@ static fb_sampler_options changing_options(void)
     options.batch = 7;
     options.augment = (fb_augment){.flip = 0.5, .shift = 0.1, .zoom = 0.2};
     options.text_mask = 0.3;
+    options.rare_mask = 1;
     return options;
 }
 
@@ -334,7 +335,7 @@ static void augmentation_changes_with_the_epoch_and_texts_have_no_targets(void *
 
 static void options_out_of_range_are_refused(void **state)
 {
-    enum { WRONG = 6 };
+    enum { WRONG = 8 };
     fixture *f = *state;
     sampling s = sampling_create(f, 4, 5, false);
     fb_sampler_options wrong[WRONG];
@@ -347,6 +348,9 @@ static void options_out_of_range_are_refused(void **state)
     wrong[3].whole_texts = false;
     wrong[4].augment.zoom = -1;
     wrong[5].patch_share = 1.5;
+    wrong[6].rare_mask = -1;
+    wrong[7].rare_mask = 2;
+    wrong[7].whole_texts = false;
     for (int i = 0; i < WRONG; i++) {
         fb_sampler *sampler = NULL;
         assert_int_equal(fb_sampler_create(f->ctx, &sampler, s.catalogue, s.tokens,

@@ -143,13 +143,14 @@ static void quota_rounds_half_to_even(void **state)
 static void a_share_of_words_becomes_mask_and_one_stays(void **state)
 {
     (void)state;
+    const fb_word_mask fifth = {.share = 0.2}, all = {.share = 1};
     fb_mask_vocab *vocab = make_vocab();
     int32_t ids[LENGTH], masked[LENGTH], scratch[LENGTH], words = 0, taken = 0;
     make_text(ids);
     for (uint64_t step = 0; step < 2000; step++) {
         fb_random random = fb_random_start(7, FB_STREAM_MASK_TEXT, step);
         int32_t count =
-            fb_mask_words(vocab, &random, 0.2, ids, LENGTH, scratch, masked);
+            fb_mask_words(vocab, &random, &fifth, ids, LENGTH, scratch, masked);
         for (int32_t i = 0; i < LENGTH; i++) {
             bool gone = masked[i] != ids[i];
             count -= gone;
@@ -168,12 +169,38 @@ static void a_share_of_words_becomes_mask_and_one_stays(void **state)
     int32_t first = 0;
     for (uint64_t step = 0; step < 200; step++) {
         fb_random random = fb_random_start(7, FB_STREAM_MASK_TEXT, step);
-        int32_t count = fb_mask_words(vocab, &random, 1.0, text, 5, scratch, masked);
+        int32_t count = fb_mask_words(vocab, &random, &all, text, 5, scratch, masked);
         assert_int_equal(count, masked[1] == MASK ? 2 : 1);
         assert_int_equal(masked[1] == MASK, masked[3] != MASK);
         first += masked[1] == MASK;
     }
     assert_true(first > 60 && first < 140);
+    fb_mask_vocab_free(vocab);
+}
+
+static void rare_words_become_mask_more_often(void **state)
+{
+    (void)state;
+    enum { STEPS = 4000, WORDS = 4 };
+    fb_mask_vocab *vocab = make_vocab();
+    int32_t *titles = calloc((size_t)vocab->size, sizeof *titles);
+    const int32_t text[] = {2, 101, 103, 105, 107, 108, 3};
+    titles[101] = 3;                            /* 2 in 5 */
+    titles[103] = titles[107] = 998;            /* the share */
+    titles[105] = 18;                           /* 1 in 10, as the share */
+    const fb_word_mask mask = {0.1, 2, titles}; /* 108, a word's end, is in none */
+    int32_t masked[7], scratch[7], gone[WORDS] = {0};
+    for (uint64_t step = 0; step < STEPS; step++) {
+        fb_random random = fb_random_start(7, FB_STREAM_MASK_TEXT, step);
+        fb_mask_words(vocab, &random, &mask, text, 7, scratch, masked);
+        for (int32_t w = 0; w < WORDS; w++)
+            gone[w] += masked[w + 1] == MASK;
+    }
+    assert_in_range(gone[0], STEPS * 0.37, STEPS * 0.43);
+    assert_in_range(gone[1], STEPS * 0.08, STEPS * 0.12);
+    assert_in_range(gone[2], STEPS * 0.08, STEPS * 0.12);
+    assert_in_range(gone[3], STEPS * 0.99, STEPS); /* but where it is the one to stay */
+    free(titles);
     fb_mask_vocab_free(vocab);
 }
 
@@ -216,6 +243,7 @@ int main(void)
         cmocka_unit_test(words_are_masked_whole_and_within_the_quota),
         cmocka_unit_test(tokens_become_mask_random_or_stay_by_80_10_10),
         cmocka_unit_test(every_word_has_its_turn),
+        cmocka_unit_test(rare_words_become_mask_more_often),
         cmocka_unit_test(short_text_masks_one_token_or_skips_a_long_word),
         cmocka_unit_test(quota_rounds_half_to_even),
         cmocka_unit_test(a_share_of_words_becomes_mask_and_one_stays),

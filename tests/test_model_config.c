@@ -84,7 +84,8 @@ static fb_model_config odd_config(void)
                              .score = FB_SCORE_BOTH,
                              .alignment_weight = 0.3,
                              .similarity_weight = 1.0 / 7,
-                             .score_bias = -2.5};
+                             .score_bias = -2.5,
+                             .neighbour_weight = 0.25};
 }
 
 static void expect_same(const fb_model_config *a, const fb_model_config *b)
@@ -113,6 +114,7 @@ static void expect_same(const fb_model_config *a, const fb_model_config *b)
     assert_true(a->alignment_weight == b->alignment_weight);
     assert_true(a->similarity_weight == b->similarity_weight);
     assert_true(a->score_bias == b->score_bias);
+    assert_true(a->neighbour_weight == b->neighbour_weight);
     assert_memory_equal(a->mean, b->mean, sizeof a->mean);
     assert_memory_equal(a->std, b->std, sizeof a->std);
 }
@@ -289,6 +291,7 @@ static void words_that_are_not_known_are_named(void **state)
     refuse("{\"fashionbert\":{\"score\":\"best\"}}", "best");
     refuse("{\"fashionbert\":{\"score\":\"itc\"}}", "vector_size");
     refuse("{\"fashionbert\":{\"similarity_weight\":-1}}", "similarity_weight");
+    refuse("{\"fashionbert\":{\"neighbour_weight\":1.5}}", "neighbour_weight");
     refuse("{\"fashionbert\":{\"system\":\"vilbert\"}}", "fashionbert, selfie or qti");
     refuse("{\"fashionbert\":{\"system\":\"selfie\",\"patches\":\"each\"}}",
            "a network as encoder");

@@ -108,15 +108,28 @@ int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_
     return masked;
 }
 
-int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double share,
-                      const int32_t *ids, int32_t count, int32_t *scratch,
-                      int32_t *masked_ids)
+static double share_of(const fb_word_mask *mask, const int32_t *ids, int32_t start,
+                       int32_t end)
+{
+    if (!(mask->rare > 0))
+        return mask->share;
+    int32_t titles = INT32_MAX;
+    for (int32_t t = start; t < end; t++)
+        titles = mask->titles[ids[t]] < titles ? mask->titles[ids[t]] : titles;
+    return fmax(mask->share, mask->rare / (mask->rare + titles));
+}
+
+int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
+                      const fb_word_mask *mask, const int32_t *ids, int32_t count,
+                      int32_t *scratch, int32_t *masked_ids)
 {
     int32_t words = find_words(vocab, ids, count, scratch), taken = 0, masked = 0;
     memcpy(masked_ids, ids, (size_t)count * sizeof *ids);
-    for (int32_t i = 0; i < words; i++)
-        if (fb_random_uniform(random) < share)
+    for (int32_t i = 0; i < words; i++) {
+        int32_t end = word_end(vocab, ids, count, scratch[i]);
+        if (fb_random_uniform(random) < share_of(mask, ids, scratch[i], end))
             scratch[taken++] = scratch[i];
+    }
     if (taken > 0 &&
         taken == words) /* the last takes the place of the one that stays */
         scratch[fb_random_below(random, (uint32_t)words)] = scratch[--taken];

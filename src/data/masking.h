@@ -8,7 +8,9 @@
  * behind it; special tokens are in no word.
  *
  * Words without targets, to make texts harder to recognise: each word by itself becomes
- * [MASK] tokens with probability `share`; one word, by chance, stays when all would go.
+ * [MASK] tokens with probability max(share, rare / (rare + n)), n the titles that its
+ * least seen token is in: a word of one title tells which product it is and nothing
+ * about any other. One word, by chance, stays when all would go.
  *
  * Patches: exactly max(1, round(share * P)) different ones an image; a share of .1 is
  * the paper's, 6 of 64.
@@ -41,11 +43,16 @@ int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_
                      int32_t count, int32_t max_masked, int32_t *scratch,
                      int32_t *masked_ids, int32_t *targets);
 
+typedef struct fb_word_mask {
+    double share, rare;
+    const int32_t *titles; /* [vocab->size] that each token is in; NULL with rare 0 */
+} fb_word_mask;
+
 /* The words of ids without targets; scratch[count]. Returns how many tokens became
  * [MASK]. */
-int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random, double share,
-                      const int32_t *ids, int32_t count, int32_t *scratch,
-                      int32_t *masked_ids);
+int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
+                      const fb_word_mask *mask, const int32_t *ids, int32_t count,
+                      int32_t *scratch, int32_t *masked_ids);
 
 #define FB_MASK_PATCHES 0.1
 #define FB_MASK_TEXT    0.15

@@ -46,7 +46,11 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
         return fb_fail(ctx, FB_E_USAGE,
                        "a share of %g of the patches masked; 0 to 1 is expected",
                        s->options.patch_share);
-    if (s->options.text_mask > 0.0 && !s->options.whole_texts)
+    if (!(s->options.rare_mask >= 0.0 && s->options.rare_mask <= 1e6))
+        return fb_fail(ctx, FB_E_USAGE, "rare words masked by %g; 0 to 1e6 is expected",
+                       s->options.rare_mask);
+    if ((s->options.text_mask > 0.0 || s->options.rare_mask > 0.0) &&
+        !s->options.whole_texts)
         return fb_fail(ctx, FB_E_USAGE,
                        "texts whose masked tokens are to be guessed cannot have other "
                        "words masked as well; leave one of the two out");
@@ -70,6 +74,32 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
     return FB_OK;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static fb_status count_titles(fb_context *ctx, fb_sampler *s)
+{
+    s->titles = calloc((size_t)s->vocab->size, sizeof *s->titles);
+    int32_t *ids = malloc((size_t)s->longest_text * sizeof *ids);
+    if (!s->titles || !ids) {
+        free(ids);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to count tokens");
+    }
+    for (int32_t i = 0; i < s->item_count; i++) {
+        int32_t count;
+        const int32_t *list = fb_token_list(s->tokens, s->items[i], &count);
+        memcpy(ids, list, (size_t)count * sizeof *ids);
+        qsort(ids, (size_t)count, sizeof *ids, by_number);
+        for (int32_t t = 0; t < count; t++)
+            s->titles[ids[t]] += t == 0 || ids[t] != ids[t - 1];
+    }
+    free(ids);
+    return FB_OK;
+}
+
 static fb_status prepare(fb_context *ctx, fb_sampler *s)
 {
     const fb_sampler_options *o = &s->options;
@@ -87,6 +117,8 @@ static fb_status prepare(fb_context *ctx, fb_sampler *s)
     if (o->cache_bytes > 0 && image_bytes > 0)
         FB_TRY(fb_pixel_cache_create(ctx, &s->cache, fb_catalogue_count(s->catalogue),
                                      image_bytes, o->cache_bytes));
+    if (o->rare_mask > 0)
+        FB_TRY(count_titles(ctx, s));
     if (o->items || o->queries)
         return FB_OK;
     return fb_negatives_create(ctx, &s->negatives, s->catalogue, s->items,
@@ -125,6 +157,7 @@ void fb_sampler_free(fb_sampler *sampler)
     fb_item_order_free(sampler->order);
     fb_item_groups_free(sampler->groups);
     fb_pixel_cache_free(sampler->cache);
+    free(sampler->titles);
     free(sampler);
 }
 
@@ -351,6 +384,7 @@ static void place_items(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step
 
 static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_batch *b)
 {
+    const fb_word_mask words = {s->options.text_mask, s->options.rare_mask, s->titles};
     for (int32_t t = 0; t < b->texts; t++) {
         fb_random random = fb_sampler_random(s, FB_STREAM_MASK_TEXT, step, t);
         int32_t count, at = b->text_offsets[t];
@@ -362,9 +396,9 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
         if (!s->options.whole_texts)
             fb_mask_text(s->vocab, &random, ids, count, count, c->scratch,
                          b->token_ids + at, c->targets + at);
-        else if (s->options.text_mask > 0.0)
-            fb_mask_words(s->vocab, &random, s->options.text_mask, ids, count,
-                          c->scratch, b->token_ids + at);
+        else if (words.share > 0.0 || words.rare > 0.0)
+            fb_mask_words(s->vocab, &random, &words, ids, count, c->scratch,
+                          b->token_ids + at);
     }
     double share =
         s->options.patch_share > 0 ? s->options.patch_share : FB_MASK_PATCHES;

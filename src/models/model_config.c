@@ -46,6 +46,7 @@ static const struct double_key {
     {"alignment_weight", true, offsetof(fb_model_config, alignment_weight), 0, 1e6},
     {"similarity_weight", true, offsetof(fb_model_config, similarity_weight), 0, 1e6},
     {"score_bias", true, offsetof(fb_model_config, score_bias), -1e6, 1e6},
+    {"neighbour_weight", true, offsetof(fb_model_config, neighbour_weight), 0, 1},
 };
 
 enum {

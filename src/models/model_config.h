@@ -42,9 +42,11 @@ typedef struct fb_model_config {
      *     tia   margin, the alignment logits' difference
      *     itc   similarity_weight * similarity + score_bias
      *     both  alignment_weight * margin + similarity_weight * similarity + score_bias
-     * similarity is the cosine of the two vectors over the learnt temperature. */
+     * similarity is the cosine of the two vectors over the learnt temperature; in both,
+     * less neighbour_weight times what the two have in common with the other kind in
+     * general (tasks/neighbours.h). */
     fb_score_kind score;
-    double alignment_weight, similarity_weight, score_bias;
+    double alignment_weight, similarity_weight, score_bias, neighbour_weight;
 } fb_model_config;
 
 /* F of the encoder: numbers of one patch's feature. */

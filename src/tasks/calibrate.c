@@ -1,12 +1,14 @@
 /* calibrate.c - see calibrate.h.
  *
- *     margin m, similarity s = cosine / temperature, of every pair of every list
- *     w  = argmax over a grid of the mean of 1 / rank by m + w s
- *     a, b  maximum likelihood of P = sigmoid(a z + b), z = m + w s (itc: z = s), over
- *           each list's own pair and its first other
+ *     margin m, similarity s = cosine / temperature and what neighbours take off it, n
+ *     (neighbours.h, weight 1), of every pair of every list
+ *     w, c  = argmax over a grid of the mean of 1 / rank by m + w (s - c n)
+ *     a, b  maximum likelihood of P = sigmoid(a z + b), z = m + w (s - c n) (itc: z =
+ *           s), over each list's own pair and its first other
  */
 #include "tasks/calibrate.h"
 
+#include "tasks/neighbours.h"
 #include "tasks/split_items.h"
 
 #include <math.h>
@@ -20,10 +22,11 @@ typedef struct calibration {
     fb_model *model;
     fb_split_items *items;
     fb_candidate_set *set;
-    fb_score_pair *pairs;       /* lists end to end, each its own pair first */
-    int64_t *first;             /* [lists + 1] */
-    float *margin, *similarity; /* [pairs] */
+    fb_score_pair *pairs; /* lists end to end, each its own pair first */
+    int64_t *first;       /* [lists + 1] */
+    float *margin, *similarity, *nearness; /* [pairs] */
     int64_t list_count;
+    double weight, neighbours; /* w, c */
 } calibration;
 
 static fb_status draw_lists(calibration *c)
@@ -57,7 +60,8 @@ static fb_status collect(calibration *c)
     c->first = malloc(((size_t)c->set->list_count + 1) * sizeof *c->first);
     c->margin = calloc((size_t)most + 1, sizeof *c->margin);
     c->similarity = calloc((size_t)most + 1, sizeof *c->similarity);
-    if (!c->pairs || !c->first || !c->margin || !c->similarity)
+    c->nearness = calloc((size_t)most + 1, sizeof *c->nearness);
+    if (!c->pairs || !c->first || !c->margin || !c->similarity || !c->nearness)
         return fb_fail(c->ctx, FB_E_MEMORY, "no memory for %lld pairs",
                        (long long)most);
     for (int d = 0; d < 2; d++) {
@@ -76,6 +80,24 @@ static fb_status collect(calibration *c)
     return FB_OK;
 }
 
+/* Similarities with neighbours taken off once, and so the neighbours' part. */
+static fb_status score_nearness(calibration *c)
+{
+    fb_model_config *config = &c->model->matcher->config;
+    int64_t count = c->first[c->list_count];
+    FB_TRY(fb_neighbours_make(c->ctx, &c->model->neighbours, c->model,
+                              c->items->catalogue, c->options->seed));
+    fb_scorer_use_neighbours(c->model->scorer, c->model->neighbours);
+    config->alignment_weight = 0;
+    config->neighbour_weight = 1;
+    FB_TRY(fb_model_score_pairs(c->ctx, c->model, c->items->titles, c->items->paths,
+                                c->pairs, count, FB_SCORE_BOTH, c->nearness, NULL,
+                                c->options->quiet));
+    for (int64_t i = 0; i < count; i++)
+        c->nearness[i] = c->similarity[i] - c->nearness[i];
+    return FB_OK;
+}
+
 static fb_status score_all(calibration *c, fb_score_kind kind)
 {
     const char *const *titles = c->items->titles, *const *paths = c->items->paths;
@@ -86,48 +108,56 @@ static fb_status score_all(calibration *c, fb_score_kind kind)
                                     FB_SCORE_TIA, c->margin, "calibrating", quiet));
     c->model->matcher->config.similarity_weight = 1;
     c->model->matcher->config.score_bias = 0;
-    return fb_model_score_pairs(c->ctx, c->model, titles, paths, c->pairs, count,
-                                FB_SCORE_ITC, c->similarity, NULL, quiet);
+    FB_TRY(fb_model_score_pairs(c->ctx, c->model, titles, paths, c->pairs, count,
+                                FB_SCORE_ITC, c->similarity, NULL, quiet));
+    return kind == FB_SCORE_BOTH ? score_nearness(c) : FB_OK;
 }
 
-static double score_at(const calibration *c, int64_t pair, double weight)
+static double score_at(const calibration *c, int64_t pair)
 {
-    return (double)c->margin[pair] + weight * (double)c->similarity[pair];
+    double near = c->neighbours * (double)c->nearness[pair];
+    return (double)c->margin[pair] + c->weight * ((double)c->similarity[pair] - near);
 }
 
 /* Mean of 1 / rank, ties against the list's own. */
-static double reciprocal_rank(const calibration *c, double weight)
+static double reciprocal_rank(const calibration *c)
 {
     double sum = 0;
     for (int64_t l = 0; l < c->list_count; l++) {
-        double own = score_at(c, c->first[l], weight);
+        double own = score_at(c, c->first[l]);
         int64_t rank = 1;
         for (int64_t i = c->first[l] + 1; i < c->first[l + 1]; i++)
-            rank += score_at(c, i, weight) >= own;
+            rank += score_at(c, i) >= own;
         sum += 1.0 / (double)rank;
     }
     return sum / (double)c->list_count;
 }
 
-static double choose_weight(const calibration *c)
+static void choose_weights(calibration *c)
 {
-    static const double grid[] = {0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85,
-                                  1, 1.2,  1.5, 2,    3,   5,   10,  20,  40};
-    double best = 0, best_value = -1;
-    for (size_t i = 0; i < sizeof grid / sizeof grid[0]; i++) {
-        double value = reciprocal_rank(c, grid[i]);
-        if (value > best_value) {
-            best_value = value;
-            best = grid[i];
+    static const double weights[] = {0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85,
+                                     1, 1.2,  1.5, 2,    3,   5,   10,  20,  40};
+    static const double neighbours[] = {0, 0.25, 0.5, 0.75};
+    double best = -1, weight = 0, near = 0;
+    for (size_t n = 0; n < sizeof neighbours / sizeof neighbours[0]; n++)
+        for (size_t w = 0; w < sizeof weights / sizeof weights[0]; w++) {
+            c->weight = weights[w];
+            c->neighbours = neighbours[n];
+            double value = reciprocal_rank(c);
+            if (value > best) {
+                best = value;
+                weight = weights[w];
+                near = neighbours[n];
+            }
         }
-    }
-    return best;
+    c->weight = weight;
+    c->neighbours = near;
 }
 
 /* Loss of P = sigmoid(slope z + bias) over each list's own pair and its first other,
  * with a small ridge so that separable data have an end; its gradient and curvature. */
-static double logistic(const calibration *c, double weight, double slope, double bias,
-                       double g[2], double h[3])
+static double logistic(const calibration *c, double slope, double bias, double g[2],
+                       double h[3])
 {
     double loss = 0.5e-3 * ((slope - 1) * (slope - 1) + bias * bias);
     g[0] = 1e-3 * (slope - 1);
@@ -136,7 +166,7 @@ static double logistic(const calibration *c, double weight, double slope, double
     h[1] = 0;
     for (int64_t l = 0; l < c->list_count; l++)
         for (int64_t label = 0; label < 2; label++) {
-            double z = score_at(c, c->first[l] + (label ? 0 : 1), weight);
+            double z = score_at(c, c->first[l] + (label ? 0 : 1));
             double x = slope * z + bias, against = label ? -x : x;
             double p = 1 / (1 + exp(-x)), error = p - (double)label;
             loss += (against > 0 ? against : 0) + log1p(exp(-fabs(against)));
@@ -150,21 +180,20 @@ static double logistic(const calibration *c, double weight, double slope, double
 }
 
 /* Newton's steps, each halved until the loss falls. */
-static void fit_logistic(const calibration *c, double weight, double *slope,
-                         double *bias)
+static void fit_logistic(const calibration *c, double *slope, double *bias)
 {
     double g[2], h[3], unused[5];
     *slope = 1;
     *bias = 0;
     for (int step = 0; step < STEPS; step++) {
-        double before = logistic(c, weight, *slope, *bias, g, h);
+        double before = logistic(c, *slope, *bias, g, h);
         double det = h[0] * h[2] - h[1] * h[1];
         double by_slope = (h[2] * g[0] - h[1] * g[1]) / det;
         double by_bias = (h[0] * g[1] - h[1] * g[0]) / det;
         double share = 1;
         for (int halvings = 0; halvings < 40; halvings++) {
-            if (logistic(c, weight, *slope - share * by_slope, *bias - share * by_bias,
-                         unused, unused + 2) < before)
+            if (logistic(c, *slope - share * by_slope, *bias - share * by_bias, unused,
+                         unused + 2) < before)
                 break;
             share /= 2;
         }
@@ -184,17 +213,20 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
     FB_TRY(fb_model_open(c->ctx, &c->model, folder, &compute));
     FB_TRY(collect(c));
     FB_TRY(score_all(c, config->score));
-    double slope, bias, weight = 1;
+    double slope, bias;
+    c->weight = 1;
     if (config->score == FB_SCORE_BOTH)
-        weight = choose_weight(c);
-    fit_logistic(c, weight, &slope, &bias);
+        choose_weights(c);
+    fit_logistic(c, &slope, &bias);
     if (!isfinite(slope) || !isfinite(bias) || !(slope > 0))
         return FB_OK;
     if (config->score == FB_SCORE_BOTH)
         config->alignment_weight = slope;
-    config->similarity_weight = weight * slope;
+    config->similarity_weight = c->weight * slope;
     config->score_bias = bias;
-    return FB_OK;
+    config->neighbour_weight = c->neighbours;
+    return c->neighbours > 0 ? fb_neighbours_save(c->ctx, c->model->neighbours, folder)
+                             : FB_OK;
 }
 
 fb_status fb_calibrate(fb_context *ctx, const char *folder,
@@ -211,5 +243,6 @@ fb_status fb_calibrate(fb_context *ctx, const char *folder,
     free(c.first);
     free(c.margin);
     free(c.similarity);
+    free(c.nearness);
     return status;
 }

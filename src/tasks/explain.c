@@ -2,6 +2,7 @@
  * patches (models/attribution.h), words put together again from their pieces.
  */
 #include "tasks/model_folder.h"
+#include "tasks/neighbours.h"
 
 #include "data/augment.h"
 #include "data/basic_tokenizer.h"
@@ -200,6 +201,31 @@ static fb_status attribute(const request *r, fb_attribution *found, double *bias
     return m->kind->attribute(m, &tape, r->batch, &o, found);
 }
 
+/* What the score takes off for neighbours (neighbours.h). It is no pair's own, and
+ * explained as if it did not depend on words or patches. */
+static fb_status add_nearness(const request *r, const char *text, double *bias)
+{
+    const fb_matcher *m = r->model->matcher;
+    const fb_image_input image = {.pixels = fb_batch_pixels(r->batch, 0)};
+    const fb_input inputs[2] = {{.text = text}, {.image = &image}};
+    double weight =
+        r->kind == FB_SCORE_BOTH ? fb_scorer_neighbour_weight(r->model->scorer) : 0;
+    if (!(weight > 0))
+        return FB_OK;
+    float near[2];
+    size_t width = (size_t)r->config->vector;
+    float *vectors = fb_arena_alloc(r->scratch, 2 * width * sizeof *vectors);
+    if (!vectors)
+        return no_memory(r->ctx);
+    FB_TRY(fb_model_encode(r->ctx, r->model, inputs, 2, 0.5, vectors));
+    for (int i = 0; i < 2; i++)
+        FB_TRY(fb_neighbours_of(r->ctx, r->model->neighbours, r->model->be, i == 0,
+                                vectors + (size_t)i * width, 1, &near[i]));
+    *bias -=
+        m->kind->similarity_scale(m) * weight * ((double)near[0] + (double)near[1]);
+    return FB_OK;
+}
+
 static fb_status fill(const request *r, const char *text)
 {
     fb_explanation *e = &r->out->public;
@@ -207,6 +233,7 @@ static fb_status fill(const request *r, const char *text)
     double bias;
     size_t patches = (size_t)r->batch->patches;
     FB_TRY(attribute(r, &found, &bias));
+    FB_TRY(add_nearness(r, text, &bias));
     e->score = found.score + bias;
     e->without_words = found.without_text + bias;
     e->without_image = found.without_image + bias;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "nn/weights.h"
 #include "tasks/model_vectors.h"
+#include "tasks/neighbours.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,12 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     m->fingerprint = fb_model_hash(m);
     if (config.system == FB_SYSTEM_QTI)
         FB_TRY(fb_query_scorer_create(ctx, &m->query_scorer, m->be, m->matcher));
-    return fb_scorer_create(ctx, &m->scorer, m->be, m->matcher);
+    FB_TRY(fb_scorer_create(ctx, &m->scorer, m->be, m->matcher));
+    if (config.vector == 0 || !(config.neighbour_weight > 0))
+        return FB_OK;
+    FB_TRY(fb_neighbours_open(ctx, &m->neighbours, m->folder, config.vector));
+    fb_scorer_use_neighbours(m->scorer, m->neighbours);
+    return FB_OK;
 }
 
 fb_status fb_model_open(fb_context *ctx, fb_model **model, const char *folder,
@@ -80,6 +86,7 @@ void fb_model_close(fb_model *model)
     if (!model)
         return;
     fb_scorer_free(model->scorer);
+    fb_neighbours_free(model->neighbours);
     fb_query_scorer_free(model->query_scorer);
     fb_resizer_free(model->resizer);
     if (model->matcher)

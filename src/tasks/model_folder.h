@@ -13,6 +13,7 @@ struct fb_model {
     fb_matcher *matcher;
     fb_vocab *vocab;
     fb_scorer *scorer;
+    fb_neighbours *neighbours;     /* NULL: similarities are as they are */
     fb_query_scorer *query_scorer; /* NULL: the model takes no query */
     fb_resizer *resizer;
     uint64_t fingerprint; /* fb_model_fingerprint */

@@ -10,7 +10,7 @@ typedef struct objective_row {
     const char *name;
     const char *encoder, *patches, *losses, *negatives, *alignment, *fit;
     double epochs, lr, weight_decay, warmup, itc, flip, shift, zoom, text_mask,
-        hardness, hard_warmup, patch_keep;
+        rare_mask, hardness, hard_warmup, patch_keep;
     int32_t batch, vector_size, group, hard_negatives, hard_items;
 } objective_row;
 
@@ -98,11 +98,11 @@ static bool is_open(const fb_train_options *o)
                  !o->freeze_encoder && !o->feature_cache[0];
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 && o->zoom < 0 &&
-           o->text_mask < 0 && o->hardness < 0 && o->hard_warmup < 0 &&
-           o->patch_keep < 0 && o->batch < 0 && o->vector_size < 0 &&
-           o->text_layers < 0 && o->group < 0 && o->hard_negatives < 0 &&
-           o->hard_items < 0 && !(o->margin > 0) && o->patch_size < 0 &&
-           o->image_size < 0;
+           o->text_mask < 0 && o->rare_mask < 0 && o->hardness < 0 &&
+           o->hard_warmup < 0 && o->patch_keep < 0 && o->batch < 0 &&
+           o->vector_size < 0 && o->text_layers < 0 && o->group < 0 &&
+           o->hard_negatives < 0 && o->hard_items < 0 && !(o->margin > 0) &&
+           o->patch_size < 0 && o->image_size < 0;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
@@ -223,11 +223,12 @@ static fb_status check_qti(fb_context *ctx, const fb_train_options *o)
         return FB_OK;
     }
     if (o->itc > 0 || strcmp(o->negatives, "hard") == 0 || o->group > 0 ||
-        o->text_mask > 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--objective qti takes no --itc, hard negatives, --group or "
-                       "--text-mask: products that a query did not want are its "
-                       "mismatches");
+        o->text_mask > 0 || o->rare_mask > 0)
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--objective qti takes no --itc, hard negatives, --group, "
+            "--text-mask or --rare-mask: products that a query did not want are its "
+            "mismatches");
     if (o->encoder_weights[0])
         return fb_fail(ctx, FB_E_USAGE,
                        "--objective qti takes the image network of --init, no "
@@ -294,6 +295,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_real(&o->shift, keeps ? 0 : r->shift);
     fill_real(&o->zoom, keeps ? 0 : r->zoom);
     fill_real(&o->text_mask, r->text_mask);
+    fill_real(&o->rare_mask, r->rare_mask);
     fill_real(&o->hardness, r->hardness);
     fill_real(&o->hard_warmup, r->hard_warmup);
     fill_real(&o->patch_keep, r->patch_keep);

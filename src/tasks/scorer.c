@@ -5,6 +5,7 @@
 #include "data/sampler.h"
 #include "ops/tape.h"
 #include "tasks/model_vectors.h"
+#include "tasks/neighbours.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct fb_scorer {
     int32_t text_of[PAIRS], image_of[PAIRS];
     float scores[PAIRS];
     float *mirrored; /* [IMAGES, D] vectors of mirror images; NULL: not looked at */
+    const fb_neighbours *neighbours;
 };
 
 fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
@@ -61,6 +63,11 @@ void fb_scorer_free(fb_scorer *scorer)
     free(scorer->mirrored);
     fb_arena_free(scorer->arena);
     free(scorer);
+}
+
+void fb_scorer_use_neighbours(fb_scorer *scorer, const fb_neighbours *neighbours)
+{
+    scorer->neighbours = neighbours;
 }
 
 typedef struct indexed_pair {
@@ -289,7 +296,7 @@ static int64_t place_of(const int32_t *list, int64_t count, int32_t value)
 typedef struct side_vectors {
     int32_t *list;
     int64_t count;
-    float *vectors;
+    float *vectors, *nearness; /* [count, D], [count] */
 } side_vectors;
 
 static fb_status list_side(fb_context *ctx, side_vectors *side,
@@ -303,17 +310,47 @@ static fb_status list_side(fb_context *ctx, side_vectors *side,
         side->list[i] = texts ? pairs[i].text : pairs[i].image;
     side->count = make_unique(side->list, count);
     side->vectors = malloc(((size_t)(side->count * width) + 1) * sizeof(float));
-    if (!side->vectors)
+    side->nearness = calloc((size_t)side->count + 1, sizeof(float));
+    if (!side->vectors || !side->nearness)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld vectors",
                        (long long)side->count);
     return FB_OK;
 }
 
-/* similarity[n] = cosine of pairs[n], in their order */
+static void free_side(side_vectors *side)
+{
+    free(side->list);
+    free(side->vectors);
+    free(side->nearness);
+}
+
+static fb_status fill_sides(fb_context *ctx, fb_scorer *s,
+                            const fb_score_source *source, side_vectors *text,
+                            side_vectors *image, bool nearness, const char *label,
+                            bool quiet)
+{
+    fb_progress progress;
+    FB_TRY(
+        fb_scorer_text_vectors(ctx, s, source, text->list, text->count, text->vectors));
+    fb_progress_begin(&progress, label ? label : "", "images", 0, image->count,
+                      quiet || !label);
+    fb_status status = fb_scorer_image_vectors(ctx, s, source, image->list,
+                                               image->count, image->vectors, &progress);
+    fb_progress_end(&progress);
+    if (status != FB_OK || !nearness)
+        return status;
+    FB_TRY(fb_neighbours_of(ctx, s->neighbours, s->be, true, text->vectors, text->count,
+                            text->nearness));
+    return fb_neighbours_of(ctx, s->neighbours, s->be, false, image->vectors,
+                            image->count, image->nearness);
+}
+
+/* similarity[n] = cosine of pairs[n], in their order, less `weight` times what both
+ * sides' neighbours are near by */
 static fb_status similarities(fb_context *ctx, fb_scorer *s,
                               const fb_score_source *source, const fb_score_pair *pairs,
-                              int64_t count, float *similarity, const char *label,
-                              bool quiet)
+                              int64_t count, double weight, float *similarity,
+                              const char *label, bool quiet)
 {
     int64_t width = s->matcher->config.vector;
     side_vectors text = {0}, image = {0};
@@ -321,25 +358,17 @@ static fb_status similarities(fb_context *ctx, fb_scorer *s,
     if (status == FB_OK)
         status = list_side(ctx, &image, pairs, count, false, width);
     if (status == FB_OK)
-        status =
-            fb_scorer_text_vectors(ctx, s, source, text.list, text.count, text.vectors);
-    if (status == FB_OK) {
-        fb_progress progress;
-        fb_progress_begin(&progress, label ? label : "", "images", 0, image.count,
-                          quiet || !label);
-        status = fb_scorer_image_vectors(ctx, s, source, image.list, image.count,
-                                         image.vectors, &progress);
-        fb_progress_end(&progress);
+        status = fill_sides(ctx, s, source, &text, &image, weight > 0, label, quiet);
+    for (int64_t n = 0; n < count && status == FB_OK; n++) {
+        int64_t t = place_of(text.list, text.count, pairs[n].text);
+        int64_t i = place_of(image.list, image.count, pairs[n].image);
+        double cosine = (double)fb_vectors_dot(text.vectors + t * width,
+                                               image.vectors + i * width, width);
+        double near = (double)text.nearness[t] + (double)image.nearness[i];
+        similarity[n] = (float)(cosine - weight * near);
     }
-    for (int64_t i = 0; i < count && status == FB_OK; i++)
-        similarity[i] = fb_vectors_dot(
-            text.vectors + place_of(text.list, text.count, pairs[i].text) * width,
-            image.vectors + place_of(image.list, image.count, pairs[i].image) * width,
-            width);
-    free(text.list);
-    free(text.vectors);
-    free(image.list);
-    free(image.vectors);
+    free_side(&text);
+    free_side(&image);
     return status;
 }
 
@@ -366,6 +395,11 @@ static fb_status margins_by_stream(fb_context *ctx, fb_scorer *scorer,
     return status;
 }
 
+double fb_scorer_neighbour_weight(const fb_scorer *scorer)
+{
+    return scorer->neighbours ? scorer->matcher->config.neighbour_weight : 0;
+}
+
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_pair *pairs,
                         int64_t count, fb_score_kind kind, float *margins,
@@ -387,13 +421,14 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
     float *similarity = malloc(((size_t)count + 1) * sizeof *similarity);
     if (!similarity)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
-    fb_status status =
-        similarities(ctx, scorer, source, pairs, count, similarity, label, quiet);
-    if (status == FB_OK && kind == FB_SCORE_BOTH)
-        status =
-            margins_by_stream(ctx, scorer, source, pairs, count, margins, label, quiet);
     double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
     double share = kind == FB_SCORE_BOTH ? m->config.alignment_weight : 0.0;
+    double near = kind == FB_SCORE_BOTH ? fb_scorer_neighbour_weight(scorer) : 0.0;
+    fb_status status =
+        similarities(ctx, scorer, source, pairs, count, near, similarity, label, quiet);
+    if (status == FB_OK && share > 0)
+        status =
+            margins_by_stream(ctx, scorer, source, pairs, count, margins, label, quiet);
     for (int64_t i = 0; i < count && status == FB_OK; i++)
         margins[i] = (float)((share > 0 ? share * (double)margins[i] : 0.0) +
                              scale * (double)similarity[i] + bias);

@@ -33,11 +33,18 @@ typedef struct fb_score_pair {
 } fb_score_pair;
 
 typedef struct fb_scorer fb_scorer;
+typedef struct fb_neighbours fb_neighbours;
 
 /* be and matcher are borrowed. */
 fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
                            fb_matcher *matcher);
 void fb_scorer_free(fb_scorer *scorer);
+
+/* What takes the nearness of neighbours off similarities (neighbours.h), borrowed;
+ * NULL: nothing. */
+void fb_scorer_use_neighbours(fb_scorer *scorer, const fb_neighbours *neighbours);
+/* config.neighbour_weight, 0 without neighbours. */
+double fb_scorer_neighbour_weight(const fb_scorer *scorer);
 
 /* margins[n] of pairs[n], in their order, by `kind` (model_config.h). label: of the
  * progress bar; NULL: none. FB_E_STATE: a kind with vectors that the model lacks, or a

@@ -18,6 +18,7 @@
 #include "tasks/index_task.h"
 #include "tasks/model_inputs.h"
 #include "tasks/model_vectors.h"
+#include "tasks/neighbours.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -148,6 +149,25 @@ static bool has_scores(const reranking *r)
     return true;
 }
 
+/* margins -= scale (r(query) + r(other)), by the vectors of both (neighbours.h). */
+static fb_status take_nearness(reranking *r, bool by_text, double scale)
+{
+    const fb_model *m = r->model;
+    float query, *others = malloc(((size_t)r->count + 1) * sizeof *others);
+    if (!others)
+        return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
+    fb_status status =
+        fb_neighbours_of(r->ctx, m->neighbours, m->be, by_text, r->vector, 1, &query);
+    if (status == FB_OK)
+        status = fb_neighbours_of(r->ctx, m->neighbours, m->be, !by_text, r->others,
+                                  r->count, others);
+    for (int32_t i = 0; i < r->count && status == FB_OK; i++)
+        r->margins[i] = (float)((double)r->margins[i] -
+                                scale * ((double)query + (double)others[i]));
+    free(others);
+    return status;
+}
+
 /* margins += scale * similarity + bias, by the config's score. */
 static fb_status add_similarities(reranking *r, bool by_text,
                                   const fb_score_source *source)
@@ -155,11 +175,14 @@ static fb_status add_similarities(reranking *r, bool by_text,
     int32_t width = r->index->manifest.width, one = 0;
     const fb_matcher *m = r->model->matcher;
     double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    double weight = m->config.score == FB_SCORE_BOTH
+                        ? fb_scorer_neighbour_weight(r->model->scorer)
+                        : 0;
     bool known = has_scores(r);
     for (int32_t i = 0; i < r->count && known; i++)
         r->margins[i] =
             (float)((double)r->margins[i] + scale * (double)r->hits[i].score + bias);
-    if (known)
+    if (known && !(weight > 0))
         return FB_OK;
     if (by_text)
         FB_TRY(fb_scorer_text_vectors(r->ctx, r->model->scorer, source, &one, 1,
@@ -168,7 +191,9 @@ static fb_status add_similarities(reranking *r, bool by_text,
         FB_TRY(fb_scorer_image_vectors(r->ctx, r->model->scorer, source, &one, 1,
                                        r->vector, NULL));
     FB_TRY(fill_others(r, by_text, source));
-    for (int32_t i = 0; i < r->count; i++)
+    if (weight > 0)
+        FB_TRY(take_nearness(r, by_text, scale * weight));
+    for (int32_t i = 0; i < r->count && !known; i++)
         r->margins[i] =
             (float)((double)r->margins[i] +
                     scale * (double)fb_vectors_dot(

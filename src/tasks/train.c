@@ -52,6 +52,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .shift = -1,
                                   .zoom = -1,
                                   .text_mask = -1,
+                                  .rare_mask = -1,
                                   .adaptive = "gradient",
                                   .adaptive_norm = "output",
                                   .losses = "auto",
@@ -328,6 +329,7 @@ static fb_status calibrate(fb_train_run *run)
         char path[4096];
         FB_TRY(fb_path_join(run->ctx, path, run->options.out, files[i]));
         FB_TRY(fb_model_config_write(run->ctx, &config, path));
+        config.neighbour_weight = 0; /* whose vectors are the best model's */
     }
     return FB_OK;
 }

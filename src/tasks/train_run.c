@@ -45,6 +45,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
     FB_TRY(check_range(ctx, "--zoom", o->zoom, 0, 0.9));
     FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
+    FB_TRY(check_range(ctx, "--rare-mask", o->rare_mask, 0, 1e6));
     FB_TRY(check_range(ctx, "--hardness", o->hardness, 0, 1));
     FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
     FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
@@ -172,6 +173,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     if (o->flip > 0) /* the mirror image is as familiar */
         config->views = 2;
+    config->neighbour_weight = 0; /* calibration finds it */
     config->score = o->itc <= 0     ? FB_SCORE_TIA
                     : !o->losses[0] ? FB_SCORE_ITC
                                     : FB_SCORE_BOTH;
@@ -337,6 +339,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
                   .query_image = run->losses.enabled[FB_LOSS_QI],
                   .title_image = run->losses.enabled[FB_LOSS_TIA]},
         .text_mask = training && run->items ? o->text_mask : 0,
+        .rare_mask = training && run->items ? o->rare_mask : 0,
         .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
         .whole_images = !run->losses.enabled[FB_LOSS_MPM] && !is_selfie(o),
         .patch_share = is_selfie(o) ? FB_SELFIE_MASKED : 0,

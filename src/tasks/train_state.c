@@ -42,6 +42,7 @@ static const struct field {
     FIELD(REAL, shift),
     FIELD(REAL, zoom),
     FIELD(REAL, text_mask),
+    FIELD(REAL, rare_mask),
     FIELD(INT32, hard_negatives),
     FIELD(INT32, hard_items),
     FIELD(REAL, hardness),
