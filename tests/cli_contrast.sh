@@ -35,6 +35,11 @@ for kind in own tia itc both; do
     ok "evaluate by $kind" $E --model "$WORK/c" --score "$kind"
 done
 ok "hard negatives, pair by pair" $M --out "$WORK/d" --steps 3 --losses tia --itc 0.5
+ok "blocks of three, of part of a batch" $M --out "$WORK/h" --steps 6 --losses tia --itc 1 \
+    --alignment block --hard-negatives 2 --hard-items 9 --patch-keep 0.5 --rare-mask 2
+check "alignment and itc are logged" test \
+    "$(grep -c '"tia": *[0-9].*"itc": *[0-9]' "$WORK/h/log.jsonl")" -eq 6
+fails 2 "losses tia" $M --out "$WORK/x" --steps 1 --alignment block --losses mlm,tia --itc 1
 ok "a network, trained and frozen" "$FB" train --objective itc --preset mini --encoder thin \
     --catalog "$C" --out "$WORK/e" --vocab-size 120 --batch 8 --steps 2 --threads 2 --quiet
 ok "start from it" "$FB" train --objective itc --init "$WORK/e" --freeze-encoder \

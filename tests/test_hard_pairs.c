@@ -260,6 +260,85 @@ static void pairs_of_the_first_items_stay_among_them(void **state)
     close_world(&w);
 }
 
+static fb_hard_pairs draw_blocks(world *w, double scale, int32_t negatives)
+{
+    fb_hard_pairs hard;
+    const fb_hard_options o = {.negatives = negatives,
+                               .scale = scale,
+                               .patch_keep = 1,
+                               .key = 3,
+                               .blocks = true};
+    assert_int_equal(fb_hard_pairs_draw(&w->tape, &hard, w->items, &w->matrix, &o),
+                     FB_OK);
+    return hard;
+}
+
+/* A block's pairs are its texts against its images, each in one list of each kind. */
+static void blocks_have_all_their_pairs(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w);
+    fb_hard_pairs hard = draw_blocks(&w, 5, 2);
+    assert_int_equal(hard.batch.pairs, ITEMS * 3);
+    assert_int_equal(hard.lists, ITEMS * 2);
+    assert_null(hard.log_q);
+    int32_t block_of[ITEMS], times[ITEMS * 3] = {0};
+    for (int32_t i = 0; i < ITEMS; i++) {
+        assert_int_equal(hard.batch.pair_label[i], 1);
+        block_of[hard.batch.pair_text[i]] = i / 3;
+    }
+    for (int32_t l = 0; l < hard.lists; l++) {
+        const int32_t *m = hard.members + l * 3;
+        int32_t item = hard.batch.pair_text[l % ITEMS];
+        assert_int_equal(m[0], l % ITEMS);
+        for (int32_t k = 0; k < 3; k++) {
+            const fb_batch *b = &hard.batch;
+            bool of_image = l < ITEMS;
+            int32_t own = of_image ? b->pair_image[m[k]] : b->pair_text[m[k]];
+            int32_t other = of_image ? b->pair_text[m[k]] : b->pair_image[m[k]];
+            assert_int_equal(own, item);
+            assert_int_equal(block_of[other], block_of[item]);
+            assert_int_equal(other == item, k == 0);
+            times[m[k]]++;
+        }
+        assert_int_not_equal(m[1], m[2]);
+    }
+    for (int32_t p = 0; p < hard.batch.pairs; p++)
+        assert_int_equal(times[p], 2);
+    close_world(&w);
+}
+
+static void blocks_are_of_the_most_similar_and_of_no_kin(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w);
+    for (int32_t i = 0; i < ITEMS; i++)
+        for (int32_t j = 0; j < ITEMS; j++) /* 0 2 4 and 1 3 5 are alike */
+            w.similarity[i * ITEMS + j] = i % 2 == j % 2 ? 1 : 0;
+    fb_hard_pairs hard = draw_blocks(&w, 1000, 2);
+    for (int32_t p = 0; p < hard.batch.pairs; p++)
+        assert_int_equal(hard.batch.pair_text[p] % 2, hard.batch.pair_image[p] % 2);
+    w.items->text_group[2] = w.items->text_group[0];
+    w.items->image_group[3] = w.items->image_group[1];
+    hard = draw_blocks(&w, 1000, 1);
+    assert_int_equal(hard.batch.pairs, ITEMS * 2);
+    for (int32_t p = ITEMS; p < hard.batch.pairs; p++) {
+        int32_t a = hard.batch.pair_text[p], b = hard.batch.pair_image[p];
+        assert_false((a == 0 && b == 2) || (a == 2 && b == 0));
+        assert_false((a == 1 && b == 3) || (a == 3 && b == 1));
+    }
+    for (int32_t i = 0; i < ITEMS; i++) /* all kin: no block, no pair */
+        w.items->text_group[i] = 0;
+    hard = draw_blocks(&w, 1, 2);
+    assert_int_equal(hard.batch.pairs, 0);
+    assert_int_equal(hard.lists, 0);
+    hard = draw_blocks(&w, 1, 7); /* more than there are */
+    assert_int_equal(hard.batch.pairs, 0);
+    close_world(&w);
+}
+
 static void batch_that_is_not_of_items_is_refused(void **state)
 {
     (void)state;
@@ -291,6 +370,8 @@ int main(void)
         cmocka_unit_test(without_scale_all_others_are_as_likely),
         cmocka_unit_test(one_key_is_one_draw_and_another_another),
         cmocka_unit_test(pairs_of_the_first_items_stay_among_them),
+        cmocka_unit_test(blocks_have_all_their_pairs),
+        cmocka_unit_test(blocks_are_of_the_most_similar_and_of_no_kin),
         cmocka_unit_test(batch_that_is_not_of_items_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

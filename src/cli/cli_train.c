@@ -322,10 +322,10 @@ static const fb_option options[] = {
     {.name = "alignment",
      .value = "HOW",
      .type = FB_OPTION_CHOICE,
-     .choices = "auto,pairs,list",
+     .choices = "auto,pairs,list,block",
      .offset = AT(alignment),
      .help = "pairs judges each pair alone, list picks the right one among the hard "
-             "negatives"},
+             "negatives, block among all of a block of items"},
     {.name = "group",
      .value = "N",
      .type = FB_OPTION_INT32,

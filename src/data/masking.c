@@ -68,15 +68,17 @@ static int32_t word_end(const fb_mask_vocab *vocab, const int32_t *ids, int32_t 
     return end;
 }
 
+static int32_t any_ordinary(const fb_mask_vocab *vocab, fb_random *random)
+{
+    return vocab->ordinary[fb_random_below(random, (uint32_t)vocab->ordinary_count)];
+}
+
 static int32_t replace(const fb_mask_vocab *vocab, fb_random *random, int32_t id)
 {
     uint32_t tenth = fb_random_below(random, 10);
     if (tenth < 8)
         return vocab->mask_id;
-    if (tenth == 8)
-        return vocab
-            ->ordinary[fb_random_below(random, (uint32_t)vocab->ordinary_count)];
-    return id;
+    return tenth == 8 ? any_ordinary(vocab, random) : id;
 }
 
 int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_t *ids,
@@ -108,15 +110,16 @@ int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_
     return masked;
 }
 
-static double share_of(const fb_word_mask *mask, const int32_t *ids, int32_t start,
-                       int32_t end)
+/* rare / (rare + n) of the word at start .. end - 1. */
+static double rarity(const fb_word_mask *mask, const int32_t *ids, int32_t start,
+                     int32_t end)
 {
-    if (!(mask->rare > 0))
-        return mask->share;
     int32_t titles = INT32_MAX;
+    if (!(mask->rare > 0))
+        return 0;
     for (int32_t t = start; t < end; t++)
         titles = mask->titles[ids[t]] < titles ? mask->titles[ids[t]] : titles;
-    return fmax(mask->share, mask->rare / (mask->rare + titles));
+    return mask->rare / (mask->rare + titles);
 }
 
 int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
@@ -127,7 +130,8 @@ int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
     memcpy(masked_ids, ids, (size_t)count * sizeof *ids);
     for (int32_t i = 0; i < words; i++) {
         int32_t end = word_end(vocab, ids, count, scratch[i]);
-        if (fb_random_uniform(random) < share_of(mask, ids, scratch[i], end))
+        if (fb_random_uniform(random) <
+            fmax(mask->share, rarity(mask, ids, scratch[i], end)))
             scratch[taken++] = scratch[i];
     }
     if (taken > 0 &&
@@ -135,8 +139,10 @@ int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
         scratch[fb_random_below(random, (uint32_t)words)] = scratch[--taken];
     for (int32_t i = 0; i < taken; i++) {
         int32_t end = word_end(vocab, ids, count, scratch[i]);
+        bool noise = rarity(mask, ids, scratch[i], end) > mask->share &&
+                     fb_random_uniform(random) < 0.5;
         for (int32_t t = scratch[i]; t < end; t++, masked++)
-            masked_ids[t] = vocab->mask_id;
+            masked_ids[t] = noise ? any_ordinary(vocab, random) : vocab->mask_id;
     }
     return masked;
 }

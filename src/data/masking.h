@@ -10,7 +10,10 @@
  * Words without targets, to make texts harder to recognise: each word by itself becomes
  * [MASK] tokens with probability max(share, rare / (rare + n)), n the titles that its
  * least seen token is in: a word of one title tells which product it is and nothing
- * about any other. One word, by chance, stays when all would go.
+ * about any other. Where rarity has the larger say, half of these words become random
+ * ordinary tokens instead, which are mostly rare ones: so that words never seen before,
+ * as every new product has them, are read past. One word, by chance, stays when all
+ * would go.
  *
  * Patches: exactly max(1, round(share * P)) different ones an image; a share of .1 is
  * the paper's, 6 of 64.
@@ -48,8 +51,8 @@ typedef struct fb_word_mask {
     const int32_t *titles; /* [vocab->size] that each token is in; NULL with rare 0 */
 } fb_word_mask;
 
-/* The words of ids without targets; scratch[count]. Returns how many tokens became
- * [MASK]. */
+/* The words of ids without targets; scratch[count]. Returns how many tokens lie in words
+ * that were taken. */
 int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
                       const fb_word_mask *mask, const int32_t *ids, int32_t count,
                       int32_t *scratch, int32_t *masked_ids);

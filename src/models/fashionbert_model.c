@@ -352,6 +352,7 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
     if (any && options->negatives > 0) {
         fb_hard_options o = {.negatives = options->negatives,
                              .items = options->hard_items,
+                             .blocks = options->blocks,
                              .scale = options->hardness *
                                       fb_contrast_head_scale(&m->contrast),
                              .patch_keep = tape->recording ? options->patch_keep : 1,
@@ -359,7 +360,7 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
         FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity, &o));
         pass->batch = &pass->hard.batch;
     }
-    if (!any)
+    if (!any || pass->batch->pairs == 0)
         return FB_OK;
     return stream(m, tape, options->enabled, true,
                   options->listwise && options->negatives > 0, pass);

@@ -107,6 +107,130 @@ static void fill_pairs(const draw *d, fb_hard_pairs *hard)
     }
 }
 
+/* ---- blocks ---------------------------------------------------------------------- */
+
+/* Whether item j may stand beside the block's first `filled`. */
+static bool fits(const draw *d, const int32_t *block, int32_t filled, int32_t j)
+{
+    for (int32_t k = 0; k < filled; k++)
+        if (kin(d->items, block[k], j))
+            return false;
+    return true;
+}
+
+/* The block of the first unused item: those that the drawing puts first. false: too few
+ * are left that fit. */
+static bool fill_block(const draw *d, uint8_t *used, int32_t first, int32_t *block)
+{
+    int32_t stride = d->items->images;
+    uint64_t key = fb_random_mix(d->key ^ (uint64_t)(first + 1));
+    block[0] = first;
+    used[first] = 1;
+    for (int32_t filled = 1; filled <= d->wanted; filled++) {
+        int32_t best = -1;
+        double most = 0;
+        for (int32_t j = 0; j < d->count; j++) {
+            if (used[j] || !fits(d, block, filled, j))
+                continue;
+            double uniform =
+                ((double)fb_random_hash32(key, (uint32_t)j) + 0.5) * 0x1p-32;
+            double similarity =
+                0.5 * ((double)d->similarity[(int64_t)first * stride + j] +
+                       (double)d->similarity[(int64_t)j * stride + first]);
+            double noisy = d->scale * similarity - log(-log(uniform));
+            if (best < 0 || noisy > most) {
+                best = j;
+                most = noisy;
+            }
+        }
+        if (best < 0) /* the others of this block may stand in a later one */
+            return false;
+        block[filled] = best;
+        used[best] = 1;
+    }
+    return true;
+}
+
+/* blocks [count] items, block behind block; returns how many items that are. */
+static int32_t choose_blocks(const draw *d, uint8_t *used, int32_t *blocks)
+{
+    int32_t length = d->wanted + 1, found = 0;
+    for (int32_t i = 0; i < d->count; i++) {
+        if (used[i] || d->count - found < length)
+            continue;
+        if (fill_block(d, used, i, blocks + found)) {
+            found += length;
+            continue;
+        }
+        for (int32_t k = 1; k < length && blocks[found + k] >= 0; k++) {
+            used[blocks[found + k]] = 0; /* i itself stays out */
+            blocks[found + k] = -1;
+        }
+    }
+    return found;
+}
+
+/* Own pairs by their place among the blocks' items, then each block's others. */
+static void fill_all_pairs(const int32_t *blocks, int32_t count, fb_hard_pairs *hard)
+{
+    int32_t length = hard->length, next = count;
+    for (int32_t i = 0; i < count; i++)
+        put(&hard->batch, i, blocks[i], blocks[i]);
+    for (int32_t l = 0; l < 2 * count; l++)
+        hard->members[(int64_t)l * length] = l % count;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t first = i - i % length;
+        for (int32_t j = first; j < first + length; j++) {
+            if (j == i)
+                continue;
+            /* text j, image i: the j-th other of image i, the i-th other of text j */
+            int32_t of_image = 1 + (j - first) - (j > i);
+            int32_t of_text = 1 + (i - first) - (i > j);
+            put(&hard->batch, next, blocks[j], blocks[i]);
+            hard->members[(int64_t)i * length + of_image] = next;
+            hard->members[(int64_t)(count + j) * length + of_text] = next++;
+        }
+    }
+}
+
+static fb_status draw_blocks(fb_tape *tape, fb_hard_pairs *hard, const draw *d)
+{
+    void *used;
+    int32_t *blocks, length = d->wanted + 1;
+    FB_TRY(fb_tape_alloc(tape, &used, (size_t)d->count + 1));
+    memset(used, 0, (size_t)d->count + 1);
+    FB_TRY(take(tape, &blocks, (int64_t)d->count + length));
+    for (int32_t i = 0; i < d->count + length; i++)
+        blocks[i] = -1;
+    int32_t count = choose_blocks(d, used, blocks);
+    hard->lists = 2 * count;
+    hard->length = length;
+    FB_TRY(make_room(tape, &hard->batch, count * length));
+    FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * length));
+    fill_all_pairs(blocks, count, hard);
+    return FB_OK;
+}
+
+/* ---- both ------------------------------------------------------------------------ */
+
+static fb_status draw_each(fb_tape *tape, fb_hard_pairs *hard, const draw *d)
+{
+    int32_t count = d->count, negatives = d->wanted, all = d->items->images;
+    hard->lists = 2 * count;
+    hard->length = negatives + 1;
+    FB_TRY(make_room(tape, &hard->batch, count * (1 + 2 * negatives)));
+    void *log_q;
+    FB_TRY(fb_tape_alloc(tape, &log_q, (size_t)hard->batch.pairs * sizeof(float)));
+    hard->log_q = log_q;
+    FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
+    fill_pairs(d, hard);
+    for (int32_t p = 0; p < hard->batch.pairs; p++)
+        hard->log_q[p] =
+            (float)(d->scale * (double)d->similarity[hard->batch.pair_image[p] * all +
+                                                     hard->batch.pair_text[p]]);
+    return FB_OK;
+}
+
 /* Mark all but `keep` patches of each image as left out, each choice as likely. */
 static fb_status leave_out(fb_tape *tape, fb_batch *b, double keep, uint64_t key)
 {
@@ -142,19 +266,9 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "hard pairs: %d texts, %d images, %d negatives", items->texts,
                        all, negatives);
-    *hard =
-        (fb_hard_pairs){.batch = *items, .lists = 2 * count, .length = negatives + 1};
-    FB_TRY(make_room(tape, &hard->batch, count * (1 + 2 * negatives)));
-    void *log_q;
-    FB_TRY(fb_tape_alloc(tape, &log_q, (size_t)hard->batch.pairs * sizeof(float)));
-    hard->log_q = log_q;
-    FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
+    *hard = (fb_hard_pairs){.batch = *items};
     draw d = {items, similarity->data, count, options->scale, negatives, options->key};
-    fill_pairs(&d, hard);
-    for (int32_t p = 0; p < hard->batch.pairs; p++)
-        hard->log_q[p] =
-            (float)(d.scale * (double)d.similarity[hard->batch.pair_image[p] * all +
-                                                   hard->batch.pair_text[p]]);
+    FB_TRY(options->blocks ? draw_blocks(tape, hard, &d) : draw_each(tape, hard, &d));
     FB_TRY(leave_out(tape, &hard->batch, options->patch_keep,
                      fb_random_mix(~options->key)));
     FB_TRY(take(tape, &hard->batch.row_source, count_rows(&hard->batch)));

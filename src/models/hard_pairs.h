@@ -12,6 +12,14 @@
  * row (Gumbel's trick: the K largest of scale * similarity + noise), never one of the
  * same product or the same text (groups; Li et al. 2021 draw one each way). An item
  * that has fewer others repeats the last, or its own pair when it has none.
+ *
+ * In blocks instead, items are put together in blocks of K + 1, and all pairs of a
+ * block are made: each of them counts for its image and for its text, so that K + 1
+ * pairs an item give K negatives each way where 2 K + 1 give them drawn one by one. A
+ * block is its first item, as the batch has them, and those K of the rest that the
+ * drawing above puts first by the mean of the similarities both ways. Which pairs are
+ * right is even within a block, so nothing is taken off their scores. Items left over
+ * when none fill a block have no pair.
  */
 #ifndef FB_MODELS_HARD_PAIRS_H
 #define FB_MODELS_HARD_PAIRS_H
@@ -25,7 +33,8 @@ typedef struct fb_hard_pairs {
     fb_batch batch;   /* the items' texts and images with the pairs above, packed */
     int32_t lists;    /* 2B: of images over texts, then of texts over images */
     int32_t length;   /* K + 1 */
-    float *log_q;     /* [pairs] scale * similarity: what pairs were drawn by */
+    float *log_q;     /* [pairs] scale * similarity: what pairs were drawn by; NULL in
+                         blocks */
     int32_t *members; /* [lists * length] pairs of each list, its own first */
 } fb_hard_pairs;
 
@@ -33,6 +42,7 @@ typedef struct fb_hard_pairs {
 typedef struct fb_hard_options {
     int32_t negatives; /* K, of each item each way */
     int32_t items;     /* B: pairs are made of the batch's first so many; 0: of all */
+    bool blocks;
     double scale;      /* of similarities, before noise is added */
     double patch_keep; /* share of each image's patches that its pairs show, chosen at
                           random; 1: all (Li et al. 2023, FLIP) */

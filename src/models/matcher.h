@@ -32,6 +32,7 @@ typedef struct fb_loss_options {
     double patch_keep;  /* with negatives: share of an image's patches that training's
                            pairs show */
     bool listwise; /* alignment as a choice among the negatives, not pair by pair */
+    bool blocks;   /* with it: among all pairs of blocks of items (hard_pairs.h) */
     uint64_t key;  /* random bits of the step, for negatives */
 } fb_loss_options;
 

@@ -241,19 +241,26 @@ static fb_status check(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_selfie(ctx, o));
     FB_TRY(check_qti(ctx, o));
     bool hard = strcmp(o->negatives, "hard") == 0;
-    bool list = strcmp(o->alignment, "list") == 0;
+    bool block = strcmp(o->alignment, "block") == 0;
+    bool list = block || strcmp(o->alignment, "list") == 0;
     if (!list && strcmp(o->alignment, "pairs") != 0)
         return fb_fail(ctx, FB_E_USAGE,
-                       "--alignment %s is not known; use pairs or list", o->alignment);
+                       "--alignment %s is not known; use pairs, list or block",
+                       o->alignment);
     if (list && !hard)
         return fb_fail(ctx, FB_E_USAGE,
-                       "--alignment list chooses among hard negatives; it needs "
-                       "--negatives hard");
+                       "--alignment %s chooses among hard negatives; it needs "
+                       "--negatives hard",
+                       o->alignment);
+    bool masked = strstr(o->losses, "mlm") || strstr(o->losses, "mpm");
+    if (block && masked)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--alignment block makes no pair of some items; it needs "
+                       "--losses tia");
     if (hard && o->vector_size == 0)
         return fb_fail(ctx, FB_E_USAGE,
                        "--negatives hard draws by the similarity of vectors; give "
                        "--vector-size, or --init with a model that has them");
-    bool masked = strstr(o->losses, "mlm") || strstr(o->losses, "mpm");
     if (o->hard_items > 0 && (!hard || masked))
         return fb_fail(ctx, FB_E_USAGE,
                        "--hard-items makes pairs of part of a batch, which tia alone "

@@ -116,7 +116,8 @@ static fb_status check_words(fb_train_run *run)
     run->losses.negatives = hard ? o->hard_negatives : 0;
     run->losses.hard_items = o->hard_items;
     run->losses.patch_keep = o->patch_keep;
-    run->losses.listwise = strcmp(o->alignment, "list") == 0;
+    run->losses.blocks = strcmp(o->alignment, "block") == 0;
+    run->losses.listwise = run->losses.blocks || strcmp(o->alignment, "list") == 0;
     run->items = hard || o->itc > 0 || is_selfie(o);
     run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,
                                             o->weight_decay, o->clip,  o->warmup};
