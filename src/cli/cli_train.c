@@ -369,7 +369,7 @@ static const fb_option options[] = {
      .high = 1e6,
      .automatic = true,
      .help = "hide a word of n titles N times in N + n while training, where that is "
-             "more"},
+             "more, half of these times behind other words"},
     FB_OPTION_FLAG_ROW(train_arguments, "masked-on-mismatched",
                        task.masked_on_mismatched,
                        "masked losses on mismatched pairs too"),

@@ -122,6 +122,13 @@ static double passes(double products, int32_t items)
     return epochs < 1 ? 1 : epochs > 60 ? 60 : epochs;
 }
 
+/* A word of ten products among thousands says little about others; where there are few
+ * products all words are of few. */
+static double rare_words(int32_t items)
+{
+    return items < 5000 ? items / 500.0 : 10;
+}
+
 void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
                      int32_t number, int32_t items)
 {
@@ -129,29 +136,31 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
     stage->stage = number;
     stage->objective = number < 3 ? "itc" : "match";
     stage->flip = 0.5;
-    if (number == 1) {
-        stage->epochs = passes(234000, items);
-    } else if (number == 2) {
+    stage->rare_mask = rare_words(items);
+    if (number > 1)
         stage->group = 32;
+    if (number == 1) {
+        stage->epochs = passes(300000, items);
+    } else if (number == 2) {
         stage->lr = 8e-4;
         stage->warmup = 0.03;
-        stage->epochs = passes(130000, items);
+        stage->epochs = passes(150000, items);
     } else {
         stage->losses = "tia";
         stage->negatives = "hard";
-        stage->alignment = "list";
-        stage->hardness = 0.6;
-        stage->hard_warmup = 0.3;
+        stage->alignment = "block";
+        stage->hard_negatives = 7;
+        stage->hardness = 0.5;
+        stage->hard_warmup = 0.05;
         stage->patch_keep = 0.5;
         stage->itc = 1;
         stage->batch = 256; /* for the vectors; alignment learns from a quarter of it */
         stage->hard_items = 64;
-        stage->group = 64;
         stage->lr = 7e-4;
         stage->weight_decay = 0.05;
         stage->zoom = 0.15;
-        stage->text_mask = 0.15;
-        stage->epochs = passes(524000, items);
+        stage->text_mask = 0.1;
+        stage->epochs = passes(410000, items);
     }
 }
 
