@@ -236,7 +236,8 @@ typedef struct fb_train_options {
     int32_t vector_size,
         text_layers; /* its vectors' width; trunk layers of texts; auto */
     int32_t group;   /* items of one category side by side in a batch; auto */
-    double flip, shift, zoom, text_mask, rare_mask; /* augmentation; auto */
+    double flip, shift, zoom, text_mask; /* augmentation; auto */
+    double rare_mask; /* words of n products hidden N times in N + n; auto */
     double patch_keep; /* share of the patches that pairs with hard negatives show while
                           training; auto */
     const char *adaptive;      /* "gradient", "softmax" or "fixed" */
@@ -248,7 +249,7 @@ typedef struct fb_train_options {
     int32_t hard_items;        /* hard: items of a batch with pairs; 0: all; auto */
     double hardness;       /* hard: 0 draws any of the batch, 1 by similarity; auto */
     double hard_warmup;    /* hard: share of the steps in which hardness rises; auto */
-    const char *alignment; /* "pairs" or "list" (hard); auto */
+    const char *alignment; /* "pairs", "list" or "block" (hard); auto */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;
     int64_t checkpoint_every; /* steps; 0: once an epoch */

@@ -39,6 +39,8 @@ ok "blocks of three, of part of a batch" $M --out "$WORK/h" --steps 6 --losses t
     --alignment block --hard-negatives 2 --hard-items 9 --patch-keep 0.5 --rare-mask 2
 check "alignment and itc are logged" test \
     "$(grep -c '"tia": *[0-9].*"itc": *[0-9]' "$WORK/h/log.jsonl")" -eq 6
+fails 2 "rare-mask" "$FB" train --objective match --catalog "$C" --out "$WORK/x" $SMALL \
+    --encoder pixels --steps 1 --rare-mask 2
 fails 2 "losses tia" $M --out "$WORK/x" --steps 1 --alignment block --losses mlm,tia --itc 1
 ok "a network, trained and frozen" "$FB" train --objective itc --preset mini --encoder thin \
     --catalog "$C" --out "$WORK/e" --vocab-size 120 --batch 8 --steps 2 --threads 2 --quiet

@@ -64,6 +64,27 @@ score=$(values rerank_score | head -1)
 ok "match scores the same pair" "$FB" match $M --json --text "red circle on blue" \
     --image "$(values image | head -1)"
 check "as re-ranking did" awk "BEGIN { d = $(values score) - $score; exit !(d * d < 4e-6) }"
+
+# The same model with what its neighbours take off: vectors of training products.
+cp -r "$WORK/m" "$WORK/near"
+for what in image text; do
+    ok "vectors of ${what}s" "$FB" encode --model "$WORK/m" --catalog "$C" --split train \
+        --what $what --out "$WORK/bank" --quiet
+    cp "$WORK/bank/$what.npy" "$WORK/near/neighbours.$what.npy"
+done
+ok "neighbours that count" sed -i 's/"neighbour_weight": [0-9.]*/"neighbour_weight": 0.3/' \
+    "$WORK/near/config.json"
+ok "re-rank without what is near to all" "$FB" search --model "$WORK/near" --threads 2 \
+    --index "$I" --json --text "red circle on blue" --k 5 --rerank 20 --by image
+near=$(values rerank_score | head -1)
+ok "match the same pair" "$FB" match --model "$WORK/near" --threads 2 --json \
+    --text "red circle on blue" --image "$(values image | head -1)"
+check "as re-ranking did" awk "BEGIN { d = $(values score) - $near; exit !(d * d < 4e-6) }"
+check "which is another score" awk "BEGIN { d = $near - $score; exit !(d * d > 1e-5) }"
+ok "re-rank products" "$FB" search --model "$WORK/near" --threads 2 --index "$I" --json \
+    --text "red circle on blue" --k 5 --rerank 20
+check "by the model's score" down rerank_score
+
 for keep in none pixels; do
     ok "an index that keeps $keep" "$FB" index $M --catalog "$C" --out "$WORK/k" --quiet \
         --keep $keep

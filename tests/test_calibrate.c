@@ -5,6 +5,7 @@
  * by sorting all cosines, a search over other weights, and differences of the loss.
  */
 #include <math.h>
+#include <unistd.h>
 
 #include "catalogue_fixture.h"
 
@@ -306,6 +307,35 @@ static void vectors_alone_get_the_best_slope_and_bias(void **state)
     remove_model(f, &o);
 }
 
+/* A folder whose neighbours are of another width, cut short or gone; mended behind. */
+static void expect_refused_neighbours(const fixture *f, const fb_train_options *o)
+{
+    char path[4096];
+    uint8_t *bytes;
+    size_t size;
+    fb_model *model;
+    assert_int_equal(fb_path_join(f->ctx, path, o->out, "neighbours.text.npy"), FB_OK);
+    assert_int_equal(fb_file_read(f->ctx, path, 1 << 20, &bytes, &size), FB_OK);
+    char *width = strstr((char *)bytes + 10, ", 8)");
+    assert_non_null(width);
+    width[2] = '4'; /* half as many numbers as there are */
+    assert_int_equal(fb_file_write(f->ctx, path, bytes, size), FB_OK);
+    assert_int_equal(fb_model_open(f->ctx, &model, o->out, NULL), FB_E_FORMAT);
+    width[2] = '8';
+    assert_int_equal(fb_file_write(f->ctx, path, bytes, size - 4), FB_OK);
+    assert_int_equal(fb_model_open(f->ctx, &model, o->out, NULL), FB_E_FORMAT);
+    assert_int_equal(unlink(path), 0);
+    assert_int_not_equal(fb_model_open(f->ctx, &model, o->out, NULL), FB_OK);
+    assert_non_null(strstr(fb_context_message(f->ctx), "neighbours.text.npy"));
+    assert_int_equal(fb_file_write(f->ctx, path, bytes, size), FB_OK);
+    assert_int_equal(fb_model_open(f->ctx, &model, o->out, NULL), FB_OK);
+    fb_model_close(model);
+    assert_int_equal(fb_path_join(f->ctx, path, o->out, "last"), FB_OK);
+    assert_int_equal(fb_model_open(f->ctx, &model, path, NULL), FB_OK);
+    fb_model_close(model);
+    free(bytes);
+}
+
 static void alignment_and_vectors_get_the_best_weight(void **state)
 {
     const fixture *f = *state;
@@ -333,6 +363,10 @@ static void alignment_and_vectors_get_the_best_weight(void **state)
         assert_true(fabs((double)r->own[p] - config.score_bias -
                          score(r, true, config.alignment_weight, w, p)) < 1e-3);
     free(r);
+    expect_refused_neighbours(f, &o);
+    o.resume = true; /* calibrates again, from a folder that has neighbours */
+    train(f, &o, &config);
+    assert_true(config.neighbour_weight == w.neighbours);
     remove_model(f, &o);
 }
 

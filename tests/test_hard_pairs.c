@@ -334,8 +334,11 @@ static void blocks_are_of_the_most_similar_and_of_no_kin(void **state)
     hard = draw_blocks(&w, 1, 2);
     assert_int_equal(hard.batch.pairs, 0);
     assert_int_equal(hard.lists, 0);
-    hard = draw_blocks(&w, 1, 7); /* more than there are */
-    assert_int_equal(hard.batch.pairs, 0);
+    for (int32_t i = 0; i < ITEMS; i++)
+        w.items->text_group[i] = w.items->image_group[i] = i;
+    hard = draw_blocks(&w, 1, 7); /* more than there are: blocks of half as many */
+    assert_int_equal(hard.length, 4);
+    assert_int_equal(hard.batch.pairs, 16);
     close_world(&w);
 }
 

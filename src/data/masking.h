@@ -8,8 +8,8 @@
  * behind it; special tokens are in no word.
  *
  * Words without targets, to make texts harder to recognise: each word by itself becomes
- * [MASK] tokens with probability max(share, rare / (rare + n)), n the titles that its
- * least seen token is in: a word of one title tells which product it is and nothing
+ * [MASK] tokens with probability max(share, rare / (rare + n)), n the products whose
+ * titles have its least seen token: a word of one product tells which it is and nothing
  * about any other. Where rarity has the larger say, half of these words become random
  * ordinary tokens instead, which are mostly rare ones: so that words never seen before,
  * as every new product has them, are read past. One word, by chance, stays when all
@@ -48,11 +48,11 @@ int32_t fb_mask_text(const fb_mask_vocab *vocab, fb_random *random, const int32_
 
 typedef struct fb_word_mask {
     double share, rare;
-    const int32_t *titles; /* [vocab->size] that each token is in; NULL with rare 0 */
+    const int32_t *titles; /* [vocab->size] products with each token; NULL: rare is 0 */
 } fb_word_mask;
 
-/* The words of ids without targets; scratch[count]. Returns how many tokens lie in words
- * that were taken. */
+/* The words of ids without targets; scratch[count]. Returns how many tokens lie in
+ * words that were taken. */
 int32_t fb_mask_words(const fb_mask_vocab *vocab, fb_random *random,
                       const fb_word_mask *mask, const int32_t *ids, int32_t count,
                       int32_t *scratch, int32_t *masked_ids);

@@ -55,7 +55,7 @@ typedef struct fb_sampler_options {
     fb_augment augment;        /* of images; all 0: none */
     fb_feature_table features; /* with a cache: batches have its features, no pixels */
     double text_mask;    /* with whole_texts: the share of words shown as [MASK] */
-    double rare_mask;    /* the same, for rare words: fb_word_mask.rare */
+    double rare_mask;    /* likewise: fb_word_mask.rare, some of it shown as noise */
     int64_t cache_bytes; /* for fitted images, so that later epochs do not decode */
     const fb_query_split
         *queries; /* of the split, borrowed: batches of queries; NULL */

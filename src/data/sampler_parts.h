@@ -19,7 +19,7 @@ struct fb_sampler {
     fb_item_order *order;
     fb_item_groups *groups;
     fb_pixel_cache *cache; /* NULL: none */
-    int32_t *titles;       /* of the split that each token is in; NULL: not asked for */
+    int32_t *titles;       /* items of the split with each token; NULL: not asked for */
 };
 
 struct fb_sampler_cursor {

@@ -143,7 +143,7 @@ static bool fill_block(const draw *d, uint8_t *used, int32_t first, int32_t *blo
                 most = noisy;
             }
         }
-        if (best < 0) /* the others of this block may stand in a later one */
+        if (best < 0)
             return false;
         block[filled] = best;
         used[best] = 1;
@@ -162,8 +162,8 @@ static int32_t choose_blocks(const draw *d, uint8_t *used, int32_t *blocks)
             found += length;
             continue;
         }
-        for (int32_t k = 1; k < length && blocks[found + k] >= 0; k++) {
-            used[blocks[found + k]] = 0; /* i itself stays out */
+        for (int32_t k = 0; k < length && blocks[found + k] >= 0; k++) {
+            used[blocks[found + k]] = 0; /* they may stand in a later one */
             blocks[found + k] = -1;
         }
     }
@@ -193,16 +193,22 @@ static void fill_all_pairs(const int32_t *blocks, int32_t count, fb_hard_pairs *
     }
 }
 
-static fb_status draw_blocks(fb_tape *tape, fb_hard_pairs *hard, const draw *d)
+static fb_status draw_blocks(fb_tape *tape, fb_hard_pairs *hard, const draw *wanted)
 {
+    draw fewer = *wanted, *d = &fewer;
     void *used;
-    int32_t *blocks, length = d->wanted + 1;
+    int32_t *blocks, count = 0, room = d->count + d->wanted + 1;
     FB_TRY(fb_tape_alloc(tape, &used, (size_t)d->count + 1));
-    memset(used, 0, (size_t)d->count + 1);
-    FB_TRY(take(tape, &blocks, (int64_t)d->count + length));
-    for (int32_t i = 0; i < d->count + length; i++)
-        blocks[i] = -1;
-    int32_t count = choose_blocks(d, used, blocks);
+    FB_TRY(take(tape, &blocks, room));
+    for (; d->wanted > 0; d->wanted /= 2) {
+        memset(used, 0, (size_t)d->count + 1);
+        for (int32_t i = 0; i < room; i++)
+            blocks[i] = -1;
+        count = choose_blocks(d, used, blocks);
+        if (count > 0)
+            break;
+    }
+    int32_t length = d->wanted + 1;
     hard->lists = 2 * count;
     hard->length = length;
     FB_TRY(make_room(tape, &hard->batch, count * length));

@@ -18,8 +18,8 @@
  * pairs an item give K negatives each way where 2 K + 1 give them drawn one by one. A
  * block is its first item, as the batch has them, and those K of the rest that the
  * drawing above puts first by the mean of the similarities both ways. Which pairs are
- * right is even within a block, so nothing is taken off their scores. Items left over
- * when none fill a block have no pair.
+ * right is even within a block, so nothing is taken off their scores. Items that fill
+ * no block have no pair; where that is all of them, blocks are half as large.
  */
 #ifndef FB_MODELS_HARD_PAIRS_H
 #define FB_MODELS_HARD_PAIRS_H
@@ -31,7 +31,8 @@ enum { FB_HARD_MOST = 31 }; /* K at most */
 
 typedef struct fb_hard_pairs {
     fb_batch batch;   /* the items' texts and images with the pairs above, packed */
-    int32_t lists;    /* 2B: of images over texts, then of texts over images */
+    int32_t lists;    /* 2B (in blocks, B those that lie in one): of images over texts,
+                         then of texts over images */
     int32_t length;   /* K + 1 */
     float *log_q;     /* [pairs] scale * similarity: what pairs were drawn by; NULL in
                          blocks */

@@ -85,6 +85,9 @@ static fb_status score_nearness(calibration *c)
 {
     fb_model_config *config = &c->model->matcher->config;
     int64_t count = c->first[c->list_count];
+    fb_scorer_use_neighbours(c->model->scorer, NULL); /* of an earlier calibration */
+    fb_neighbours_free(c->model->neighbours);
+    c->model->neighbours = NULL;
     FB_TRY(fb_neighbours_make(c->ctx, &c->model->neighbours, c->model,
                               c->items->catalogue, c->options->seed));
     fb_scorer_use_neighbours(c->model->scorer, c->model->neighbours);

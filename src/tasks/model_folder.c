@@ -52,7 +52,7 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     if (config.system == FB_SYSTEM_QTI)
         FB_TRY(fb_query_scorer_create(ctx, &m->query_scorer, m->be, m->matcher));
     FB_TRY(fb_scorer_create(ctx, &m->scorer, m->be, m->matcher));
-    if (config.vector == 0 || !(config.neighbour_weight > 0))
+    if (config.score != FB_SCORE_BOTH || !(config.neighbour_weight > 0))
         return FB_OK;
     FB_TRY(fb_neighbours_open(ctx, &m->neighbours, m->folder, config.vector));
     fb_scorer_use_neighbours(m->scorer, m->neighbours);

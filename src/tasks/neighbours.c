@@ -110,10 +110,13 @@ fb_status fb_neighbours_save(fb_context *ctx, const fb_neighbours *neighbours,
     return FB_OK;
 }
 
-static fb_status read_rows(fb_context *ctx, const fb_vector_file *file, float *out)
+static fb_status read_rows(fb_context *ctx, const fb_vector_file *file,
+                           const char *folder, const char *name, float *out)
 {
     for (int64_t row = 0; row < file->rows; row++)
-        FB_TRY(fb_vector_file_row(ctx, file, row, out + row * file->width));
+        if (fb_vector_file_row(ctx, file, row, out + row * file->width) != FB_OK)
+            return fb_fail(ctx, FB_E_FORMAT, "%s/%s: vector %lld is no direction",
+                           folder, name, (long long)row);
     return FB_OK;
 }
 
@@ -134,8 +137,8 @@ static fb_status read_both(fb_context *ctx, fb_neighbours **neighbours,
                            (long long)file[i].rows, (long long)file[0].rows);
     }
     FB_TRY(make_room(ctx, neighbours, file[0].rows, width));
-    FB_TRY(read_rows(ctx, &file[0], (*neighbours)->image));
-    return read_rows(ctx, &file[1], (*neighbours)->text);
+    FB_TRY(read_rows(ctx, &file[0], folder, names[0], (*neighbours)->image));
+    return read_rows(ctx, &file[1], folder, names[1], (*neighbours)->text);
 }
 
 fb_status fb_neighbours_open(fb_context *ctx, fb_neighbours **neighbours,

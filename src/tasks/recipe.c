@@ -278,6 +278,10 @@ static fb_status check(fb_context *ctx, const fb_train_options *o)
         return fb_fail(ctx, FB_E_USAGE,
                        "--patch-keep leaves patches out of pairs with hard negatives "
                        "that only tia judges; it needs --negatives hard --losses tia");
+    if ((o->text_mask > 0 || o->rare_mask > 0) && !hard && !(o->itc > 0))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--text-mask and --rare-mask hide words of batches of items; "
+                       "they need --itc or --negatives hard");
     if (o->itc > 0 && !hard && o->losses[0])
         return fb_fail(ctx, FB_E_USAGE,
                        "--itc beside --losses %s needs --negatives hard: both learn "

@@ -11,7 +11,8 @@
  * score counts the similarity of the pair's vectors, that of the vectors searched by
  * stands for it: in an index of products it knows the title too, and an order by the
  * image alone would be worse than the one that is re-ranked. Products that no search
- * scored have the similarity of the pair itself.
+ * scored have the similarity of the pair itself. What neighbours take off
+ * (neighbours.h) is taken off either where the index keeps what it is computed from.
  */
 #include "base/clock.h"
 #include "retrieval/index_search.h"
@@ -140,6 +141,15 @@ static fb_status fill_others(reranking *r, bool images, const fb_score_source *s
     return status;
 }
 
+/* Of all hits: then what neighbours take off costs no file. */
+static bool has_parts(const reranking *r, bool images)
+{
+    for (int32_t i = 0; i < r->count; i++)
+        if (!part_of(r, i, images))
+            return false;
+    return true;
+}
+
 /* Of the vectors that were searched by, when all hits come from a search. */
 static bool has_scores(const reranking *r)
 {
@@ -175,10 +185,11 @@ static fb_status add_similarities(reranking *r, bool by_text,
     int32_t width = r->index->manifest.width, one = 0;
     const fb_matcher *m = r->model->matcher;
     double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
-    double weight = m->config.score == FB_SCORE_BOTH
-                        ? fb_scorer_neighbour_weight(r->model->scorer)
-                        : 0;
     bool known = has_scores(r);
+    double weight =
+        m->config.score == FB_SCORE_BOTH && (!known || has_parts(r, by_text))
+            ? fb_scorer_neighbour_weight(r->model->scorer)
+            : 0;
     for (int32_t i = 0; i < r->count && known; i++)
         r->margins[i] =
             (float)((double)r->margins[i] + scale * (double)r->hits[i].score + bias);

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "tasks/calibrate.h"
+#include "tasks/neighbours.h"
 #include "tasks/train_queries.h"
 
 #include <math.h>
@@ -317,6 +318,18 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     return status;
 }
 
+/* last/ has the same score, so it needs the same files. */
+static fb_status copy_neighbours(const fb_train_run *run, int32_t width)
+{
+    char last[4096];
+    fb_neighbours *neighbours;
+    FB_TRY(fb_path_join(run->ctx, last, run->options.out, "last"));
+    FB_TRY(fb_neighbours_open(run->ctx, &neighbours, run->options.out, width));
+    fb_status status = fb_neighbours_save(run->ctx, neighbours, last);
+    fb_neighbours_free(neighbours);
+    return status;
+}
+
 /* Weigh similarity in the best model's score, and say so in its config.json. */
 static fb_status calibrate(fb_train_run *run)
 {
@@ -325,11 +338,12 @@ static fb_status calibrate(fb_train_run *run)
     if (!run->has_validation || run->state.best_step == 0)
         return FB_OK;
     FB_TRY(fb_calibrate(run->ctx, run->options.out, &run->options, &config));
+    if (config.neighbour_weight > 0)
+        FB_TRY(copy_neighbours(run, config.vector));
     for (int i = 0; i < 2; i++) {
         char path[4096];
         FB_TRY(fb_path_join(run->ctx, path, run->options.out, files[i]));
         FB_TRY(fb_model_config_write(run->ctx, &config, path));
-        config.neighbour_weight = 0; /* whose vectors are the best model's */
     }
     return FB_OK;
 }

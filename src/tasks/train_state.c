@@ -287,6 +287,7 @@ fb_status fb_train_state_read(fb_context *ctx, const char *out, fb_train_state *
     json_t *root;
     FB_TRY(fb_path_join(ctx, path, out, "last/training_state.json"));
     FB_TRY(fb_json_read(ctx, path, STATE_LIMIT, &root));
+    options->rare_mask = 0; /* what a state that does not name it had */
     fb_status status;
     if (json_is_object(root))
         status = read_object(ctx, path, root, state, options, arena);

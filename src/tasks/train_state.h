@@ -3,6 +3,7 @@
  *
  *     OUT/config.json, vocab.txt       sizes and vocabulary
  *     OUT/model.safetensors            the best weights so far
+ *     OUT/neighbours.*.npy             what its score takes off (neighbours.h)
  *     OUT/log.jsonl, events.out...     a line, and scalars, a step
  *     OUT/last/                        the last complete checkpoint: config.json,
  * vocab.txt, model.safetensors, optimizer.safetensors, training_state.json
