@@ -237,7 +237,7 @@ typedef struct fb_train_options {
         text_layers; /* its vectors' width; trunk layers of texts; auto */
     int32_t group;   /* items of one category side by side in a batch; auto */
     double flip, shift, zoom, text_mask; /* augmentation; auto */
-    double rare_mask; /* words of n products hidden N times in N + n; auto */
+    double rare_mask;  /* words of n products hidden N times in N + n; auto */
     double patch_keep; /* share of the patches that pairs with hard negatives show while
                           training; auto */
     const char *adaptive;      /* "gradient", "softmax" or "fixed" */
