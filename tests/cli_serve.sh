@@ -226,6 +226,7 @@ start swap --index "$WORK/index" --max-wait 3600 # the slower build is to wait t
 storm 60 during &
 stormer=$!
 for i in 1 2 3; do
+    kill -HUP $PID # again before the first is done: twice in a row
     kill -HUP $PID
     sleep 0.2
 done

@@ -5,8 +5,10 @@
  * the model and the index anew; reopen the access log once a second     close
  * connections of slow clients
  *
- * Signals are blocked in all threads and taken here by sigtimedwait, so nothing runs in
- * a handler.
+ * Signals are blocked in this thread and those that it starts, and taken here by
+ * sigtimedwait. Threads that a library started before (OpenBLAS does when it is loaded)
+ * do not block them: what the kernel gives to one of those is passed on to this thread,
+ * in whose stead the process would end.
  */
 #include "base/clock.h"
 #include "server/http_server.h"
@@ -117,6 +119,7 @@ typedef struct running {
     pthread_t worker_threads[THREADS], reader_threads[THREADS];
     int32_t worker_count, reader_count; /* that run */
     sigset_t signals, before;
+    struct sigaction actions[3]; /* of told_by's signals, before */
     bool has_slot;
 } running;
 
@@ -308,6 +311,37 @@ static fb_status run(fb_context *ctx, running *r)
     return status;
 }
 
+static const int told_by[] = {SIGTERM, SIGINT, SIGHUP};
+enum { TOLD_BY = sizeof told_by / sizeof told_by[0] };
+static pthread_t told; /* one server a process, as one set of signals */
+
+static void pass_on(int signal)
+{
+    int kept = errno;
+    pthread_kill(told, signal);
+    errno = kept;
+}
+
+static void take_signals(running *r)
+{
+    struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&r->signals);
+    told = pthread_self();
+    for (int i = 0; i < TOLD_BY; i++)
+        sigaddset(&r->signals, told_by[i]);
+    pthread_sigmask(SIG_BLOCK, &r->signals, &r->before);
+    for (int i = 0; i < TOLD_BY; i++)
+        sigaction(told_by[i], &action, &r->actions[i]);
+}
+
+static void give_signals_back(running *r)
+{
+    for (int i = 0; i < TOLD_BY; i++)
+        sigaction(told_by[i], &r->actions[i], NULL);
+    pthread_sigmask(SIG_SETMASK, &r->before, NULL);
+}
+
 fb_status fb_serve(fb_context *ctx, const fb_serve_options *options)
 {
     FB_TRY(check_options(ctx, options));
@@ -315,14 +349,10 @@ fb_status fb_serve(fb_context *ctx, const fb_serve_options *options)
     if (!r)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to serve");
     r->server.options = *options;
-    sigemptyset(&r->signals);
-    sigaddset(&r->signals, SIGTERM);
-    sigaddset(&r->signals, SIGINT);
-    sigaddset(&r->signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &r->signals, &r->before);
+    take_signals(r);
     fb_status status = run(ctx, r);
     free_parts(r);
-    pthread_sigmask(SIG_SETMASK, &r->before, NULL);
+    give_signals_back(r);
     free(r);
     return status;
 }
