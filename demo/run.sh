@@ -4,7 +4,7 @@
 #
 #   1. fetch Debian's Sweet Home 3D furniture (not installed, only unpacked)
 #   2. import it as a catalogue, test products held out by title
-#   3. train vectors of texts and images (mini preset): some three minutes on two cores
+#   3. train vectors of texts and images (mini preset): some four minutes on two cores
 #   4. rank each test product's text and image among others of any, and of its own, category
 #   5. make the test products searchable, and search them
 #   6. type three texts, draw the five best of the test images
