@@ -53,7 +53,7 @@ static fb_status list_files(fb_context *ctx, const char *folder, file_list *list
     struct dirent *entry;
     while ((entry = readdir(dir)) != NULL && list->count < MAX_FILES)
         if (is_csv_name(entry->d_name) && strlen(entry->d_name) < NAME_BYTES)
-            strcpy(list->names[list->count++], entry->d_name);
+            snprintf(list->names[list->count++], NAME_BYTES, "%s", entry->d_name);
     closedir(dir);
     qsort(list->names, (size_t)list->count, NAME_BYTES, by_text);
     return FB_OK;

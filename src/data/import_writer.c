@@ -178,8 +178,10 @@ static fb_status keep(fb_context *ctx, fb_import_writer *w, const fb_import_job 
 {
     if (w->count == w->capacity) {
         int32_t capacity = w->capacity ? w->capacity * 2 : FIRST_ITEMS;
-        fb_split_item *items = realloc(w->items, (size_t)capacity * sizeof *items);
-        if (!items || capacity > MAX_ITEMS * 2)
+        fb_split_item *items = capacity <= MAX_ITEMS * 2
+                                   ? realloc(w->items, (size_t)capacity * sizeof *items)
+                                   : NULL;
+        if (!items)
             return fb_fail(ctx, FB_E_MEMORY, "%s: no memory for %d products", w->out,
                            (int)w->count);
         w->items = items;

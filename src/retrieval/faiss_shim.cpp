@@ -71,8 +71,8 @@ std::unique_ptr<faiss::Index> make_ivfpq(const float *rows, int64_t count,
     auto index = std::make_unique<faiss::IndexIVFPQ>(
         quantizer.get(), width, static_cast<size_t>(lists),
         static_cast<size_t>(code_bytes(width)), code_bits, faiss::METRIC_INNER_PRODUCT);
-    quantizer.release();
-    index->own_fields = true;
+    index->own_fields = true; /* of the quantizer, from here on */
+    static_cast<void>(quantizer.release());
     index->train(count, rows);
     index->add(count, rows);
     return index;

@@ -60,17 +60,20 @@ static fb_status name_shards(load *l)
 static fb_status check_pgvector(fb_context *ctx, fb_pg_link *link)
 {
     PGresult *r;
-    int major = 0, minor = 0;
+    long major = 0, minor = 0;
     FB_TRY(fb_pg_link_do(ctx, link, "CREATE EXTENSION IF NOT EXISTS vector"));
     FB_TRY(fb_pg_link_run(
         ctx, link, "SELECT extversion FROM pg_extension WHERE extname = 'vector'", NULL,
         &r));
-    if (PQntuples(r) == 1)
-        sscanf(PQgetvalue(r, 0, 0), "%d.%d", &major, &minor);
+    if (PQntuples(r) == 1) {
+        char *rest;
+        major = strtol(PQgetvalue(r, 0, 0), &rest, 10);
+        minor = *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
+    }
     PQclear(r);
     if (major == 0 && minor < 8)
         return fb_fail(ctx, FB_E_STATE,
-                       "%s: its pgvector is %d.%d; 0.8 or later is needed (ALTER "
+                       "%s: its pgvector is %ld.%ld; 0.8 or later is needed (ALTER "
                        "EXTENSION vector UPDATE)",
                        link->name, major, minor);
     return FB_OK;

@@ -26,6 +26,13 @@ static void copy_text(char *out, size_t size, const char *text)
     snprintf(out, size, "%s", text);
 }
 
+/* A whole number of the one row; 0 where it is none, or not an int's. */
+static int32_t whole(const PGresult *r, int column)
+{
+    long number = strtol(PQgetvalue(r, 0, column), NULL, 10);
+    return number >= INT32_MIN && number <= INT32_MAX ? (int32_t)number : 0;
+}
+
 static fb_status read_description(fb_context *ctx, fb_pg_pool *pool, int32_t i,
                                   fb_index_manifest *m, described *d)
 {
@@ -42,7 +49,7 @@ static fb_status read_description(fb_context *ctx, fb_pg_pool *pool, int32_t i,
             "--out INDEX --to URI`",
             fb_pg_pool_name(pool, i));
     FB_TRY(status);
-    if (PQntuples(r) != 1 || atoi(PQgetvalue(r, 0, 0)) != 1) {
+    if (PQntuples(r) != 1 || whole(r, 0) != 1) {
         PQclear(r);
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: fashionbert_store is not as this program writes it; load "
@@ -50,14 +57,14 @@ static fb_status read_description(fb_context *ctx, fb_pg_pool *pool, int32_t i,
                        fb_pg_pool_name(pool, i));
     }
     copy_text(d->load, sizeof d->load, PQgetvalue(r, 0, 1));
-    d->shard = atoi(PQgetvalue(r, 0, 2));
-    d->shards = atoi(PQgetvalue(r, 0, 3));
+    d->shard = whole(r, 2);
+    d->shards = whole(r, 3);
     copy_text(d->fingerprint, sizeof d->fingerprint, PQgetvalue(r, 0, 4));
-    d->width = atoi(PQgetvalue(r, 0, 5));
+    d->width = whole(r, 5);
     copy_text(d->what, sizeof d->what, PQgetvalue(r, 0, 6));
     d->text_weight = strtod(PQgetvalue(r, 0, 7), NULL);
     copy_text(m->model, sizeof m->model, PQgetvalue(r, 0, 8));
-    d->effort = atoi(PQgetvalue(r, 0, 9));
+    d->effort = whole(r, 9);
     d->rows = strtoll(PQgetvalue(r, 0, 10), NULL, 10);
     d->products = strtoll(PQgetvalue(r, 0, 11), NULL, 10);
     PQclear(r);
@@ -244,6 +251,7 @@ fb_status fb_pg_store_values(fb_context *ctx, const fb_index *index,
         "'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') = translate($1, "
         "'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') GROUP BY value";
     const fb_pg_parameters p = {1, &attribute, NULL, NULL};
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant
     PGresult **results = calloc((size_t)shards, sizeof *results);
     if (!results)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to count values");

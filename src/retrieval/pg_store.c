@@ -56,8 +56,9 @@ static fb_status prepare(search *s, const float *vector)
     s->values = calloc(n + 1, sizeof *s->values);
     s->lengths = calloc(n + 1, sizeof *s->lengths);
     s->formats = calloc(n + 1, sizeof *s->formats);
-    s->results =
-        calloc((size_t)fb_pg_pool_count(s->index->store->pool), sizeof *s->results);
+    size_t databases = (size_t)fb_pg_pool_count(s->index->store->pool);
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant
+    s->results = calloc(databases, sizeof *s->results);
     if (!s->keys || !s->values || !s->lengths || !s->formats || !s->results)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory to search");
     fb_pg_vector_value(&s->vector, vector, s->index->manifest.width);
