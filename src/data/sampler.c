@@ -74,29 +74,25 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
     return FB_OK;
 }
 
-static int by_number(const void *a, const void *b)
+static bool holds(const int32_t *ids, int32_t count, int32_t id)
 {
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
+    for (int32_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
 }
 
 static fb_status count_titles(fb_context *ctx, fb_sampler *s)
 {
     s->titles = calloc((size_t)s->vocab->size, sizeof *s->titles);
-    int32_t *ids = malloc((size_t)s->longest_text * sizeof *ids);
-    if (!s->titles || !ids) {
-        free(ids);
+    if (!s->titles)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to count tokens");
-    }
     for (int32_t i = 0; i < s->item_count; i++) {
         int32_t count;
-        const int32_t *list = fb_token_list(s->tokens, s->items[i], &count);
-        memcpy(ids, list, (size_t)count * sizeof *ids);
-        qsort(ids, (size_t)count, sizeof *ids, by_number);
+        const int32_t *ids = fb_token_list(s->tokens, s->items[i], &count);
         for (int32_t t = 0; t < count; t++)
-            s->titles[ids[t]] += t == 0 || ids[t] != ids[t - 1];
+            s->titles[ids[t]] += !holds(ids, t, ids[t]); /* once an item */
     }
-    free(ids);
     return FB_OK;
 }
 

@@ -51,6 +51,13 @@ static bool kin(const fb_batch *b, int32_t i, int32_t j)
            b->image_group[i] == b->image_group[j];
 }
 
+/* Noise whose largest, added to logarithms of shares, falls on each by its share. */
+static double gumbel(uint64_t key, int32_t j)
+{
+    double uniform = ((double)fb_random_hash32(key, (uint32_t)j) + 0.5) * 0x1p-32;
+    return -log(-log(uniform));
+}
+
 /* The `wanted` others of item i with the largest noisy similarity, best first. side 0:
  * i is an image (a row of the matrix), side 1: a text (a column). */
 static void draw_others(const draw *d, int32_t i, int32_t side, int32_t *chosen)
@@ -62,8 +69,7 @@ static void draw_others(const draw *d, int32_t i, int32_t side, int32_t *chosen)
         if (j == i || kin(d->items, i, j))
             continue;
         int64_t at = side ? (int64_t)j * stride + i : (int64_t)i * stride + j;
-        double uniform = ((double)fb_random_hash32(key, (uint32_t)j) + 0.5) * 0x1p-32;
-        double noisy = d->scale * (double)d->similarity[at] - log(-log(uniform));
+        double noisy = d->scale * (double)d->similarity[at] + gumbel(key, j);
         int32_t place = found < d->wanted ? found : d->wanted;
         while (place > 0 && noisy > best[place - 1])
             place--;
@@ -132,12 +138,10 @@ static bool fill_block(const draw *d, uint8_t *used, int32_t first, int32_t *blo
         for (int32_t j = 0; j < d->count; j++) {
             if (used[j] || !fits(d, block, filled, j))
                 continue;
-            double uniform =
-                ((double)fb_random_hash32(key, (uint32_t)j) + 0.5) * 0x1p-32;
             double similarity =
                 0.5 * ((double)d->similarity[(int64_t)first * stride + j] +
                        (double)d->similarity[(int64_t)j * stride + first]);
-            double noisy = d->scale * similarity - log(-log(uniform));
+            double noisy = d->scale * similarity + gumbel(key, j);
             if (best < 0 || noisy > most) {
                 best = j;
                 most = noisy;

@@ -114,19 +114,25 @@ static const float *part_of(const reranking *r, int32_t hit, bool image)
     return all ? all + row * m->width : NULL;
 }
 
+/* Whether the index keeps that of all hits, so that no file need be read for it. */
+static bool has_parts(const reranking *r, bool images)
+{
+    for (int32_t i = 0; i < r->count; i++)
+        if (!part_of(r, i, images))
+            return false;
+    return true;
+}
+
 /* others [count, D] of the hits' images, or titles. */
 static fb_status fill_others(reranking *r, bool images, const fb_score_source *source)
 {
     int32_t width = r->index->manifest.width;
-    bool kept = true;
-    for (int32_t i = 0; i < r->count && kept; i++) {
-        const float *part = part_of(r, i, images);
-        kept = part != NULL;
-        if (kept)
-            memcpy(r->others + (int64_t)i * width, part, (size_t)width * sizeof *part);
-    }
-    if (kept)
+    if (has_parts(r, images)) {
+        for (int32_t i = 0; i < r->count; i++)
+            memcpy(r->others + (int64_t)i * width, part_of(r, i, images),
+                   (size_t)width * sizeof *r->others);
         return FB_OK;
+    }
     int32_t *list = malloc(((size_t)r->count + 1) * sizeof *list);
     if (!list)
         return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
@@ -139,15 +145,6 @@ static fb_status fill_others(reranking *r, bool images, const fb_score_source *s
                                                     list, r->count, r->others);
     free(list);
     return status;
-}
-
-/* Of all hits: then what neighbours take off costs no file. */
-static bool has_parts(const reranking *r, bool images)
-{
-    for (int32_t i = 0; i < r->count; i++)
-        if (!part_of(r, i, images))
-            return false;
-    return true;
 }
 
 /* Of the vectors that were searched by, when all hits come from a search. */
