@@ -234,8 +234,10 @@ typedef struct fb_train_options {
     double itc;    /* weight of the contrastive loss; auto */
     double margin; /* of it: by so much a pair must be more alike than others; 0 */
     int32_t vector_size,
-        text_layers; /* its vectors' width; trunk layers of texts; auto */
-    int32_t group;   /* items of one category side by side in a batch; auto */
+        text_layers;            /* its vectors' width; trunk layers of texts; auto */
+    int32_t patches_from;       /* trunk layer where patches join the text; auto */
+    const char *alignment_head; /* cls, product; "auto" */
+    int32_t group; /* items of one category side by side in a batch; auto */
     double flip, shift, zoom, text_mask; /* augmentation; auto */
     double rare_mask;  /* words of n products hidden N times in N + n; auto */
     double patch_keep; /* share of the patches that pairs with hard negatives show while

@@ -39,6 +39,17 @@ ok "blocks of three, of part of a batch" $M --out "$WORK/h" --steps 6 --losses t
     --alignment block --hard-negatives 2 --hard-items 9 --patch-keep 0.5 --rare-mask 2
 check "alignment and itc are logged" test \
     "$(grep -c '"tia": *[0-9].*"itc": *[0-9]' "$WORK/h/log.jsonl")" -eq 6
+check "patches join behind the texts' layers" grep -q '"patches_from": *1' "$WORK/h/config.json"
+check "and are multiplied with the words" grep -q '"alignment_head": *"product"' "$WORK/h/config.json"
+ok "evaluate its alignment" $E --model "$WORK/h" --score tia
+ok "going on from it keeps both" $M --init "$WORK/h" --out "$WORK/i" --steps 1 --losses tia --itc 1
+check "where patches join" grep -q '"patches_from": *1' "$WORK/i/config.json"
+check "what is read" grep -q '"alignment_head": *"product"' "$WORK/i/config.json"
+ok "the paper's way, asked for" $M --out "$WORK/j" --steps 1 --losses tia --alignment block \
+    --hard-negatives 2 --patches-from 0 --alignment-head cls
+check "it is" grep -q '"patches_from": *0' "$WORK/j/config.json"
+fails 1 "patches_from 3 is more than num_hidden_layers 2" $M --out "$WORK/x" --steps 1 \
+    --patches-from 3
 fails 2 "rare-mask" "$FB" train --objective match --catalog "$C" --out "$WORK/x" $SMALL \
     --encoder pixels --steps 1 --rare-mask 2
 fails 2 "losses tia" $M --out "$WORK/x" --steps 1 --alignment block --losses mlm,tia --itc 1

@@ -26,12 +26,15 @@ typedef struct shape {
     bool each;
     int32_t vector, views;
     double alignment, similarity;
+    bool late; /* patches join behind the last layer, where the text's vector has left
+                  before; they are multiplied with the words */
 } shape;
 
 static const shape shapes[] = {
-    {"pixels", false, 0, 1, 1, 0},   {"pixels", false, 8, 2, 0.7, 9},
-    {"thin", false, 8, 2, 0, 1200},  {"thin", false, 8, 2, 50, 600},
-    {"thin", false, 8, 1, 50, -600}, {"thin", true, 8, 2, 100, 500},
+    {"pixels", false, 0, 1, 1, 0},        {"pixels", false, 8, 2, 0.7, 9},
+    {"thin", false, 8, 2, 0, 1200},       {"thin", false, 8, 2, 50, 600},
+    {"thin", false, 8, 1, 50, -600},      {"thin", true, 8, 2, 100, 500},
+    {"thin", false, 8, 2, 50, 600, true},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -95,6 +98,8 @@ static bool open_shape(world *w, const kind *k, const shape *s)
     c.vector = s->vector;
     c.text_layers = s->vector ? 1 : 0;
     c.views = s->views;
+    c.patches_from = s->late ? c.layers : 0;
+    c.head = s->late ? FB_HEAD_PRODUCT : FB_HEAD_CLS;
     if (!world_open_as(w, k, c, FB_MODEL_SCORE))
         return false;
     straighten(w);

@@ -128,6 +128,20 @@ static void check_elementwise_case(op_world *w, int64_t rows, int64_t width, boo
     }
 }
 
+static void check_multiply(op_world *w, int64_t rows, int64_t width)
+{
+    op_begin(w, "multiply [%d,%d]", (int)rows, (int)width);
+    op_numbers a = op_activation(w, rows, width), b = op_activation(w, rows, width);
+    for (int in_place = 0; in_place < 2; in_place++) {
+        op_numbers y = in_place ? a : op_output(w, w->dtype, rows, width);
+        for (int s = 0; s < OP_SIDES; s++) {
+            fb_backend *be = op_backend(w, s);
+            op_call(w, be->k->multiply(be, &y.t[s], &a.t[s], &b.t[s]));
+        }
+        op_compare(w, in_place ? "y in a's place" : "y", &y, 1.0);
+    }
+}
+
 static void check_add_and_squares(op_world *w, int64_t rows, int64_t width)
 {
     op_begin(w, "add and sum_squares [%d,%d]", (int)rows, (int)width);
@@ -150,6 +164,7 @@ static void check_elementwise(op_world *w)
         check_elementwise_case(w, row_shapes[i][0], row_shapes[i][1], true);
         check_elementwise_case(w, row_shapes[i][0], row_shapes[i][1], false);
         check_add_and_squares(w, row_shapes[i][0], row_shapes[i][1]);
+        check_multiply(w, row_shapes[i][0], row_shapes[i][1]);
     }
 }
 

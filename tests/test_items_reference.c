@@ -1,7 +1,8 @@
 /* test_items_reference.c - a training step on a batch of items against PyTorch, from
  * the dump of tools/make_items_dump.py: vectors, the contrastive loss, alignment with
- * hard negatives pair by pair and as lists, and every gradient of their weighted sum;
- * on every backend and dtype. In the batch two items are one text and two one product,
+ * hard negatives pair by pair and as lists, and with patches that join late and are
+ * multiplied with the words; every gradient of their weighted sum; on every backend and
+ * dtype. In the batch two items are one text and two one product,
  * so each has exactly the two others that are drawn.
  */
 #include <string.h>
@@ -31,10 +32,13 @@ static const fb_model_config config = {.layers = 2,
                                        .vector = 6,
                                        .text_layers = 1};
 
-static void open_items(model_dump *d, const char *backend, const char *dtype)
+static void open_items(model_dump *d, bool late, const char *backend, const char *dtype)
 {
     const fb_batch_limits limits = {ITEMS, ITEMS, ITEMS, 19, PATCHES, SIZE};
-    model_dump_open(d, path, &config, backend, dtype);
+    fb_model_config c = config;
+    c.patches_from = late;
+    c.head = late ? FB_HEAD_PRODUCT : FB_HEAD_CLS;
+    model_dump_open(d, path, &c, backend, dtype);
     assert_int_equal(fb_batch_create(d->ctx, &d->batch, &limits, 6), FB_OK);
     fb_batch *b = d->batch;
     b->texts = b->images = b->pairs = ITEMS;
@@ -76,9 +80,9 @@ static void check_vectors(model_dump *d, double tolerance)
     fb_arena_reset(d->arena);
 }
 
-static void check_step(model_dump *d, bool listwise, double tolerance)
+static void check_step(model_dump *d, const char *prefix, bool listwise,
+                       double tolerance)
 {
-    const char *prefix = listwise ? "list/" : "pairs/";
     fb_tape tape = {0};
     fb_step_losses losses;
     fb_params *params = d->matcher->params;
@@ -106,10 +110,14 @@ static void check_step(model_dump *d, bool listwise, double tolerance)
 static void check(const char *backend, const char *dtype, double tolerance)
 {
     model_dump d;
-    open_items(&d, backend, dtype);
+    open_items(&d, false, backend, dtype);
     check_vectors(&d, tolerance);
-    check_step(&d, false, tolerance);
-    check_step(&d, true, tolerance);
+    check_step(&d, "pairs/", false, tolerance);
+    check_step(&d, "list/", true, tolerance);
+    model_dump_close(&d);
+    open_items(&d, true, backend, dtype);
+    check_vectors(&d, tolerance);
+    check_step(&d, "late/", true, tolerance);
     model_dump_close(&d);
 }
 

@@ -81,6 +81,8 @@ static fb_model_config odd_config(void)
                              .each = true,
                              .vector = 24,
                              .text_layers = 2,
+                             .patches_from = 3,
+                             .head = FB_HEAD_PRODUCT,
                              .score = FB_SCORE_BOTH,
                              .alignment_weight = 0.3,
                              .similarity_weight = 1.0 / 7,
@@ -110,6 +112,8 @@ static void expect_same(const fb_model_config *a, const fb_model_config *b)
     assert_int_equal(a->each, b->each);
     assert_int_equal(a->vector, b->vector);
     assert_int_equal(a->text_layers, b->text_layers);
+    assert_int_equal(a->patches_from, b->patches_from);
+    assert_int_equal(a->head, b->head);
     assert_int_equal(a->score, b->score);
     assert_true(a->alignment_weight == b->alignment_weight);
     assert_true(a->similarity_weight == b->similarity_weight);
@@ -302,6 +306,14 @@ static void words_that_are_not_known_are_named(void **state)
            "\"patches\":\"each\",\"grid\":2}}",
            "a grid of 3 or more");
     refuse("{\"fashionbert\":{\"vector_text_layers\":5}}", "vector_text_layers");
+    refuse("{\"fashionbert\":{\"patches_from\":5}}", "patches_from");
+    refuse("{\"fashionbert\":{\"alignment_head\":\"mean\"}}", "cls or product");
+    refuse("{\"type_vocab_size\":3,"
+           "\"fashionbert\":{\"system\":\"qti\",\"patches_from\":1}}",
+           "qti has its patches from layer 0");
+    refuse("{\"type_vocab_size\":3,\"fashionbert\":{\"system\":\"qti\","
+           "\"alignment_head\":\"product\"}}",
+           "reads [CLS]");
     refuse("{\"fashionbert\":{\"encoder\":\"pixelspixelspixelspixelspixels\"}}",
            "encoder");
     refuse("{\"fashionbert\":{\"encoder\":5}}", "encoder");

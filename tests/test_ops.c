@@ -61,6 +61,26 @@ static void tanh_agrees_with_differences(void **state)
     check_rows((graph){"tanh", NO_B, {3}, {0}, {0}, .build = build_tanh}, awkward, 3);
 }
 
+static fb_status build_multiply(rig *r)
+{
+    return fb_op_multiply(&r->tape, &r->y, r->x[0], r->x[1]);
+}
+
+/* Of a variable with itself: both of its gradients add up. */
+static fb_status build_square(rig *r)
+{
+    return fb_op_multiply(&r->tape, &r->y, r->x[0], r->x[0]);
+}
+
+static void multiply_agrees_with_differences(void **state)
+{
+    (void)state;
+    check_rows((graph){"multiply", {3, 3}, {3, 3}, {0}, {0}, .build = build_multiply},
+               awkward, 3);
+    check_rows((graph){"square", NO_B, {3}, {0}, {0}, .build = build_square}, awkward,
+               3);
+}
+
 static fb_status build_norm(rig *r)
 {
     return fb_op_norm(&r->tape, &r->y, r->x[0], r->x[1], r->leaves[0], r->leaves[1],
@@ -448,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_agrees_with_differences),
         cmocka_unit_test(tanh_agrees_with_differences),
+        cmocka_unit_test(multiply_agrees_with_differences),
         cmocka_unit_test(norm_agrees_with_differences),
         cmocka_unit_test(dropout_agrees_with_differences),
         cmocka_unit_test(attention_agrees_with_differences),

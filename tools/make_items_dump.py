@@ -9,6 +9,8 @@ Dumped: the batch, the weights, vectors, similarities, the losses, and every gra
 
     pairs    mean(MLM, TIA, MPM) + ITC_WEIGHT ITC    TIA as a yes or no of each pair
     list     the same with TIA as a choice among each item's own and its negatives
+    late     the same as list, patches joining the texts behind the trunk's first layer, and TIA read
+             off the product of the means over tokens and over patches
 
     pip install torch numpy safetensors;  python tools/make_items_dump.py
 """
@@ -23,7 +25,7 @@ import make_model_dump as model
 
 model.C, model.H, model.INNER, model.V, model.POSITIONS = 16, 2, 24, 30, 8
 model.SIZE, model.SIDE, model.FEATURES = 8, 4, 48
-VECTOR, TEXT_LAYERS, LOG_SCALE, ITC_WEIGHT = 6, 1, 1.2, 0.7
+VECTOR, TEXT_LAYERS, PATCHES_FROM, LOG_SCALE, ITC_WEIGHT = 6, 1, 1, 1.2, 0.7
 P, V, C = model.P, model.V, model.C
 
 torch.manual_seed(17)
@@ -61,8 +63,8 @@ def embed(w, feats):
     return text, image
 
 
-def trunk(w, x, layers):
-    for n in range(layers):
+def trunk(w, x, layers, first=0):
+    for n in range(first, layers):
         x = model.layer(w, f"bert.encoder.layer.{n}.", x)
     return x
 
@@ -79,16 +81,22 @@ def contrast(w, text, feats):
     return u, v, similarity, loss
 
 
-def forward(w, listwise):
+def forward(w, listwise, late):
     feats = features()
     text, image = embed(w, feats)
     u, v, similarity, itc = contrast(w, text, feats)
-    hidden = {(t, i): trunk(w, torch.cat([text[t], image[i]]), model.L)
+    first = PATCHES_FROM if late else 0
+    text = [trunk(w, t, first) for t in text]
+    hidden = {(t, i): trunk(w, torch.cat([text[t], image[i]]), model.L, first)
               for t in range(B) for i in range(B) if t == i or not kin(t, i)}
 
+    def summary(pair):
+        h, words = hidden[pair], len(texts[pair[0]])
+        return h[:words].mean(0) * h[words:].mean(0) if late else h[0]
+
     def margins(pairs):
-        cls = torch.stack([hidden[pair][0] for pair in pairs])
-        return model.linear(w, "match", torch.tanh(model.linear(w, "bert.pooler.dense", cls)))
+        rows = torch.stack([summary(pair) for pair in pairs])
+        return model.linear(w, "match", torch.tanh(model.linear(w, "bert.pooler.dense", rows)))
 
     others = [[j for j in range(B) if not kin(i, j)] for i in range(B)]
     of_images = [[(i, i)] + [(j, i) for j in others[i]] for i in range(B)]
@@ -122,10 +130,10 @@ def make_weights():
 def main():
     weights = {k: v.clone().requires_grad_(True) for k, v in make_weights().items()}
     out = {"weight/" + k: v.detach().numpy().reshape(-1) for k, v in weights.items()}
-    for name in ("pairs", "list"):
+    for name in ("pairs", "list", "late"):
         for v in weights.values():
             v.grad = None
-        losses, itc, u, image, similarity = forward(weights, name == "list")
+        losses, itc, u, image, similarity = forward(weights, name != "pairs", name == "late")
         (losses.mean() + ITC_WEIGHT * itc).backward()
         out[f"{name}/losses"] = np.append(losses.detach().numpy(), itc.detach().numpy())
         for k, v in weights.items():
@@ -149,7 +157,7 @@ def main():
     target = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "items")
     os.makedirs(target, exist_ok=True)
     save_file({k: np.ascontiguousarray(v) for k, v in out.items()}, os.path.join(target, "reference.safetensors"))
-    print({name: out[f"{name}/losses"] for name in ("pairs", "list")})
+    print({name: out[f"{name}/losses"] for name in ("pairs", "list", "late")})
 
 
 if __name__ == "__main__":

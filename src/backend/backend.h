@@ -140,6 +140,9 @@ typedef struct fb_kernels {
     /* dx = dy (1 - y^2); dx may be dy */
     fb_status (*tanh_backward)(fb_backend *be, const fb_tensor *dx, const fb_tensor *dy,
                                const fb_tensor *y);
+    /* y = a b, element by element; any of the three may be the same */
+    fb_status (*multiply)(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                          const fb_tensor *b);
 
     /* z = dropout(x) + residual; y = gamma (z - mean)/sqrt(var + eps) + beta, per row.
      * residual NULL: 0. z NULL: not kept; z may be x. stats [T,2] = mean,

@@ -272,6 +272,23 @@ static const fb_option options[] = {
      .help =
          "of the trunk that a text passes on its way to a vector; auto is half, the "
          "rest is left to bring text and image together"},
+    {.name = "patches-from",
+     .value = "LAYER",
+     .type = FB_OPTION_INT32,
+     .offset = AT(patches_from),
+     .high = 48,
+     .automatic = true,
+     .help = "of the trunk, where patches join the text, which passes the layers "
+             "before alone; 0 is the paper's; auto is 0, and with --alignment block "
+             "--vector-text-layers"},
+    {.name = "alignment-head",
+     .value = "WHAT",
+     .type = FB_OPTION_CHOICE,
+     .choices = "auto,cls,product",
+     .offset = AT(alignment_head),
+     .help = "what alignment is read off: the row of [CLS], as in the paper, or the "
+             "product of the means over words and over patches; auto is cls, and "
+             "with --alignment block product"},
     {.name = "negatives",
      .value = "WHERE",
      .type = FB_OPTION_CHOICE,

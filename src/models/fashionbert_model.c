@@ -4,9 +4,12 @@
  *     text    e = LN(word[id] + position[i] + segment[s])           [text tokens, C]
  *     patch   e = LN(W f + type[1] + order[p])                      [images*P, C]
  *     h = encoder(dropout([CLS] title [SEP] patches))               [T, C], packed
+ *         where config.patches_from is k > 0, texts pass layers 0 .. k-1 alone, once
+ *         for all of their pairs, and patches join them in layer k
  *     MLM     decoder(LN(gelu(W h_masked))), tied to word, CE       [M, V]
  *     MPM     KLD(softmax(f) | softmax(W h_masked))                 [M', F]
- *     TIA     W tanh(pooler h_cls), CE; P(1) is the score           [B, 2]
+ *     TIA     W tanh(pooler s), CE; P(1) is the score               [B, 2]
+ *         s = h_cls, or mean(h of the text's tokens) * mean(h of the patches)
  *     ITC     vectors of text and image encoded alone (contrast_head.h); the text
  *             passes the trunk's first layers without patches      [B, D]
  *
@@ -165,16 +168,53 @@ fb_status fb_fashionbert_embed_patches(fb_fashionbert *m, fb_tape *tape,
                       (float)c->eps);
 }
 
+/* Each pair's text and patches, every other sequence of rows; offsets [2B + 1]. */
+static fb_status halve_sequences(fb_tape *tape, const fb_batch *b, int32_t **offsets)
+{
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, (2 * (size_t)b->pairs + 1) * sizeof(int32_t)));
+    int32_t *o = memory;
+    for (int32_t i = 0; i < b->pairs; i++) {
+        int32_t text = b->pair_text[i];
+        o[2 * i] = b->seq_offsets[i];
+        o[2 * i + 1] = o[2 * i] + b->text_offsets[text + 1] - b->text_offsets[text];
+    }
+    o[2 * b->pairs] = b->seq_offsets[b->pairs];
+    *offsets = o;
+    return FB_OK;
+}
+
+/* s = mean(h of the text's tokens) * mean(h of the patches)                  [B, C] */
+static fb_status multiply_means(fb_tape *tape, fb_var **s, fb_var *hidden,
+                                const fb_batch *batch)
+{
+    fb_var *means, *side[2];
+    int32_t *offsets, *index;
+    FB_TRY(halve_sequences(tape, batch, &offsets));
+    FB_TRY(fb_op_mean_rows(tape, &means, hidden, offsets, 2 * batch->pairs));
+    for (int32_t k = 0; k < 2; k++) {
+        FB_TRY(fill_index(tape, &index, batch->pairs, 0, 0));
+        for (int32_t i = 0; i < batch->pairs; i++)
+            index[i] = 2 * i + k;
+        FB_TRY(fb_op_gather(tape, &side[k], means, NULL, index, batch->pairs));
+    }
+    return fb_op_multiply(tape, s, side[0], side[1]);
+}
+
 static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, bool with_loss,
                           bool listwise, fb_fashionbert_pass *pass)
 {
     const fb_batch *batch = pass->batch;
-    fb_var *pooled, *bounded;
-    FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_TIA], pass->hidden, NULL,
-                        batch->cls_rows, batch->pairs));
+    bool product = m->matcher.config.head == FB_HEAD_PRODUCT;
+    fb_var *read = pass->hidden, *pooled, *bounded;
+    if (!product)
+        FB_TRY(fb_op_gather(tape, &read, pass->hidden, NULL, batch->cls_rows,
+                            batch->pairs));
+    pass->rows[FB_LOSS_TIA] = read;
     pass->mark[FB_LOSS_TIA] = tape->last;
-    FB_TRY(fb_op_linear(tape, &pooled, pass->rows[FB_LOSS_TIA], m->pooler_weight,
-                        m->pooler_bias, false));
+    if (product)
+        FB_TRY(multiply_means(tape, &read, pass->hidden, batch));
+    FB_TRY(fb_op_linear(tape, &pooled, read, m->pooler_weight, m->pooler_bias, false));
     FB_TRY(fb_op_tanh(tape, &bounded, pooled));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_LOSS_TIA], bounded, m->match_weight,
                         m->match_bias, true));
@@ -229,18 +269,48 @@ fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
                                     batch->pixels, batch->images);
 }
 
+/* Texts through the trunk's first layers without patches: pass->alone. */
+static fb_status encode_alone(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                              int32_t layers, fb_fashionbert_pass *pass)
+{
+    fb_var *x;
+    if (pass->alone && pass->depth == layers)
+        return FB_OK;
+    FB_TRY(fb_op_dropout(tape, &x, pass->text));
+    pass->depth = layers;
+    return fb_transformer_forward_layers(tape, &pass->alone, x, &m->encoder, 0, layers,
+                                         batch->text_offsets, batch->texts);
+}
+
+/* What enters layer `from` of the single stream: texts and patches, pair by pair. */
+static fb_status merge(fb_fashionbert *m, fb_tape *tape, int32_t from,
+                       fb_fashionbert_pass *pass, fb_var **x)
+{
+    const fb_batch *batch = pass->batch;
+    int64_t rows = fb_batch_tokens(batch);
+    fb_var *merged, *patches;
+    if (from == 0) {
+        FB_TRY(fb_op_gather(tape, &merged, pass->text, pass->patches, batch->row_source,
+                            rows));
+        return fb_op_dropout(tape, x, merged);
+    }
+    FB_TRY(encode_alone(m, tape, batch, from, pass));
+    FB_TRY(fb_op_dropout(tape, &patches, pass->patches));
+    return fb_op_gather(tape, x, pass->alone, patches, batch->row_source, rows);
+}
+
 /* The single stream over pass->batch's pairs, and its heads. */
 static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_LOSSES],
                         bool with_losses, bool listwise, fb_fashionbert_pass *pass)
 {
     const fb_batch *batch = pass->batch;
     FB_TRY(fb_fashionbert_embed_patches(m, tape, batch, pass));
-    fb_var *merged, *x;
-    FB_TRY(fb_op_gather(tape, &merged, pass->text, pass->patches, batch->row_source,
-                        fb_batch_tokens(batch)));
-    FB_TRY(fb_op_dropout(tape, &x, merged));
-    FB_TRY(fb_transformer_forward(tape, &pass->hidden, x, &m->encoder,
-                                  batch->seq_offsets, batch->pairs));
+    int32_t from = m->matcher.config.patches_from;
+    fb_var *x;
+    FB_TRY(merge(m, tape, from, pass, &x));
+    FB_TRY(fb_transformer_forward_layers(tape, &pass->hidden, x, &m->encoder, from,
+                                         m->encoder.options.layers - from,
+                                         batch->seq_offsets, batch->pairs));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(m, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)
@@ -263,12 +333,8 @@ fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
 static fb_status text_vectors(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                               fb_fashionbert_pass *pass)
 {
-    fb_var *x, *hidden;
-    FB_TRY(fb_op_dropout(tape, &x, pass->text));
-    FB_TRY(fb_transformer_forward_layers(tape, &hidden, x, &m->encoder, 0,
-                                         m->matcher.config.text_layers,
-                                         batch->text_offsets, batch->texts));
-    return fb_contrast_head_text(tape, &pass->text_vectors, &m->contrast, hidden,
+    FB_TRY(encode_alone(m, tape, batch, m->matcher.config.text_layers, pass));
+    return fb_contrast_head_text(tape, &pass->text_vectors, &m->contrast, pass->alone,
                                  batch->text_offsets, batch->texts);
 }
 
@@ -378,11 +444,33 @@ static void scale_encoder_lr(fb_matcher *matcher, float share)
     fb_patch_encoder_scale_lr(matcher->params, share);
 }
 
+/* The margin becomes about the sum of the product's numbers: with aligned patches that
+ * is an inner product of words and patches much as the vectors' own. */
+static void begin_product(fb_fashionbert *m)
+{
+    const fb_params *p = m->matcher.params;
+    int64_t width = m->matcher.config.width;
+    float *pooler = fb_params_value(p, m->pooler_weight);
+    float *match = fb_params_value(p, m->match_weight);
+    const float share =
+        0.2f; /* of a number in each logit: lists begin warm, not sharp */
+    for (int64_t i = 0; i < width; i++) {
+        pooler[i * width + i] += 1;
+        match[i] -= share;
+        match[width + i] += share;
+    }
+    m->pooler_weight->weight.version++;
+    m->match_weight->weight.version++;
+}
+
 static void align_patches(fb_matcher *matcher)
 {
     fb_fashionbert *m = (fb_fashionbert *)matcher;
-    if (matcher->config.vector)
-        fb_contrast_head_align(&m->contrast, matcher->params, m->projector);
+    if (!matcher->config.vector)
+        return;
+    fb_contrast_head_align(&m->contrast, matcher->params, m->projector);
+    if (matcher->config.head == FB_HEAD_PRODUCT)
+        begin_product(m);
 }
 
 static const fb_matcher_kind fashionbert_kind = {

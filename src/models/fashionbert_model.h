@@ -29,6 +29,8 @@ typedef struct fb_fashionbert_pass {
     fb_var *text;     /* [text tokens, C] embedded */
     fb_var *patches;  /* [images*P, C] embedded */
     fb_var *hidden;   /* [T, C] the encoder's output */
+    fb_var *alone; /* [text tokens, C] behind `depth` layers without patches, or NULL */
+    int32_t depth;
     fb_var *rows[FB_LOSSES_ALL], *logits[FB_LOSSES_ALL];
     fb_node *mark[FB_LOSSES_ALL];
     fb_loss *loss[FB_LOSSES_ALL];         /* NULL: not asked for or no rows */

@@ -262,8 +262,14 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
     double flops =
         batch->images * (network + 2.0 * fb_model_config_patches(c) *
                                        fb_model_config_features(c) * c->width);
+    fb_transformer_options alone = m->encoder.options, together = alone;
+    alone.layers = c->patches_from;
+    together.layers -= c->patches_from;
+    for (int32_t t = 0; t < batch->texts && alone.layers > 0; t++)
+        flops += fb_transformer_flops(&alone, batch->text_offsets[t + 1] -
+                                                  batch->text_offsets[t]);
     for (int32_t b = 0; b < batch->pairs; b++)
-        flops += fb_transformer_flops(&m->encoder.options, batch->seq_offsets[b + 1] -
-                                                               batch->seq_offsets[b]);
+        flops += fb_transformer_flops(&together, batch->seq_offsets[b + 1] -
+                                                     batch->seq_offsets[b]);
     return flops + 2.0 * batch->pairs * c->width * (c->width + 2);
 }

@@ -32,6 +32,7 @@ static const struct int_key {
     {"vector_size", true, offsetof(fb_model_config, vector), 0, 4096},
     {"image_views", true, offsetof(fb_model_config, views), 1, 2},
     {"vector_text_layers", true, offsetof(fb_model_config, text_layers), 0, 48},
+    {"patches_from", true, offsetof(fb_model_config, patches_from), 0, 48},
 };
 
 static const struct double_key {
@@ -55,6 +56,7 @@ enum {
 };
 
 static const char *const score_names[] = {"tia", "itc", "both"};
+static const char *const head_names[] = {"cls", "product"};
 static const char *const system_names[] = {"fashionbert", "selfie", "qti"};
 enum { SYSTEMS = sizeof system_names / sizeof system_names[0] };
 
@@ -73,6 +75,23 @@ fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *w
 const char *fb_score_kind_name(fb_score_kind kind)
 {
     return score_names[kind];
+}
+
+fb_status fb_alignment_head_parse(fb_context *ctx, const char *option, const char *word,
+                                  fb_alignment_head *head)
+{
+    for (int i = 0; i < 2; i++)
+        if (strcmp(word, head_names[i]) == 0) {
+            *head = (fb_alignment_head)i;
+            return FB_OK;
+        }
+    return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use cls or product", option,
+                   word);
+}
+
+const char *fb_alignment_head_name(fb_alignment_head head)
+{
+    return head_names[head];
 }
 
 const char *fb_system_name(fb_system system)
@@ -186,6 +205,10 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: vector_text_layers %d is more than num_hidden_layers %d",
                        where, (int)c->text_layers, (int)c->layers);
+    if (c->patches_from > c->layers)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: patches_from %d is more than num_hidden_layers %d", where,
+                       (int)c->patches_from, (int)c->layers);
     if (c->score != FB_SCORE_TIA && !c->vector)
         return fb_fail(ctx, FB_E_FORMAT, "%s: score %s needs vectors, vector_size is 0",
                        where, fb_score_kind_name(c->score));
@@ -200,6 +223,9 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
                        "%s: qti needs a type_vocab_size of 3 (query, title, image) and "
                        "a vector_size of 0",
                        where);
+    if (c->system == FB_SYSTEM_QTI && (c->patches_from > 0 || c->head != FB_HEAD_CLS))
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: qti has its patches from layer 0 and reads [CLS]", where);
     if (c->max_text > c->positions)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,
@@ -321,6 +347,12 @@ static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *pa
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: score %.20s is not known; use tia, itc or both", path,
                        score);
+    const char *head = fb_alignment_head_name(c->head);
+    FB_TRY(fb_json_get_string(ctx, path, ours, "alignment_head", &head));
+    if (fb_alignment_head_parse(ctx, "alignment_head", head, &c->head) != FB_OK)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: alignment_head %.20s is not known; use cls or product",
+                       path, head);
     FB_TRY(read_triple(ctx, path, ours, "mean", c->mean));
     return read_triple(ctx, path, ours, "std", c->std);
 }
@@ -395,6 +427,7 @@ fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
     fb_json_key_string(&w, "patches", config->each ? "each" : "grid");
     fb_json_key_string(&w, "fit", config->squash ? "squash" : "pad");
     fb_json_key_string(&w, "score", fb_score_kind_name(config->score));
+    fb_json_key_string(&w, "alignment_head", fb_alignment_head_name(config->head));
     write_object(&w, config, true);
     write_triple(&w, "mean", config->mean);
     write_triple(&w, "std", config->std);

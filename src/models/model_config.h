@@ -13,6 +13,12 @@
  * two vectors, or both. */
 typedef enum fb_score_kind { FB_SCORE_TIA, FB_SCORE_ITC, FB_SCORE_BOTH } fb_score_kind;
 
+/* What alignment reads of the single stream's last layer: the row of [CLS], as the
+ * paper has it, or the product, element by element, of the mean over the text's tokens
+ * and the mean over the patches (as ViLBERT multiplies its two summaries; Lu et al.
+ * 2019). */
+typedef enum fb_alignment_head { FB_HEAD_CLS, FB_HEAD_PRODUCT } fb_alignment_head;
+
 /* The systems, one matcher each (matcher.h). */
 typedef enum fb_system {
     FB_SYSTEM_FASHIONBERT,
@@ -35,6 +41,10 @@ typedef struct fb_model_config {
     /* The contrastive head: texts and images encoded alone, as vectors of this width;
      * 0: none. The text passes this many of the trunk's layers first. */
     int32_t vector, text_layers;
+    /* The single stream's patches join in this layer of the trunk: a text passes those
+     * before it alone. 0, the paper's: text and patches are together from the first. */
+    int32_t patches_from;
+    fb_alignment_head head; /* what alignment is read off */
     /* An image's vector is the mean over its views, made a unit again: 1 the image, 2
      * the image and its mirror image. */
     int32_t views;
@@ -57,6 +67,10 @@ int32_t fb_model_config_patches(const fb_model_config *config); /* P */
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind);
 const char *fb_score_kind_name(fb_score_kind kind);
+/* "cls", "product"; FB_E_USAGE with `option` named. */
+fb_status fb_alignment_head_parse(fb_context *ctx, const char *option, const char *word,
+                                  fb_alignment_head *head);
+const char *fb_alignment_head_name(fb_alignment_head head);
 const char *fb_system_name(fb_system system); /* "fashionbert", "selfie", "qti" */
 
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */

@@ -17,6 +17,8 @@ fb_status fb_op_linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf
 fb_status fb_op_linear_gelu(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
                             fb_leaf *bias);
 fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x);
+/* y = a b, element by element, of one shape and dtype. */
+fb_status fb_op_multiply(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b);
 
 /* y = LayerNorm(dropout(x) + residual); residual may be NULL (then drop is ignored).
  * x's value is overwritten by the sum: nothing else may read it, and it may not come

@@ -94,15 +94,16 @@ static bool is_open(const fb_train_options *o)
 {
     bool words = is_auto(o->encoder) && is_auto(o->patches) && is_auto(o->fit) &&
                  is_auto(o->losses) && is_auto(o->negatives) && is_auto(o->alignment) &&
-                 !o->init[0] && !o->config[0] && !o->encoder_weights[0] && !o->steps &&
-                 !o->freeze_encoder && !o->feature_cache[0];
+                 is_auto(o->alignment_head) && !o->init[0] && !o->config[0] &&
+                 !o->encoder_weights[0] && !o->steps && !o->freeze_encoder &&
+                 !o->feature_cache[0];
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 && o->zoom < 0 &&
            o->text_mask < 0 && o->rare_mask < 0 && o->hardness < 0 &&
            o->hard_warmup < 0 && o->patch_keep < 0 && o->batch < 0 &&
-           o->vector_size < 0 && o->text_layers < 0 && o->group < 0 &&
-           o->hard_negatives < 0 && o->hard_items < 0 && !(o->margin > 0) &&
-           o->patch_size < 0 && o->image_size < 0;
+           o->vector_size < 0 && o->text_layers < 0 && o->patches_from < 0 &&
+           o->group < 0 && o->hard_negatives < 0 && o->hard_items < 0 &&
+           !(o->margin > 0) && o->patch_size < 0 && o->image_size < 0;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
@@ -154,13 +155,13 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
         stage->hard_warmup = 0.05;
         stage->patch_keep = 0.5;
         stage->itc = 1;
-        stage->batch = 256; /* for the vectors; alignment learns from a quarter of it */
-        stage->hard_items = 64;
+        stage->batch = 256; /* for the vectors; alignment learns from half of it */
+        stage->hard_items = 128;
         stage->lr = 7e-4;
         stage->weight_decay = 0.05;
         stage->zoom = 0.15;
         stage->text_mask = 0.1;
-        stage->epochs = passes(410000, items);
+        stage->epochs = passes(480000, items);
     }
 }
 
@@ -304,6 +305,9 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_word(&o->losses, r->losses);
     fill_word(&o->negatives, r->negatives);
     fill_word(&o->alignment, r->alignment);
+    bool block = strcmp(o->alignment, "block") == 0;
+    fill_word(&o->alignment_head, block ? "product" : "cls");
+    fill_int(&o->patches_from, block ? o->text_layers : 0); /* -1: where these end */
     fill_word(&o->fit, r->fit);
     fill_real(&o->epochs, r->epochs);
     fill_real(&o->lr, r->lr);

@@ -48,6 +48,8 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .itc = -1,
                                   .vector_size = -1,
                                   .text_layers = -1,
+                                  .patches_from = -1,
+                                  .alignment_head = "auto",
                                   .group = -1,
                                   .flip = -1,
                                   .shift = -1,

@@ -27,6 +27,20 @@ static const char *encoder_word(const char *name)
     return spec ? spec->name : "pixels";
 }
 
+/* Where in the trunk what begins and ends. */
+static void take_depth(fb_train_options *o, const fb_model_config *c)
+{
+    int32_t most = o->layers > 0 ? o->layers : c->layers;
+    if (o->text_layers < 0 && c->vector > 0)
+        o->text_layers = c->text_layers < most ? c->text_layers : most;
+    if (c->score == FB_SCORE_ITC) /* alignment has yet to be learnt */
+        return;
+    if (o->patches_from < 0)
+        o->patches_from = c->patches_from < most ? c->patches_from : most;
+    if (strcmp(o->alignment_head, "auto") == 0)
+        o->alignment_head = fb_alignment_head_name(c->head);
+}
+
 /* The shape of a model folder, where the options leave it open. */
 static void take_shape(fb_train_options *o, const fb_model_config *c)
 {
@@ -47,10 +61,7 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
         o->fit = c->squash ? "squash" : "pad";
     if (o->vector_size < 0 && c->vector > 0)
         o->vector_size = c->vector;
-    if (o->text_layers < 0 && c->vector > 0) {
-        bool cut = o->layers > 0 && o->layers < c->text_layers;
-        o->text_layers = cut ? o->layers : c->text_layers;
-    }
+    take_depth(o, c);
 }
 
 fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,

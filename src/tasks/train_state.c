@@ -37,6 +37,8 @@ static const struct field {
     FIELD(REAL, margin),
     FIELD(INT32, vector_size),
     FIELD(INT32, text_layers),
+    FIELD(INT32, patches_from),
+    FIELD(TEXT, alignment_head),
     FIELD(INT32, group),
     FIELD(REAL, flip),
     FIELD(REAL, shift),

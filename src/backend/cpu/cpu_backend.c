@@ -30,6 +30,7 @@ static const fb_kernels KERNELS = {
     .gelu_backward = cpu_gelu_backward,
     .tanh_forward = cpu_tanh_forward,
     .tanh_backward = cpu_tanh_backward,
+    .multiply = cpu_multiply,
     .norm_forward = cpu_norm_forward,
     .norm_backward = cpu_norm_backward,
     .dropout = cpu_dropout,

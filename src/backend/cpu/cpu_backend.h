@@ -70,6 +70,8 @@ fb_status cpu_tanh_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor
                             const fb_tensor *y);
 fb_status cpu_dropout(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
                       fb_dropout dropout);
+fb_status cpu_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                       const fb_tensor *b);
 fb_status cpu_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
 
 fb_status cpu_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *z,

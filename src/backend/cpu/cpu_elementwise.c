@@ -1,5 +1,5 @@
-/* cpu_elementwise.c - GELU, tanh, dropout and addition, cut between threads at
- * multiples of 64 elements. */
+/* cpu_elementwise.c - GELU, tanh, products, dropout and addition, cut between threads
+ * at multiples of 64 elements. */
 #include "backend/cpu/cpu_backend.h"
 
 enum { STEP = 64 };
@@ -55,6 +55,12 @@ fb_status cpu_tanh_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor
                             const fb_tensor *y)
 {
     return binary(be, cpu_of(be)->v->tanh_backward, dx, dy, y);
+}
+
+fb_status cpu_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                       const fb_tensor *b)
+{
+    return binary(be, cpu_of(be)->v->multiply, y, a, b);
 }
 
 fb_status cpu_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x)

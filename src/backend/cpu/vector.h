@@ -63,6 +63,7 @@ typedef struct fb_vector {
     /* `first` is the flat index of element 0 */
     void (*dropout)(fb_dtype dtype, void *y, const void *x, int64_t first, int64_t n,
                     fb_dropout dropout);
+    void (*multiply)(fb_dtype dtype, void *y, const void *a, const void *b, int64_t n);
     void (*add)(fb_dtype dtype, void *y, const void *x, int64_t n);
 
     /* rows [first, first + rows); row [width] floats of scratch */

@@ -120,6 +120,8 @@ fb_status ref_conv_backward_input(fb_backend *be, const fb_tensor *dx,
                                   bool accumulate);
 fb_status ref_conv_backward_weight(fb_backend *be, float *dw, const fb_tensor *x,
                                    const fb_tensor *dy, const fb_conv *c);
+fb_status ref_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                       const fb_tensor *b);
 fb_status ref_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
 fb_status ref_sum_squares(fb_backend *be, double *sum, const fb_tensor *x);
 fb_status ref_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x);

@@ -25,6 +25,7 @@ static const fb_kernels ref_kernels = {
     .gelu_backward = ref_gelu_backward,
     .tanh_forward = ref_tanh_forward,
     .tanh_backward = ref_tanh_backward,
+    .multiply = ref_multiply,
     .norm_forward = ref_norm_forward,
     .norm_backward = ref_norm_backward,
     .dropout = ref_dropout,

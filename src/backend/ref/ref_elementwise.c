@@ -1,5 +1,5 @@
-/* ref_elementwise.c - gelu, tanh, dropout, addition; the sum of squares and the search
- * for what is not finite. Any shape: only the count of elements matters.
+/* ref_elementwise.c - gelu, tanh, products, dropout, addition; the sum of squares and
+ * the search for what is not finite. Any shape: only the count of elements matters.
  */
 #include "backend/ref/ref.h"
 
@@ -53,6 +53,18 @@ fb_status ref_tanh_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor
     int64_t count = fb_tensor_count(y);
     for (int64_t i = 0; i < count; i++)
         dxs[i] = (float)((double)dys[i] * (1.0 - (double)ys[i] * (double)ys[i]));
+    return FB_OK;
+}
+
+fb_status ref_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
+                       const fb_tensor *b)
+{
+    (void)be;
+    const float *as = a->data, *bs = b->data;
+    float *ys = y->data;
+    int64_t count = fb_tensor_count(y);
+    for (int64_t i = 0; i < count; i++)
+        ys[i] = as[i] * bs[i];
     return FB_OK;
 }
 

@@ -1,4 +1,5 @@
-/* vector_elementwise.c - GELU, tanh, dropout, addition: y[i] = f(x[i]), any n. */
+/* vector_elementwise.c - GELU, tanh, products, dropout, addition: y[i] = f(x[i]), any
+ * n. */
 #include "backend/cpu/vector/vector_table.h"
 
 FB_INLINE void gelu(bool bf16, void *y, const void *x, int64_t n)
@@ -59,6 +60,19 @@ void FB_VECTOR_NAME(tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
                                    const void *y, int64_t n)
 {
     FB_EACH_DTYPE(dtype, tanh_gradient, dx, dy, y, n);
+}
+
+FB_INLINE void product(bool bf16, void *y, const void *a, const void *b, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        store(bf16, y, i, load(bf16, a, i) * load(bf16, b, i));
+}
+
+void FB_VECTOR_NAME(multiply)(fb_dtype dtype, void *y, const void *a, const void *b,
+                              int64_t n)
+{
+    FB_EACH_DTYPE(dtype, product, y, a, b, n);
 }
 
 FB_INLINE void drop(bool bf16, void *y, const void *x, int64_t first, int64_t n,

@@ -11,6 +11,7 @@ const fb_vector FB_VECTOR_NAME(kernels) = {
     .tanh_forward = FB_VECTOR_NAME(tanh_forward),
     .tanh_backward = FB_VECTOR_NAME(tanh_backward),
     .dropout = FB_VECTOR_NAME(dropout),
+    .multiply = FB_VECTOR_NAME(multiply),
     .add = FB_VECTOR_NAME(add),
     .norm_forward = FB_VECTOR_NAME(norm_forward),
     .norm_backward = FB_VECTOR_NAME(norm_backward),

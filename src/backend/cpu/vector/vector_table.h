@@ -11,6 +11,8 @@ void FB_VECTOR_NAME(gelu_backward)(fb_dtype dtype, void *dx, const void *dy,
 void FB_VECTOR_NAME(tanh_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
 void FB_VECTOR_NAME(tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
                                    const void *y, int64_t n);
+void FB_VECTOR_NAME(multiply)(fb_dtype dtype, void *y, const void *a, const void *b,
+                              int64_t n);
 void FB_VECTOR_NAME(dropout)(fb_dtype dtype, void *y, const void *x, int64_t first,
                              int64_t n, fb_dropout dropout);
 void FB_VECTOR_NAME(add)(fb_dtype dtype, void *y, const void *x, int64_t n);
