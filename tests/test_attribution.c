@@ -31,10 +31,10 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {"pixels", false, 0, 1, 1, 0},        {"pixels", false, 8, 2, 0.7, 9},
-    {"thin", false, 8, 2, 0, 1200},       {"thin", false, 8, 2, 50, 600},
-    {"thin", false, 8, 1, 50, -600},      {"thin", true, 8, 2, 100, 500},
-    {"thin", false, 8, 2, 50, 600, true},
+    {"pixels", false, 0, 1, 1, 0, false},   {"pixels", false, 8, 2, 0.7, 9, false},
+    {"thin", false, 8, 2, 0, 1200, false},  {"thin", false, 8, 2, 50, 600, false},
+    {"thin", false, 8, 1, 50, -600, false}, {"thin", true, 8, 2, 100, 500, false},
+    {"thin", false, 8, 2, 50, -600, true},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
