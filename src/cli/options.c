@@ -13,8 +13,8 @@ typedef struct parser {
     fb_arena *arena;
     int word_count, at; /* `at` is the next word */
     char *const *words;
-    bool set[FB_OPTION_LIMIT];   /* by anything but the defaults */
-    bool typed[FB_OPTION_LIMIT]; /* on the command line */
+    bool *set;   /* [option_count] by anything but the defaults */
+    bool *typed; /* [option_count] on the command line */
 } parser;
 
 void *fb_verb_arguments(const fb_verb *verb, fb_arena *arena)
@@ -480,6 +480,11 @@ fb_status fb_options_parse(fb_context *ctx, const fb_verb *verb, void *arguments
     *help = wants_help(word_count, words);
     if (*help)
         return FB_OK;
+    size_t options = (size_t)verb->option_count + 1;
+    p.set = fb_arena_alloc_zero(arena, 2 * options * sizeof *p.set);
+    if (!p.set)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for options");
+    p.typed = p.set + options;
     FB_TRY(read_environment(&p));
     bool ended = false;
     while (p.at < word_count) {

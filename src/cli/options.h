@@ -48,14 +48,14 @@ typedef struct fb_option {
                      */
 } fb_option;
 
-enum { FB_OPTION_LIMIT = 64, FB_OPTION_NAME_BYTES = 64 };
+enum { FB_OPTION_NAME_BYTES = 64 };
 
 typedef struct fb_verb {
     const char *name, *summary; /* "train", "train a model from a catalogue" */
     const char *about;          /* a paragraph or two; lines are wrapped when printed */
     const char *example;        /* a command line */
     const fb_option *options;
-    int32_t option_count;              /* at most FB_OPTION_LIMIT */
+    int32_t option_count;
     size_t arguments_bytes;            /* what offsets point into */
     void (*defaults)(void *arguments); /* arguments come cleared */
     fb_status (*run)(fb_context *ctx,
