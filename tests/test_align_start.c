@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "model_world.h"
+#include "support/op_harness.h"
 
 enum { VECTOR = 8 };
 
@@ -82,17 +83,11 @@ static void clear(const fb_fashionbert *m, const fb_leaf *leaf)
            (size_t)(leaf->weight.out * leaf->weight.in) * sizeof(float));
 }
 
-static double get(const fb_tensor *t, int64_t at)
-{
-    return t->dtype == FB_F32 ? (double)((const float *)t->data)[at]
-                              : (double)fb_bf16_to_f32(((const fb_bf16 *)t->data)[at]);
-}
-
 static double mean_of(const fb_tensor *t, int64_t first, int64_t count, int64_t column)
 {
     double sum = 0;
     for (int64_t i = first; i < first + count; i++)
-        sum += get(t, i * t->dims[1] + column);
+        sum += (double)op_get(t, i * t->dims[1] + column);
     return sum / (double)count;
 }
 

@@ -150,14 +150,6 @@ static fb_status mix_words(const work *w, part *p)
     return FB_OK;
 }
 
-static fb_status take(fb_tape *tape, int32_t **out, int64_t count)
-{
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * sizeof(int32_t)));
-    *out = memory;
-    return FB_OK;
-}
-
 static fb_status make_batch(const work *w, part *p)
 {
     fb_batch *b = &p->batch;
@@ -167,10 +159,11 @@ static fb_status make_batch(const work *w, part *p)
     b->pairs = p->pairs;
     b->pair_text = p->pair_text;
     b->pair_image = p->pair_image;
-    FB_TRY(take(w->tape, &b->text_offsets, p->texts + 1));
-    FB_TRY(take(w->tape, &b->seq_offsets, p->pairs + 1));
-    FB_TRY(take(w->tape, &b->cls_rows, p->pairs));
-    FB_TRY(take(w->tape, &b->row_source, (int64_t)p->pairs * (w->tokens + patches)));
+    FB_TRY(fb_tape_ints(w->tape, &b->text_offsets, p->texts + 1));
+    FB_TRY(fb_tape_ints(w->tape, &b->seq_offsets, p->pairs + 1));
+    FB_TRY(fb_tape_ints(w->tape, &b->cls_rows, p->pairs));
+    FB_TRY(fb_tape_ints(w->tape, &b->row_source,
+                        (int64_t)p->pairs * (w->tokens + patches)));
     FB_TRY(fb_tape_alloc(w->tape, &unmasked, (size_t)images * (size_t)patches));
     memset(unmasked, 0, (size_t)images * (size_t)patches);
     b->patch_masked = unmasked;
@@ -283,8 +276,8 @@ static fb_status take_part(fb_tape *tape, part *p, int32_t texts, int32_t images
     p->image_at = p->text_at + texts;
     p->seed = p->image_at + images;
     p->scores = p->seed + pairs;
-    FB_TRY(take(tape, &p->pair_text, pairs));
-    return take(tape, &p->pair_image, pairs);
+    FB_TRY(fb_tape_ints(tape, &p->pair_text, pairs));
+    return fb_tape_ints(tape, &p->pair_image, pairs);
 }
 
 static void set_pair(part *p, int32_t pair, int32_t text, int32_t image, double seed)

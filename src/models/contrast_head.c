@@ -40,9 +40,8 @@ fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
                                  const fb_contrast_head *head, fb_var *features,
                                  int32_t patches, int32_t images)
 {
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, ((size_t)images + 1) * sizeof(int32_t)));
-    int32_t *offsets = memory;
+    int32_t *offsets;
+    FB_TRY(fb_tape_ints(tape, &offsets, (int64_t)images + 1));
     for (int32_t i = 0; i <= images; i++)
         offsets[i] = i * patches;
     return project(tape, vectors, head->image_weight, head->image_bias, features,

@@ -107,9 +107,7 @@ fb_status fb_fashionbert_declare(fb_params *p, fb_fashionbert *m,
 static fb_status fill_index(fb_tape *tape, int32_t **index, int64_t count,
                             int32_t period, int32_t constant)
 {
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * sizeof(int32_t)));
-    *index = memory;
+    FB_TRY(fb_tape_ints(tape, index, count));
     for (int64_t i = 0; i < count; i++)
         (*index)[i] = period ? (int32_t)(i % period) : constant;
     return FB_OK;
@@ -171,9 +169,8 @@ fb_status fb_fashionbert_embed_patches(fb_fashionbert *m, fb_tape *tape,
 /* Each pair's text and patches, every other sequence of rows; offsets [2B + 1]. */
 static fb_status halve_sequences(fb_tape *tape, const fb_batch *b, int32_t **offsets)
 {
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, (2 * (size_t)b->pairs + 1) * sizeof(int32_t)));
-    int32_t *o = memory;
+    int32_t *o;
+    FB_TRY(fb_tape_ints(tape, &o, 2 * (int64_t)b->pairs + 1));
     for (int32_t i = 0; i < b->pairs; i++) {
         int32_t text = b->pair_text[i];
         o[2 * i] = b->seq_offsets[i];
@@ -193,7 +190,7 @@ static fb_status multiply_means(fb_tape *tape, fb_var **s, fb_var *hidden,
     FB_TRY(halve_sequences(tape, batch, &offsets));
     FB_TRY(fb_op_mean_rows(tape, &means, hidden, offsets, 2 * batch->pairs));
     for (int32_t k = 0; k < 2; k++) {
-        FB_TRY(fill_index(tape, &index, batch->pairs, 0, 0));
+        FB_TRY(fb_tape_ints(tape, &index, batch->pairs));
         for (int32_t i = 0; i < batch->pairs; i++)
             index[i] = 2 * i + k;
         FB_TRY(fb_op_gather(tape, &side[k], means, NULL, index, batch->pairs));

@@ -6,22 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-static fb_status take(fb_tape *tape, int32_t **out, int64_t count)
-{
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, ((size_t)count + 1) * sizeof(int32_t)));
-    *out = memory;
-    return FB_OK;
-}
-
 /* Room for `pairs` pairs and the rows of their sequences. */
 static fb_status make_room(fb_tape *tape, fb_batch *b, int32_t pairs)
 {
-    FB_TRY(take(tape, &b->pair_text, pairs));
-    FB_TRY(take(tape, &b->pair_image, pairs));
-    FB_TRY(take(tape, &b->pair_label, pairs));
-    FB_TRY(take(tape, &b->seq_offsets, pairs + 1));
-    FB_TRY(take(tape, &b->cls_rows, pairs));
+    FB_TRY(fb_tape_ints(tape, &b->pair_text, pairs));
+    FB_TRY(fb_tape_ints(tape, &b->pair_image, pairs));
+    FB_TRY(fb_tape_ints(tape, &b->pair_label, pairs));
+    FB_TRY(fb_tape_ints(tape, &b->seq_offsets, pairs + 1));
+    FB_TRY(fb_tape_ints(tape, &b->cls_rows, pairs));
     b->pairs = pairs;
     return FB_OK;
 }
@@ -203,7 +195,7 @@ static fb_status draw_blocks(fb_tape *tape, fb_hard_pairs *hard, const draw *wan
     void *used;
     int32_t *blocks, count = 0, room = d->count + d->wanted + 1;
     FB_TRY(fb_tape_alloc(tape, &used, (size_t)d->count + 1));
-    FB_TRY(take(tape, &blocks, room));
+    FB_TRY(fb_tape_ints(tape, &blocks, room));
     for (; d->wanted > 0; d->wanted /= 2) {
         memset(used, 0, (size_t)d->count + 1);
         for (int32_t i = 0; i < room; i++)
@@ -216,7 +208,7 @@ static fb_status draw_blocks(fb_tape *tape, fb_hard_pairs *hard, const draw *wan
     hard->lists = 2 * count;
     hard->length = length;
     FB_TRY(make_room(tape, &hard->batch, count * length));
-    FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * length));
+    FB_TRY(fb_tape_ints(tape, &hard->members, (int64_t)hard->lists * length));
     fill_all_pairs(blocks, count, hard);
     return FB_OK;
 }
@@ -232,7 +224,7 @@ static fb_status draw_each(fb_tape *tape, fb_hard_pairs *hard, const draw *d)
     void *log_q;
     FB_TRY(fb_tape_alloc(tape, &log_q, (size_t)hard->batch.pairs * sizeof(float)));
     hard->log_q = log_q;
-    FB_TRY(take(tape, &hard->members, (int64_t)hard->lists * hard->length));
+    FB_TRY(fb_tape_ints(tape, &hard->members, (int64_t)hard->lists * hard->length));
     fill_pairs(d, hard);
     for (int32_t p = 0; p < hard->batch.pairs; p++)
         hard->log_q[p] =
@@ -281,7 +273,7 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
     FB_TRY(options->blocks ? draw_blocks(tape, hard, &d) : draw_each(tape, hard, &d));
     FB_TRY(leave_out(tape, &hard->batch, options->patch_keep,
                      fb_random_mix(~options->key)));
-    FB_TRY(take(tape, &hard->batch.row_source, count_rows(&hard->batch)));
+    FB_TRY(fb_tape_ints(tape, &hard->batch.row_source, count_rows(&hard->batch)));
     fb_batch_pack(&hard->batch);
     return FB_OK;
 }

@@ -58,18 +58,30 @@ enum {
 static const char *const score_names[] = {"tia", "itc", "both"};
 static const char *const head_names[] = {"cls", "product"};
 static const char *const system_names[] = {"fashionbert", "selfie", "qti"};
-enum { SYSTEMS = sizeof system_names / sizeof system_names[0] };
+enum {
+    SCORES = sizeof score_names / sizeof score_names[0],
+    HEADS = sizeof head_names / sizeof head_names[0],
+    SYSTEMS = sizeof system_names / sizeof system_names[0]
+};
+
+/* Where a word stands among `names`; -1: nowhere. */
+static int find_word(const char *const *names, int count, const char *word)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(word, names[i]) == 0)
+            return i;
+    return -1;
+}
 
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind)
 {
-    for (int i = 0; i < 3; i++)
-        if (strcmp(word, score_names[i]) == 0) {
-            *kind = (fb_score_kind)i;
-            return FB_OK;
-        }
-    return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use tia, itc or both",
-                   option, word);
+    int found = find_word(score_names, SCORES, word);
+    if (found < 0)
+        return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use tia, itc or both",
+                       option, word);
+    *kind = (fb_score_kind)found;
+    return FB_OK;
 }
 
 const char *fb_score_kind_name(fb_score_kind kind)
@@ -80,13 +92,12 @@ const char *fb_score_kind_name(fb_score_kind kind)
 fb_status fb_alignment_head_parse(fb_context *ctx, const char *option, const char *word,
                                   fb_alignment_head *head)
 {
-    for (int i = 0; i < 2; i++)
-        if (strcmp(word, head_names[i]) == 0) {
-            *head = (fb_alignment_head)i;
-            return FB_OK;
-        }
-    return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use cls or product", option,
-                   word);
+    int found = find_word(head_names, HEADS, word);
+    if (found < 0)
+        return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use cls or product",
+                       option, word);
+    *head = (fb_alignment_head)found;
+    return FB_OK;
 }
 
 const char *fb_alignment_head_name(fb_alignment_head head)
@@ -244,14 +255,13 @@ static fb_status read_system(fb_context *ctx, fb_model_config *c, const char *pa
 {
     const char *name = fb_system_name(c->system);
     FB_TRY(fb_json_get_string(ctx, path, ours, "system", &name));
-    for (int i = 0; i < SYSTEMS; i++)
-        if (strcmp(name, system_names[i]) == 0) {
-            c->system = (fb_system)i;
-            return FB_OK;
-        }
-    return fb_fail(ctx, FB_E_FORMAT,
-                   "%s: system %.20s is not known; use fashionbert, selfie or qti",
-                   path, name);
+    int found = find_word(system_names, SYSTEMS, name);
+    if (found < 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: system %.20s is not known; use fashionbert, selfie or qti",
+                       path, name);
+    c->system = (fb_system)found;
+    return FB_OK;
 }
 
 static fb_status read_triple(fb_context *ctx, const char *path, const json_t *object,

@@ -67,6 +67,14 @@ fb_status fb_tape_alloc(fb_tape *tape, void **memory, size_t bytes)
     return FB_OK;
 }
 
+fb_status fb_tape_ints(fb_tape *tape, int32_t **ints, int64_t count)
+{
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, ((size_t)count + 1) * sizeof(int32_t)));
+    *ints = memory;
+    return FB_OK;
+}
+
 fb_status fb_tape_new_var(fb_tape *tape, fb_var **var, fb_dtype dtype, int64_t rows,
                           int64_t columns)
 {

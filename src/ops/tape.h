@@ -98,6 +98,8 @@ fb_status fb_tape_find_nonfinite(fb_tape *tape, char *out, size_t out_bytes);
 fb_status fb_tape_new_var(fb_tape *tape, fb_var **var, fb_dtype dtype, int64_t rows,
                           int64_t columns);
 fb_status fb_tape_alloc(fb_tape *tape, void **memory, size_t bytes);
+/* Room for `count` indices, which may be 0. */
+fb_status fb_tape_ints(fb_tape *tape, int32_t **ints, int64_t count);
 
 /* Append a node of `bytes` (cleared) when recording; else *node is NULL. */
 fb_status fb_tape_append(fb_tape *tape, fb_node **node, size_t bytes, const char *op,

@@ -169,17 +169,18 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
             config->mean[i] = 1;
             config->std[i] = 0.3;
         }
-    config->vector = is_selfie(o) || fb_train_is_qti(o) ? 0 : o->vector_size;
+    bool other = is_selfie(o) || fb_train_is_qti(o);
+    config->vector = other ? 0 : o->vector_size;
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
-    bool single = is_selfie(o) || fb_train_is_qti(o) || !o->losses[0];
-    config->patches_from = single                ? 0
-                           : o->patches_from < 0 ? config->text_layers
-                                                 : o->patches_from;
+    config->patches_from = 0;
     config->head = FB_HEAD_CLS;
-    if (!single)
+    if (!other && o->losses[0]) {
+        config->patches_from =
+            o->patches_from < 0 ? config->text_layers : o->patches_from;
         FB_TRY(fb_alignment_head_parse(run->ctx, "--alignment-head", o->alignment_head,
                                        &config->head));
+    }
     if (o->flip > 0) /* the mirror image is as familiar */
         config->views = 2;
     config->neighbour_weight = 0; /* calibration finds it */
