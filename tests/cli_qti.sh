@@ -28,6 +28,12 @@ ok "pre-training on titles" $PRE --out "$WORK/base"
 QTI="$FB train --objective qti --init $WORK/base --batch 32 --threads 1 --max-text 16
     --dropout 0 --lr 5e-3 --quiet"
 
+ok "pre-training with patches in the second layer" $PRE --out "$WORK/late" --steps 1 --patches-from 1
+ok "clicks, going on from it" "$FB" train --objective qti --init "$WORK/late" --batch 16 --threads 1 \
+    --max-text 16 --quiet --catalog "$WORK/clicked" --out "$WORK/late.qti" --steps 2
+check "query, title and image meet there too" \
+    grep -q '"patches_from": *1' "$WORK/late.qti/config.json"
+
 # ---- clicks ------------------------------------------------------------------------
 ok "training on clicks" $QTI --catalog "$WORK/clicked" --out "$WORK/a" --steps 150 --json
 cp "$WORK/stdout" "$WORK/report"

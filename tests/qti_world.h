@@ -108,13 +108,15 @@ static inline void must(const world *w, fb_status status)
 }
 
 /* False: this machine lacks the dtype. */
-static inline bool world_open(world *w, const char *backend, const char *dtype)
+static inline bool world_open(world *w, int32_t patches_from, const char *backend,
+                              const char *dtype)
 {
     if (strcmp(dtype, "bf16") == 0 && !fb_backend_cpu_has_bf16())
         return false;
     *w = (world){.ctx = fb_context_create(), .arena = fb_arena_create(1 << 20)};
     const fb_batch_limits limits = {SEQUENCES, TEXTS, IMAGES, 64, P, SIZE};
     fb_model_config c = config();
+    c.patches_from = patches_from;
     must(w, fb_model_config_check(w->ctx, &c, "test"));
     must(w, fb_backend_create(w->ctx, &w->be, backend, dtype, 2));
     must(w, fb_matcher_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN));

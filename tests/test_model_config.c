@@ -308,12 +308,9 @@ static void words_that_are_not_known_are_named(void **state)
     refuse("{\"fashionbert\":{\"vector_text_layers\":5}}", "vector_text_layers");
     refuse("{\"fashionbert\":{\"patches_from\":5}}", "patches_from");
     refuse("{\"fashionbert\":{\"alignment_head\":\"mean\"}}", "cls or product");
-    refuse("{\"type_vocab_size\":3,"
-           "\"fashionbert\":{\"system\":\"qti\",\"patches_from\":1}}",
-           "qti has its patches from layer 0");
     refuse("{\"type_vocab_size\":3,\"fashionbert\":{\"system\":\"qti\","
            "\"alignment_head\":\"product\"}}",
-           "reads [CLS]");
+           "qti's alignment_head is cls");
     refuse("{\"fashionbert\":{\"encoder\":\"pixelspixelspixelspixelspixels\"}}",
            "encoder");
     refuse("{\"fashionbert\":{\"encoder\":5}}", "encoder");

@@ -22,7 +22,7 @@ static const struct {
 
 #define EACH_KIND(w)                                                                   \
     for (size_t kind_ = 0; kind_ < 3; kind_++)                                         \
-        if (world_open(&(w), kinds[kind_].backend, kinds[kind_].dtype))
+        if (world_open(&(w), 0, kinds[kind_].backend, kinds[kind_].dtype))
 
 /* Margins of the four triples alone. */
 static void score(world *w, float margins[TRIPLES])
@@ -232,7 +232,7 @@ static void it_begins_where_fashionbert_ended(void **state)
 {
     (void)state;
     world w;
-    assert_true(world_open(&w, "ref", "f32"));
+    assert_true(world_open(&w, 0, "ref", "f32"));
     fb_params_initialise(w.m->params, 5);
     fb_matcher *m = make_fashionbert(&w, WIDTH);
     const fb_params *from = m->params, *to = w.m->params;
@@ -271,7 +271,7 @@ static void titles_and_images_are_read_as_before(void **state)
 {
     (void)state;
     world w;
-    assert_true(world_open(&w, "ref", "f32"));
+    assert_true(world_open(&w, 0, "ref", "f32"));
     fb_matcher *m = make_fashionbert(&w, WIDTH);
     must(&w, fb_qti_begin(w.ctx, w.m, m));
     fb_fashionbert_pass pass = forward(&w, false);
@@ -296,7 +296,7 @@ static void a_model_that_does_not_fit_changes_nothing(void **state)
 {
     (void)state;
     world w;
-    assert_true(world_open(&w, "ref", "f32"));
+    assert_true(world_open(&w, 0, "ref", "f32"));
     size_t bytes = (size_t)w.m->params->total * sizeof(float);
     float *before = malloc(bytes);
     memcpy(before, w.m->params->value, bytes);
@@ -316,7 +316,7 @@ static void what_is_no_triple_is_refused(void **state)
     (void)state;
     world w;
     float margins[SEQUENCES];
-    assert_true(world_open(&w, "ref", "f32"));
+    assert_true(world_open(&w, 0, "ref", "f32"));
     begin(&w, false);
     assert_int_equal(w.m->kind->score(w.m, &w.tape, w.batch, margins), FB_E_SHAPE);
     assert_int_equal(w.m->kind->vectors(w.m, &w.tape, w.batch, margins, NULL),

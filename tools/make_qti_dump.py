@@ -6,7 +6,8 @@ layers and AdamW. Computed in f64 on weights and pixels that are f32 and u8 hash
 place), which the test computes too: no weights are stored. Dumped: embedded texts, the
 encoder's output, logits and losses of all six heads, of each parameter's gradient under their
 plain mean 16 places and the norm, squared gradient norms of each loss at the encoder's output,
-and ten AdamW steps under the weights that these norms give (Eq. 6).
+and ten AdamW steps under the weights that these norms give (Eq. 6). Under late/ the same of
+a model whose queries and titles pass the first layer each alone, with a [CLS] of its own.
 
     pip install torch numpy safetensors;  python tools/make_qti_dump.py
 """
@@ -85,8 +86,8 @@ def norm(w, name, x):
     return F.layer_norm(x, (C,), w[name + ".weight"], w[name + ".bias"], EPS)
 
 
-def encoder(w, x):
-    for i in range(L):
+def encoder(w, x, first, last):
+    for i in range(first, last):
         p = f"bert.encoder.layer.{i}"
         q, k, v = (linear(w, f"{p}.attention.self.{part}", x).reshape(-1, H, C // H)
                    .transpose(0, 1) for part in ["query", "key", "value"])
@@ -131,17 +132,24 @@ def patches(w, features, image):
                 + w["image.position_embeddings.weight"])
 
 
-def forward(w):
+def forward(w, late):
     features, hidden = patch_features(), []
+    alone = 1 if late else 0
+
+    def text(ids, segment, with_cls):
+        if not late:
+            return words(w, ids, segment, with_cls)
+        return encoder(w, words(w, ids, segment, True), 0, alone)[0 if with_cls else 1:]
+
     for q, t, i, _ in sequences:
         parts = []
         if q >= 0:
-            parts.append(words(w, queries[q], Q, True))
+            parts.append(text(queries[q], Q, True))
         if t >= 0:
-            parts.append(words(w, titles[t], T, q < 0))
+            parts.append(text(titles[t], T, q < 0))
         if i >= 0:
             parts.append(patches(w, features, i))
-        hidden.append(encoder(w, torch.cat(parts)))
+        hidden.append(encoder(w, torch.cat(parts), alone, L))
     return features, hidden
 
 
@@ -181,7 +189,7 @@ def equation_6(norms):
     return u / u.sum()
 
 
-def train(w):
+def train(w, late):
     """Ten steps of AdamW; raw patches' projection learns at 1/side of the rate."""
     projector = w["image.projector.weight"]
     decay = [v for k, v in w.items() if v.dim() == 2 and v is not projector]
@@ -194,7 +202,7 @@ def train(w):
     path = []
     for _ in range(10):
         optimizer.zero_grad()
-        features, hidden = forward(w)
+        features, hidden = forward(w, late)
         losses = heads(w, features, hidden)[1]
         (equation_6(output_norms(losses, hidden)) * losses).sum().backward()
         torch.nn.utils.clip_grad_norm_(list(w.values()), 1.0)
@@ -203,9 +211,9 @@ def train(w):
     return np.stack(path)
 
 
-def main():
+def dump(late):
     w = make()
-    features, hidden = forward(w)
+    features, hidden = forward(w, late)
     logits, losses = heads(w, features, hidden)
     texts = [words(w, q, Q, True) for q in queries] + [words(w, t, T, True) for t in titles]
     out = {"text": torch.cat(texts), "hidden": torch.cat(hidden), "losses": losses,
@@ -217,9 +225,13 @@ def main():
         g = p.grad.reshape(-1).numpy()
         at = [i * (g.size - 1) // 15 for i in range(16)]
         out["grad/" + name] = np.array([*g[at], np.linalg.norm(g)])
-    out["steps"] = train(w)
-    print(dict(zip(NAMES, losses.detach().numpy().round(4))), "last", out["steps"][-1].round(4))
-    out = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in out.items()}
+    out["steps"] = train(w, late)
+    print("late" if late else "paper", dict(zip(NAMES, losses.detach().numpy().round(4))), "last", out["steps"][-1].round(4))
+    return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in out.items()}
+
+
+def main():
+    out = dump(False) | {"late/" + k: v for k, v in dump(True).items()}
     target = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden",
                           "qti")
     os.makedirs(target, exist_ok=True)

@@ -147,8 +147,8 @@ static fb_status mask_rows(fb_tape *tape, const fb_batch *batch, fb_var **projec
     return fb_op_gather(tape, projected, *projected, zero, index, rows);
 }
 
-fb_status fb_fashionbert_embed_patches(fb_fashionbert *m, fb_tape *tape,
-                                       const fb_batch *batch, fb_fashionbert_pass *pass)
+static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                               fb_fashionbert_pass *pass)
 {
     const fb_model_config *c = &m->matcher.config;
     fb_var *input, *projected, *sum;
@@ -296,18 +296,24 @@ static fb_status merge(fb_fashionbert *m, fb_tape *tape, int32_t from,
     return fb_op_gather(tape, x, pass->alone, patches, batch->row_source, rows);
 }
 
+fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
+                                fb_fashionbert_pass *pass)
+{
+    int32_t from = m->matcher.config.patches_from;
+    fb_var *x;
+    FB_TRY(embed_patches(m, tape, pass->batch, pass));
+    FB_TRY(merge(m, tape, from, pass, &x));
+    return fb_transformer_forward_layers(tape, &pass->hidden, x, &m->encoder, from,
+                                         m->encoder.options.layers - from,
+                                         pass->batch->seq_offsets, pass->batch->pairs);
+}
+
 /* The single stream over pass->batch's pairs, and its heads. */
 static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_LOSSES],
                         bool with_losses, bool listwise, fb_fashionbert_pass *pass)
 {
     const fb_batch *batch = pass->batch;
-    FB_TRY(fb_fashionbert_embed_patches(m, tape, batch, pass));
-    int32_t from = m->matcher.config.patches_from;
-    fb_var *x;
-    FB_TRY(merge(m, tape, from, pass, &x));
-    FB_TRY(fb_transformer_forward_layers(tape, &pass->hidden, x, &m->encoder, from,
-                                         m->encoder.options.layers - from,
-                                         batch->seq_offsets, batch->pairs));
+    FB_TRY(fb_fashionbert_encode(m, tape, pass));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(m, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)

@@ -10,15 +10,15 @@ fb_status fb_fashionbert_declare(fb_params *params, fb_fashionbert *m,
                                  const fb_model_config *config);
 void fb_fashionbert_free(fb_matcher *matcher, fb_backend *be);
 
-/* pass->text; pass->features; pass->patches of these. */
+/* pass->text; pass->features. */
 fb_status fb_fashionbert_embed_text(fb_fashionbert *m, fb_tape *tape,
                                     const fb_batch *batch, fb_var **text);
 fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
                                         const fb_batch *batch,
                                         fb_fashionbert_pass *pass);
-fb_status fb_fashionbert_embed_patches(fb_fashionbert *m, fb_tape *tape,
-                                       const fb_batch *batch,
-                                       fb_fashionbert_pass *pass);
+/* pass->hidden of pass->batch's sequences, from pass->text and pass->features. */
+fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
+                                fb_fashionbert_pass *pass);
 
 /* Rows, logits and loss of masked words and of masked patches, from pass->hidden. */
 fb_status fb_fashionbert_head_mlm(fb_fashionbert *m, fb_tape *tape,

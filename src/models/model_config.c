@@ -234,9 +234,8 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
                        "%s: qti needs a type_vocab_size of 3 (query, title, image) and "
                        "a vector_size of 0",
                        where);
-    if (c->system == FB_SYSTEM_QTI && (c->patches_from > 0 || c->head != FB_HEAD_CLS))
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: qti has its patches from layer 0 and reads [CLS]", where);
+    if (c->system == FB_SYSTEM_QTI && c->head != FB_HEAD_CLS)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: qti's alignment_head is cls", where);
     if (c->max_text > c->positions)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,

@@ -169,7 +169,6 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
                          fb_fashionbert_pass *pass)
 {
     fb_fashionbert *base = &m->base;
-    fb_var *merged, *x;
     *pass = (fb_fashionbert_pass){.batch = batch};
     if (!batch->pair_query)
         return fb_fail(tape->ctx, FB_E_SHAPE,
@@ -177,12 +176,7 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
                        "no queries");
     FB_TRY(fb_fashionbert_embed_text(base, tape, batch, &pass->text));
     FB_TRY(fb_fashionbert_embed_features(base, tape, batch, pass));
-    FB_TRY(fb_fashionbert_embed_patches(base, tape, batch, pass));
-    FB_TRY(fb_op_gather(tape, &merged, pass->text, pass->patches, batch->row_source,
-                        fb_batch_tokens(batch)));
-    FB_TRY(fb_op_dropout(tape, &x, merged));
-    FB_TRY(fb_transformer_forward(tape, &pass->hidden, x, &base->encoder,
-                                  batch->seq_offsets, batch->pairs));
+    FB_TRY(fb_fashionbert_encode(base, tape, pass));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(base, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)

@@ -175,9 +175,10 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     config->patches_from = 0;
     config->head = FB_HEAD_CLS;
-    if (!other && o->losses[0]) {
+    if (!is_selfie(o) && o->losses[0])
         config->patches_from =
             o->patches_from < 0 ? config->text_layers : o->patches_from;
+    if (!other && o->losses[0]) {
         FB_TRY(fb_alignment_head_parse(run->ctx, "--alignment-head", o->alignment_head,
                                        &config->head));
     }
