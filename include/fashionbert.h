@@ -252,6 +252,7 @@ typedef struct fb_train_options {
     double hardness;       /* hard: 0 draws any of the batch, 1 by similarity; auto */
     double hard_warmup;    /* hard: share of the steps in which hardness rises; auto */
     const char *alignment; /* "pairs", "list" or "block" (hard); auto */
+    double soft_targets;   /* list, block: share of the target that vectors say; auto */
     bool masked_on_mismatched; /* masked losses on mismatched pairs too */
     uint64_t seed;
     int64_t checkpoint_every; /* steps; 0: once an epoch */

@@ -181,17 +181,39 @@ static void contrast_equals_reference(void **state)
 
 /* ---- lists ---------------------------------------------------------------------- */
 
-static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t rows)
+/* Shares of sum 1 in each list, some of them 0. */
+static op_numbers make_targets(op_world *w, int32_t lists, int32_t length)
 {
-    op_begin(w, "%d lists of %d out of %d rows", (int)lists, (int)length, (int)rows);
+    op_numbers t = op_input(w, FB_F32, lists, length, 1.0);
+    for (int s = 0; s < OP_SIDES; s++) {
+        float *x = t.t[s].data;
+        for (int32_t l = 0; l < lists; l++, x += length) {
+            float sum = 1.0f;
+            x[0] = 1.0f;
+            for (int32_t k = 1; k < length; k++)
+                sum += x[k] = x[k] > 0 ? x[k] : 0;
+            for (int32_t k = 0; k < length; k++)
+                x[k] /= sum;
+        }
+    }
+    return t;
+}
+
+static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t rows,
+                            bool shared)
+{
+    op_begin(w, "%d lists of %d out of %d rows%s", (int)lists, (int)length, (int)rows,
+             shared ? ", each right in its share" : "");
     op_numbers logits = op_input(w, FB_F32, rows, 2, 3.0);
+    op_numbers targets = make_targets(w, lists, length);
     const int32_t *members = op_indices(w, (int64_t)lists * length, rows);
     op_numbers loss = op_output(w, FB_F32, 1, lists);
     op_numbers lse = op_output(w, FB_F32, 1, lists);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
         op_call(w, be->k->list_forward(be, loss.t[s].data, lse.t[s].data, &logits.t[s],
-                                       members, lists, length));
+                                       members, shared ? targets.t[s].data : NULL,
+                                       lists, length));
     }
     double exact = 4e-6 / w->tolerance;
     op_compare(w, "loss", &loss, exact);
@@ -200,9 +222,9 @@ static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t 
     op_numbers dlogits = op_output(w, w->dtype, rows, 2);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w,
-                be->k->list_backward(be, &dlogits.t[s], &logits.t[s], saved.t[s].data,
-                                     members, lists, length, 0.37f));
+        op_call(w, be->k->list_backward(
+                       be, &dlogits.t[s], &logits.t[s], saved.t[s].data, members,
+                       shared ? targets.t[s].data : NULL, lists, length, 0.37f));
     }
     w->least_scale = 0.37; /* a share is at most the factor */
     op_compare(w, "dlogits", &dlogits, 1.0);
@@ -214,7 +236,8 @@ static void check_list(op_world *w)
                                        {5, 3, 4},   {7, 17, 200}, {900, 64, 4000},
                                        {300, 5, 3}, {33, 100, 50}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_list_case(w, cases[i][0], cases[i][1], cases[i][2]);
+        for (int shared = 0; shared < 2; shared++)
+            check_list_case(w, cases[i][0], cases[i][1], cases[i][2], shared);
 }
 
 static void lists_equal_reference(void **state)

@@ -141,7 +141,8 @@ static void check_list(const char *backend, const float *logits, const float *lo
     step_open(&s, backend);
     fb_var *z = variable(&s, logits, 4, 2);
     fb_loss *loss;
-    assert_int_equal(fb_op_list(&s.tape, &loss, z, log_q, members, 2, 2), FB_OK);
+    assert_int_equal(
+        fb_op_list(&s.tape, &loss, z, &(fb_lists){members, NULL, 2, 2, log_q}), FB_OK);
     near(loss->value, (log1p(exp(-1)) + log1p(exp(2))) / 2);
     assert_int_equal(loss->rows, 2);
     loss->seed = 3.0f;

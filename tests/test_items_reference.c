@@ -1,9 +1,9 @@
 /* test_items_reference.c - a training step on a batch of items against PyTorch, from
  * the dump of tools/make_items_dump.py: vectors, the contrastive loss, alignment with
- * hard negatives pair by pair and as lists, and with patches that join late and are
- * multiplied with the words; every gradient of their weighted sum; on every backend and
- * dtype. In the batch two items are one text and two one product,
- * so each has exactly the two others that are drawn.
+ * hard negatives pair by pair and as lists, and with patches that join late, are
+ * multiplied with the words and learn from the similarities; every gradient of their
+ * weighted sum; on every backend and dtype. In the batch two items are one text and two
+ * one product, so each has exactly the two others that are drawn.
  */
 #include <string.h>
 
@@ -11,6 +11,7 @@
 
 enum { ITEMS = 4, NEGATIVES = 2, PATCHES = 4, SIZE = 8, PAIRS = 20 };
 #define ITC_WEIGHT 0.7
+#define SOFT       0.4
 
 static const char *const path = FB_TEST_DATA "/golden/items/reference.safetensors";
 
@@ -52,7 +53,7 @@ static void open_items(model_dump *d, bool late, const char *backend, const char
     fb_batch_pack(b);
 }
 
-static fb_loss_options ask(bool listwise)
+static fb_loss_options ask(bool listwise, bool late)
 {
     return (fb_loss_options){.enabled = {true, true, true},
                              .mode = FB_ADAPTIVE_FIXED,
@@ -60,6 +61,7 @@ static fb_loss_options ask(bool listwise)
                              .negatives = NEGATIVES,
                              .patch_keep = 1,
                              .listwise = listwise,
+                             .soft_targets = late ? SOFT : 0,
                              .key = 5};
 }
 
@@ -67,7 +69,7 @@ static void check_vectors(model_dump *d, double tolerance)
 {
     fb_tape tape = {0};
     fb_fashionbert_pass pass;
-    const fb_loss_options options = ask(true);
+    const fb_loss_options options = ask(true, false);
     fb_tape_begin(&tape, d->ctx, d->be, d->arena, true);
     assert_int_equal(fb_fashionbert_forward_training((fb_fashionbert *)d->matcher,
                                                      &tape, d->batch, &options, &pass),
@@ -86,7 +88,7 @@ static void check_step(model_dump *d, const char *prefix, bool listwise,
     fb_tape tape = {0};
     fb_step_losses losses;
     fb_params *params = d->matcher->params;
-    const fb_loss_options options = ask(listwise);
+    const fb_loss_options options = ask(listwise, strcmp(prefix, "late/") == 0);
     memset(params->grad, 0, (size_t)params->total * sizeof(float));
     fb_tape_begin(&tape, d->ctx, d->be, d->arena, true);
     assert_int_equal(

@@ -391,14 +391,16 @@ static void contrast_and_lists_refuse_what_does_not_fit(void **state)
                  "2 pairs for 3");
     expect_shape(&w, fb_op_contrast(t, &loss, NULL, w.x, w.x, &w.v3, &pairs), "v3",
                  "[3, 1]");
-    expect_shape(&w, fb_op_list(t, &loss, w.x, NULL, fine, 1, 3), "list", "4 logits");
-    expect_shape(&w, fb_op_list(t, &loss, logits, NULL, fine, 1, 0), "list", "0 rows");
-    expect_shape(&w, fb_op_list(t, &loss, logits, NULL, fine, -1, 3), "list",
-                 "-1 lists");
-    expect_shape(&w, fb_op_list(t, &loss, logits, NULL, low, 1, 3), "list 0",
-                 "row -1 of 3");
-    expect_shape(&w, fb_op_list(t, &loss, logits, NULL, high, 3, 1), "list 2",
-                 "row 3 of 3");
+    expect_shape(&w, fb_op_list(t, &loss, w.x, &(fb_lists){fine, NULL, 1, 3, NULL}),
+                 "list", "4 logits");
+    expect_shape(&w, fb_op_list(t, &loss, logits, &(fb_lists){fine, NULL, 1, 0, NULL}),
+                 "list", "0 rows");
+    expect_shape(&w, fb_op_list(t, &loss, logits, &(fb_lists){fine, NULL, -1, 3, NULL}),
+                 "list", "-1 lists");
+    expect_shape(&w, fb_op_list(t, &loss, logits, &(fb_lists){low, NULL, 1, 3, NULL}),
+                 "list 0", "row -1 of 3");
+    expect_shape(&w, fb_op_list(t, &loss, logits, &(fb_lists){high, NULL, 3, 1, NULL}),
+                 "list 2", "row 3 of 3");
     rig_close(&w.r);
 }
 

@@ -95,7 +95,8 @@ static fb_status build_list(rig *r)
 {
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits,
+                      &(fb_lists){members, NULL, 2, 3, NULL});
 }
 
 static fb_status build_drawn_list(rig *r)
@@ -103,14 +104,25 @@ static fb_status build_drawn_list(rig *r)
     static const float log_q[] = {0.3f, -1, 2, 0.5f, 4};
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    return fb_op_list(&r->tape, &r->loss[0], logits, log_q, members, 2, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits,
+                      &(fb_lists){members, NULL, 2, 3, log_q});
+}
+
+static fb_status build_shared_list(rig *r)
+{
+    static const float targets[] = {0.5f, 0.25f, 0.25f, 0, 0.125f, 0.875f};
+    fb_var *logits;
+    FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
+    return fb_op_list(&r->tape, &r->loss[0], logits,
+                      &(fb_lists){members, targets, 2, 3, NULL});
 }
 
 static fb_status build_no_list(rig *r)
 {
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 0, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits,
+                      &(fb_lists){members, NULL, 0, 3, NULL});
 }
 
 static const int32_t classes[] = {1, 0, 0, 1, 0};
@@ -119,7 +131,8 @@ static fb_status build_list_and_entropy(rig *r)
 {
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
-    FB_TRY(fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3));
+    FB_TRY(fb_op_list(&r->tape, &r->loss[0], logits,
+                      &(fb_lists){members, NULL, 2, 3, NULL}));
     return fb_op_cross_entropy(&r->tape, &r->loss[1], logits, classes);
 }
 
@@ -128,7 +141,8 @@ static fb_status build_entropy_and_list(rig *r)
     fb_var *logits;
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
     FB_TRY(fb_op_cross_entropy(&r->tape, &r->loss[1], logits, classes));
-    return fb_op_list(&r->tape, &r->loss[0], logits, NULL, members, 2, 3);
+    return fb_op_list(&r->tape, &r->loss[0], logits,
+                      &(fb_lists){members, NULL, 2, 3, NULL});
 }
 
 static void list_agrees_with_differences(void **state)
@@ -138,6 +152,9 @@ static void list_agrees_with_differences(void **state)
     check(&g);
     g.name = "list of members drawn by something";
     g.build = build_drawn_list;
+    check(&g);
+    g.name = "list of members right in their shares";
+    g.build = build_shared_list;
     check(&g);
     g.name = "list, then cross entropy of the same logits";
     g.build = build_list_and_entropy;

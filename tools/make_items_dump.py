@@ -9,8 +9,9 @@ Dumped: the batch, the weights, vectors, similarities, the losses, and every gra
 
     pairs    mean(MLM, TIA, MPM) + ITC_WEIGHT ITC    TIA as a yes or no of each pair
     list     the same with TIA as a choice among each item's own and its negatives
-    late     the same as list, patches joining the texts behind the trunk's first layer, and TIA read
-             off the product of the means over tokens and over patches
+    late     the same as list, patches joining the texts behind the trunk's first layer, TIA read off
+             the product of the normed means over tokens and over patches, and 2 / 5 of what a list
+             should say taken from the similarities
 
     pip install torch numpy safetensors;  python tools/make_items_dump.py
 """
@@ -25,7 +26,7 @@ import make_model_dump as model
 
 model.C, model.H, model.INNER, model.V, model.POSITIONS = 16, 2, 24, 30, 8
 model.SIZE, model.SIDE, model.FEATURES = 8, 4, 48
-VECTOR, TEXT_LAYERS, PATCHES_FROM, LOG_SCALE, ITC_WEIGHT = 6, 1, 1, 1.2, 0.7
+VECTOR, TEXT_LAYERS, PATCHES_FROM, LOG_SCALE, ITC_WEIGHT, SOFT = 6, 1, 1, 1.2, 0.7, 0.4
 P, V, C = model.P, model.V, model.C
 
 torch.manual_seed(17)
@@ -92,7 +93,10 @@ def forward(w, listwise, late):
 
     def summary(pair):
         h, words = hidden[pair], len(texts[pair[0]])
-        return h[:words].mean(0) * h[words:].mean(0) if late else h[0]
+        if not late:
+            return h[0]
+        return (model.norm(w, "match.words.LayerNorm", h[:words].mean(0))
+                * model.norm(w, "match.patches.LayerNorm", h[words:].mean(0)))
 
     def margins(pairs):
         rows = torch.stack([summary(pair) for pair in pairs])
@@ -103,7 +107,11 @@ def forward(w, listwise, late):
     of_texts = [[(i, i)] + [(i, j) for j in others[i]] for i in range(B)]
     if listwise:
         z = [margins(pairs) for pairs in of_images + of_texts]
-        tia = torch.stack([F.cross_entropy((m[:, 1] - m[:, 0])[None], torch.tensor([0])) for m in z]).mean()
+        share, scale = SOFT if late else 0, w["itc.log_scale"].exp().detach()
+        targets = [share * F.softmax(scale * torch.stack([similarity[i, t].detach() for t, i in pairs]), 0)
+                   + (1 - share) * torch.eye(len(pairs))[0] for pairs in of_images + of_texts]
+        tia = torch.stack([F.cross_entropy((m[:, 1] - m[:, 0])[None], t[None])
+                           for m, t in zip(z, targets)]).mean()
     else:
         pairs = [(i, i) for i in range(B)] + [p for some in of_images + of_texts for p in some[1:]]
         tia = F.cross_entropy(margins(pairs), torch.tensor([int(t == i) for t, i in pairs]))
@@ -121,6 +129,9 @@ def forward(w, listwise, late):
 
 def make_weights():
     w = model.make_weights()
+    for side in ("words", "patches"):
+        w[f"match.{side}.LayerNorm.weight"] = 1 + model.normal(C)
+        w[f"match.{side}.LayerNorm.bias"] = model.normal(C)
     w["itc.text.weight"], w["itc.text.bias"] = model.normal(VECTOR, C), model.normal(VECTOR)
     w["itc.image.weight"], w["itc.image.bias"] = model.normal(VECTOR, model.FEATURES), model.normal(VECTOR)
     w["itc.log_scale"] = torch.tensor(LOG_SCALE)
@@ -137,7 +148,8 @@ def main():
         (losses.mean() + ITC_WEIGHT * itc).backward()
         out[f"{name}/losses"] = np.append(losses.detach().numpy(), itc.detach().numpy())
         for k, v in weights.items():
-            out[f"{name}/grad/{k}"] = v.grad.numpy().reshape(-1).copy()
+            if v.grad is not None:
+                out[f"{name}/grad/{k}"] = v.grad.numpy().reshape(-1).copy()
     out["text_vectors"], out["image_vectors"] = u.detach().numpy(), image.detach().numpy()
     out["similarity"] = similarity.detach().numpy()
     starts = np.cumsum([0] + [len(t) for t in texts])

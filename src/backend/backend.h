@@ -277,17 +277,18 @@ typedef struct fb_kernels {
                                    float *dscale, const fb_tensor *similarity,
                                    const float *lse, const fb_contrast *c, float seed);
     /* Listwise softmax: margin d[r] = logits[r][1] - logits[r][0], logits [R,2] f32;
-     * list l names rows members[l*K .. l*K+K-1], its first the right one:
-     * loss[l] = log sum exp d[members] - d[first] */
+     * list l names rows members[l*K .. l*K+K-1], right in the shares targets[l*K ..]
+     * of sum 1 (NULL: its first alone):
+     * loss[l] = log sum exp d[members] - sum targets d[members] */
     fb_status (*list_forward)(fb_backend *be, float *loss, float *lse,
                               const fb_tensor *logits, const int32_t *members,
-                              int32_t lists, int32_t length);
-    /* dlogits [R,2] compute dtype, overwritten: scale (softmax - first), both columns
+                              const float *targets, int32_t lists, int32_t length);
+    /* dlogits [R,2] compute dtype, overwritten: scale (softmax - targets), both columns
      */
     fb_status (*list_backward)(fb_backend *be, const fb_tensor *dlogits,
                                const fb_tensor *logits, const float *lse,
-                               const int32_t *members, int32_t lists, int32_t length,
-                               float scale);
+                               const int32_t *members, const float *targets,
+                               int32_t lists, int32_t length, float scale);
 
     /* y += x, one dtype and shape */
     fb_status (*add)(fb_backend *be, const fb_tensor *y, const fb_tensor *x);

@@ -343,6 +343,14 @@ static const fb_option options[] = {
      .offset = AT(alignment),
      .help = "pairs judges each pair alone, list picks the right one among the hard "
              "negatives, block among all of a block of items"},
+    {.name = "soft-targets",
+     .value = "SHARE",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(soft_targets),
+     .high = 1,
+     .automatic = true,
+     .help = "with --alignment list or block: share of a list's target that is the "
+             "vectors' own choice among it; the rest is the right one"},
     {.name = "group",
      .value = "N",
      .type = FB_OPTION_INT32,

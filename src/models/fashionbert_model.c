@@ -9,7 +9,7 @@
  *     MLM     decoder(LN(gelu(W h_masked))), tied to word, CE       [M, V]
  *     MPM     KLD(softmax(f) | softmax(W h_masked))                 [M', F]
  *     TIA     W tanh(pooler s), CE; P(1) is the score               [B, 2]
- *         s = h_cls, or mean(h of the text's tokens) * mean(h of the patches)
+ *         s = h_cls, or LN(mean(h of the text's tokens)) * LN(mean(h of the patches))
  *     ITC     vectors of text and image encoded alone (contrast_head.h); the text
  *             passes the trunk's first layers without patches      [B, D]
  *
@@ -21,6 +21,7 @@
 #include "models/attribution.h"
 #include "models/fashionbert_parts.h"
 #include "models/fashionbert_step.h"
+#include "models/soft_targets.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,16 +62,30 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
                            true);
 }
 
+static fb_status declare_alignment(fb_params *p, fb_fashionbert *m,
+                                   const fb_model_config *c)
+{
+    int64_t width = c->width;
+    float std = (float)c->init_std;
+    FB_TRY(fb_linear_declare(p, &m->pooler_weight, &m->pooler_bias, "bert.pooler.dense",
+                             width, width, std, false));
+    if (c->head == FB_HEAD_PRODUCT) {
+        FB_TRY(fb_norm_declare(p, &m->mean_gamma[0], &m->mean_beta[0],
+                               "match.words.LayerNorm", width, false));
+        FB_TRY(fb_norm_declare(p, &m->mean_gamma[1], &m->mean_beta[1],
+                               "match.patches.LayerNorm", width, false));
+    }
+    return fb_linear_declare(p, &m->match_weight, &m->match_bias, "match", 2, width,
+                             std, false);
+}
+
 static fb_status declare_heads(fb_params *p, fb_fashionbert *m,
                                const fb_model_config *c)
 {
     int64_t width = c->width;
     float std = (float)c->init_std;
     const char *decoder_bias = "cls.predictions.bias";
-    FB_TRY(fb_linear_declare(p, &m->pooler_weight, &m->pooler_bias, "bert.pooler.dense",
-                             width, width, std, false));
-    FB_TRY(fb_linear_declare(p, &m->match_weight, &m->match_bias, "match", 2, width,
-                             std, false));
+    FB_TRY(declare_alignment(p, m, c));
     FB_TRY(fb_linear_declare(p, &m->mlm_weight, &m->mlm_bias,
                              "cls.predictions.transform.dense", width, width, std,
                              false));
@@ -181,19 +196,25 @@ static fb_status halve_sequences(fb_tape *tape, const fb_batch *b, int32_t **off
     return FB_OK;
 }
 
-/* s = mean(h of the text's tokens) * mean(h of the patches)                  [B, C] */
-static fb_status multiply_means(fb_tape *tape, fb_var **s, fb_var *hidden,
-                                const fb_batch *batch)
+/* s = LN(mean(h of the text's tokens)) * LN(mean(h of the patches))          [B, C]
+ *
+ * The rows of a plain photo are alike, so their mean is longer than that of a patterned
+ * one's; without the norms that alone would raise all its margins. */
+static fb_status multiply_means(fb_fashionbert *m, fb_tape *tape,
+                                const fb_fashionbert_pass *pass, fb_var **s)
 {
-    fb_var *means, *side[2];
+    const fb_batch *batch = pass->batch;
+    fb_var *means, *mean, *side[2];
     int32_t *offsets, *index;
     FB_TRY(halve_sequences(tape, batch, &offsets));
-    FB_TRY(fb_op_mean_rows(tape, &means, hidden, offsets, 2 * batch->pairs));
+    FB_TRY(fb_op_mean_rows(tape, &means, pass->hidden, offsets, 2 * batch->pairs));
     for (int32_t k = 0; k < 2; k++) {
         FB_TRY(fb_tape_ints(tape, &index, batch->pairs));
         for (int32_t i = 0; i < batch->pairs; i++)
             index[i] = 2 * i + k;
-        FB_TRY(fb_op_gather(tape, &side[k], means, NULL, index, batch->pairs));
+        FB_TRY(fb_op_gather(tape, &mean, means, NULL, index, batch->pairs));
+        FB_TRY(fb_op_norm(tape, &side[k], mean, NULL, m->mean_gamma[k], m->mean_beta[k],
+                          (float)m->matcher.config.eps));
     }
     return fb_op_multiply(tape, s, side[0], side[1]);
 }
@@ -210,17 +231,19 @@ static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, bool with_loss,
     pass->rows[FB_LOSS_TIA] = read;
     pass->mark[FB_LOSS_TIA] = tape->last;
     if (product)
-        FB_TRY(multiply_means(tape, &read, pass->hidden, batch));
+        FB_TRY(multiply_means(m, tape, pass, &read));
     FB_TRY(fb_op_linear(tape, &pooled, read, m->pooler_weight, m->pooler_bias, false));
     FB_TRY(fb_op_tanh(tape, &bounded, pooled));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_LOSS_TIA], bounded, m->match_weight,
                         m->match_bias, true));
     if (!with_loss || batch->pairs == 0)
         return FB_OK;
-    if (listwise)
+    if (listwise) {
+        const fb_lists lists = {pass->hard.members, pass->targets, pass->hard.lists,
+                                pass->hard.length, pass->hard.log_q};
         return fb_op_list(tape, &pass->loss[FB_LOSS_TIA], pass->logits[FB_LOSS_TIA],
-                          pass->hard.log_q, pass->hard.members, pass->hard.lists,
-                          pass->hard.length);
+                          &lists);
+    }
     return fb_op_cross_entropy(tape, &pass->loss[FB_LOSS_TIA],
                                pass->logits[FB_LOSS_TIA], batch->pair_label);
 }
@@ -405,6 +428,25 @@ static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                           pass->text_vectors, m->contrast.log_scale, &c);
 }
 
+/* Pairs of items by similarity, and what lists of them should say. */
+static fb_status draw_pairs(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                            const fb_loss_options *options, fb_fashionbert_pass *pass)
+{
+    double scale = fb_contrast_head_scale(&m->contrast);
+    fb_hard_options o = {.negatives = options->negatives,
+                         .items = options->hard_items,
+                         .blocks = options->blocks,
+                         .scale = options->hardness * scale,
+                         .patch_keep = tape->recording ? options->patch_keep : 1,
+                         .key = options->key};
+    FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity, &o));
+    pass->batch = &pass->hard.batch;
+    if (!options->listwise || !(options->soft_targets > 0))
+        return FB_OK;
+    return fb_soft_targets(tape, &pass->targets, &pass->hard, &pass->similarity, scale,
+                           options->soft_targets);
+}
+
 fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
                                           const fb_batch *batch,
                                           const fb_loss_options *options,
@@ -418,17 +460,8 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
     FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
     if (options->itc > 0 || options->negatives > 0)
         FB_TRY(contrast(m, tape, batch, options->margin, pass));
-    if (any && options->negatives > 0) {
-        fb_hard_options o = {.negatives = options->negatives,
-                             .items = options->hard_items,
-                             .blocks = options->blocks,
-                             .scale = options->hardness *
-                                      fb_contrast_head_scale(&m->contrast),
-                             .patch_keep = tape->recording ? options->patch_keep : 1,
-                             .key = options->key};
-        FB_TRY(fb_hard_pairs_draw(tape, &pass->hard, batch, &pass->similarity, &o));
-        pass->batch = &pass->hard.batch;
-    }
+    if (any && options->negatives > 0)
+        FB_TRY(draw_pairs(m, tape, batch, options, pass));
     if (!any || pass->batch->pairs == 0)
         return FB_OK;
     return stream(m, tape, options->enabled, true,
@@ -455,8 +488,7 @@ static void begin_product(fb_fashionbert *m)
     int64_t width = m->matcher.config.width;
     float *pooler = fb_params_value(p, m->pooler_weight);
     float *match = fb_params_value(p, m->match_weight);
-    const float share =
-        0.2f; /* of a number in each logit: lists begin warm, not sharp */
+    const float share = 0.07f; /* of a number in each logit: lists begin warm */
     for (int64_t i = 0; i < width; i++) {
         pooler[i * width + i] += 1;
         match[i] -= share;

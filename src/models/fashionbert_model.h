@@ -15,6 +15,7 @@ typedef struct fb_fashionbert {
     fb_leaf *projector, *patch_type, *patch_position, *patch_gamma, *patch_beta;
     int32_t patch_type_row; /* of patch_type, which patches have */
     fb_transformer encoder;
+    fb_leaf *mean_gamma[2], *mean_beta[2]; /* product head: of words, of patches */
     fb_leaf *pooler_weight, *pooler_bias, *match_weight, *match_bias;
     fb_leaf *mlm_weight, *mlm_bias, *mlm_gamma, *mlm_beta, *decoder_bias;
     fb_leaf *mpm_weight;
@@ -38,6 +39,7 @@ typedef struct fb_fashionbert_pass {
     fb_tensor similarity;                 /* [images, texts] f32 */
     fb_loss *itc;
     fb_hard_pairs hard;
+    float *targets; /* [lists * length] of hard's lists (soft_targets.h), or NULL */
     const fb_batch *batch; /* of the stream: the caller's, or hard's */
 } fb_fashionbert_pass;
 

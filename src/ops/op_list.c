@@ -1,9 +1,11 @@
-/* op_list.c - listwise loss: softmax over each list's margins, its first the right one.
+/* op_list.c - listwise loss: softmax over each list's margins, its first the right one,
+ * or each right in its share.
  *
- *     d = z[.][1] - z[.][0] - log_q    l = log sum exp d[members] - d[first]
- *     dz = (-dd, dd), dd = seed / lists (softmax - first), summed over a row's lists
+ *     d = z[.][1] - z[.][0] - log_q    l = log sum exp d[members] - sum t d[members]
+ *     dz = (-dd, dd), dd = seed / lists (softmax - t), summed over a row's lists
  *
- * logits z [R,2] f32    members [lists, length]    log_q [R], 0 where not given
+ * logits z [R,2] f32    members, targets t [lists, length]    log_q [R], 0 where not
+ * given
  *
  * Where members were drawn in proportion to exp(log_q), the right scores are those that
  * win with log_q taken away (the correction of a sampled softmax; Bengio and Senecal
@@ -17,38 +19,38 @@ typedef struct list_node {
     fb_tensor corrected; /* the logits less log_q */
     fb_loss *loss;
     float *lse; /* [lists] */
-    const int32_t *members;
-    int32_t lists, length;
+    fb_lists lists;
 } list_node;
 
 static fb_status list_backward(fb_tape *tape, fb_node *node)
 {
     list_node *n = (list_node *)node;
-    if (!(n->loss->seed != 0.0f) || n->lists == 0)
+    const fb_lists *l = &n->lists;
+    if (!(n->loss->seed != 0.0f) || l->count == 0)
         return FB_OK;
     fb_tensor dz;
     bool fresh;
     FB_TRY(fb_tape_grad_begin_as(tape, n->logits, tape->be->dtype, &dz, &fresh));
-    FB_TRY(tape->be->k->list_backward(tape->be, &dz, &n->corrected, n->lse, n->members,
-                                      n->lists, n->length,
-                                      n->loss->seed / (float)n->lists));
+    FB_TRY(tape->be->k->list_backward(tape->be, &dz, &n->corrected, n->lse, l->members,
+                                      l->targets, l->count, l->length,
+                                      n->loss->seed / (float)l->count));
     return fb_tape_grad_done(tape, n->logits, &dz);
 }
 
-static fb_status check(fb_tape *tape, const fb_var *logits, const int32_t *members,
-                       int32_t lists, int32_t length)
+static fb_status check(fb_tape *tape, const fb_var *logits, const fb_lists *l)
 {
     int64_t rows = logits->value.dims[0];
     if (logits->value.dims[1] != 2)
         return fb_fail(tape->ctx, FB_E_SHAPE, "list: %lld logits a row, it takes 2",
                        (long long)logits->value.dims[1]);
-    if (lists < 0 || length < 1)
-        return fb_fail(tape->ctx, FB_E_SHAPE, "list: %d lists of %d rows", (int)lists,
-                       (int)length);
-    for (int64_t i = 0; i < (int64_t)lists * length; i++)
-        if (members[i] < 0 || members[i] >= rows)
+    if (l->count < 0 || l->length < 1)
+        return fb_fail(tape->ctx, FB_E_SHAPE, "list: %d lists of %d rows",
+                       (int)l->count, (int)l->length);
+    for (int64_t i = 0; i < (int64_t)l->count * l->length; i++)
+        if (l->members[i] < 0 || l->members[i] >= rows)
             return fb_fail(tape->ctx, FB_E_SHAPE, "list %lld: row %d of %lld",
-                           (long long)(i / length), (int)members[i], (long long)rows);
+                           (long long)(i / l->length), (int)l->members[i],
+                           (long long)rows);
     return FB_OK;
 }
 
@@ -70,28 +72,29 @@ static fb_status correct(fb_tape *tape, fb_tensor *corrected, const fb_tensor *l
     return FB_OK;
 }
 
-fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits, const float *log_q,
-                     const int32_t *members, int32_t lists, int32_t length)
+fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                     const fb_lists *lists)
 {
     double started_s = fb_tape_clock(tape);
-    FB_TRY(check(tape, logits, members, lists, length));
+    int32_t count = lists->count;
+    FB_TRY(check(tape, logits, lists));
     void *memory;
     fb_tensor corrected;
-    FB_TRY(correct(tape, &corrected, &logits->value, log_q));
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)lists * 2 * sizeof(float)));
-    float *values = memory, *lse = values + lists;
-    FB_TRY(tape->be->k->list_forward(tape->be, values, lse, &corrected, members, lists,
-                                     length));
+    FB_TRY(correct(tape, &corrected, &logits->value, lists->log_q));
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * 2 * sizeof(float)));
+    float *values = memory, *lse = values + count;
+    FB_TRY(tape->be->k->list_forward(tape->be, values, lse, &corrected, lists->members,
+                                     lists->targets, count, lists->length));
     FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
     fb_loss *l = memory;
-    *l = (fb_loss){.rows = lists};
-    for (int32_t i = 0; i < lists; i++)
-        l->value += (double)values[i] / (double)lists;
+    *l = (fb_loss){.rows = count};
+    for (int32_t i = 0; i < count; i++)
+        l->value += (double)values[i] / (double)count;
     FB_TRY(fb_tape_append(tape, &l->node, sizeof(list_node), "losses", "", NULL,
                           list_backward));
     list_node *n = (list_node *)l->node;
     if (n)
-        *n = (list_node){n->node, logits, corrected, l, lse, members, lists, length};
+        *n = (list_node){n->node, logits, corrected, l, lse, *lists};
     *loss = l;
     fb_tape_charge(tape, "losses", started_s);
     return FB_OK;

@@ -100,9 +100,19 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          fb_var *a, fb_var *b, fb_leaf *log_scale,
                          const fb_contrast *contrast);
-/* Listwise loss over logits [R,2]: the mean over lists (backend.h, list_forward). log_q
- * [R]: what each row was drawn by, taken off its margin; NULL: nothing. */
-fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits, const float *log_q,
-                     const int32_t *members, int32_t lists, int32_t length);
+/* Lists of rows of logits [R,2]. */
+typedef struct fb_lists {
+    const int32_t *members; /* [count * length], a list's first the right one, or */
+    const float *targets;   /* [count * length] shares that should win, sum 1 a list;
+                               NULL:   the first alone */
+    int32_t count, length;
+    const float *log_q; /* [R] what each row was drawn by, taken off its margin; NULL:
+                           nothing */
+} fb_lists;
+
+/* Listwise loss: the mean over lists (backend.h, list_forward). All but logits must
+ * live as long as the tape. */
+fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
+                     const fb_lists *lists);
 
 #endif

@@ -48,6 +48,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--rare-mask", o->rare_mask, 0, 1e6));
     FB_TRY(check_range(ctx, "--hardness", o->hardness, 0, 1));
     FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
+    FB_TRY(check_range(ctx, "--soft-targets", o->soft_targets, 0, 1));
     FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
     FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
     FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
@@ -313,6 +314,7 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
      * vectors that draw them learn. */
     run->losses.margin = validation ? 0 : run->options.margin;
     run->losses.hardness = validation ? 0 : run->options.hardness;
+    run->losses.soft_targets = validation ? 0 : run->options.soft_targets;
     if ((double)number < rise)
         run->losses.hardness *= (double)number / rise;
     return &run->losses;

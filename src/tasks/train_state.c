@@ -51,6 +51,7 @@ static const struct field {
     FIELD(REAL, hard_warmup),
     FIELD(REAL, patch_keep),
     FIELD(TEXT, alignment),
+    FIELD(REAL, soft_targets),
     FIELD(TEXT, fit),
     FIELD(INT32, max_text),
     FIELD(INT32, vocab_size),

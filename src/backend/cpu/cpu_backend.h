@@ -155,11 +155,11 @@ fb_status cpu_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
                                 const float *lse, const fb_contrast *c, float seed);
 fb_status cpu_list_forward(fb_backend *be, float *loss, float *lse,
                            const fb_tensor *logits, const int32_t *members,
-                           int32_t lists, int32_t length);
+                           const float *targets, int32_t lists, int32_t length);
 fb_status cpu_list_backward(fb_backend *be, const fb_tensor *dlogits,
                             const fb_tensor *logits, const float *lse,
-                            const int32_t *members, int32_t lists, int32_t length,
-                            float scale);
+                            const int32_t *members, const float *targets, int32_t lists,
+                            int32_t length, float scale);
 
 fb_status cpu_sum_squares(fb_backend *be, double *sum, const fb_tensor *x);
 fb_status cpu_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x);

@@ -104,7 +104,7 @@ fb_status cpu_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
 
 fb_status cpu_list_forward(fb_backend *be, float *loss, float *lse,
                            const fb_tensor *logits, const int32_t *members,
-                           int32_t lists, int32_t length)
+                           const float *targets, int32_t lists, int32_t length)
 {
     cpu_backend *c = cpu_of(be);
     if (length == 0)
@@ -114,15 +114,17 @@ fb_status cpu_list_forward(fb_backend *be, float *loss, float *lse,
     for (int32_t t = 0; t < be->threads; t++) {
         cpu_range part = cpu_part(lists, 1, t, be->threads);
         c->v->list_forward(loss + part.from, lse + part.from, logits->data,
-                           members + part.from * length, part.to - part.from, length);
+                           members + part.from * length,
+                           targets ? targets + part.from * length : NULL,
+                           part.to - part.from, length);
     }
     return FB_OK;
 }
 
 fb_status cpu_list_backward(fb_backend *be, const fb_tensor *dlogits,
                             const fb_tensor *logits, const float *lse,
-                            const int32_t *members, int32_t lists, int32_t length,
-                            float scale)
+                            const int32_t *members, const float *targets, int32_t lists,
+                            int32_t length, float scale)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = logits->dims[0], places = (int64_t)lists * length;
@@ -138,6 +140,7 @@ fb_status cpu_list_backward(fb_backend *be, const fb_tensor *dlogits,
         if (length > 0)
             c->v->list_shares(shares + part.from * length, logits->data,
                               lse + part.from, members + part.from * length,
+                              targets ? targets + part.from * length : NULL,
                               part.to - part.from, length, scale);
     }
     memset(sums, 0, (size_t)rows * sizeof *sums);

@@ -152,11 +152,12 @@ typedef struct fb_vector {
                               float factor);
     /* lists of length > 0 */
     void (*list_forward)(float *loss, float *lse, const float *logits,
-                         const int32_t *members, int64_t lists, int64_t length);
+                         const int32_t *members, const float *targets, int64_t lists,
+                         int64_t length);
     /* shares [lists, length]: what each place adds to the margin of its row */
     void (*list_shares)(float *shares, const float *logits, const float *lse,
-                        const int32_t *members, int64_t lists, int64_t length,
-                        float scale);
+                        const int32_t *members, const float *targets, int64_t lists,
+                        int64_t length, float scale);
     /* dlogits[r] = (-sums[r], sums[r]) */
     void (*list_spread)(fb_dtype dtype, void *dlogits, const float *sums, int64_t rows);
 

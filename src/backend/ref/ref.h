@@ -106,11 +106,11 @@ fb_status ref_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
                                 const float *lse, const fb_contrast *c, float seed);
 fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
                            const fb_tensor *logits, const int32_t *members,
-                           int32_t lists, int32_t length);
+                           const float *targets, int32_t lists, int32_t length);
 fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
                             const fb_tensor *logits, const float *lse,
-                            const int32_t *members, int32_t lists, int32_t length,
-                            float scale);
+                            const int32_t *members, const float *targets, int32_t lists,
+                            int32_t length, float scale);
 
 fb_status ref_conv_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
                            fb_weight *w, const float *bias, const fb_tensor *residual,

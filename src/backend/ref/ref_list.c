@@ -1,12 +1,12 @@
-/* ref_list.c - listwise softmax: in each list of rows the first should win.
+/* ref_list.c - listwise softmax: each list's rows should win in their shares.
  *
  *     d[r] = logits[r][1] - logits[r][0]
- *     lse[l] = log sum_k exp d[member k of l]        loss[l] = lse[l] - d[first]
- *     dd[r] = scale sum over places (l, k) that name r of
- *             exp(d[r] - lse[l]) - (k == 0)
- *     dlogits[r] = (-dd[r], dd[r])
+ *     lse[l] = log sum_k exp d[member k of l]        loss[l] = lse[l] - sum_k t[l,k]
+ * d[member k of l] dd[r] = scale sum over places (l, k) that name r of exp(d[r] -
+ * lse[l]) - t[l,k] dlogits[r] = (-dd[r], dd[r])
  *
  * logits, dlogits [R,2]    members [lists, length]    loss, lse [lists]
+ * targets t [lists, length], sum 1 a list; NULL: 1 for a list's first
  */
 #include "backend/ref/ref.h"
 
@@ -17,9 +17,14 @@ static double margin(const float *logits, int32_t row)
     return (double)logits[2 * (int64_t)row + 1] - (double)logits[2 * (int64_t)row];
 }
 
+static double share(const float *targets, int64_t l, int64_t k, int32_t length)
+{
+    return targets ? (double)targets[l * length + k] : k == 0;
+}
+
 fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
                            const fb_tensor *logits, const int32_t *members,
-                           int32_t lists, int32_t length)
+                           const float *targets, int32_t lists, int32_t length)
 {
     (void)be;
     if (length == 0)
@@ -35,15 +40,19 @@ fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
             total += exp(margin(logits->data, member[k]) - most);
         double sum = most + log(total);
         lse[l] = (float)sum;
-        loss[l] = (float)(sum - margin(logits->data, member[0]));
+        double right = 0.0;
+        for (int32_t k = 0; k < length; k++)
+            if (share(targets, l, k, length) > 0)
+                right += share(targets, l, k, length) * margin(logits->data, member[k]);
+        loss[l] = (float)(sum - right);
     }
     return FB_OK;
 }
 
 fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
                             const fb_tensor *logits, const float *lse,
-                            const int32_t *members, int32_t lists, int32_t length,
-                            float scale)
+                            const int32_t *members, const float *targets, int32_t lists,
+                            int32_t length, float scale)
 {
     int64_t rows = logits->dims[0];
     float *out = dlogits->data;
@@ -56,7 +65,7 @@ fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
         for (int64_t k = 0; k < length; k++) {
             int32_t row = members[l * length + k];
             double p = exp(margin(logits->data, row) - (double)lse[l]);
-            sums[row] += (double)scale * (p - (k == 0 ? 1.0 : 0.0));
+            sums[row] += (double)scale * (p - share(targets, l, k, length));
         }
     for (int64_t r = 0; r < rows; r++) {
         out[2 * r] = (float)-sums[r];

@@ -193,12 +193,27 @@ FB_INLINE float margin(const float *logits, int32_t row)
     return logits[2 * (int64_t)row + 1] - logits[2 * (int64_t)row];
 }
 
+/* How far below the largest margin the right ones are, in their shares. */
+FB_INLINE float loss_below(const float *logits, const int32_t *member,
+                           const float *target, int64_t length, float most)
+{
+    if (!target)
+        return most - margin(logits, member[0]);
+    float below = 0.0f;
+#pragma omp simd reduction(+ : below)
+    for (int64_t k = 0; k < length; k++)
+        below += target[k] * (most - margin(logits, member[k]));
+    return below;
+}
+
 void FB_VECTOR_NAME(list_forward)(float *loss, float *lse, const float *logits,
-                                  const int32_t *members, int64_t lists, int64_t length)
+                                  const int32_t *members, const float *targets,
+                                  int64_t lists, int64_t length)
 {
     for (int64_t l = 0; l < lists; l++) {
         const int32_t *member = members + l * length;
-        float first = margin(logits, member[0]), most = first, sum = 0.0f;
+        const float *target = targets ? targets + l * length : NULL;
+        float most = margin(logits, member[0]), sum = 0.0f;
 #pragma omp simd reduction(max : most)
         for (int64_t k = 0; k < length; k++) {
             float d = margin(logits, member[k]);
@@ -208,13 +223,13 @@ void FB_VECTOR_NAME(list_forward)(float *loss, float *lse, const float *logits,
         for (int64_t k = 0; k < length; k++)
             sum += vector_exp(margin(logits, member[k]) - most);
         lse[l] = most + logf(sum);
-        loss[l] = (most - first) + logf(sum);
+        loss[l] = loss_below(logits, member, target, length, most) + logf(sum);
     }
 }
 
 void FB_VECTOR_NAME(list_shares)(float *shares, const float *logits, const float *lse,
-                                 const int32_t *members, int64_t lists, int64_t length,
-                                 float scale)
+                                 const int32_t *members, const float *targets,
+                                 int64_t lists, int64_t length, float scale)
 {
     for (int64_t l = 0; l < lists; l++) {
         const int32_t *member = members + l * length;
@@ -222,7 +237,14 @@ void FB_VECTOR_NAME(list_shares)(float *shares, const float *logits, const float
 #pragma omp simd
         for (int64_t k = 0; k < length; k++)
             share[k] = scale * vector_exp(margin(logits, member[k]) - list_lse);
-        share[0] = scale * (vector_exp(margin(logits, member[0]) - list_lse) - 1.0f);
+        if (!targets) {
+            share[0] -= scale;
+            continue;
+        }
+        const float *target = targets + l * length;
+#pragma omp simd
+        for (int64_t k = 0; k < length; k++)
+            share[k] -= scale * target[k];
     }
 }
 

@@ -82,11 +82,11 @@ void FB_VECTOR_NAME(contrast_backward)(fb_dtype dtype, void *dsimilarity,
                                        const float *lse, const fb_contrast *c,
                                        int64_t from, int64_t to, float factor);
 void FB_VECTOR_NAME(list_forward)(float *loss, float *lse, const float *logits,
-                                  const int32_t *members, int64_t lists,
-                                  int64_t length);
+                                  const int32_t *members, const float *targets,
+                                  int64_t lists, int64_t length);
 void FB_VECTOR_NAME(list_shares)(float *shares, const float *logits, const float *lse,
-                                 const int32_t *members, int64_t lists, int64_t length,
-                                 float scale);
+                                 const int32_t *members, const float *targets,
+                                 int64_t lists, int64_t length, float scale);
 void FB_VECTOR_NAME(list_spread)(fb_dtype dtype, void *dlogits, const float *sums,
                                  int64_t rows);
 double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
