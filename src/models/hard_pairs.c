@@ -228,8 +228,7 @@ static fb_status draw_each(fb_tape *tape, fb_hard_pairs *hard, const draw *d)
     fill_pairs(d, hard);
     for (int32_t p = 0; p < hard->batch.pairs; p++)
         hard->log_q[p] =
-            (float)(d->scale * (double)d->similarity[hard->batch.pair_image[p] * all +
-                                                     hard->batch.pair_text[p]]);
+            (float)(d->scale * fb_pair_similarity(&hard->batch, d->similarity, all, p));
     return FB_OK;
 }
 

@@ -39,6 +39,13 @@ typedef struct fb_hard_pairs {
     int32_t *members; /* [lists * length] pairs of each list, its own first */
 } fb_hard_pairs;
 
+/* Of a pair's image and text; similarity [images, texts]. */
+static inline double fb_pair_similarity(const fb_batch *batch, const float *similarity,
+                                        int64_t texts, int32_t pair)
+{
+    return (double)similarity[batch->pair_image[pair] * texts + batch->pair_text[pair]];
+}
+
 /* How pairs are made of a batch of items. */
 typedef struct fb_hard_options {
     int32_t negatives; /* K, of each item each way */

@@ -8,12 +8,10 @@ static void fill_list(float *t, const fb_batch *batch, const int32_t *members,
                       int32_t length, const fb_tensor *similarity, double scale,
                       double share)
 {
-    const float *s = similarity->data;
     double most = -INFINITY, sum = 0;
     for (int32_t k = 0; k < length; k++) {
-        int32_t pair = members[k];
-        double z = scale * (double)s[batch->pair_image[pair] * similarity->dims[1] +
-                                     batch->pair_text[pair]];
+        double z = scale * fb_pair_similarity(batch, similarity->data,
+                                              similarity->dims[1], members[k]);
         t[k] = (float)z;
         most = z > most ? z : most;
     }

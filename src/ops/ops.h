@@ -102,9 +102,9 @@ fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          const fb_contrast *contrast);
 /* Lists of rows of logits [R,2]. */
 typedef struct fb_lists {
-    const int32_t *members; /* [count * length], a list's first the right one, or */
+    const int32_t *members; /* [count * length] */
     const float *targets;   /* [count * length] shares that should win, sum 1 a list;
-                               NULL:   the first alone */
+                               NULL: its first alone */
     int32_t count, length;
     const float *log_q; /* [R] what each row was drawn by, taken off its margin; NULL:
                            nothing */

@@ -170,19 +170,17 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
             config->mean[i] = 1;
             config->std[i] = 0.3;
         }
-    bool other = is_selfie(o) || fb_train_is_qti(o);
-    config->vector = other ? 0 : o->vector_size;
+    config->vector = is_selfie(o) || fb_train_is_qti(o) ? 0 : o->vector_size;
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
-    config->patches_from = 0;
+    bool stream = !is_selfie(o) && o->losses[0];
+    config->patches_from = !stream               ? 0
+                           : o->patches_from < 0 ? config->text_layers
+                                                 : o->patches_from;
     config->head = FB_HEAD_CLS;
-    if (!is_selfie(o) && o->losses[0])
-        config->patches_from =
-            o->patches_from < 0 ? config->text_layers : o->patches_from;
-    if (!other && o->losses[0]) {
+    if (stream && !fb_train_is_qti(o))
         FB_TRY(fb_alignment_head_parse(run->ctx, "--alignment-head", o->alignment_head,
                                        &config->head));
-    }
     if (o->flip > 0) /* the mirror image is as familiar */
         config->views = 2;
     config->neighbour_weight = 0; /* calibration finds it */

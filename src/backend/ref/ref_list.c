@@ -1,9 +1,11 @@
 /* ref_list.c - listwise softmax: each list's rows should win in their shares.
  *
  *     d[r] = logits[r][1] - logits[r][0]
- *     lse[l] = log sum_k exp d[member k of l]        loss[l] = lse[l] - sum_k t[l,k]
- * d[member k of l] dd[r] = scale sum over places (l, k) that name r of exp(d[r] -
- * lse[l]) - t[l,k] dlogits[r] = (-dd[r], dd[r])
+ *     lse[l] = log sum_k exp d[member k of l]
+ *     loss[l] = lse[l] - sum_k t[l,k] d[member k of l]
+ *     dd[r] = scale sum over places (l, k) that name r of
+ *             exp(d[r] - lse[l]) - t[l,k]
+ *     dlogits[r] = (-dd[r], dd[r])
  *
  * logits, dlogits [R,2]    members [lists, length]    loss, lse [lists]
  * targets t [lists, length], sum 1 a list; NULL: 1 for a list's first
@@ -41,9 +43,11 @@ fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
         double sum = most + log(total);
         lse[l] = (float)sum;
         double right = 0.0;
-        for (int32_t k = 0; k < length; k++)
-            if (share(targets, l, k, length) > 0)
-                right += share(targets, l, k, length) * margin(logits->data, member[k]);
+        for (int32_t k = 0; k < length; k++) {
+            double t = share(targets, l, k, length);
+            if (t > 0)
+                right += t * margin(logits->data, member[k]);
+        }
         loss[l] = (float)(sum - right);
     }
     return FB_OK;
