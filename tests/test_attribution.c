@@ -38,23 +38,9 @@ static const shape shapes[] = {
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-static void mirror(uint8_t *to, const uint8_t *from)
-{
-    for (int y = 0; y < SIZE; y++)
-        for (int x = 0; x < SIZE; x++)
-            memcpy(to + (y * SIZE + x) * 3, from + (y * SIZE + SIZE - 1 - x) * 3, 3);
-}
-
-static int32_t views_of(const shape *s)
-{
-    return s->vector && s->views > 1 ? 2 : 1;
-}
-
-static void set_photo(world *w, const shape *s, const uint8_t *photo)
+static void set_photo(world *w, const uint8_t *photo)
 {
     memcpy(w->batch->pixels, photo, BYTES);
-    if (views_of(s) == 2)
-        mirror(w->batch->pixels + BYTES, photo);
 }
 
 /* Pixels of 255 less multiples of 80: half way to white, and a 40th of the way beside
@@ -105,9 +91,9 @@ static bool open_shape(world *w, const kind *k, const shape *s)
     straighten(w);
     draw_photo(photo);
     set_text(w->batch);
-    set_photo(w, s, photo);
-    memset(w->batch->pixels + views_of(s) * BYTES, 0xff, BYTES);
-    w->batch->images = views_of(s) + 1;
+    set_photo(w, photo);
+    memset(w->batch->pixels + BYTES, 0xff, BYTES);
+    w->batch->images = 2;
     return true;
 }
 
@@ -204,20 +190,15 @@ static void bends_only_ask_for_more_steps(void **state)
     world_close(&w);
 }
 
-static double similarity_of(world *w, const shape *s)
+static double similarity_of(world *w)
 {
-    float u[8], v[2 * 8], sum[8];
-    double dot = 0, length = 0;
-    w->batch->images = views_of(s);
+    float u[8], v[2 * 8];
+    double dot = 0;
     begin(w, false);
     must(w, w->m->kind->vectors(w->m, &w->tape, w->batch, u, v));
-    for (int i = 0; i < 8; i++) {
-        sum[i] = v[i] + (views_of(s) == 2 ? v[8 + i] : 0.0f);
-        length += (double)sum[i] * (double)sum[i];
-        dot += (double)u[i] * (double)sum[i];
-    }
-    w->batch->images = views_of(s) + 1;
-    return dot / sqrt(length);
+    for (int i = 0; i < 8; i++)
+        dot += (double)u[i] * (double)v[i];
+    return dot;
 }
 
 static void score_is_the_one_that_scoring_gives(void **state)
@@ -239,7 +220,7 @@ static void score_is_the_one_that_scoring_gives(void **state)
             must(&w, w.m->kind->score(w.m, &w.tape, b, &margin));
         want = s->alignment * (double)margin;
         if (s->similarity != 0)
-            want += s->similarity * similarity_of(&w, s);
+            want += s->similarity * similarity_of(&w);
         want *= w.be->dtype == FB_F32 ? 1 : 0.01;
         near("score", s, kind_, score, want, 5 * kinds[kind_].tolerance);
         world_close(&w);
@@ -320,10 +301,10 @@ static void patch_weight_is_a_derivative(void **state)
         memcpy(weights, explain(&w, s, 1).patches, sizeof weights);
         for (int32_t p = 0; p < P; p++) {
             move_patch(moved, halfway, photo, p, 1);
-            set_photo(&w, s, moved);
+            set_photo(&w, moved);
             double up = score_now(&w, s);
             move_patch(moved, halfway, photo, p, -1);
-            set_photo(&w, s, moved);
+            set_photo(&w, moved);
             near("patch", s, 1, weights[p], (up - score_now(&w, s)) * 20, 2e-2);
         }
         world_close(&w);

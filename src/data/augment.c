@@ -53,7 +53,8 @@ static void move(int32_t size, int32_t across, int32_t down, fb_fit fit,
         }
 }
 
-void fb_augment_mirror(int32_t size, uint8_t *pixels)
+/* Left and right of pixels [size, size, 3] change places. */
+static void mirror(int32_t size, uint8_t *pixels)
 {
     for (int32_t y = 0; y < size; y++) {
         uint8_t *left = pixels + (size_t)y * (size_t)size * 3;
@@ -86,6 +87,6 @@ fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
     if (across != 0 || down != 0)
         move(size, across, down, fit, pixels, scratch);
     if (mirrored)
-        fb_augment_mirror(size, pixels);
+        mirror(size, pixels);
     return FB_OK;
 }

@@ -35,7 +35,4 @@ fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
                            fb_fit fit, fb_filter filter, uint8_t *pixels,
                            uint8_t *scratch);
 
-/* Left and right of pixels [size, size, 3] change places. */
-void fb_augment_mirror(int32_t size, uint8_t *pixels);
-
 #endif

@@ -8,8 +8,8 @@
  *              the points in turns of m, as many as memory allows
  *
  * Each is one packed batch, once forward and once backward; a score's seed is its
- * point's weight, 0 at the ends. Where the model looks at the mirror image too, that
- * lies behind the images, point by point as they.
+ * point's weight, 0 at the ends. Where the model looks at the mirror image too, those
+ * lie behind the images, point by point as they, until their patches are merged.
  */
 #include "models/attribution.h"
 
@@ -29,11 +29,11 @@ typedef struct work {
     int32_t tokens;  /* of the text */
     int64_t numbers; /* of an image's pixels */
     double at[FB_ATTRIBUTION_STEPS], weight[FB_ATTRIBUTION_STEPS];
-    const float *shown, *blank; /* [views, numbers], [numbers], normalised */
+    const float *inputs; /* [views, photo and blank, numbers], normalised */
     fb_attribution found;
 } work;
 
-/* One batch: texts and images (of one view) at points of their paths. */
+/* One batch: texts and images at points of their paths. */
 typedef struct part {
     int32_t texts, images, pairs;
     double *text_at, *image_at;      /* [texts], [images] */
@@ -89,15 +89,14 @@ static fb_status read_pixels(work *w)
     fb_var *x;
     void *memory;
     FB_TRY(fb_patch_encoder_input(w->tape, &x, &w->m->patch_encoder, w->given->pixels,
-                                  w->views + 1));
+                                  2, w->views));
     int64_t count = fb_tensor_count(&x->value);
-    w->numbers = count / (w->views + 1);
+    w->numbers = count / (2 * w->views);
     FB_TRY(fb_tape_alloc(w->tape, &memory, (size_t)count * sizeof(float)));
     float *out = memory;
     for (int64_t i = 0; i < count; i++)
         out[i] = get(&x->value, i);
-    w->shown = out;
-    w->blank = out + w->views * w->numbers;
+    w->inputs = out;
     return FB_OK;
 }
 
@@ -110,11 +109,12 @@ static fb_status mix_pixels(const work *w, part *p)
     FB_TRY(fb_tape_new_var(w->tape, &p->pixels, w->tape->be->dtype,
                            images * w->numbers / columns, columns));
     for (int32_t view = 0; view < w->views; view++) {
-        const float *shown = w->shown + view * w->numbers;
+        const float *shown = w->inputs + view * 2 * w->numbers;
+        const float *blank = shown + w->numbers;
         for (int32_t k = 0; k < p->images; k++) {
             float a = (float)p->image_at[k];
             for (int64_t i = 0; i < w->numbers; i++)
-                put(&p->pixels->value, at++, a * shown[i] + (1.0f - a) * w->blank[i]);
+                put(&p->pixels->value, at++, a * shown[i] + (1.0f - a) * blank[i]);
         }
     }
     return FB_OK;
@@ -153,9 +153,9 @@ static fb_status mix_words(const work *w, part *p)
 static fb_status make_batch(const work *w, part *p)
 {
     fb_batch *b = &p->batch;
-    int32_t patches = w->given->patches, images = w->views * p->images;
+    int32_t patches = w->given->patches;
     void *unmasked;
-    *b = (fb_batch){.texts = p->texts, .images = images, .patches = patches};
+    *b = (fb_batch){.texts = p->texts, .images = p->images, .patches = patches};
     b->pairs = p->pairs;
     b->pair_text = p->pair_text;
     b->pair_image = p->pair_image;
@@ -164,8 +164,8 @@ static fb_status make_batch(const work *w, part *p)
     FB_TRY(fb_tape_ints(w->tape, &b->cls_rows, p->pairs));
     FB_TRY(fb_tape_ints(w->tape, &b->row_source,
                         (int64_t)p->pairs * (w->tokens + patches)));
-    FB_TRY(fb_tape_alloc(w->tape, &unmasked, (size_t)images * (size_t)patches));
-    memset(unmasked, 0, (size_t)images * (size_t)patches);
+    FB_TRY(fb_tape_alloc(w->tape, &unmasked, (size_t)p->images * (size_t)patches));
+    memset(unmasked, 0, (size_t)p->images * (size_t)patches);
     b->patch_masked = unmasked;
     for (int32_t k = 0; k <= p->texts; k++)
         b->text_offsets[k] = k * w->tokens;
@@ -199,55 +199,30 @@ static fb_status seed_alignment(const work *w, part *p)
     return FB_OK;
 }
 
-/* An image's vector is the unit of the sum of its views' unit vectors; returns the
- * sum's length. */
-static double image_vector(const work *w, const part *p, int32_t image, double *vector)
-{
-    const fb_tensor *v = &p->pass.image_vectors->value;
-    int64_t width = v->dims[1];
-    double length = 0;
-    for (int64_t c = 0; c < width; c++) {
-        vector[c] = 0;
-        for (int32_t view = 0; view < w->views; view++)
-            vector[c] += (double)get(v, (view * p->images + image) * width + c);
-        length += vector[c] * vector[c];
-    }
-    length = length > 0 ? sqrt(length) : 1;
-    for (int64_t c = 0; c < width; c++)
-        vector[c] /= length;
-    return length;
-}
-
 static void add_to(const fb_tensor *t, int64_t at, double value)
 {
     put(t, at, (float)((double)get(t, at) + value));
 }
 
-/* cosine = u . v, v = s / |s|, s the sum of the views':
- * du += seed v, each view's dv += seed (u - (u . v) v) / |s| */
+/* cosine = u . v: du += seed v, dv += seed u */
 static fb_status seed_similarity(const work *w, part *p)
 {
-    const fb_tensor *u = &p->pass.text_vectors->value;
+    const fb_tensor *u = &p->pass.text_vectors->value,
+                    *v = &p->pass.image_vectors->value;
     int64_t width = u->dims[1];
     fb_tensor du, dv;
-    void *memory;
-    FB_TRY(fb_tape_alloc(w->tape, &memory, (size_t)width * sizeof(double)));
-    double *v = memory;
     FB_TRY(begin_gradient(w, p->pass.text_vectors, &du));
     FB_TRY(begin_gradient(w, p->pass.image_vectors, &dv));
     for (int32_t i = 0; i < p->pairs; i++) {
-        int64_t text = p->pair_text[i] * width;
-        double length = image_vector(w, p, p->pair_image[i], v), cosine = 0;
-        double seed = w->options->similarity * p->seed[i];
-        for (int64_t c = 0; c < width; c++)
-            cosine += (double)get(u, text + c) * v[c];
-        p->scores[i] += w->options->similarity * cosine;
+        int64_t text = p->pair_text[i] * width, image = p->pair_image[i] * width;
+        double seed = w->options->similarity * p->seed[i], cosine = 0;
         for (int64_t c = 0; c < width; c++) {
-            double one = seed * ((double)get(u, text + c) - cosine * v[c]) / length;
-            add_to(&du, text + c, seed * v[c]);
-            for (int32_t view = 0; view < w->views; view++)
-                add_to(&dv, (view * p->images + p->pair_image[i]) * width + c, one);
+            double t = (double)get(u, text + c), x = (double)get(v, image + c);
+            cosine += t * x;
+            add_to(&du, text + c, seed * x);
+            add_to(&dv, image + c, seed * t);
         }
+        p->scores[i] += w->options->similarity * cosine;
     }
     return FB_OK;
 }
@@ -292,6 +267,7 @@ static fb_status run(const work *w, part *p, bool words, bool pixels)
 {
     fb_tape *tape = w->tape;
     const fb_attribution_options *o = w->options;
+    fb_patch_encoder *encoder = &w->m->patch_encoder;
     fb_var *features;
     FB_TRY(mix_words(w, p));
     FB_TRY(mix_pixels(w, p));
@@ -299,8 +275,11 @@ static fb_status run(const work *w, part *p, bool words, bool pixels)
     p->words->needs_grad = words;
     p->pixels->needs_grad = pixels;
     tape->recording = pixels; /* else the network runs without keeping anything */
-    FB_TRY(fb_patch_encoder_tune(tape, &features, &w->m->patch_encoder, p->pixels,
+    FB_TRY(fb_patch_encoder_tune(tape, &features, encoder, p->pixels,
                                  w->views * p->images));
+    if (w->views > 1)
+        FB_TRY(fb_patch_encoder_merge_views(tape, &features, encoder, features,
+                                            p->images));
     tape->recording = true;
     FB_TRY(fb_fashionbert_forward_inputs(w->m, tape, &p->batch, p->words, features,
                                          o->alignment != 0, o->similarity != 0,
@@ -369,10 +348,10 @@ static void gather_pixels(work *w, const part *p)
 {
     int32_t grid = w->m->patch_encoder.grid;
     const fb_tensor *grad = &p->pixels->grad;
-    for (int32_t view = 0; view < w->views && grad->data; view++)
+    for (int32_t view = 0; view < w->views && grad->data; view++) {
+        const float *shown = w->inputs + view * 2 * w->numbers;
         for (int64_t i = 0; i < w->numbers; i++) {
-            double change =
-                (double)w->shown[view * w->numbers + i] - (double)w->blank[i];
+            double change = (double)shown[i] - (double)shown[w->numbers + i];
             int32_t patch = patch_of(w, i), column = patch % grid;
             if (view > 0)
                 patch += grid - 1 - 2 * column;
@@ -380,6 +359,7 @@ static void gather_pixels(work *w, const part *p)
                 w->found.patches[patch] +=
                     change * (double)get(grad, (view * p->images + k) * w->numbers + i);
         }
+    }
 }
 
 static fb_status explain_turn(work *w, int32_t first, int32_t count)
@@ -421,10 +401,10 @@ static fb_status check(const work *w)
         return fb_fail(w->tape->ctx, FB_E_USAGE,
                        "steps: %d, a whole number from 1 to %d is right",
                        (int)w->options->steps, FB_ATTRIBUTION_STEPS);
-    if (b->texts != 1 || b->images != w->views + 1)
+    if (b->texts != 1 || b->images != 2)
         return fb_fail(w->tape->ctx, FB_E_SHAPE,
-                       "attribution: %d texts and %d images, want 1 and %d",
-                       (int)b->texts, (int)b->images, (int)w->views + 1);
+                       "attribution: %d texts and %d images, want 1 and 2",
+                       (int)b->texts, (int)b->images);
     if (w->options->similarity != 0 && !w->m->matcher.config.vector)
         return fb_fail(w->tape->ctx, FB_E_STATE,
                        "this model gives no vectors: it was trained without the "
@@ -444,7 +424,7 @@ fb_status fb_fashionbert_attribute(fb_matcher *matcher, fb_tape *tape,
                 .tape = tape,
                 .given = batch,
                 .options = options,
-                .views = matcher->config.vector && matcher->config.views > 1 ? 2 : 1,
+                .views = matcher->config.views,
                 .tokens = fb_batch_text_tokens(batch)};
     FB_TRY(check(w));
     size_t count = (size_t)w->tokens + (size_t)batch->patches;

@@ -39,10 +39,10 @@ struct fb_attribution {
     double *patches; /* [P] */
 };
 
-/* batch: one text in [CLS] ... [SEP], and as images the photo, where config.views is 2
- * its mirror image, and a blank one; pairs are not read. tape: begun, on an arena that
- * stays until `out` was read (its arrays lie there). FB_E_STATE: a similarity that the
- * model does not have; FB_E_NUMBER: a score or weight is not finite. */
+/* batch: one text in [CLS] ... [SEP], and as images the photo and a blank one; pairs
+ * are not read. tape: begun, on an arena that stays until `out` was read (its arrays
+ * lie there). FB_E_STATE: a similarity that the model does not have; FB_E_NUMBER: a
+ * score or weight is not finite. */
 fb_status fb_fashionbert_attribute(fb_matcher *matcher, fb_tape *tape,
                                    const fb_batch *batch,
                                    const fb_attribution_options *options,

@@ -289,6 +289,15 @@ fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
                                     batch->pixels, batch->images);
 }
 
+fb_status fb_fashionbert_look(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                              fb_fashionbert_pass *pass)
+{
+    if (batch->feature_width) /* made of as many views before */
+        return fb_fashionbert_embed_features(m, tape, batch, pass);
+    return fb_patch_encoder_look(tape, &pass->features, &m->patch_encoder,
+                                 batch->pixels, batch->images, m->matcher.config.views);
+}
+
 /* Texts through the trunk's first layers without patches: pass->alone. */
 static fb_status encode_alone(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                               int32_t layers, fb_fashionbert_pass *pass)
@@ -352,7 +361,7 @@ fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
 {
     *pass = (fb_fashionbert_pass){.batch = batch};
     FB_TRY(fb_fashionbert_embed_text(m, tape, batch, &pass->text));
-    FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
+    FB_TRY(fb_fashionbert_look(m, tape, batch, pass));
     return stream(m, tape, enabled, with_losses, false, pass);
 }
 
@@ -386,7 +395,7 @@ fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,
     }
     if (!images)
         return FB_OK;
-    FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
+    FB_TRY(fb_fashionbert_look(m, tape, batch, pass));
     return image_vectors(m, tape, batch, pass);
 }
 

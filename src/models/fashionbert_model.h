@@ -43,8 +43,9 @@ typedef struct fb_fashionbert_pass {
     const fb_batch *batch; /* of the stream: the caller's, or hard's */
 } fb_fashionbert_pass;
 
-/* Embeddings and encoder, then the heads in `enabled`; losses of them with
- * `with_losses`, else only the alignment logits matter. */
+/* Embeddings, of images in config.views views, and encoder, then the heads in
+ * `enabled`; losses of them with `with_losses`, else only the alignment logits matter.
+ */
 fb_status fb_fashionbert_forward(fb_fashionbert *m, fb_tape *tape,
                                  const fb_batch *batch, const bool enabled[FB_LOSSES],
                                  bool with_losses, fb_fashionbert_pass *pass);

@@ -16,6 +16,9 @@ fb_status fb_fashionbert_embed_text(fb_fashionbert *m, fb_tape *tape,
 fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
                                         const fb_batch *batch,
                                         fb_fashionbert_pass *pass);
+/* For scores and vectors: pass->features of images in config.views views. */
+fb_status fb_fashionbert_look(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                              fb_fashionbert_pass *pass);
 /* pass->hidden of pass->batch's sequences, from pass->text and pass->features. */
 fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
                                 fb_fashionbert_pass *pass);

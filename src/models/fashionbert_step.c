@@ -230,7 +230,8 @@ fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
     fb_fashionbert *m = (fb_fashionbert *)matcher;
     fb_var *x;
     int64_t bad = -1;
-    FB_TRY(fb_patch_encoder_forward(tape, &x, &m->patch_encoder, pixels, images));
+    FB_TRY(fb_patch_encoder_look(tape, &x, &m->patch_encoder, pixels, images,
+                                 m->matcher.config.views));
     FB_TRY(tape->be->k->find_nonfinite(tape->be, &bad, &x->value));
     if (bad >= 0)
         return fb_fail(tape->ctx, FB_E_NUMBER,

@@ -175,7 +175,10 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
                        "this model reads a query, a title and an image; the batch has "
                        "no queries");
     FB_TRY(fb_fashionbert_embed_text(base, tape, batch, &pass->text));
-    FB_TRY(fb_fashionbert_embed_features(base, tape, batch, pass));
+    if (with_losses)
+        FB_TRY(fb_fashionbert_embed_features(base, tape, batch, pass));
+    else
+        FB_TRY(fb_fashionbert_look(base, tape, batch, pass));
     FB_TRY(fb_fashionbert_encode(base, tape, pass));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(base, tape, batch, pass));

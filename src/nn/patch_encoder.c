@@ -87,11 +87,67 @@ fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                              size / grid, size / grid, mode);
 }
 
+/* The images, and behind them each with left and right changed. */
+static fb_status add_mirrored(fb_tape *tape, const uint8_t **both,
+                              const fb_patch_encoder *encoder, const uint8_t *pixels,
+                              int32_t images)
+{
+    size_t size = (size_t)encoder->image_size, lines = (size_t)images * size;
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, 2 * lines * size * 3));
+    uint8_t *out = memory;
+    memcpy(out, pixels, lines * size * 3);
+    for (size_t line = 0; line < lines; line++) {
+        const uint8_t *from = pixels + line * size * 3;
+        uint8_t *to = out + (lines + line) * size * 3;
+        for (size_t x = 0; x < size; x++)
+            memcpy(to + x * 3, from + (size - 1 - x) * 3, 3);
+    }
+    *both = out;
+    return FB_OK;
+}
+
+fb_status fb_patch_encoder_merge_views(fb_tape *tape, fb_var **features,
+                                       const fb_patch_encoder *encoder, fb_var *both,
+                                       int32_t images)
+{
+    int32_t grid = encoder->grid, rows = images * grid * grid;
+    int32_t *source, *offsets;
+    fb_var *pairs;
+    FB_TRY(fb_tape_ints(tape, &source, 2 * (int64_t)rows));
+    FB_TRY(fb_tape_ints(tape, &offsets, (int64_t)rows + 1));
+    for (int32_t i = 0; i <= rows; i++)
+        offsets[i] = 2 * i;
+    for (int32_t i = 0; i < rows; i++) {
+        source[2 * i] = i;
+        source[2 * i + 1] = rows + i + grid - 1 - 2 * (i % grid);
+    }
+    FB_TRY(fb_op_gather(tape, &pairs, both, NULL, source, 2 * (int64_t)rows));
+    return fb_op_mean_rows(tape, features, pairs, offsets, rows);
+}
+
+fb_status fb_patch_encoder_look(fb_tape *tape, fb_var **features,
+                                fb_patch_encoder *encoder, const uint8_t *pixels,
+                                int32_t images, int32_t views)
+{
+    const uint8_t *both;
+    fb_var *x;
+    if (views < 2)
+        return fb_patch_encoder_forward(tape, features, encoder, pixels, images);
+    FB_TRY(add_mirrored(tape, &both, encoder, pixels, images));
+    FB_TRY(fb_patch_encoder_forward(tape, &x, encoder, both, 2 * images));
+    return fb_patch_encoder_merge_views(tape, features, encoder, x, images);
+}
+
 fb_status fb_patch_encoder_input(fb_tape *tape, fb_var **x,
                                  const fb_patch_encoder *encoder, const uint8_t *pixels,
-                                 int32_t images)
+                                 int32_t images, int32_t views)
 {
     int32_t size = encoder->image_size;
+    if (views > 1) {
+        FB_TRY(add_mirrored(tape, &pixels, encoder, pixels, images));
+        images *= 2;
+    }
     bool whole = encoder->has_network && !encoder->each;
     fb_patchify p = {
         .images = images, .size = size, .grid = whole ? size : encoder->grid};

@@ -50,6 +50,17 @@ fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                                    fb_patch_encoder *encoder, const uint8_t *pixels,
                                    int32_t images);
 
+/* The same of an image in so many views: 1 the image; 2 the image and its mirror image,
+ * where a patch's feature is the mean of what the network makes of it in either. */
+fb_status fb_patch_encoder_look(fb_tape *tape, fb_var **features,
+                                fb_patch_encoder *encoder, const uint8_t *pixels,
+                                int32_t images, int32_t views);
+/* features [images*P, F] from those of the images and, behind them, of their mirror
+ * images, both [2*images*P, F]. */
+fb_status fb_patch_encoder_merge_views(fb_tape *tape, fb_var **features,
+                                       const fb_patch_encoder *encoder, fb_var *both,
+                                       int32_t images);
+
 /* The same from features computed before, bf16 [images*P, F], which must stay until the
  * tape is done with. No gradient goes there. FB_E_SHAPE: `width` is not F. */
 fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
@@ -58,11 +69,12 @@ fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
 
 /* In two steps, for gradients of the pixels: what the network reads, normalised,
  * [images*size*size, 3] (without a network [images*P, F]), image by image, by rows of
- * the image, or patch by patch where each is encoded alone; and features of that,
- * through the running statistics, where the tape records and x needs_grad. */
+ * the image, or patch by patch where each is encoded alone, and with views 2 behind
+ * them the same of the mirror images; and features of so many images, through the
+ * running statistics, where the tape records and x needs_grad. */
 fb_status fb_patch_encoder_input(fb_tape *tape, fb_var **x,
                                  const fb_patch_encoder *encoder, const uint8_t *pixels,
-                                 int32_t images);
+                                 int32_t images, int32_t views);
 fb_status fb_patch_encoder_tune(fb_tape *tape, fb_var **features,
                                 fb_patch_encoder *encoder, fb_var *x, int32_t images);
 

@@ -4,7 +4,6 @@
 #include "tasks/model_folder.h"
 #include "tasks/neighbours.h"
 
-#include "data/augment.h"
 #include "data/basic_tokenizer.h"
 #include "data/heat_map.h"
 #include "data/sampler.h"
@@ -96,12 +95,7 @@ static fb_status add_images(const request *r, const fb_image_input *image)
     const fb_model_config *c = r->config;
     size_t bytes = (size_t)c->image_size * (size_t)c->image_size * 3;
     FB_TRY(fit_image(r, image, fb_batch_pixels(r->batch, 0)));
-    const uint8_t *pixels = fb_batch_pixels(r->batch, fb_batch_add_image(r->batch));
-    if (c->vector > 0 && c->views > 1) {
-        uint8_t *mirrored = fb_batch_pixels(r->batch, fb_batch_add_image(r->batch));
-        memcpy(mirrored, pixels, bytes);
-        fb_augment_mirror(c->image_size, mirrored);
-    }
+    fb_batch_add_image(r->batch);
     memset(fb_batch_pixels(r->batch, fb_batch_add_image(r->batch)), 0xff, bytes);
     return FB_OK;
 }

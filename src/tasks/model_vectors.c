@@ -48,7 +48,8 @@ uint64_t fb_model_fingerprint(const fb_model *model)
 
 uint64_t fb_model_hash(const fb_model *model)
 {
-    uint64_t hash = hash_reading(1, &model->matcher->config);
+    /* 2: the second reading; 1 was vectors of views, not patches, made one */
+    uint64_t hash = hash_reading(2, &model->matcher->config);
     for (int32_t i = 0; i < fb_vocab_size(model->vocab); i++) {
         const char *token = fb_vocab_token(model->vocab, i);
         hash = fb_hash_bytes(hash, token, strlen(token));

@@ -1,7 +1,6 @@
 /* scorer.c - see scorer.h. */
 #include "tasks/scorer.h"
 
-#include "data/augment.h"
 #include "data/sampler.h"
 #include "ops/tape.h"
 #include "tasks/model_vectors.h"
@@ -11,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAIRS = 64, IMAGES = 16 };
+enum { PAIRS = 64, IMAGES = 16, FEATURES_BYTES = 256 << 20 };
 
 struct fb_scorer {
     fb_backend *be;
@@ -23,7 +22,6 @@ struct fb_scorer {
     int64_t order_pair[PAIRS]; /* which pair of the run each of the batch is */
     int32_t text_of[PAIRS], image_of[PAIRS];
     float scores[PAIRS];
-    float *mirrored; /* [IMAGES, D] vectors of mirror images; NULL: not looked at */
     const fb_neighbours *neighbours;
 };
 
@@ -37,14 +35,10 @@ fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
     s->be = be;
     s->matcher = matcher;
     s->arena = fb_arena_create(64 << 20);
-    bool mirrors = c->vector > 0 && c->views > 1;
-    if (mirrors)
-        s->mirrored = malloc(IMAGES * (size_t)c->vector * sizeof *s->mirrored);
     fb_batch_limits limits = {
         PAIRS, PAIRS, IMAGES, PAIRS * c->max_text, c->grid * c->grid, c->image_size};
-    bool room = s->arena && (s->mirrored || !mirrors);
-    fb_status status = room ? fb_batch_create(ctx, &s->pixels, &limits, c->max_text)
-                            : fb_fail(ctx, FB_E_MEMORY, "no memory to score");
+    fb_status status = s->arena ? fb_batch_create(ctx, &s->pixels, &limits, c->max_text)
+                                : fb_fail(ctx, FB_E_MEMORY, "no memory to score");
     if (status != FB_OK) {
         fb_scorer_free(s);
         return status;
@@ -60,7 +54,6 @@ void fb_scorer_free(fb_scorer *scorer)
         return;
     fb_batch_free(scorer->pixels);
     fb_batch_free(scorer->made);
-    free(scorer->mirrored);
     fb_arena_free(scorer->arena);
     free(scorer);
 }
@@ -209,41 +202,17 @@ fb_status fb_scorer_text_vectors(fb_context *ctx, fb_scorer *scorer,
     return FB_OK;
 }
 
-/* The images' vectors become those of the sums with their mirror images' vectors. */
-static fb_status add_mirrored(fb_context *ctx, fb_scorer *s, float *vectors)
-{
-    fb_batch *b = s->batch;
-    int64_t width = s->matcher->config.vector;
-    for (int32_t i = 0; i < b->images; i++)
-        fb_augment_mirror(b->image_size, fb_batch_pixels(b, i));
-    FB_TRY(run_vectors(ctx, s, NULL, s->mirrored));
-    for (int32_t i = 0; i < b->images; i++) {
-        float *v = vectors + i * width, *other = s->mirrored + i * width;
-        double sum = 0;
-        for (int64_t k = 0; k < width; k++) {
-            v[k] += other[k];
-            sum += (double)v[k] * (double)v[k];
-        }
-        for (int64_t k = 0; k < width && sum > 0; k++)
-            v[k] = (float)((double)v[k] / sqrt(sum));
-    }
-    return FB_OK;
-}
-
 fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
                                   const fb_score_source *source, const int32_t *images,
                                   int64_t count, float *vectors, fb_progress *progress)
 {
     int64_t width = scorer->matcher->config.vector;
-    scorer->batch = scorer->pixels;
-    scorer->be->ctx = ctx;
+    FB_TRY(choose_batch(ctx, scorer, source));
     for (int64_t first = 0; first < count; first += IMAGES) {
         fb_batch_clear(scorer->batch);
         for (int64_t i = first; i < count && i < first + IMAGES; i++)
             FB_TRY(add_image(ctx, scorer, source, images[i]));
         FB_TRY(run_vectors(ctx, scorer, NULL, vectors + first * width));
-        if (scorer->mirrored)
-            FB_TRY(add_mirrored(ctx, scorer, vectors + first * width));
         if (progress)
             fb_progress_update(progress, first + scorer->batch->images, 1.0, "");
     }
@@ -372,6 +341,86 @@ static fb_status similarities(fb_context *ctx, fb_scorer *s,
     return status;
 }
 
+/* ---- features made once --------------------------------------------------------- */
+
+/* What the network makes of the images of a run, for their vectors and then for the
+ * stream. */
+typedef struct looked_at {
+    const fb_score_source *given;
+    int32_t *list;
+    int64_t count, numbers; /* images; numbers of one's features */
+    fb_bf16 *features;      /* [count, numbers] */
+} looked_at;
+
+static fb_status looked_text(void *self, fb_context *ctx, int32_t text,
+                             const int32_t **ids, int32_t *count)
+{
+    const fb_score_source *given = ((looked_at *)self)->given;
+    return given->text(given->self, ctx, text, ids, count);
+}
+
+static fb_status looked_features(void *self, fb_context *ctx, int32_t image,
+                                 fb_bf16 *features)
+{
+    (void)ctx;
+    const looked_at *l = self;
+    memcpy(features, l->features + place_of(l->list, l->count, image) * l->numbers,
+           (size_t)l->numbers * sizeof *features);
+    return FB_OK;
+}
+
+/* Images in pixels are looked at once where that changes no score, which is where the
+ * network computes in the features' own type, and where memory is enough. */
+static bool looks_once(const fb_scorer *s, const looked_at *l)
+{
+    return !l->given->features && s->be->dtype == FB_BF16 &&
+           strcmp(s->matcher->config.encoder, "pixels") != 0 &&
+           l->count * l->numbers * (int64_t)sizeof *l->features <= FEATURES_BYTES;
+}
+
+static fb_status look_at_all(fb_context *ctx, fb_scorer *s, looked_at *l,
+                             fb_progress *progress)
+{
+    uint8_t *pixels = fb_batch_pixels(s->pixels, 0);
+    for (int64_t first = 0; first < l->count; first += IMAGES) {
+        int32_t n = l->count - first < IMAGES ? (int32_t)(l->count - first) : IMAGES;
+        for (int32_t i = 0; i < n; i++)
+            FB_TRY(l->given->image(l->given->self, ctx, l->list[first + i],
+                                   fb_batch_pixels(s->pixels, i)));
+        FB_TRY(fb_scorer_features(ctx, s, pixels, n, l->features + first * l->numbers));
+        fb_progress_update(progress, first + n, 1.0, "");
+    }
+    return FB_OK;
+}
+
+/* source becomes one of features where images are looked at once. */
+static fb_status look_once(fb_context *ctx, fb_scorer *s, looked_at *l,
+                           fb_score_source *source, const fb_score_pair *pairs,
+                           int64_t count, const char *label, bool quiet)
+{
+    const fb_model_config *c = &s->matcher->config;
+    l->numbers = (int64_t)fb_model_config_patches(c) * fb_model_config_features(c);
+    l->list = malloc(((size_t)count + 1) * sizeof *l->list);
+    if (!l->list)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
+    for (int64_t i = 0; i < count; i++)
+        l->list[i] = pairs[i].image;
+    l->count = make_unique(l->list, count);
+    if (!looks_once(s, l))
+        return FB_OK;
+    l->features = malloc((size_t)(l->count * l->numbers) * sizeof *l->features + 1);
+    if (!l->features)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for features of %lld images",
+                       (long long)l->count);
+    fb_progress progress;
+    fb_progress_begin(&progress, label ? label : "", "images", 0, l->count,
+                      quiet || !label);
+    fb_status status = look_at_all(ctx, s, l, &progress);
+    fb_progress_end(&progress);
+    *source = (fb_score_source){l, looked_text, NULL, looked_features};
+    return status;
+}
+
 /* ---- scores --------------------------------------------------------------------- */
 
 static fb_status margins_by_stream(fb_context *ctx, fb_scorer *scorer,
@@ -392,6 +441,29 @@ static fb_status margins_by_stream(fb_context *ctx, fb_scorer *scorer,
         run_stream(ctx, scorer, source, sorted, count, margins, &progress);
     fb_progress_end(&progress);
     free(sorted);
+    return status;
+}
+
+/* margins: alignment's, where it has a share; similarity */
+static fb_status run_both(fb_context *ctx, fb_scorer *s, const fb_score_source *given,
+                          const fb_score_pair *pairs, int64_t count, float *margins,
+                          float *similarity, const char *label, bool quiet)
+{
+    fb_score_source source = *given;
+    looked_at looked = {.given = given};
+    double near = fb_scorer_neighbour_weight(s);
+    bool stream = s->matcher->config.alignment_weight > 0;
+    fb_status status = FB_OK;
+    if (stream)
+        status = look_once(ctx, s, &looked, &source, pairs, count, label, quiet);
+    if (status == FB_OK)
+        status = similarities(ctx, s, &source, pairs, count, near, similarity,
+                              source.image ? label : NULL, quiet);
+    if (status == FB_OK && stream)
+        status =
+            margins_by_stream(ctx, s, &source, pairs, count, margins, label, quiet);
+    free(looked.list);
+    free(looked.features);
     return status;
 }
 
@@ -423,12 +495,11 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
         return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
     double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
     double share = kind == FB_SCORE_BOTH ? m->config.alignment_weight : 0.0;
-    double near = kind == FB_SCORE_BOTH ? fb_scorer_neighbour_weight(scorer) : 0.0;
-    fb_status status =
-        similarities(ctx, scorer, source, pairs, count, near, similarity, label, quiet);
-    if (status == FB_OK && share > 0)
-        status =
-            margins_by_stream(ctx, scorer, source, pairs, count, margins, label, quiet);
+    fb_status status = kind == FB_SCORE_BOTH
+                           ? run_both(ctx, scorer, source, pairs, count, margins,
+                                      similarity, label, quiet)
+                           : similarities(ctx, scorer, source, pairs, count, 0,
+                                          similarity, label, quiet);
     for (int64_t i = 0; i < count && status == FB_OK; i++)
         margins[i] = (float)((share > 0 ? share * (double)margins[i] : 0.0) +
                              scale * (double)similarity[i] + bias);

@@ -17,8 +17,9 @@
 
 enum { BLOCK = 64, BLOCK_PIXEL_BYTES = 64 << 20 };
 
-/* Names and numbers of every tensor of the network, in the table's order. */
-static uint64_t hash_network(const fb_params *params)
+/* Names and numbers of every tensor of the network, in the table's order, and whether
+ * it looks at the mirror image too. */
+static uint64_t hash_network(const fb_params *params, int32_t views)
 {
     static const char prefix[] = FB_PATCH_ENCODER_PREFIX ".";
     uint64_t hash = 0;
@@ -36,7 +37,7 @@ static uint64_t hash_network(const fb_params *params)
         hash = fb_hash_bytes(hash, params->buffer + b->offset,
                              (size_t)b->count * sizeof(float));
     }
-    return hash;
+    return views > 1 ? fb_hash_bytes(hash, &views, sizeof views) : hash;
 }
 
 static fb_status make_key(fb_train_run *run, fb_feature_key *key)
@@ -50,7 +51,7 @@ static fb_status make_key(fb_train_run *run, fb_feature_key *key)
                             .rows = run->feature_rows.count,
                             .patches = fb_model_config_patches(c),
                             .features = fb_model_config_features(c),
-                            .weights = hash_network(run->matcher->params)};
+                            .weights = hash_network(run->matcher->params, c->views)};
     snprintf(key->encoder, sizeof key->encoder, "%.23s", c->encoder);
     memcpy(key->mean, c->mean, sizeof key->mean);
     memcpy(key->std, c->std, sizeof key->std);
