@@ -242,6 +242,7 @@ typedef struct fb_train_options {
     double rare_mask;  /* words of n products hidden N times in N + n; auto */
     double patch_keep; /* share of the patches that pairs with hard negatives show while
                           training; auto */
+    double unmask_last; /* share of the steps, the last, that show all patches; auto */
     const char *adaptive;      /* "gradient", "softmax" or "fixed" */
     bool adaptive_detach;      /* softmax: no gradient through the weights */
     const char *adaptive_norm; /* gradient: "output" or "shared" parameters */

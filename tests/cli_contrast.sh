@@ -37,7 +37,7 @@ done
 ok "hard negatives, pair by pair" $M --out "$WORK/d" --steps 3 --losses tia --itc 0.5
 ok "blocks of three, of part of a batch" $M --out "$WORK/h" --steps 6 --losses tia --itc 1 \
     --alignment block --hard-negatives 2 --hard-items 9 --patch-keep 0.5 --rare-mask 2 \
-    --soft-targets 0.5
+    --soft-targets 0.5 --unmask-last 0.4
 check "alignment and itc are logged" test \
     "$(grep -c '"tia": *[0-9].*"itc": *[0-9]' "$WORK/h/log.jsonl")" -eq 6
 check "patches join behind the texts' layers" grep -q '"patches_from": *1' "$WORK/h/config.json"
@@ -55,6 +55,7 @@ fails 2 "rare-mask" "$FB" train --objective match --catalog "$C" --out "$WORK/x"
     --encoder pixels --steps 1 --rare-mask 2
 fails 2 "needs --alignment list or block" $M --out "$WORK/x" --steps 1 --losses tia \
     --itc 1 --soft-targets 0.5
+fails 2 "unmask-last" $M --out "$WORK/x" --steps 1 --losses tia --itc 1 --unmask-last 0.5
 fails 2 "losses tia" $M --out "$WORK/x" --steps 1 --alignment block --losses mlm,tia --itc 1
 ok "a network, trained and frozen" "$FB" train --objective itc --preset mini --encoder thin \
     --catalog "$C" --out "$WORK/e" --vocab-size 120 --batch 8 --steps 2 --threads 2 --quiet

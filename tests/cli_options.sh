@@ -38,7 +38,7 @@ import="sources from out map only-mapped encoding split compose-queries clicks s
     image-size skip-bad language catalog ids threads json quiet"
 train="catalog out resume preset config vocab vocab-size objective init clicks layers encoder
     encoder-weights patches patch-size image-size freeze-encoder feature-cache encoder-lr fit max-text epochs
-    steps itc vector-size vector-text-layers patches-from alignment-head hard-negatives alignment group flip shift zoom hard-items text-mask rare-mask patch-keep
+    steps itc vector-size vector-text-layers patches-from alignment-head hard-negatives alignment group flip shift zoom hard-items text-mask rare-mask patch-keep unmask-last
     hardness hard-warmup margin soft-targets
     batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
     adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every

@@ -336,6 +336,14 @@ static const fb_option options[] = {
      .help =
          "with --negatives hard: of an image's patches, the share that a pair shows "
          "while training, at random"},
+    {.name = "unmask-last",
+     .value = "FRACTION",
+     .type = FB_OPTION_DOUBLE,
+     .offset = AT(unmask_last),
+     .high = 1,
+     .automatic = true,
+     .help = "with --patch-keep: of all steps, the last ones, whose pairs show all "
+             "patches"},
     {.name = "alignment",
      .value = "HOW",
      .type = FB_OPTION_CHOICE,

@@ -10,7 +10,7 @@ typedef struct objective_row {
     const char *name;
     const char *encoder, *patches, *losses, *negatives, *alignment, *fit;
     double epochs, lr, weight_decay, warmup, itc, flip, shift, zoom, text_mask,
-        rare_mask, hardness, hard_warmup, patch_keep, soft_targets;
+        rare_mask, hardness, hard_warmup, patch_keep, unmask_last, soft_targets;
     int32_t batch, vector_size, group, hard_negatives, hard_items;
 } objective_row;
 
@@ -100,11 +100,11 @@ static bool is_open(const fb_train_options *o)
     return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
            o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 && o->zoom < 0 &&
            o->text_mask < 0 && o->rare_mask < 0 && o->hardness < 0 &&
-           o->hard_warmup < 0 && o->patch_keep < 0 && o->soft_targets < 0 &&
-           o->batch < 0 && o->vector_size < 0 && o->text_layers < 0 &&
-           o->patches_from < 0 && o->group < 0 && o->hard_negatives < 0 &&
-           o->hard_items < 0 && !(o->margin > 0) && o->patch_size < 0 &&
-           o->image_size < 0;
+           o->hard_warmup < 0 && o->patch_keep < 0 && o->unmask_last < 0 &&
+           o->soft_targets < 0 && o->batch < 0 && o->vector_size < 0 &&
+           o->text_layers < 0 && o->patches_from < 0 && o->group < 0 &&
+           o->hard_negatives < 0 && o->hard_items < 0 && !(o->margin > 0) &&
+           o->patch_size < 0 && o->image_size < 0;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
@@ -155,6 +155,7 @@ void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
         stage->hardness = 0.5;
         stage->hard_warmup = 0.05;
         stage->patch_keep = 0.5;
+        stage->unmask_last = 0.2;
         stage->soft_targets = 0.8;
         stage->itc = 1;
         stage->batch = 256; /* for the vectors; alignment learns from half of it */
@@ -285,6 +286,10 @@ static fb_status check(fb_context *ctx, const fb_train_options *o)
         return fb_fail(ctx, FB_E_USAGE,
                        "--patch-keep leaves patches out of pairs with hard negatives "
                        "that only tia judges; it needs --negatives hard --losses tia");
+    if (o->unmask_last > 0 && !(o->patch_keep < 1))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--unmask-last ends what --patch-keep leaves out, which is "
+                       "nothing");
     if ((o->text_mask > 0 || o->rare_mask > 0) && !hard && !(o->itc > 0))
         return fb_fail(ctx, FB_E_USAGE,
                        "--text-mask and --rare-mask hide words of batches of items; "
@@ -329,6 +334,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o)
     fill_real(&o->hardness, r->hardness);
     fill_real(&o->hard_warmup, r->hard_warmup);
     fill_real(&o->patch_keep, r->patch_keep);
+    fill_real(&o->unmask_last, r->unmask_last);
     fill_real(&o->soft_targets, r->soft_targets);
     fill_int(&o->batch, r->batch);
     fill_int(&o->vector_size, vectors ? 256 : r->vector_size);

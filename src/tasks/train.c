@@ -65,6 +65,7 @@ void fb_train_options_defaults(fb_train_options *options)
                                   .hardness = -1,
                                   .hard_warmup = -1,
                                   .patch_keep = -1,
+                                  .unmask_last = -1,
                                   .soft_targets = -1,
                                   .alignment = "auto",
                                   .seed = 1,

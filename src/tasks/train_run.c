@@ -50,6 +50,7 @@ static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
     FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
     FB_TRY(check_range(ctx, "--soft-targets", o->soft_targets, 0, 1));
     FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
+    FB_TRY(check_range(ctx, "--unmask-last", o->unmask_last, 0, 1));
     FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
     FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
     FB_TRY(check_range(ctx, "--hard-items", o->hard_items, 0, 65536));
@@ -116,7 +117,6 @@ static fb_status check_words(fb_train_run *run)
     run->losses.itc = o->itc;
     run->losses.negatives = hard ? o->hard_negatives : 0;
     run->losses.hard_items = o->hard_items;
-    run->losses.patch_keep = o->patch_keep;
     run->losses.blocks = strcmp(o->alignment, "block") == 0;
     run->losses.listwise = run->losses.blocks || strcmp(o->alignment, "list") == 0;
     run->items = hard || o->itc > 0 || is_selfie(o);
@@ -306,8 +306,9 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
 {
     run->losses.key = fb_random_key(run->options.seed, FB_STREAM_HARD,
                                     (uint64_t)number * 2 + validation);
-    double rise = run->options.hard_warmup * (double)run->state.total_steps *
-                  run->options.accumulate;
+    double all = (double)run->state.total_steps * run->options.accumulate;
+    double rise = run->options.hard_warmup * all;
+    double whole = (1 - run->options.unmask_last) * all; /* patches from here on */
     /* Even negatives measure every checkpoint alike: hard ones grow harder as the
      * vectors that draw them learn. */
     run->losses.margin = validation ? 0 : run->options.margin;
@@ -315,6 +316,7 @@ const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
     run->losses.soft_targets = validation ? 0 : run->options.soft_targets;
     if ((double)number < rise)
         run->losses.hardness *= (double)number / rise;
+    run->losses.patch_keep = (double)number < whole ? run->options.patch_keep : 1;
     return &run->losses;
 }
 

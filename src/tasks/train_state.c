@@ -50,6 +50,7 @@ static const struct field {
     FIELD(REAL, hardness),
     FIELD(REAL, hard_warmup),
     FIELD(REAL, patch_keep),
+    FIELD(REAL, unmask_last),
     FIELD(TEXT, alignment),
     FIELD(REAL, soft_targets),
     FIELD(TEXT, fit),
