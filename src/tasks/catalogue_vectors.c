@@ -15,11 +15,13 @@ struct fb_catalogue_vectors {
     const int32_t *items;
     int64_t count, next;
     int32_t most; /* items of a block */
-    bool with_text, with_image;
+    fb_vector_wants wants;
     fb_image_block *block[2]; /* one being decoded, one being computed */
     int32_t which;
     const uint8_t *pixels;
     float *text, *image; /* [most, D] */
+    fb_bf16 *features;   /* [most, kept numbers] */
+    int64_t kept;
     int32_t *ids, *numbers;
 };
 
@@ -40,7 +42,7 @@ static fb_status start(fb_context *ctx, fb_catalogue_vectors *v, int32_t which,
                        int64_t first)
 {
     int32_t count = items_at(v, first);
-    if (!v->with_image || count <= 0)
+    if (!v->wants.image || count <= 0)
         return FB_OK;
     return fb_image_block_start(ctx, v->block[which], v->items + first, count);
 }
@@ -53,11 +55,15 @@ static fb_status prepare(fb_context *ctx, fb_catalogue_vectors *v)
     v->image = malloc(most * width * sizeof *v->image);
     v->ids = malloc((size_t)c->max_text * sizeof *v->ids);
     v->numbers = malloc(most * sizeof *v->numbers);
-    if (!v->text || !v->image || !v->ids || !v->numbers)
+    v->kept = (int64_t)fb_model_config_patches(c) * fb_model_config_features(c);
+    if (v->wants.features)
+        v->features = malloc(most * (size_t)v->kept * sizeof *v->features);
+    if (!v->text || !v->image || !v->ids || !v->numbers ||
+        (v->wants.features && !v->features))
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a block of vectors");
     for (int32_t i = 0; i < v->most; i++)
         v->numbers[i] = i;
-    for (int i = 0; i < 2 && v->with_image; i++)
+    for (int i = 0; i < 2 && v->wants.image; i++)
         FB_TRY(fb_image_block_create(ctx, &v->block[i], v->catalogue, v->most,
                                      c->image_size,
                                      c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, DECODERS));
@@ -66,8 +72,8 @@ static fb_status prepare(fb_context *ctx, fb_catalogue_vectors *v)
 
 fb_status fb_catalogue_vectors_open(fb_context *ctx, fb_catalogue_vectors **vectors,
                                     fb_model *model, const fb_catalogue *catalogue,
-                                    const int32_t *items, int64_t count, bool text,
-                                    bool image)
+                                    const int32_t *items, int64_t count,
+                                    fb_vector_wants wants)
 {
     fb_catalogue_vectors *v = calloc(1, sizeof *v);
     if (!v)
@@ -76,8 +82,8 @@ fb_status fb_catalogue_vectors_open(fb_context *ctx, fb_catalogue_vectors **vect
     v->catalogue = catalogue;
     v->items = items;
     v->count = count;
-    v->with_text = text;
-    v->with_image = image;
+    v->wants = wants;
+    v->wants.image = wants.image || wants.features;
     v->most = block_items(&model->matcher->config);
     fb_status status = prepare(ctx, v);
     if (status != FB_OK) {
@@ -96,6 +102,7 @@ void fb_catalogue_vectors_close(fb_catalogue_vectors *vectors)
     fb_image_block_free(vectors->block[1]);
     free(vectors->text);
     free(vectors->image);
+    free(vectors->features);
     free(vectors->ids);
     free(vectors->numbers);
     free(vectors);
@@ -124,14 +131,30 @@ static fb_status block_image(void *self, fb_context *ctx, int32_t number,
     return FB_OK;
 }
 
+static fb_status block_features(void *self, fb_context *ctx, int32_t number,
+                                fb_bf16 *features)
+{
+    (void)ctx;
+    const fb_catalogue_vectors *v = self;
+    memcpy(features, v->features + number * v->kept,
+           (size_t)v->kept * sizeof *features);
+    return FB_OK;
+}
+
 static fb_status compute(fb_context *ctx, fb_catalogue_vectors *v, int32_t count)
 {
     fb_score_source source = {v, block_text, block_image, NULL};
     bool vectors = v->model->matcher->config.vector > 0;
-    if (v->with_text && vectors)
+    if (v->wants.features)
+        FB_TRY(
+            fb_scorer_features(ctx, v->model->scorer, v->pixels, count, v->features));
+    /* In bf16 that is what the network says; elsewhere it has been rounded. */
+    if (v->wants.features && v->model->be->dtype == FB_BF16)
+        source.features = block_features;
+    if (v->wants.text && vectors)
         FB_TRY(fb_scorer_text_vectors(ctx, v->model->scorer, &source, v->numbers, count,
                                       v->text));
-    if (v->with_image && vectors)
+    if (v->wants.image && vectors)
         FB_TRY(fb_scorer_image_vectors(ctx, v->model->scorer, &source, v->numbers,
                                        count, v->image, NULL));
     return FB_OK;
@@ -147,15 +170,16 @@ fb_status fb_catalogue_vectors_next(fb_context *ctx, fb_catalogue_vectors *v,
         return FB_OK;
     }
     v->pixels = NULL;
-    if (v->with_image)
+    if (v->wants.image)
         FB_TRY(fb_image_block_wait(ctx, v->block[v->which], &v->pixels));
     FB_TRY(start(ctx, v, !v->which, v->next + count));
     FB_TRY(compute(ctx, v, count));
     v->which = !v->which;
     v->next += count;
-    block->text = v->with_text ? v->text : NULL;
-    block->image = v->with_image ? v->image : NULL;
+    block->text = v->wants.text ? v->text : NULL;
+    block->image = v->wants.image ? v->image : NULL;
     block->pixels = v->pixels;
+    block->features = v->features;
     return FB_OK;
 }
 

@@ -18,15 +18,21 @@ typedef struct fb_vector_block {
     int32_t count;
     const float *text, *image; /* [count, D]; NULL: not asked for */
     const uint8_t *pixels;     /* [count, size, size, 3]; NULL without images */
+    const fb_bf16 *features;   /* [count, P, F]; NULL: not asked for */
 } fb_vector_block;
 
 enum { FB_VECTOR_BLOCK = 64 };
 
+/* What is made of items. `features` are of images, by a model with a network. */
+typedef struct fb_vector_wants {
+    bool text, image, features;
+} fb_vector_wants;
+
 /* items [count] are numbers of the catalogue's items. All is borrowed. */
 fb_status fb_catalogue_vectors_open(fb_context *ctx, fb_catalogue_vectors **vectors,
                                     fb_model *model, const fb_catalogue *catalogue,
-                                    const int32_t *items, int64_t count, bool text,
-                                    bool image);
+                                    const int32_t *items, int64_t count,
+                                    fb_vector_wants wants);
 void fb_catalogue_vectors_close(fb_catalogue_vectors *vectors);
 /* block->count 0: all are done. */
 fb_status fb_catalogue_vectors_next(fb_context *ctx, fb_catalogue_vectors *vectors,

@@ -280,9 +280,10 @@ static fb_status encode_blocks(encoder *e, fb_catalogue_vectors *vectors,
 static fb_status encode_products(encoder *e, fb_progress *progress)
 {
     fb_catalogue_vectors *vectors = NULL;
+    const fb_vector_wants wants = {e->what != FB_OF_IMAGE, e->what != FB_OF_TEXT,
+                                   false};
     FB_TRY(fb_catalogue_vectors_open(e->ctx, &vectors, e->model, e->catalogue,
-                                     e->items + e->done, e->rows - e->done,
-                                     e->what != FB_OF_IMAGE, e->what != FB_OF_TEXT));
+                                     e->items + e->done, e->rows - e->done, wants));
     fb_status status = encode_blocks(e, vectors, progress);
     fb_catalogue_vectors_close(vectors);
     return status;

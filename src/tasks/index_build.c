@@ -196,19 +196,16 @@ static fb_status add_block(build *b, const fb_vector_block *block)
     const fb_index_manifest *m = b->change.manifest;
     const float *text = m->what == FB_OF_IMAGE ? NULL : block->text;
     const float *image = m->what == FB_OF_TEXT ? NULL : block->image;
-    const void *kept = block->pixels;
+    const void *kept = m->keep == FB_KEEP_FEATURES ? (const void *)block->features
+                       : m->keep == FB_KEEP_PIXELS ? (const void *)block->pixels
+                                                   : NULL;
     for (int32_t i = 0; i < block->count; i++)
         fb_vectors_combine(b->vectors + (int64_t)i * m->width,
                            text ? text + (int64_t)i * m->width : NULL,
                            image ? image + (int64_t)i * m->width : NULL, m->text_weight,
                            m->width);
-    if (m->keep == FB_KEEP_FEATURES) {
-        FB_TRY(fb_scorer_features(b->ctx, b->model->scorer, block->pixels, block->count,
-                                  b->features));
-        kept = b->features;
-    }
     return fb_segment_writer_add(b->writer, block->count, b->vectors, image, text,
-                                 m->keep == FB_KEEP_NONE ? NULL : kept);
+                                 kept);
 }
 
 static fb_status add_encoded(build *b)
@@ -216,13 +213,11 @@ static fb_status add_encoded(build *b)
     const fb_index_manifest *m = b->change.manifest;
     fb_catalogue_vectors *vectors = NULL;
     fb_vector_block block;
-    bool with_image = m->what != FB_OF_TEXT || m->keep != FB_KEEP_NONE;
-    b->features = malloc(FB_VECTOR_BLOCK * fb_index_kept_bytes(m) + 1);
-    if (!b->features)
-        return fb_fail(b->ctx, FB_E_MEMORY, "no memory for features");
+    const fb_vector_wants wants = {m->what != FB_OF_IMAGE,
+                                   m->what != FB_OF_TEXT || m->keep == FB_KEEP_PIXELS,
+                                   m->keep == FB_KEEP_FEATURES};
     FB_TRY(fb_catalogue_vectors_open(b->ctx, &vectors, b->model, b->catalogue, b->items,
-                                     b->item_count, m->what != FB_OF_IMAGE,
-                                     with_image));
+                                     b->item_count, wants));
     fb_progress progress;
     fb_progress_begin(&progress, "encoding", "products", 0, b->item_count,
                       b->options->quiet);
@@ -423,7 +418,6 @@ fb_status fb_index_build(fb_context *ctx, const fb_index_build_options *options,
     free(b.items);
     free(b.products);
     free(b.vectors);
-    free(b.features);
     free(b.queries);
     if (status != FB_OK)
         return status;

@@ -24,7 +24,6 @@ typedef struct build {
     fb_index_change change;
     fb_segment_writer *writer;
     float *vectors; /* a block's */
-    void *features; /* a block's */
     float *queries;
 } build;
 

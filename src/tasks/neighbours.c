@@ -56,7 +56,7 @@ static fb_status fill(fb_context *ctx, fb_neighbours *n, fb_model *model,
     fb_catalogue_vectors *vectors;
     fb_vector_block block;
     FB_TRY(fb_catalogue_vectors_open(ctx, &vectors, model, catalogue, items, n->rows,
-                                     true, true));
+                                     (fb_vector_wants){true, true, false}));
     fb_status status = fb_catalogue_vectors_next(ctx, vectors, &block);
     while (status == FB_OK && block.count > 0) {
         size_t bytes = (size_t)block.count * (size_t)n->width * sizeof(float);
