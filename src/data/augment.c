@@ -1,6 +1,8 @@
 /* augment.c - see augment.h. */
 #include "data/augment.h"
 
+#include "tensor/batch.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -53,21 +55,6 @@ static void move(int32_t size, int32_t across, int32_t down, fb_fit fit,
         }
 }
 
-/* Left and right of pixels [size, size, 3] change places. */
-static void mirror(int32_t size, uint8_t *pixels)
-{
-    for (int32_t y = 0; y < size; y++) {
-        uint8_t *left = pixels + (size_t)y * (size_t)size * 3;
-        uint8_t *right = left + ((size_t)size - 1) * 3;
-        for (; left < right; left += 3, right -= 3) {
-            uint8_t kept[3];
-            memcpy(kept, left, 3);
-            memcpy(left, right, 3);
-            memcpy(right, kept, 3);
-        }
-    }
-}
-
 fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
                            fb_random *random, fb_resizer *resizer, int32_t size,
                            fb_fit fit, fb_filter filter, uint8_t *pixels,
@@ -87,6 +74,6 @@ fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
     if (across != 0 || down != 0)
         move(size, across, down, fit, pixels, scratch);
     if (mirrored)
-        mirror(size, pixels);
+        fb_pixels_mirror(pixels, size, size);
     return FB_OK;
 }

@@ -1,6 +1,8 @@
 /* patch_encoder.c - see patch_encoder.h. */
 #include "nn/patch_encoder.h"
 
+#include "tensor/batch.h"
+
 #include <string.h>
 
 fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
@@ -92,17 +94,14 @@ static fb_status add_mirrored(fb_tape *tape, const uint8_t **both,
                               const fb_patch_encoder *encoder, const uint8_t *pixels,
                               int32_t images)
 {
-    size_t size = (size_t)encoder->image_size, lines = (size_t)images * size;
+    int64_t lines = (int64_t)images * encoder->image_size;
+    size_t bytes = (size_t)lines * (size_t)encoder->image_size * 3;
     void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, 2 * lines * size * 3));
+    FB_TRY(fb_tape_alloc(tape, &memory, 2 * bytes));
     uint8_t *out = memory;
-    memcpy(out, pixels, lines * size * 3);
-    for (size_t line = 0; line < lines; line++) {
-        const uint8_t *from = pixels + line * size * 3;
-        uint8_t *to = out + (lines + line) * size * 3;
-        for (size_t x = 0; x < size; x++)
-            memcpy(to + x * 3, from + (size - 1 - x) * 3, 3);
-    }
+    memcpy(out, pixels, bytes);
+    memcpy(out + bytes, pixels, bytes);
+    fb_pixels_mirror(out + bytes, lines, encoder->image_size);
     *both = out;
     return FB_OK;
 }

@@ -148,8 +148,7 @@ static fb_status compute(fb_context *ctx, fb_catalogue_vectors *v, int32_t count
     if (v->wants.features)
         FB_TRY(
             fb_scorer_features(ctx, v->model->scorer, v->pixels, count, v->features));
-    /* In bf16 that is what the network says; elsewhere it has been rounded. */
-    if (v->wants.features && v->model->be->dtype == FB_BF16)
+    if (v->wants.features && fb_scorer_features_are_whole(v->model->scorer))
         source.features = block_features;
     if (v->wants.text && vectors)
         FB_TRY(fb_scorer_text_vectors(ctx, v->model->scorer, &source, v->numbers, count,

@@ -219,6 +219,11 @@ fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
     return FB_OK;
 }
 
+bool fb_scorer_features_are_whole(const fb_scorer *scorer)
+{
+    return scorer->be->dtype == FB_BF16;
+}
+
 fb_status fb_scorer_features(fb_context *ctx, fb_scorer *scorer, const uint8_t *pixels,
                              int32_t count, fb_bf16 *features)
 {
@@ -268,16 +273,24 @@ typedef struct side_vectors {
     float *vectors, *nearness; /* [count, D], [count] */
 } side_vectors;
 
+/* The texts or images of pairs, each once: malloc'ed, sorted. */
+static fb_status list_numbers(fb_context *ctx, int32_t **list, int64_t *unique,
+                              const fb_score_pair *pairs, int64_t count, bool texts)
+{
+    *list = malloc(((size_t)count + 1) * sizeof **list);
+    if (!*list)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
+    for (int64_t i = 0; i < count; i++)
+        (*list)[i] = texts ? pairs[i].text : pairs[i].image;
+    *unique = make_unique(*list, count);
+    return FB_OK;
+}
+
 static fb_status list_side(fb_context *ctx, side_vectors *side,
                            const fb_score_pair *pairs, int64_t count, bool texts,
                            int64_t width)
 {
-    side->list = malloc(((size_t)count + 1) * sizeof *side->list);
-    if (!side->list)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
-    for (int64_t i = 0; i < count; i++)
-        side->list[i] = texts ? pairs[i].text : pairs[i].image;
-    side->count = make_unique(side->list, count);
+    FB_TRY(list_numbers(ctx, &side->list, &side->count, pairs, count, texts));
     side->vectors = malloc(((size_t)(side->count * width) + 1) * sizeof(float));
     side->nearness = calloc((size_t)side->count + 1, sizeof(float));
     if (!side->vectors || !side->nearness)
@@ -369,11 +382,11 @@ static fb_status looked_features(void *self, fb_context *ctx, int32_t image,
     return FB_OK;
 }
 
-/* Images in pixels are looked at once where that changes no score, which is where the
- * network computes in the features' own type, and where memory is enough. */
+/* Images in pixels are looked at once where that changes no score and memory is enough.
+ */
 static bool looks_once(const fb_scorer *s, const looked_at *l)
 {
-    return !l->given->features && s->be->dtype == FB_BF16 &&
+    return !l->given->features && fb_scorer_features_are_whole(s) &&
            strcmp(s->matcher->config.encoder, "pixels") != 0 &&
            l->count * l->numbers * (int64_t)sizeof *l->features <= FEATURES_BYTES;
 }
@@ -400,12 +413,7 @@ static fb_status look_once(fb_context *ctx, fb_scorer *s, looked_at *l,
 {
     const fb_model_config *c = &s->matcher->config;
     l->numbers = (int64_t)fb_model_config_patches(c) * fb_model_config_features(c);
-    l->list = malloc(((size_t)count + 1) * sizeof *l->list);
-    if (!l->list)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
-    for (int64_t i = 0; i < count; i++)
-        l->list[i] = pairs[i].image;
-    l->count = make_unique(l->list, count);
+    FB_TRY(list_numbers(ctx, &l->list, &l->count, pairs, count, false));
     if (!looks_once(s, l))
         return FB_OK;
     l->features = malloc((size_t)(l->count * l->numbers) * sizeof *l->features + 1);

@@ -54,6 +54,9 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         int64_t count, fb_score_kind kind, float *margins,
                         const char *label, bool quiet);
 
+/* Whether features are all that the network says, which computes in their own type;
+ * elsewhere they have been rounded. */
+bool fb_scorer_features_are_whole(const fb_scorer *scorer);
 /* Patch features [count, P, F] of pixels [count, size, size, 3]. */
 fb_status fb_scorer_features(fb_context *ctx, fb_scorer *scorer, const uint8_t *pixels,
                              int32_t count, fb_bf16 *features);

@@ -5,6 +5,7 @@
 #include "tensor/batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_BLOCKS = 22 };
 
@@ -175,4 +176,17 @@ void fb_batch_pack(fb_batch *batch)
             row = pack_image(batch, image, row);
     }
     batch->seq_offsets[batch->pairs] = row;
+}
+
+void fb_pixels_mirror(uint8_t *pixels, int64_t lines, int32_t size)
+{
+    for (int64_t y = 0; y < lines; y++) {
+        uint8_t *left = pixels + y * size * 3, *right = left + ((int64_t)size - 1) * 3;
+        for (; left < right; left += 3, right -= 3) {
+            uint8_t kept[3];
+            memcpy(kept, left, 3);
+            memcpy(left, right, 3);
+            memcpy(right, kept, 3);
+        }
+    }
 }
