@@ -10,7 +10,7 @@
  * the score of the photo when only the best patches are left of it.
  */
 #include "base/random.h"
-#include "data/catalogue.h"
+#include "data/catalogue/catalogue.h"
 #include "fashionbert.h"
 
 #include <math.h>

@@ -13,7 +13,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "retrieval/index_writer.h"
+#include "retrieval/index/index_writer.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -15,13 +15,15 @@ MAX_LINES=700
 rank_of() {
     case "$1" in
         base) echo 0 ;;
-        tensor) echo 1 ;;
+        tensor | comm) echo 1 ;;
         backend) echo 2 ;;
         ops) echo 3 ;;
         nn) echo 4 ;;
         models | data | retrieval) echo 5 ;;
-        tasks) echo 6 ;;
-        cli | server) echo 7 ;;
+        engine) echo 6 ;;
+        training) echo 7 ;;
+        tasks) echo 8 ;;
+        cli | server) echo 9 ;;
         *) echo unknown ;;
     esac
 }
@@ -40,7 +42,7 @@ check_include() {
     to=$(rank_of "$target")
     if [ "$from" = unknown ] || [ "$to" = unknown ]; then
         echo "is from a folder without a rank"
-    elif [ "$from" -eq 7 ] && [ "$target" != base ]; then
+    elif [ "$from" -eq 9 ] && [ "$target" != base ]; then
         echo "is not for a client of fashionbert.h, which may see base/ only"
     elif [ "$to" -ge "$from" ]; then
         echo "points up or sideways ($folder has rank $from, $target has $to)"
@@ -60,7 +62,7 @@ check_tree() {
             echo "$place:$line: include \"$include\" $fault"
             faults=$((faults + 1))
         fi
-    done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*("|<(base|tensor|backend|ops|nn|models|data|retrieval|tasks|cli|server)/)' \
+    done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*("|<(base|tensor|comm|backend|ops|nn|models|data|retrieval|engine|training|tasks|cli|server)/)' \
         --include='*.c' --include='*.h' --include='*.cc' --include='*.cu' \
         --include='*.cuh' --include='*.inc' "$root/src")
     while read -r twin; do

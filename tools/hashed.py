@@ -1,5 +1,5 @@
 """Weights and pixels made of hashes of (name, place), so that a dump need not hold them:
-tests/hashed_weights.h makes the same."""
+tests/support/hashed_weights.h makes the same."""
 import numpy as np
 import torch
 

@@ -36,7 +36,7 @@ class Error(Exception):
         self.status = status
 
 
-# ---- the header's structs, member by member (tests/python_clients.py compares them) ----
+# ---- the header's structs, member by member (tests/cli/python_clients.py compares them) ----
 
 
 class _ModelOptions(Structure):

@@ -55,7 +55,7 @@ typedef struct fb_model_config {
      *     both  alignment_weight * margin + similarity_weight * similarity + score_bias
      * similarity is the cosine of the two vectors over the learnt temperature; in both,
      * less neighbour_weight times how near each of them lies to the other kind in
-     * general (tasks/neighbours.h). */
+     * general (engine/neighbours.h). */
     fb_score_kind score;
     double alignment_weight, similarity_weight, score_bias, neighbour_weight;
 } fb_model_config;

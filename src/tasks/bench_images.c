@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "data/image_resize.h"
+#include "data/image/image_resize.h"
 #include "tasks/bench_run.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* contact_sheet_task.c - the public face of the contact sheet: a grid of equal rows. */
-#include "data/contact_sheet.h"
+#include "data/image/contact_sheet.h"
 #include "fashionbert.h"
 
 #include <stdlib.h>

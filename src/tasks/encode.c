@@ -12,10 +12,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
-#include "retrieval/index_manifest.h"
-#include "retrieval/npy.h"
-#include "tasks/catalogue_vectors.h"
-#include "tasks/model_vectors.h"
+#include "engine/catalogue_vectors.h"
+#include "engine/model_vectors.h"
+#include "retrieval/index/index_manifest.h"
+#include "retrieval/index/npy.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,9 +7,9 @@
 #ifndef FB_TASKS_EVALUATE_H
 #define FB_TASKS_EVALUATE_H
 
-#include "retrieval/candidates.h"
-#include "retrieval/ranking_metrics.h"
-#include "tasks/split_items.h"
+#include "retrieval/ranking/candidates.h"
+#include "retrieval/ranking/ranking_metrics.h"
+#include "training/split_items.h"
 
 typedef struct fb_ranks_entry {
     int32_t draw, direction, category;

@@ -6,7 +6,7 @@
  */
 #include "tasks/evaluate.h"
 
-#include "retrieval/trec.h"
+#include "retrieval/ranking/trec.h"
 
 #include <stdlib.h>
 

@@ -10,8 +10,8 @@
  * searched as it is, its graph too. A right answer that is not among the depth nearest
  * counts as the last of all candidates.
  */
-#include "retrieval/exact_search.h"
-#include "retrieval/index_search.h"
+#include "retrieval/index/exact_search.h"
+#include "retrieval/index/index_search.h"
 #include "tasks/evaluate.h"
 #include "tasks/index_task.h"
 

@@ -7,7 +7,7 @@
 #include "tasks/evaluate.h"
 
 #include "base/file.h"
-#include "retrieval/trec.h"
+#include "retrieval/ranking/trec.h"
 
 #include <stdlib.h>
 #include <string.h>

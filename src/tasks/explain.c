@@ -1,13 +1,13 @@
 /* explain.c - the explain verb: one text and one image to the weights of words and
- * patches (models/attribution.h), words put together again from their pieces.
+ * patches (models/fashionbert/attribution.h), words put together again from their pieces.
  */
-#include "tasks/model_folder.h"
-#include "tasks/neighbours.h"
+#include "engine/model_folder.h"
+#include "engine/neighbours.h"
 
-#include "data/basic_tokenizer.h"
-#include "data/heat_map.h"
-#include "data/sampler.h"
-#include "models/attribution.h"
+#include "data/batch/sampler.h"
+#include "data/image/heat_map.h"
+#include "data/text/basic_tokenizer.h"
+#include "models/fashionbert/attribution.h"
 
 #include <math.h>
 #include <stdio.h>

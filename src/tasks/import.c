@@ -3,13 +3,13 @@
  * writer.
  */
 #include "base/file.h"
-#include "data/csv_source.h"
-#include "data/fashiongen_source.h"
-#include "data/imagefolder_source.h"
-#include "data/import_writer.h"
-#include "data/jsonl_source.h"
-#include "data/sweethome3d_source.h"
-#include "data/webdataset_source.h"
+#include "data/import/csv_source.h"
+#include "data/import/fashiongen_source.h"
+#include "data/import/imagefolder_source.h"
+#include "data/import/import_writer.h"
+#include "data/import/jsonl_source.h"
+#include "data/import/sweethome3d_source.h"
+#include "data/import/webdataset_source.h"
 #include "tasks/import_scan.h"
 
 #include <string.h>

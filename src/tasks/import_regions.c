@@ -6,11 +6,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "data/file_list.h"
-#include "data/region_names.h"
-#include "data/region_npy.h"
-#include "data/region_tsv.h"
-#include "data/region_writer.h"
+#include "data/import/file_list.h"
+#include "data/regions/region_names.h"
+#include "data/regions/region_npy.h"
+#include "data/regions/region_tsv.h"
+#include "data/regions/region_writer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,10 +4,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "data/basic_tokenizer.h"
-#include "data/catalogue.h"
-#include "data/region_npy.h"
-#include "data/region_writer.h"
+#include "data/catalogue/catalogue.h"
+#include "data/regions/region_npy.h"
+#include "data/regions/region_writer.h"
+#include "data/text/basic_tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "base/progress.h"
-#include "retrieval/index_tune.h"
-#include "tasks/catalogue_vectors.h"
-#include "tasks/model_vectors.h"
+#include "engine/catalogue_vectors.h"
+#include "engine/model_vectors.h"
+#include "retrieval/index/index_tune.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /* index_rows.c - opening an index for a model, and marking the rows of products that
  * are to leave it. */
+#include "engine/model_vectors.h"
 #include "tasks/index_task.h"
-#include "tasks/model_vectors.h"
 
-#include "retrieval/pg_store.h"
+#include "retrieval/postgres/pg_store.h"
 
 #include <stdlib.h>
 #include <string.h>

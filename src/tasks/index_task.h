@@ -2,10 +2,10 @@
 #ifndef FB_TASKS_INDEX_TASK_H
 #define FB_TASKS_INDEX_TASK_H
 
-#include "data/catalogue.h"
-#include "retrieval/index_writer.h"
-#include "retrieval/vector_file.h"
-#include "tasks/model_folder.h"
+#include "data/catalogue/catalogue.h"
+#include "engine/model_folder.h"
+#include "retrieval/index/index_writer.h"
+#include "retrieval/index/vector_file.h"
 
 /* A run of the verb. */
 typedef struct build {

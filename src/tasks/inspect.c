@@ -2,7 +2,7 @@
 #include "tasks/inspect.h"
 
 #include "base/clock.h"
-#include "data/floor_features.h"
+#include "data/image/floor_features.h"
 #include "tasks/linear_floor.h"
 
 #include <math.h>

@@ -8,7 +8,7 @@
 #ifndef FB_TASKS_INSPECT_H
 #define FB_TASKS_INSPECT_H
 
-#include "data/catalogue.h"
+#include "data/catalogue/catalogue.h"
 #include "fashionbert.h"
 
 /* FB_E_MEMORY; what the inspection holds then is undefined but may be freed. */

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/html.h"
-#include "data/image_load.h"
+#include "data/image/image_load.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -7,12 +7,12 @@
  */
 #include "tasks/inspect.h"
 
+#include "base/equal_keys.h"
 #include "base/file.h"
+#include "base/intern.h"
 #include "base/progress.h"
-#include "data/image_load.h"
-#include "data/intern.h"
-#include "data/near_pairs.h"
-#include "tasks/equal_keys.h"
+#include "data/image/image_load.h"
+#include "data/image/near_pairs.h"
 
 #include <omp.h>
 #include <stdio.h>

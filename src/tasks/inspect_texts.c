@@ -3,9 +3,9 @@
  */
 #include "tasks/inspect.h"
 
-#include "data/intern.h"
-#include "data/query_compose.h"
-#include "data/title_words.h"
+#include "base/intern.h"
+#include "data/import/query_compose.h"
+#include "data/text/title_words.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -11,10 +11,10 @@
 
 #include "backend/backend.h"
 #include "base/progress.h"
-#include "data/floor_features.h"
-#include "data/image_load.h"
-#include "data/title_words.h"
-#include "tasks/triangle.h"
+#include "base/triangle.h"
+#include "data/image/floor_features.h"
+#include "data/image/image_load.h"
+#include "data/text/title_words.h"
 
 #include <math.h>
 #include <omp.h>

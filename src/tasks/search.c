@@ -1,7 +1,7 @@
 /* search.c - a query from words or pixels to products: encode, search, re-rank.
  *
  *     encode   the query's vector
- *     search   the products nearest to it (retrieval/index_search.c)
+ *     search   the products nearest to it (retrieval/index/index_search.c)
  *     rerank   the best of them by the model's own score of each pair: the query's text
  *              with the product's image, or the product's title with the query's image;
  *              of a query with both the mean of the two margins; or by a model of
@@ -15,11 +15,11 @@
  * (neighbours.h) is taken off either where the index keeps what it is computed from.
  */
 #include "base/clock.h"
-#include "retrieval/index_search.h"
+#include "engine/model_inputs.h"
+#include "engine/model_vectors.h"
+#include "engine/neighbours.h"
+#include "retrieval/index/index_search.h"
 #include "tasks/index_task.h"
-#include "tasks/model_inputs.h"
-#include "tasks/model_vectors.h"
-#include "tasks/neighbours.h"
 
 #include <math.h>
 #include <stdlib.h>

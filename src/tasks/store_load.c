@@ -1,6 +1,6 @@
 /* store_load.c - an index folder's products into PostgreSQL, and how much of the exact
  * answer a search there then finds. */
-#include "retrieval/pg_store.h"
+#include "retrieval/postgres/pg_store.h"
 #include "tasks/index_task.h"
 
 #include <math.h>

@@ -1,368 +1,153 @@
-/* train.c - the train verb: batches in, steps, checkpoints out.
+/* train_recipe.c - the train verb: one run, or the stages of the recipe one after
+ * another.
  *
- * One step: `accumulate` batches, each forward, weigh, backward; then AdamW; then its
- * line in the log. A checkpoint is taken between steps, validation just before it.
+ *     OUT/stages/1, ...     model folders of the stages before the last
+ *     OUT                   the last stage's, started from the one before
+ *
+ * Each is a run as a user could have typed it, with its own log and checkpoints.
+ * Killed, the newest stage that has begun goes on with the options that it was started
+ * with, then the rest follow.
  */
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/progress.h"
-#include "base/random.h"
-#include "tasks/calibrate.h"
-#include "tasks/neighbours.h"
-#include "tasks/train_queries.h"
+#include "data/catalogue/catalogue.h"
+#include "training/recipe.h"
+#include "training/train_run.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-void fb_train_options_defaults(fb_train_options *options)
+static fb_status stage_folder(fb_context *ctx, const char *out, int32_t number,
+                              int32_t stages, char path[4096])
 {
-    *options = (fb_train_options){.catalog = "",
-                                  .out = "",
-                                  .preset = "mini",
-                                  .config = "",
-                                  .vocab = "",
-                                  .vocab_size = 8000,
-                                  .objective = "auto",
-                                  .init = "",
-                                  .clicks = "",
-                                  .encoder = "auto",
-                                  .encoder_weights = "",
-                                  .patches = "auto",
-                                  .feature_cache = "",
-                                  .patch_size = -1,
-                                  .image_size = -1,
-                                  .encoder_lr = 1,
-                                  .fit = "auto",
-                                  .max_text = 64,
-                                  .epochs = -1,
-                                  .batch = -1,
-                                  .accumulate = 1,
-                                  .lr = -1,
-                                  .weight_decay = -1,
-                                  .clip = 1.0,
-                                  .warmup = -1,
-                                  .beta1 = 0.9,
-                                  .beta2 = 0.98,
-                                  .dropout = 0.1,
-                                  .itc = -1,
-                                  .vector_size = -1,
-                                  .text_layers = -1,
-                                  .patches_from = -1,
-                                  .alignment_head = "auto",
-                                  .group = -1,
-                                  .flip = -1,
-                                  .shift = -1,
-                                  .zoom = -1,
-                                  .text_mask = -1,
-                                  .rare_mask = -1,
-                                  .adaptive = "gradient",
-                                  .adaptive_norm = "output",
-                                  .losses = "auto",
-                                  .negatives = "auto",
-                                  .hard_negatives = -1,
-                                  .hard_items = -1,
-                                  .hardness = -1,
-                                  .hard_warmup = -1,
-                                  .patch_keep = -1,
-                                  .unmask_last = -1,
-                                  .soft_targets = -1,
-                                  .alignment = "auto",
-                                  .seed = 1,
-                                  .validate_pairs = 2000,
-                                  .backend = "cpu",
-                                  .dtype = "auto",
-                                  .loader_threads = 2};
+    char name[32] = "";
+    if (number < stages)
+        snprintf(name, sizeof name, "stages/%d", (int)number);
+    return name[0] ? fb_path_join(ctx, path, out, name)
+                   : fb_path_join(ctx, path, "", out);
 }
 
-void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
+static fb_status count_items(fb_context *ctx, const char *catalog, int32_t *items)
 {
-    for (int i = 0; i < FB_LOSSES_ALL; i++) {
-        sum->present[i] = sum->present[i] || one->present[i];
-        /* by rows, so that a batch without a loss does not dilute it */
-        sum->loss[i] += one->loss[i] * (double)one->rows[i];
-        sum->rows[i] += one->rows[i];
-        sum->weight[i] += one->weight[i];
-        sum->squared_norm[i] += one->squared_norm[i];
-    }
-    sum->has_itc = sum->has_itc || one->has_itc;
-    sum->itc += one->itc;
-    sum->queries += one->queries;
-    sum->queries_right += one->queries_right;
-    sum->has_selfie = sum->has_selfie || one->has_selfie;
-    sum->selfie += one->selfie * (double)one->points;
-    sum->points += one->points;
-    sum->points_right += one->points_right;
-    sum->points_chance += one->points_chance;
-    sum->total += one->total;
-    sum->pairs += one->pairs;
-    sum->pairs_right += one->pairs_right;
-}
-
-void fb_step_losses_mean(fb_step_losses *sum, int64_t count)
-{
-    double n = count ? (double)count : 1.0;
-    for (int i = 0; i < FB_LOSSES_ALL; i++) {
-        sum->loss[i] /= sum->rows[i] ? (double)sum->rows[i] : 1.0;
-        sum->weight[i] /= n;
-        sum->squared_norm[i] /= n;
-    }
-    sum->itc /= n;
-    sum->selfie /= sum->points ? (double)sum->points : 1.0;
-    sum->total /= n;
-}
-
-double fb_step_losses_accuracy(const fb_step_losses *l)
-{
-    if (l->pairs)
-        return (double)l->pairs_right / (double)l->pairs;
-    if (l->queries)
-        return (double)l->queries_right / (double)l->queries;
-    return l->points ? l->points_right / (double)l->points : 0.0;
-}
-
-fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
-{
-    const fb_train_options *o = &run->options;
-    int32_t items = fb_train_run_rows(run, FB_SPLIT_VAL), per_batch = run->matched;
-    if (o->validate_pairs && items > o->validate_pairs)
-        items = o->validate_pairs;
-    int64_t batches = (items + per_batch - 1) / per_batch;
-    fb_loader *loader;
-    FB_TRY(fb_train_run_loader(run, &loader, FB_SPLIT_VAL, 0, batches));
-    fb_status status = FB_OK;
-    *losses = (fb_step_losses){0};
-    for (int64_t i = 0; i < batches && status == FB_OK; i++) {
-        const fb_batch *batch;
-        double wait_s;
-        fb_step_losses one;
-        fb_tape tape = {0};
-        fb_arena_reset(run->arena);
-        fb_tape_begin(&tape, run->ctx, run->be, run->arena, false);
-        status = fb_loader_next(run->ctx, loader, &batch, &wait_s);
-        if (status == FB_OK)
-            status = run->matcher->kind->losses(
-                run->matcher, &tape, batch, fb_train_run_losses(run, i, true), &one);
-        if (status == FB_OK)
-            fb_step_losses_add(losses, &one);
-    }
-    fb_loader_free(loader);
-    fb_step_losses_mean(losses, batches);
-    return status;
-}
-
-/* One optimiser step; line gets all but the validation and the rate. */
-static fb_status train_step(fb_train_run *run, fb_train_line *line)
-{
-    const fb_train_options *o = &run->options;
-    int64_t step = run->state.step;
-    *line = (fb_train_line){.step = step + 1};
-    for (int32_t i = 0; i < o->accumulate; i++) {
-        const fb_batch *batch;
-        double wait_s;
-        fb_step_losses one;
-        fb_tape tape = {0};
-        uint64_t micro = (uint64_t)(step * o->accumulate + i);
-        FB_TRY(fb_loader_next(run->ctx, run->loader, &batch, &wait_s));
-        line->wait_s += wait_s;
-        line->fallbacks += batch->fallbacks;
-        fb_arena_reset(run->arena);
-        fb_tape_begin(&tape, run->ctx, run->be, run->arena, true);
-        fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
-                            fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
-        FB_TRY(run->matcher->kind->train_batch(
-            run->matcher, &tape, batch, fb_train_run_losses(run, (int64_t)micro, false),
-            &one));
-        fb_step_losses_add(&line->losses, &one);
-    }
-    fb_step_losses_mean(&line->losses, o->accumulate);
-    FB_TRY(fb_optimizer_step(run->matcher->params, run->be, &run->optimizer, step,
-                             run->state.total_steps, 1.0f / (float)o->accumulate,
-                             &line->gradient_norm, &line->lr));
-    run->state.step++;
-    line->epoch = (double)run->state.step / (double)run->steps_per_epoch;
+    fb_catalogue *catalogue;
+    FB_TRY(fb_catalogue_open(ctx, &catalogue, catalog, NULL));
+    fb_catalogue_split_items(catalogue, FB_SPLIT_TRAIN, items);
+    fb_catalogue_close(catalogue);
     return FB_OK;
 }
 
-static double validation_loss(const fb_step_losses *v)
+/* What the newest stage with a checkpoint was started with; stage 0: there is none. */
+static fb_status find_begun(fb_context *ctx, const char *out, fb_arena *strings,
+                            fb_train_options *begun)
 {
-    return v->present[FB_LOSS_CLICK] ? v->loss[FB_LOSS_CLICK]
-           : v->pairs                ? v->loss[FB_LOSS_TIA]
-           : v->has_selfie           ? v->selfie
-                                     : v->itc;
-}
-
-/* Better: higher accuracy, or as high with a lower alignment loss. */
-static bool is_best(const fb_train_run *run, const fb_train_line *line)
-{
-    if (!line->validated)
-        return !run->has_validation || run->state.best_step == 0;
-    const fb_step_losses *v = &line->validation;
-    double accuracy = fb_step_losses_accuracy(v);
-    if (run->state.best_step == 0 || accuracy > run->state.best_accuracy)
-        return true;
-    return !(accuracy < run->state.best_accuracy) &&
-           validation_loss(v) < run->state.best_loss;
-}
-
-static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool best)
-{
-    fb_train_state *s = &run->state;
-    const fb_step_losses *v = &line->validation;
-    FB_TRY(fb_train_log_sync(run->ctx, run->log, &s->log_bytes));
-    if (best) {
-        s->best_step = s->step;
-        s->best_accuracy = fb_step_losses_accuracy(v);
-        s->best_loss = validation_loss(v);
-    }
-    return fb_train_state_save(run->ctx, run->options.out, s, &run->options,
-                               run->matcher, best);
-}
-
-enum { TEXT = 512 };
-
-static void describe(const fb_train_line *line, char out[TEXT])
-{
-    const fb_step_losses *l = &line->losses;
-    int n = snprintf(out, TEXT, "loss %.3f", l->total);
-    for (int i = 0; i < FB_LOSSES_ALL; i++)
-        if (l->present[i])
-            n += snprintf(out + n, TEXT - (size_t)n, "  %s %.3f x %.2f",
-                          fb_loss_name(i), l->loss[i], l->weight[i]);
-    if (l->has_itc)
-        n += snprintf(out + n, TEXT - (size_t)n, "  itc %.3f", l->itc);
-    if (l->points)
-        n += snprintf(out + n, TEXT - (size_t)n, "  chance %.3f",
-                      l->points_chance / (double)l->points);
-    snprintf(out + n, TEXT - (size_t)n, "  accuracy %.2f", fb_step_losses_accuracy(l));
-}
-
-/* Means of the report run over the last hundred steps. */
-typedef struct recent {
-    double loss[FB_LOSSES_ALL + 3][100]; /* total, each, contrastive, pointing */
-    int64_t count;
-} recent;
-
-static void recent_add(recent *r, const fb_step_losses *l)
-{
-    int64_t at = r->count++ % 100;
-    r->loss[0][at] = l->total;
-    for (int i = 0; i < FB_LOSSES_ALL; i++)
-        r->loss[i + 1][at] = l->loss[i];
-    r->loss[FB_LOSSES_ALL + 1][at] = l->itc;
-    r->loss[FB_LOSSES_ALL + 2][at] = l->selfie;
-}
-
-static double recent_mean(const recent *r, int32_t which)
-{
-    int64_t n = r->count < 100 ? r->count : 100;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += r->loss[which][i];
-    return n ? sum / (double)n : 0;
-}
-
-static fb_status finish_step(fb_train_run *run, fb_train_line *line, bool *validated)
-{
-    int64_t step = run->state.step;
-    bool end = step == run->state.total_steps;
-    bool save = end || step % run->checkpoint_every == 0;
-    line->validated = run->has_validation && (end || step % run->validate_every == 0);
-    if (line->validated)
-        FB_TRY(fb_train_validate(run, &line->validation));
-    line->ranked = line->validated && run->queries;
-    if (line->ranked)
-        FB_TRY(fb_train_queries_rank(run, &line->ranking));
-    *validated = line->validated;
-    bool best = is_best(run, line);
-    FB_TRY(fb_train_log_write(run->ctx, run->log, line));
-    return save || (line->validated && best) ? checkpoint(run, line, best) : FB_OK;
-}
-
-static fb_status train_all(fb_train_run *run, fb_train_report *report)
-{
-    fb_progress progress;
-    recent means = {0};
-    fb_status status = FB_OK;
-    double started_s = fb_clock_s();
-    fb_progress_begin(&progress, "training", "steps", run->state.step,
-                      run->state.total_steps, run->options.quiet);
-    while (run->state.step < run->state.total_steps && status == FB_OK) {
-        fb_train_line line;
-        char text[TEXT];
-        bool validated;
-        double step_started_s = fb_clock_s();
-        status = train_step(run, &line);
-        if (status != FB_OK)
-            break;
-        line.pairs_per_s = (double)run->options.batch * run->options.accumulate /
-                           (fb_clock_s() - step_started_s);
-        status = finish_step(run, &line, &validated);
-        describe(&line, text);
-        fb_progress_update(&progress, run->state.step, 1.0, text);
-        recent_add(&means, &line.losses);
-        if (line.losses.points)
-            report->chance = line.losses.points_chance / (double)line.losses.points;
-        report->wait_seconds += line.wait_s;
-    }
-    fb_progress_end(&progress);
-    report->steps = run->state.step;
-    report->seconds = fb_clock_s() - started_s;
-    report->loss = recent_mean(&means, 0);
-    report->mlm = recent_mean(&means, FB_LOSS_MLM + 1);
-    report->mpm = recent_mean(&means, FB_LOSS_MPM + 1);
-    report->tia = recent_mean(&means, FB_LOSS_TIA + 1);
-    report->click = recent_mean(&means, FB_LOSS_CLICK + 1);
-    report->qt = recent_mean(&means, FB_LOSS_QT + 1);
-    report->qi = recent_mean(&means, FB_LOSS_QI + 1);
-    report->itc = recent_mean(&means, FB_LOSSES_ALL + 1);
-    report->selfie = recent_mean(&means, FB_LOSSES_ALL + 2);
-    report->best_step = run->state.best_step;
-    report->best_val_accuracy = run->state.best_accuracy;
-    return status;
-}
-
-/* last/ has the same score, so it needs the same files. */
-static fb_status copy_neighbours(const fb_train_run *run, int32_t width)
-{
-    char last[4096];
-    fb_neighbours *neighbours;
-    FB_TRY(fb_path_join(run->ctx, last, run->options.out, "last"));
-    FB_TRY(fb_neighbours_open(run->ctx, &neighbours, run->options.out, width));
-    fb_status status = fb_neighbours_save(run->ctx, neighbours, last);
-    fb_neighbours_free(neighbours);
-    return status;
-}
-
-/* Weigh similarity in the best model's score, and say so in its config.json. */
-static fb_status calibrate(fb_train_run *run)
-{
-    static const char *const files[] = {"config.json", "last/config.json"};
-    fb_model_config config = run->matcher->config;
-    if (!run->has_validation || run->state.best_step == 0)
-        return FB_OK;
-    FB_TRY(fb_calibrate(run->ctx, run->options.out, &run->options, &config));
-    if (config.neighbour_weight > 0)
-        FB_TRY(copy_neighbours(run, config.vector));
-    for (int i = 0; i < 2; i++) {
-        char path[4096];
-        FB_TRY(fb_path_join(run->ctx, path, run->options.out, files[i]));
-        FB_TRY(fb_model_config_write(run->ctx, &config, path));
+    static const char *const folders[] = {"", "stages/2", "stages/1"};
+    begun->stage = 0;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char path[4096], last[4096];
+        FB_TRY(folders[i][0] ? fb_path_join(ctx, path, out, folders[i])
+                             : fb_path_join(ctx, path, "", out));
+        FB_TRY(fb_path_join(ctx, last, path, "last"));
+        if (!fb_path_is_folder(path))
+            continue;
+        FB_TRY(fb_folder_recover(ctx, last));
+        if (!fb_train_state_exists(path))
+            continue;
+        fb_train_state state;
+        return fb_train_state_read(ctx, path, &state, begun, strings);
     }
     return FB_OK;
 }
 
-fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
-                         fb_train_report *report)
+/* What a stage keeps of the options that another was started with. */
+static void take_common(fb_train_options *options, const fb_train_options *begun)
 {
-    fb_train_run *run;
-    fb_train_report fresh = {0};
-    FB_TRY(fb_train_run_open(ctx, &run, options));
-    fb_status status = train_all(run, &fresh);
-    if (status == FB_OK)
-        status = calibrate(run);
-    fb_train_run_close(run);
-    if (status == FB_OK)
-        *report = fresh;
+    options->catalog = begun->catalog;
+    options->stages = begun->stages;
+    options->preset = begun->preset;
+    options->vocab_size = begun->vocab_size;
+    options->max_text = begun->max_text;
+    options->dropout = begun->dropout;
+    options->seed = begun->seed;
+    options->checkpoint_every = begun->checkpoint_every;
+    options->validate_every = begun->validate_every;
+    options->validate_pairs = begun->validate_pairs;
+    options->backend = begun->backend;
+    options->dtype = begun->dtype;
+}
+
+static fb_status run_stage(fb_context *ctx, const fb_train_options *options,
+                           int32_t number, int32_t items, bool resume,
+                           fb_train_report *report)
+{
+    char out[4096], init[4096] = "";
+    fb_train_options stage;
+    fb_train_report one = {0};
+    fb_recipe_stage(&stage, options, number, items);
+    FB_TRY(stage_folder(ctx, options->out, number, options->stages, out));
+    if (number > 1)
+        FB_TRY(stage_folder(ctx, options->out, number - 1, options->stages, init));
+    stage.out = out;
+    stage.init = init;
+    stage.resume = resume;
+    if (!options->quiet)
+        fprintf(stderr, "stage %d of %d\n", (int)number, (int)options->stages);
+    FB_TRY(fb_train_stage(ctx, &stage, &one));
+    one.steps += report->steps;
+    one.seconds += report->seconds;
+    one.wait_seconds += report->wait_seconds;
+    *report = one;
+    return FB_OK;
+}
+
+static fb_status run_recipe(fb_context *ctx, const fb_train_options *options,
+                            fb_arena *strings, fb_train_report *report)
+{
+    fb_train_options common = *options, begun = *options;
+    fb_train_report sum = {0};
+    int32_t items;
+    common.stages = fb_recipe_stages(options);
+    if (options->resume)
+        FB_TRY(find_begun(ctx, options->out, strings, &begun));
+    int32_t first = begun.stage;
+    if (first > 0)
+        take_common(&common, &begun);
+    if (!common.catalog[0])
+        return fb_fail(ctx, FB_E_USAGE, "train needs --catalog");
+    FB_TRY(count_items(ctx, common.catalog, &items));
+    for (int32_t n = first > 0 ? first : 1; n <= common.stages; n++)
+        FB_TRY(run_stage(ctx, &common, n, items, options->resume || n == first, &sum));
+    *report = sum;
+    return FB_OK;
+}
+
+/* OUT was begun as a recipe, or is to be. */
+static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, bool *yes)
+{
+    char path[4096];
+    FB_TRY(fb_path_join(ctx, path, options->out, "stages"));
+    bool begun = fb_path_is_folder(path);
+    if (begun && !options->resume)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "%s holds the stages of a recipe already; go on with it by "
+                       "--resume or give another --out",
+                       options->out);
+    FB_TRY(fb_path_join(ctx, path, options->out, "config.json"));
+    *yes = begun || (fb_recipe_stages(options) > 0 && !fb_path_exists(path));
+    return FB_OK;
+}
+
+fb_status fb_train(fb_context *ctx, const fb_train_options *options,
+                   fb_train_report *report)
+{
+    bool recipe = false;
+    if (!options->out[0])
+        return fb_fail(ctx, FB_E_USAGE, "train needs --out");
+    FB_TRY(is_recipe(ctx, options, &recipe));
+    if (!recipe)
+        return fb_train_stage(ctx, options, report);
+    fb_arena *strings = fb_arena_create(4096);
+    if (!strings)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a recipe");
+    fb_status status = run_recipe(ctx, options, strings, report);
+    fb_arena_free(strings);
     return status;
 }

@@ -190,3 +190,74 @@ void fb_pixels_mirror(uint8_t *pixels, int64_t lines, int32_t size)
         }
     }
 }
+
+/* ---- batches of given pairs, unmasked ------------------------------------------------------ */
+
+void fb_batch_clear(fb_batch *b)
+{
+    b->pairs = b->texts = b->images = b->mlm_count = b->mpm_count = 0;
+    b->fallbacks = 0;
+    b->text_offsets[0] = 0;
+}
+
+int32_t fb_batch_add_text(fb_batch *b, const int32_t *ids, int32_t count)
+{
+    int32_t at = b->text_offsets[b->texts];
+    for (int32_t i = 0; i < count; i++) {
+        b->token_ids[at + i] = ids[i];
+        b->token_positions[at + i] = i;
+        b->token_segments[at + i] = 0;
+    }
+    b->text_offsets[b->texts + 1] = at + count;
+    b->text_item[b->texts] = -1;
+    b->text_group[b->texts] = b->texts;
+    return b->texts++;
+}
+
+int32_t fb_batch_add_image(fb_batch *b)
+{
+    memset(b->patch_masked + (ptrdiff_t)b->images * b->patches, 0, (size_t)b->patches);
+    b->image_item[b->images] = -1;
+    b->image_group[b->images] = b->images;
+    return b->images++;
+}
+
+void fb_batch_add_pair(fb_batch *b, int32_t text, int32_t image, int32_t label)
+{
+    b->pair_text[b->pairs] = text;
+    b->pair_image[b->pairs] = image;
+    b->pair_label[b->pairs++] = label;
+}
+
+uint8_t *fb_batch_pixels(fb_batch *b, int32_t image)
+{
+    return b->pixels +
+           (size_t)image * (size_t)b->image_size * (size_t)b->image_size * 3;
+}
+
+static int32_t add_with_segment(fb_batch *b, const int32_t *ids, int32_t count,
+                                int32_t segment)
+{
+    int32_t text = fb_batch_add_text(b, ids, count);
+    for (int32_t i = b->text_offsets[text]; i < b->text_offsets[text + 1]; i++)
+        b->token_segments[i] = segment;
+    b->token_positions[b->text_offsets[text + 1] - 1] = 0; /* [SEP] */
+    return text;
+}
+
+int32_t fb_batch_add_query(fb_batch *batch, const int32_t *ids, int32_t count)
+{
+    return add_with_segment(batch, ids, count, 0);
+}
+
+int32_t fb_batch_add_title(fb_batch *batch, const int32_t *ids, int32_t count)
+{
+    return add_with_segment(batch, ids, count, 1);
+}
+
+void fb_batch_add_sequence(fb_batch *batch, int32_t query, int32_t title, int32_t image,
+                           int32_t label)
+{
+    batch->pair_query[batch->pairs] = query;
+    fb_batch_add_pair(batch, title, image, label);
+}

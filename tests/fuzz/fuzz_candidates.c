@@ -2,7 +2,7 @@
  * the rules: known items, no negative that shares the query's product, text or image.
  * Half of the inputs (first byte odd) get a good header in front, so that lists are
  * reached. */
-#include "retrieval/candidate_file.h"
+#include "retrieval/ranking/candidate_file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* fuzz_click_log.c - any bytes as a click log. What is accepted keeps its promises:
  * each pair once, with a number of clicks or skips, its texts not empty and within
  * limits. */
-#include "data/click_log.h"
+#include "data/catalogue/click_log.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* fuzz_csv.c - any bytes as CSV: rows are valid text within the limits and lines go up;
  * rows that are written again with every field quoted are read back the same. */
-#include "data/csv_reader.h"
+#include "data/import/csv_reader.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * its last row and lies inside the input. Half of the inputs (first byte odd) get a
  * header whose sizes come from the input and whose checksum is right, so that what lies
  * behind it is reached; half of these the length that it promises. */
-#include "data/feature_cache.h"
+#include "data/batch/feature_cache.h"
 
 #include <stdlib.h>
 #include <string.h>

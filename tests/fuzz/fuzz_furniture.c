@@ -1,6 +1,6 @@
 /* fuzz_furniture.c - the .properties parser: keys and values are strings of valid UTF-8
  * that can be looked up. */
-#include "data/properties.h"
+#include "data/import/properties.h"
 
 #include <stdlib.h>
 #include <string.h>

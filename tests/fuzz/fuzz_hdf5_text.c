@@ -1,7 +1,7 @@
 /* fuzz_hdf5_text.c - any bytes as a string of an HDF5 file: out comes UTF-8 without
  * controls, no longer than promised, and the same when it is read again as UTF-8. */
-#include "data/basic_tokenizer.h"
-#include "data/hdf5_text.h"
+#include "data/import/hdf5_text.h"
+#include "data/text/basic_tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* fuzz_image.c - any bytes through probe, decode and fit. Declared sizes past a million
  * pixels are left out: they only cost time. */
-#include "data/image_resize.h"
+#include "data/image/image_resize.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* fuzz_import_log.c - any line as an entry of an import's log: refused, or one that
  * stays in the folder and is read back the same once written. */
 #include "base/file.h"
-#include "data/import_log.h"
+#include "data/import/import_log.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * can be read to its last string and cell. A table is tried as it comes and, with an
  * odd first byte, with sizes taken from the input and a right checksum, so that what
  * lies behind the header is reached. */
-#include "retrieval/index_manifest.h"
-#include "retrieval/product_table.h"
+#include "retrieval/index/index_manifest.h"
+#include "retrieval/index/product_table.h"
 
 #include <stdlib.h>
 #include <string.h>

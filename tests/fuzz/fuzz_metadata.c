@@ -1,7 +1,7 @@
 /* fuzz_metadata.c - one line of metadata.jsonl; a row that is accepted must keep its
  * promises. */
 #include "base/file.h"
-#include "data/catalogue_row.h"
+#include "data/catalogue/catalogue_row.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* fuzz_npy.c - any bytes as an array of numpy, and any text as its header. What the
  * header promises is read to its last number or refused. */
-#include "data/npy_stream.h"
+#include "data/import/npy_stream.h"
 
 #include <stdlib.h>
 #include <string.h>

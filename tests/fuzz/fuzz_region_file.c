@@ -1,7 +1,7 @@
 /* fuzz_region_file.c - any bytes as a region file. What is accepted can be read to its
  * last number and lies inside the input. If the first byte is odd, the checksums of
  * header and index are made right, so that what lies behind them is reached. */
-#include "data/region_file.h"
+#include "data/regions/region_file.h"
 
 #include <stdlib.h>
 #include <string.h>

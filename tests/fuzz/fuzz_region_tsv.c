@@ -1,7 +1,7 @@
 /* fuzz_region_tsv.c - any bytes as a line of bottom-up attention's TSV. A record that
  * is read keeps its promises, and its numbers lie where they may be read. */
-#include "data/region_file.h"
-#include "data/region_tsv.h"
+#include "data/regions/region_file.h"
+#include "data/regions/region_tsv.h"
 
 #include <stdlib.h>
 #include <string.h>

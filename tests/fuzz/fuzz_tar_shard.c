@@ -2,7 +2,7 @@
  * say why, and the end comes. The first byte, taken off, says what is done with the
  * rest: bit 0 mends the checksum of every 512-byte block that could be a header. */
 #include "base/file.h"
-#include "data/tar_shard.h"
+#include "data/import/tar_shard.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * Input: one byte of choice, then  vocabulary lines | 0 byte | text  where there is
  * one.
  */
-#include "data/basic_tokenizer.h"
-#include "data/vocab_learn.h"
+#include "data/text/basic_tokenizer.h"
+#include "data/text/vocab_learn.h"
 #include <stdlib.h>
 #include <string.h>
 

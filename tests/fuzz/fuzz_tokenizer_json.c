@@ -1,6 +1,6 @@
 /* fuzz_tokenizer_json.c - any bytes as tokenizer.json. What is accepted can encode; its
  * special tokens are there. */
-#include "data/tokenizer_json.h"
+#include "data/text/tokenizer_json.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* fuzz_vectors.c - any bytes as vectors of others, .npy or .fvecs. Each row that is
  * accepted can be read and is a unit vector. */
-#include "retrieval/npy.h"
-#include "retrieval/vector_file.h"
+#include "retrieval/index/npy.h"
+#include "retrieval/index/vector_file.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_SUPPORT_DRAWN_PHOTO_H
 #define TESTS_SUPPORT_DRAWN_PHOTO_H
 
-#include "data/image_decode.h"
+#include "data/image/image_decode.h"
 
 /* Places come from `shape`, colours from `colour`: the same at any size. To be freed
  * with fb_image_free. */

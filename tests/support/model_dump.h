@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "models/fashionbert_model.h"
+#include "models/fashionbert/fashionbert_model.h"
 #include "nn/safetensors.h"
 
 typedef struct model_dump {

@@ -8,7 +8,7 @@
 #ifndef TESTS_SUPPORT_SENTENCE_H
 #define TESTS_SUPPORT_SENTENCE_H
 
-#include "models/fashionbert_model.h"
+#include "models/fashionbert/fashionbert_model.h"
 
 /* h on the tape, which must not record. */
 fb_status sentence_hidden(fb_fashionbert *m, fb_tape *tape, const int32_t *ids,

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "data/image_decode.h"
+#include "data/image/image_decode.h"
 
 typedef struct small_catalogue {
     char folder[256];

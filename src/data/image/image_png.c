@@ -1,0 +1,228 @@
+/* image_png.c - PNG through libpng, out of memory and into a file.
+ *
+ * libpng turns every colour type into one of two row layouts,
+ *
+ *     [width, 3] u8 rgb            [width, 4] u8 rgba, then composited on white
+ *
+ * but for 16-bit grey, kept as [width, 1 or 2] u16 big-endian and cut at 255.
+ * Interlaced files need all rows at once; the others go through one row. An error
+ * leaves libpng by longjmp; what must be freed lies in struct png_reader.
+ */
+#include "base/file.h"
+#include "data/image/image_codec.h"
+#include <png.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of iTXt, which may carry XMP and be compressed: together a bound on memory. */
+enum { TEXT_BYTES_MAX = 2 << 20, CHUNKS_MAX = 32 };
+
+struct png_reader {
+    const fb_image_source *source;
+    size_t at;
+    png_structp png;
+    png_infop info;
+    uint8_t *work; /* rows before they become rgb, or NULL */
+    char message[160];
+};
+
+static void reader_error(png_structp png, png_const_charp message)
+{
+    struct png_reader *r = png_get_error_ptr(png);
+    strncpy(r->message, message, sizeof r->message - 1);
+    png_longjmp(png, 1);
+}
+
+static void reader_warning(png_structp png, png_const_charp message)
+{
+    (void)png;
+    (void)message;
+}
+
+static void reader_bytes(png_structp png, png_bytep to, size_t size_bytes)
+{
+    struct png_reader *r = png_get_io_ptr(png);
+    if (size_bytes > r->source->size_bytes - r->at)
+        png_error(png, "the file ends early");
+    memcpy(to, r->source->bytes + r->at, size_bytes);
+    r->at += size_bytes;
+}
+
+static int reader_orientation(const struct png_reader *r)
+{
+    png_bytep exif = NULL;
+    png_uint_32 exif_bytes = 0;
+    if (png_get_eXIf_1(r->png, r->info, &exif_bytes, &exif) != 0) {
+        int orientation = fb_exif_orientation(exif, exif_bytes);
+        if (orientation > 0)
+            return orientation;
+    }
+    png_textp texts = NULL;
+    int count = 0;
+    png_get_text(r->png, r->info, &texts, &count);
+    for (int i = 0; i < count; i++)
+        if (strcmp(texts[i].key, "XML:com.adobe.xmp") == 0 && texts[i].text != NULL)
+            return fb_xmp_orientation((const uint8_t *)texts[i].text,
+                                      strlen(texts[i].text));
+    return 0;
+}
+
+static uint8_t cut_at_255(const uint8_t *big_endian)
+{
+    return big_endian[0] != 0 ? 255 : big_endian[1];
+}
+
+static void row_to_rgb(uint8_t *rgb, const uint8_t *row, size_t width, int channels,
+                       bool wide)
+{
+    if (!wide && channels == 4)
+        fb_image_on_white(rgb, row, width);
+    else if (!wide)
+        memcpy(rgb, row, width * 3);
+    for (size_t x = 0; wide && x < width; x++, row += 2 * channels) {
+        uint8_t grey = cut_at_255(row);
+        if (channels == 2 && row[2] == 0) /* the tRNS grey: white shines through */
+            grey = 255;
+        memset(rgb + 3 * x, grey, 3);
+    }
+}
+
+static fb_status reader_rows(fb_context *ctx, struct png_reader *r, fb_image *image,
+                             bool wide)
+{
+    int passes = png_set_interlace_handling(r->png);
+    png_read_update_info(r->png, r->info);
+    size_t row_bytes = png_get_rowbytes(r->png, r->info);
+    size_t width = (size_t)image->width, height = (size_t)image->height;
+    size_t stride = passes > 1 ? row_bytes : 0;
+    int channels = png_get_channels(r->png, r->info);
+    r->work = calloc(passes > 1 ? height : 1, row_bytes);
+    if (r->work == NULL)
+        return fb_fail(ctx, FB_E_MEMORY, "%s: no memory for %d x %d pixels",
+                       r->source->name, image->width, image->height);
+    for (int pass = 0; pass < passes; pass++)
+        for (size_t y = 0; y < height; y++) {
+            uint8_t *row = r->work + y * stride;
+            png_read_row(r->png, row, NULL);
+            if (pass == passes - 1)
+                row_to_rgb(image->rgb + y * width * 3, row, width, channels, wide);
+        }
+    png_read_end(r->png, r->info);
+    return FB_OK;
+}
+
+/* The part that longjmp may leave. */
+static fb_status reader_run(fb_context *ctx, struct png_reader *r,
+                            const fb_image_info *info, fb_image *image,
+                            int *orientation)
+{
+    static const png_byte skipped[] = "iCCP\0tEXt\0zTXt\0sPLT"; /* 5 bytes each */
+    if (setjmp(png_jmpbuf(r->png)) != 0)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: a corrupt or truncated PNG: %s",
+                       r->source->name, r->message);
+    png_set_user_limits(r->png, (png_uint_32)info->width, (png_uint_32)info->height);
+    png_set_chunk_malloc_max(r->png, TEXT_BYTES_MAX);
+    png_set_chunk_cache_max(r->png, CHUNKS_MAX);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, skipped, 4);
+    png_set_read_fn(r->png, r, reader_bytes);
+    png_read_info(r->png, r->info);
+    bool wide = png_get_bit_depth(r->png, r->info) == 16 &&
+                png_get_color_type(r->png, r->info) == PNG_COLOR_TYPE_GRAY;
+    png_set_expand(r->png); /* palette, low depths and tRNS to 8-bit channels */
+    if (!wide) {
+        png_set_strip_16(r->png);
+        png_set_gray_to_rgb(r->png);
+    }
+    FB_TRY(fb_image_alloc(ctx, r->source->name, info, image));
+    FB_TRY(reader_rows(ctx, r, image, wide));
+    *orientation = reader_orientation(r);
+    return FB_OK;
+}
+
+static uint32_t big_endian_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+fb_status fb_png_read(fb_context *ctx, const fb_image_source *source,
+                      fb_image_info *info, fb_image *image, int *orientation)
+{
+    const uint8_t *b = source->bytes;
+    if (source->size_bytes < 24 || memcmp(b + 12, "IHDR", 4) != 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: a corrupt or truncated PNG: it has no header (IHDR)",
+                       source->name);
+    FB_TRY(fb_image_accept_size(ctx, source->name, big_endian_u32(b + 16),
+                                big_endian_u32(b + 20), info));
+    if (source->header_only)
+        return FB_OK;
+    struct png_reader r = {.source = source};
+    r.png =
+        png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, reader_error, reader_warning);
+    r.info = r.png != NULL ? png_create_info_struct(r.png) : NULL;
+    fb_status status = r.info != NULL
+                           ? reader_run(ctx, &r, info, image, orientation)
+                           : fb_fail(ctx, FB_E_MEMORY, "%s: no memory", source->name);
+    png_destroy_read_struct(&r.png, &r.info, NULL);
+    free(r.work);
+    if (status != FB_OK)
+        fb_image_free(image);
+    return status;
+}
+
+struct png_writer {
+    char message[160];
+};
+
+static void writer_error(png_structp png, png_const_charp message)
+{
+    struct png_writer *w = png_get_error_ptr(png);
+    strncpy(w->message, message, sizeof w->message - 1);
+    png_longjmp(png, 1);
+}
+
+static fb_status writer_run(fb_context *ctx, struct png_writer *w, png_structp png,
+                            png_infop info, FILE *stream, const char *path,
+                            const fb_image *image)
+{
+    if (setjmp(png_jmpbuf(png)) != 0)
+        return fb_fail(ctx, FB_E_IO, "%s: the PNG could not be written: %s", path,
+                       w->message);
+    png_init_io(png, stream);
+    png_set_IHDR(png, info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
+                 PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(png, info);
+    for (int32_t y = 0; y < image->height; y++)
+        png_write_row(png, image->rgb + (size_t)y * (size_t)image->width * 3);
+    png_write_end(png, info);
+    return FB_OK;
+}
+
+fb_status fb_image_encode_png(fb_context *ctx, FILE *stream, const char *name,
+                              const fb_image *image)
+{
+    FB_TRY(fb_image_check_not_empty(ctx, name, image));
+    struct png_writer w = {""};
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, writer_error,
+                                              reader_warning);
+    png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
+    fb_status status = info != NULL
+                           ? writer_run(ctx, &w, png, info, stream, name, image)
+                           : fb_fail(ctx, FB_E_MEMORY, "%s: no memory", name);
+    png_destroy_write_struct(&png, &info);
+    return status;
+}
+
+fb_status fb_image_write_png(fb_context *ctx, const char *path, const fb_image *image)
+{
+    FB_TRY(fb_image_check_not_empty(ctx, path, image));
+    fb_replace replace;
+    FB_TRY(fb_replace_open(ctx, path, &replace));
+    fb_status status = fb_image_encode_png(ctx, replace.stream, path, image);
+    if (status == FB_OK)
+        return fb_replace_commit(ctx, &replace);
+    fb_replace_abandon(&replace);
+    return status;
+}

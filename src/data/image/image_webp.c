@@ -1,0 +1,95 @@
+/* image_webp.c - still WebP through libwebp.
+ *
+ *     "RIFF" | u32 size of what follows | "WEBP" | chunks { fourcc | u32 size | bytes,
+ * even }
+ *
+ * All numbers little-endian. The EXIF chunk is found here; libwebp itself reads VP8,
+ * VP8L and ALPH.
+ */
+#include "data/image/image_codec.h"
+#include <stdlib.h>
+#include <string.h>
+#include <webp/decode.h>
+
+static size_t little_endian_u32(const uint8_t *p)
+{
+    return (size_t)p[3] << 24 | (size_t)p[2] << 16 | (size_t)p[1] << 8 | p[0];
+}
+
+/* Walk the chunks up to the end that RIFF declares. */
+static int webp_orientation(const fb_image_source *source, size_t end)
+{
+    int from_xmp = 0;
+    const uint8_t *b = source->bytes;
+    for (size_t at = 12; end - at >= 8;) {
+        size_t size = little_endian_u32(b + at + 4), left = end - at - 8;
+        if (size > left)
+            break;
+        if (memcmp(b + at, "EXIF", 4) == 0) {
+            int orientation = fb_exif_orientation(b + at + 8, size);
+            if (orientation > 0)
+                return orientation;
+        } else if (memcmp(b + at, "XMP ", 4) == 0) {
+            from_xmp = fb_xmp_orientation(b + at + 8, size);
+        }
+        if (size + (size & 1) > left)
+            break;
+        at += 8 + size + (size & 1);
+    }
+    return from_xmp;
+}
+
+static fb_status webp_pixels(fb_context *ctx, const fb_image_source *source,
+                             const fb_image *image, bool alpha)
+{
+    size_t width = (size_t)image->width, count = width * (size_t)image->height;
+    bool done;
+    if (!alpha) {
+        done = WebPDecodeRGBInto(source->bytes, source->size_bytes, image->rgb,
+                                 count * 3, image->width * 3) != NULL;
+    } else {
+        uint8_t *rgba = malloc(count * 4);
+        if (rgba == NULL)
+            return fb_fail(ctx, FB_E_MEMORY, "%s: no memory for %d x %d pixels",
+                           source->name, image->width, image->height);
+        done = WebPDecodeRGBAInto(source->bytes, source->size_bytes, rgba, count * 4,
+                                  image->width * 4) != NULL;
+        if (done)
+            fb_image_on_white(image->rgb, rgba, count);
+        free(rgba);
+    }
+    if (!done)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: a corrupt or truncated WebP: its pixels cannot be decoded",
+                       source->name);
+    return FB_OK;
+}
+
+fb_status fb_webp_read(fb_context *ctx, const fb_image_source *source,
+                       fb_image_info *info, fb_image *image, int *orientation)
+{
+    WebPBitstreamFeatures features;
+    if (WebPGetFeatures(source->bytes, source->size_bytes, &features) != VP8_STATUS_OK)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: a corrupt or truncated WebP: its header cannot be read",
+                       source->name);
+    FB_TRY(fb_image_accept_size(ctx, source->name, (uint64_t)features.width,
+                                (uint64_t)features.height, info));
+    if (source->header_only)
+        return FB_OK;
+    if (features.has_animation)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: an animated WebP; a still image is expected", source->name);
+    size_t end = little_endian_u32(source->bytes + 4) + 8;
+    if (end < 12 || end > source->size_bytes)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: a truncated WebP: %zu bytes are declared, %zu are there",
+                       source->name, end, source->size_bytes);
+    FB_TRY(fb_image_alloc(ctx, source->name, info, image));
+    fb_status status = webp_pixels(ctx, source, image, features.has_alpha != 0);
+    if (status == FB_OK)
+        *orientation = webp_orientation(source, end);
+    else
+        fb_image_free(image);
+    return status;
+}

@@ -1,0 +1,171 @@
+/* model_folder.c - opening a model folder, and scores of given texts and image files.
+ */
+#include "engine/model_folder.h"
+
+#include "base/file.h"
+#include "engine/model_vectors.h"
+#include "engine/neighbours.h"
+#include "nn/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fb_model_options_defaults(fb_model_options *options)
+{
+    *options = (fb_model_options){.backend = "cpu", .dtype = "auto", .threads = 0};
+}
+
+static fb_status open_parts(fb_context *ctx, fb_model *m,
+                            const fb_model_options *options)
+{
+    char path[4096];
+    fb_model_config config;
+    if (!fb_path_is_folder(m->folder))
+        return fb_fail(ctx, FB_E_MISSING, "%s: no such model folder", m->folder);
+    FB_TRY(fb_model_config_preset(ctx, &config, "base")); /* what absent keys mean */
+    FB_TRY(fb_path_join(ctx, path, m->folder, "config.json"));
+    FB_TRY(fb_model_config_read(ctx, &config, path));
+    FB_TRY(fb_path_join(ctx, path, m->folder, "vocab.txt"));
+    FB_TRY(fb_vocab_open(ctx, &m->vocab, path));
+    if (fb_vocab_size(m->vocab) != config.vocab)
+        return fb_fail(ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d", path,
+                       (int)fb_vocab_size(m->vocab), (int)config.vocab);
+    FB_TRY(fb_path_join(ctx, path, m->folder, "model.safetensors"));
+    if (!fb_path_exists(path))
+        return fb_fail(ctx, FB_E_MISSING,
+                       "%s: not there; training writes it with its first checkpoint",
+                       path);
+    FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
+                             options->threads));
+    FB_TRY(fb_matcher_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
+    if (!m->matcher->kind->score)
+        return fb_fail(ctx, FB_E_STATE,
+                       "%s holds a pre-trained image encoder (%s), which scores no "
+                       "pairs; train a model that starts from it: train --init %s",
+                       m->folder, m->matcher->kind->name, m->folder);
+    FB_TRY(fb_weights_load(ctx, m->matcher->params, path));
+    m->resizer = fb_resizer_create();
+    if (!m->resizer)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
+    m->fingerprint = fb_model_hash(m);
+    if (config.system == FB_SYSTEM_QTI)
+        FB_TRY(fb_query_scorer_create(ctx, &m->query_scorer, m->be, m->matcher));
+    FB_TRY(fb_scorer_create(ctx, &m->scorer, m->be, m->matcher));
+    if (config.score != FB_SCORE_BOTH || !(config.neighbour_weight > 0))
+        return FB_OK;
+    FB_TRY(fb_neighbours_open(ctx, &m->neighbours, m->folder, config.vector));
+    fb_scorer_use_neighbours(m->scorer, m->neighbours);
+    return FB_OK;
+}
+
+fb_status fb_model_open(fb_context *ctx, fb_model **model, const char *folder,
+                        const fb_model_options *options)
+{
+    fb_model_options defaults;
+    fb_model_options_defaults(&defaults);
+    fb_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
+    if ((size_t)snprintf(m->folder, sizeof m->folder, "%s", folder) >=
+        sizeof m->folder) {
+        free(m);
+        return fb_fail(ctx, FB_E_LIMIT, "the model folder's path is too long");
+    }
+    fb_status status = open_parts(ctx, m, options ? options : &defaults);
+    if (status != FB_OK) {
+        fb_model_close(m);
+        return status;
+    }
+    *model = m;
+    return FB_OK;
+}
+
+void fb_model_close(fb_model *model)
+{
+    if (!model)
+        return;
+    fb_scorer_free(model->scorer);
+    fb_neighbours_free(model->neighbours);
+    fb_query_scorer_free(model->query_scorer);
+    fb_resizer_free(model->resizer);
+    if (model->matcher)
+        model->matcher->kind->free(model->matcher, model->be);
+    fb_backend_free(model->be);
+    fb_vocab_free(model->vocab);
+    free(model);
+}
+
+/* Texts and image files as a score source. */
+typedef struct pair_source {
+    fb_model *model;
+    const char *const *texts;
+    const char *const *image_files;
+    int32_t *ids; /* [max_text] scratch */
+} pair_source;
+
+static fb_status source_text(void *self, fb_context *ctx, int32_t text,
+                             const int32_t **ids, int32_t *count)
+{
+    pair_source *s = self;
+    const char *words = s->texts[text];
+    *ids = s->ids;
+    return fb_wordpiece_encode_wrapped(ctx, s->model->vocab, words, strlen(words),
+                                       s->model->matcher->config.max_text, s->ids,
+                                       count);
+}
+
+static fb_status source_image(void *self, fb_context *ctx, int32_t image,
+                              uint8_t *pixels)
+{
+    pair_source *s = self;
+    const fb_model_config *c = &s->model->matcher->config;
+    return fb_image_load(ctx, s->image_files[image], s->model->resizer, c->image_size,
+                         c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, FB_FILTER_BILINEAR,
+                         pixels);
+}
+
+fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
+                               const char *const *texts, const char *const *image_files,
+                               const fb_score_pair *pairs, int64_t count,
+                               fb_score_kind kind, float *margins, const char *label,
+                               bool quiet)
+{
+    size_t ids_bytes = (size_t)model->matcher->config.max_text * sizeof(int32_t);
+    pair_source source = {model, texts, image_files, malloc(ids_bytes)};
+    if (!source.ids)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a text");
+    fb_score_source by_index = {&source, source_text, source_image, NULL};
+    fb_status status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count, kind,
+                                     margins, label, quiet);
+    free(source.ids);
+    return status;
+}
+
+fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *texts,
+                         int32_t text_count, const char *const *image_files,
+                         int32_t image_count, float *scores)
+{
+    if (text_count < 0 || image_count < 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "counts of texts and images must not be negative");
+    int64_t count = (int64_t)text_count * image_count;
+    fb_score_pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
+    float *fresh = malloc(((size_t)count + 1) * sizeof *fresh);
+    fb_status status = FB_OK;
+    if (!pairs || !fresh)
+        status =
+            fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
+    if (status == FB_OK) {
+        for (int64_t i = 0; i < count; i++)
+            pairs[i] =
+                (fb_score_pair){(int32_t)(i / image_count), (int32_t)(i % image_count)};
+        status = fb_model_score_pairs(ctx, model, texts, image_files, pairs, count,
+                                      model->matcher->config.score, fresh, NULL, true);
+    }
+    for (int64_t i = 0; i < count && status == FB_OK; i++)
+        scores[i] = fb_score_probability(fresh[i]);
+    free(fresh);
+    free(pairs);
+    return status;
+}

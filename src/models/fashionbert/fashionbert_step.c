@@ -1,0 +1,276 @@
+/* fashionbert_step.c - see fashionbert_step.h.
+ *
+ *     total = sum_i w_i l_i  (MLM, TIA, MPM; adaptive_loss.h)  +  itc * ITC
+ */
+#include "models/fashionbert/fashionbert_step.h"
+
+#include "models/fashionbert/fashionbert_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Pairs whose label is the larger logit, or lists whose first has the largest margin.
+ */
+static void count_right(const fb_fashionbert_pass *pass, bool listwise,
+                        fb_step_losses *out)
+{
+    const float *logits = pass->logits[FB_LOSS_TIA]->value.data;
+    const fb_batch *batch = pass->batch;
+    out->pairs = listwise ? pass->hard.lists : batch->pairs;
+    for (int32_t b = 0; !listwise && b < batch->pairs; b++)
+        out->pairs_right += (logits[b * 2 + 1] > logits[b * 2]) == batch->pair_label[b];
+    for (int32_t l = 0; listwise && l < pass->hard.lists; l++) {
+        const int32_t *members = pass->hard.members + (int64_t)l * pass->hard.length;
+        bool best = true;
+        for (int32_t k = 1; k < pass->hard.length; k++)
+            best = best && logits[members[0] * 2 + 1] - logits[members[0] * 2] >
+                               logits[members[k] * 2 + 1] - logits[members[k] * 2];
+        out->pairs_right += best;
+    }
+}
+
+/* Images whose own text is the most similar of the batch's, and texts whose own image.
+ */
+static void count_queries(const fb_tensor *similarity, fb_step_losses *out)
+{
+    int64_t n = similarity->dims[0];
+    const float *s = similarity->data;
+    out->queries = 2 * n;
+    for (int64_t i = 0; i < n; i++) {
+        bool row = true, column = true;
+        for (int64_t j = 0; j < n; j++) {
+            row = row && (j == i || s[i * n + j] < s[i * n + i]);
+            column = column && (j == i || s[j * n + i] < s[i * n + i]);
+        }
+        out->queries_right += row + column;
+    }
+}
+
+fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
+                                fb_step_losses *out)
+{
+    *out = (fb_step_losses){0};
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
+        if (!pass->loss[i])
+            continue;
+        out->present[i] = true;
+        out->loss[i] = pass->loss[i]->value;
+        out->rows[i] = pass->loss[i]->rows;
+        FB_TRY(fb_matcher_check_loss(tape, out->loss[i]));
+    }
+    if (pass->itc) {
+        out->has_itc = true;
+        out->itc = pass->itc->value;
+        FB_TRY(fb_matcher_check_loss(tape, out->itc));
+    }
+    return FB_OK;
+}
+
+static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
+                               const fb_loss_options *options, fb_step_losses *out)
+{
+    FB_TRY(fb_fashionbert_record(tape, pass, out));
+    if (pass->itc)
+        count_queries(&pass->similarity, out);
+    if (pass->logits[FB_LOSS_TIA])
+        count_right(pass, options->listwise && options->negatives > 0, out);
+    return FB_OK;
+}
+
+/* Squared norms of d l_i / d h: nonzero only in the rows that head i reads, so the
+ * head's own backward down to those rows tells all. */
+static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
+                              fb_step_losses *out)
+{
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
+        if (!pass->loss[i])
+            continue;
+        pass->loss[i]->seed = 1.0f;
+        FB_TRY(fb_tape_backward(tape, pass->loss[i]->node, pass->mark[i], false));
+        FB_TRY(tape->be->k->sum_squares(tape->be, &out->squared_norm[i],
+                                        &pass->rows[i]->grad));
+        fb_tape_grad_release(tape, pass->rows[i]);
+    }
+    return FB_OK;
+}
+
+/* Squared norms over all shared parameters: a whole backward pass for each loss, into a
+ * block of its own. */
+static fb_status shared_norms(fb_params *params, fb_tape *tape,
+                              fb_fashionbert_pass *pass, fb_step_losses *out)
+{
+    void *memory; /* from the step's arena: the same block every step */
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->trained * sizeof(float)));
+    float *scratch = memory;
+    fb_status status = FB_OK;
+    fb_params_redirect(params, scratch);
+    if (pass->itc)
+        pass->itc->seed = 0.0f;
+    for (int i = 0; i < FB_LOSSES_ALL && status == FB_OK; i++) {
+        if (!pass->loss[i])
+            continue;
+        memset(scratch, 0, (size_t)params->trained * sizeof(float));
+        for (int j = 0; j < FB_LOSSES_ALL; j++)
+            if (pass->loss[j])
+                pass->loss[j]->seed = i == j ? 1.0f : 0.0f;
+        status = fb_tape_backward(tape, NULL, NULL, true);
+        for (fb_param *p = params->first; p && status == FB_OK; p = p->next) {
+            fb_tensor g = fb_tensor_1d(p->leaf.grad, FB_F32, p->rows * p->columns);
+            double sum = 0;
+            if (p->shared && !p->frozen)
+                status = tape->be->k->sum_squares(tape->be, &sum, &g);
+            out->squared_norm[i] += sum;
+        }
+    }
+    fb_params_redirect(params, params->grad);
+    return status;
+}
+
+fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
+                               fb_fashionbert_pass *pass,
+                               const fb_loss_options *options, fb_step_losses *out)
+{
+    double coefficient[FB_LOSSES_ALL], g[FB_LOSSES_ALL] = {0};
+    if (options->mode == FB_ADAPTIVE_SOFTMAX) {
+        fb_adaptive_softmax(out->weight, coefficient, out->loss, out->present,
+                            FB_LOSSES_ALL, options->detach);
+    } else {
+        if (options->mode == FB_ADAPTIVE_GRADIENT && options->shared_norms)
+            FB_TRY(shared_norms(m->matcher.params, tape, pass, out));
+        else if (options->mode == FB_ADAPTIVE_GRADIENT)
+            FB_TRY(output_norms(tape, pass, out));
+        fb_adaptive_normalise(g, out->squared_norm, out->present, FB_LOSSES_ALL);
+        fb_adaptive_solve(out->weight, g, out->present, FB_LOSSES_ALL);
+        memcpy(coefficient, out->weight, sizeof coefficient);
+    }
+    for (int i = 0; i < FB_LOSSES_ALL; i++) {
+        out->total += out->weight[i] * out->loss[i];
+        if (pass->loss[i])
+            pass->loss[i]->seed = (float)coefficient[i];
+    }
+    if (pass->itc) {
+        out->total += options->itc * out->itc;
+        pass->itc->seed = (float)options->itc;
+    }
+    return FB_OK;
+}
+
+fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
+                                     const fb_batch *batch,
+                                     const fb_loss_options *options,
+                                     fb_step_losses *losses)
+{
+    fb_fashionbert *m = (fb_fashionbert *)matcher;
+    fb_fashionbert_pass pass;
+    if (!m->matcher.params->grad)
+        return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
+    FB_TRY(fb_fashionbert_forward_training(m, tape, batch, options, &pass));
+    FB_TRY(record_losses(tape, &pass, options, losses));
+    FB_TRY(fb_fashionbert_weigh(m, tape, &pass, options, losses));
+    return fb_tape_backward(tape, NULL, NULL, true);
+}
+
+fb_status fb_fashionbert_losses(fb_matcher *matcher, fb_tape *tape,
+                                const fb_batch *batch, const fb_loss_options *options,
+                                fb_step_losses *losses)
+{
+    fb_fashionbert_pass pass;
+    FB_TRY(fb_fashionbert_forward_training((fb_fashionbert *)matcher, tape, batch,
+                                           options, &pass));
+    return record_losses(tape, &pass, options, losses);
+}
+
+fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
+                               const fb_batch *batch, float *margins)
+{
+    static const bool tia_only[FB_LOSSES_ALL] = {[FB_LOSS_TIA] = true};
+    fb_fashionbert_pass pass;
+    FB_TRY(fb_fashionbert_forward((fb_fashionbert *)matcher, tape, batch, tia_only,
+                                  false, &pass));
+    const float *logits = pass.logits[FB_LOSS_TIA]->value.data;
+    for (int32_t b = 0; b < batch->pairs; b++) {
+        margins[b] = logits[b * 2 + 1] - logits[b * 2];
+        if (!isfinite(margins[b]))
+            return fb_fail(tape->ctx, FB_E_NUMBER, "the score of pair %d is not finite",
+                           (int)b);
+    }
+    return FB_OK;
+}
+
+static fb_status copy_vectors(fb_tape *tape, float *out, const fb_tensor *vectors)
+{
+    int64_t count = fb_tensor_count(vectors);
+    const float *f32 = vectors->data;
+    const uint16_t *bf16 = vectors->data;
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = vectors->dtype == FB_F32 ? f32[i] : fb_bf16_to_f32(bf16[i]);
+        if (!isfinite(out[i]))
+            return fb_fail(tape->ctx, FB_E_NUMBER, "a vector is not finite");
+    }
+    return FB_OK;
+}
+
+fb_status fb_fashionbert_vectors(fb_matcher *matcher, fb_tape *tape,
+                                 const fb_batch *batch, float *texts, float *images)
+{
+    fb_fashionbert_pass pass;
+    FB_TRY(fb_fashionbert_forward_vectors((fb_fashionbert *)matcher, tape, batch,
+                                          texts != NULL, images != NULL, &pass));
+    if (texts)
+        FB_TRY(copy_vectors(tape, texts, &pass.text_vectors->value));
+    if (images)
+        FB_TRY(copy_vectors(tape, images, &pass.image_vectors->value));
+    return FB_OK;
+}
+
+fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
+                                  const uint8_t *pixels, int32_t images,
+                                  fb_bf16 *features)
+{
+    fb_fashionbert *m = (fb_fashionbert *)matcher;
+    fb_var *x;
+    int64_t bad = -1;
+    FB_TRY(fb_patch_encoder_look(tape, &x, &m->patch_encoder, pixels, images,
+                                 m->matcher.config.views));
+    FB_TRY(tape->be->k->find_nonfinite(tape->be, &bad, &x->value));
+    if (bad >= 0)
+        return fb_fail(tape->ctx, FB_E_NUMBER,
+                       "a feature of image %lld of these is not finite",
+                       (long long)(bad / (fb_tensor_count(&x->value) / images)));
+    const float *f32 = x->value.data;
+    if (x->value.dtype == FB_BF16)
+        memcpy(features, x->value.data, fb_tensor_bytes(&x->value));
+    else
+        for (int64_t i = 0; i < fb_tensor_count(&x->value); i++)
+            features[i] = fb_bf16_from_f32(f32[i]);
+    return FB_OK;
+}
+
+double fb_fashionbert_similarity_scale(const fb_matcher *matcher)
+{
+    const fb_fashionbert *m = (const fb_fashionbert *)matcher;
+    if (!matcher->config.vector)
+        return 0;
+    return matcher->config.similarity_weight * fb_contrast_head_scale(&m->contrast);
+}
+
+double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
+{
+    const fb_fashionbert *m = (const fb_fashionbert *)matcher;
+    const fb_model_config *c = &matcher->config;
+    double network =
+        batch->feature_width ? 0 : fb_patch_encoder_flops(&m->patch_encoder);
+    double flops =
+        batch->images * (network + 2.0 * fb_model_config_patches(c) *
+                                       fb_model_config_features(c) * c->width);
+    fb_transformer_options alone = m->encoder.options, together = alone;
+    alone.layers = c->patches_from;
+    together.layers -= c->patches_from;
+    for (int32_t t = 0; t < batch->texts && alone.layers > 0; t++)
+        flops += fb_transformer_flops(&alone, batch->text_offsets[t + 1] -
+                                                  batch->text_offsets[t]);
+    for (int32_t b = 0; b < batch->pairs; b++)
+        flops += fb_transformer_flops(&together, batch->seq_offsets[b + 1] -
+                                                     batch->seq_offsets[b]);
+    return flops + 2.0 * batch->pairs * c->width * (c->width + 2);
+}

@@ -1,0 +1,316 @@
+/* qti_model.c - see qti_model.h. */
+#include "models/qti/qti_model.h"
+#include "models/fashionbert/fashionbert_parts.h"
+#include "models/fashionbert/fashionbert_step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is judged, and which parts a sequence of it has. */
+static const struct alignment {
+    int32_t loss;
+    bool query, title, image;
+} alignments[] = {{FB_LOSS_CLICK, true, true, true},
+                  {FB_LOSS_QT, true, true, false},
+                  {FB_LOSS_QI, true, false, true},
+                  {FB_LOSS_TIA, false, true, true}};
+enum { ALIGNMENTS = sizeof alignments / sizeof alignments[0] };
+
+static fb_status declare(fb_params *p, fb_qti *m, const fb_model_config *c)
+{
+    float std = (float)c->init_std;
+    FB_TRY(fb_fashionbert_declare(p, &m->base, c));
+    FB_TRY(fb_linear_declare(p, &m->click_weight, &m->click_bias, "click", 2, c->width,
+                             std, false));
+    FB_TRY(fb_linear_declare(p, &m->qt_weight, &m->qt_bias, "match_qt", 2, c->width,
+                             std, false));
+    return fb_linear_declare(p, &m->qi_weight, &m->qi_bias, "match_qi", 2, c->width,
+                             std, false);
+}
+
+static void head_of(const fb_qti *m, int32_t loss, fb_leaf **weight, fb_leaf **bias)
+{
+    *weight = loss == FB_LOSS_CLICK ? m->click_weight
+              : loss == FB_LOSS_QT  ? m->qt_weight
+              : loss == FB_LOSS_QI  ? m->qi_weight
+                                    : m->base.match_weight;
+    *bias = loss == FB_LOSS_CLICK ? m->click_bias
+            : loss == FB_LOSS_QT  ? m->qt_bias
+            : loss == FB_LOSS_QI  ? m->qi_bias
+                                  : m->base.match_bias;
+}
+
+/* ---- starting from FashionBERT --------------------------------------------------- */
+
+static const fb_param *find(const fb_params *params, const char *name)
+{
+    const fb_param *p = params->first;
+    while (p && strcmp(p->name[0], name) != 0)
+        p = p->next;
+    return p;
+}
+
+static bool is_head(const char *name)
+{
+    return strncmp(name, "click.", 6) == 0 || strncmp(name, "match_", 6) == 0;
+}
+
+/* Where the numbers of a parameter of `to` come from; NULL: nowhere. */
+static const fb_param *origin(const fb_params *from, const fb_param *to)
+{
+    const char *name = to->name[0];
+    if (is_head(name))
+        return find(from, to->columns > 1 ? "match.weight" : "match.bias");
+    return find(from, name);
+}
+
+static bool is_segments(const fb_qti *m, const fb_param *p)
+{
+    return &p->leaf == m->base.segment;
+}
+
+static fb_status check_origins(fb_context *ctx, const fb_qti *m, const fb_params *from)
+{
+    for (const fb_param *p = m->base.matcher.params->first; p; p = p->next) {
+        const fb_param *o = origin(from, p);
+        bool rows = o && (is_segments(m, p) ? o->rows >= 1 : o->rows == p->rows);
+        if (!rows || o->columns != p->columns)
+            return fb_fail(ctx, FB_E_SHAPE, "the pre-trained model %s %s",
+                           o ? "has another shape of" : "lacks", p->name[0]);
+    }
+    if (!find(from, "image.type_embeddings.weight") ||
+        from->buffer_total != m->base.matcher.params->buffer_total)
+        return fb_fail(ctx, FB_E_SHAPE,
+                       "the pre-trained model is no FashionBERT of "
+                       "the same image network");
+    return FB_OK;
+}
+
+/* Q and T as titles were, I as patches were. */
+static void begin_segments(fb_qti *m, const fb_params *from)
+{
+    const fb_params *to = m->base.matcher.params;
+    int64_t width = m->base.matcher.config.width;
+    float *rows = fb_params_value(to, m->base.segment);
+    const fb_param *text = find(from, "bert.embeddings.token_type_embeddings.weight");
+    const fb_param *image = find(from, "image.type_embeddings.weight");
+    size_t bytes = (size_t)width * sizeof(float);
+    memcpy(rows + FB_SEGMENT_QUERY * width, from->value + text->offset, bytes);
+    memcpy(rows + FB_SEGMENT_TITLE * width, from->value + text->offset, bytes);
+    memcpy(rows + FB_SEGMENT_IMAGE * width, from->value + image->offset + width, bytes);
+}
+
+fb_status fb_qti_begin(fb_context *ctx, fb_matcher *qti, const fb_matcher *pretrained)
+{
+    fb_qti *m = (fb_qti *)qti;
+    fb_params *to = qti->params;
+    const fb_params *from = pretrained->params;
+    FB_TRY(check_origins(ctx, m, from));
+    for (const fb_param *p = to->first; p; p = p->next)
+        if (!is_segments(m, p))
+            memcpy(to->value + p->offset, from->value + origin(from, p)->offset,
+                   (size_t)(p->rows * p->columns) * sizeof(float));
+    begin_segments(m, from);
+    if (to->buffer_total)
+        memcpy(to->buffer, from->buffer, (size_t)to->buffer_total * sizeof(float));
+    fb_params_touch(to);
+    return FB_OK;
+}
+
+/* ---- forward --------------------------------------------------------------------- */
+
+/* The sequences of one kind: rows of their [CLS], and labels. */
+typedef struct sequences {
+    int32_t *rows, *labels, count;
+} sequences;
+
+static fb_status list_sequences(fb_tape *tape, const fb_batch *b,
+                                const struct alignment *a, sequences *s)
+{
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, 2 * ((size_t)b->pairs + 1) * sizeof(int32_t)));
+    *s = (sequences){.rows = memory, .labels = (int32_t *)memory + b->pairs + 1};
+    for (int32_t i = 0; i < b->pairs; i++) {
+        if ((b->pair_query[i] >= 0) != a->query || (b->pair_text[i] >= 0) != a->title ||
+            (b->pair_image[i] >= 0) != a->image)
+            continue;
+        s->rows[s->count] = b->cls_rows[i];
+        s->labels[s->count++] = b->pair_label[i];
+    }
+    return FB_OK;
+}
+
+static fb_status head_align(fb_qti *m, fb_tape *tape, const struct alignment *a,
+                            bool with_loss, fb_fashionbert_pass *pass)
+{
+    sequences s;
+    fb_leaf *weight, *bias;
+    fb_var *pooled, *bounded;
+    FB_TRY(list_sequences(tape, pass->batch, a, &s));
+    if (s.count == 0)
+        return FB_OK;
+    head_of(m, a->loss, &weight, &bias);
+    FB_TRY(
+        fb_op_gather(tape, &pass->rows[a->loss], pass->hidden, NULL, s.rows, s.count));
+    pass->mark[a->loss] = tape->last;
+    FB_TRY(fb_op_linear(tape, &pooled, pass->rows[a->loss], m->base.pooler_weight,
+                        m->base.pooler_bias, false));
+    FB_TRY(fb_op_tanh(tape, &bounded, pooled));
+    FB_TRY(fb_op_linear(tape, &pass->logits[a->loss], bounded, weight, bias, true));
+    if (!with_loss)
+        return FB_OK;
+    return fb_op_cross_entropy(tape, &pass->loss[a->loss], pass->logits[a->loss],
+                               s.labels);
+}
+
+fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
+                         const bool enabled[FB_LOSSES_ALL], bool with_losses,
+                         fb_fashionbert_pass *pass)
+{
+    fb_fashionbert *base = &m->base;
+    *pass = (fb_fashionbert_pass){.batch = batch};
+    if (!batch->pair_query)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "this model reads a query, a title and an image; the batch has "
+                       "no queries");
+    FB_TRY(fb_fashionbert_embed_text(base, tape, batch, &pass->text));
+    if (with_losses)
+        FB_TRY(fb_fashionbert_embed_features(base, tape, batch, pass));
+    else
+        FB_TRY(fb_fashionbert_look(base, tape, batch, pass));
+    FB_TRY(fb_fashionbert_encode(base, tape, pass));
+    if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
+        FB_TRY(fb_fashionbert_head_mlm(base, tape, batch, pass));
+    if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)
+        FB_TRY(fb_fashionbert_head_mpm(base, tape, batch, pass));
+    for (int32_t i = 0; i < ALIGNMENTS; i++)
+        if (enabled[alignments[i].loss])
+            FB_TRY(head_align(m, tape, &alignments[i], with_losses, pass));
+    return FB_OK;
+}
+
+/* ---- as a matcher ---------------------------------------------------------------- */
+
+/* Triples whose label is the larger logit. */
+static void count_right(const fb_fashionbert_pass *pass, fb_step_losses *out)
+{
+    const fb_batch *b = pass->batch;
+    const fb_var *clicks = pass->logits[FB_LOSS_CLICK];
+    const float *logits = clicks ? clicks->value.data : NULL;
+    for (int32_t i = 0; i < b->pairs && logits; i++) {
+        if (b->pair_query[i] < 0 || b->pair_text[i] < 0 || b->pair_image[i] < 0)
+            continue;
+        out->pairs_right += (logits[1] > logits[0]) == (b->pair_label[i] == 1);
+        out->pairs++;
+        logits += 2;
+    }
+}
+
+static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                           const fb_loss_options *options, fb_step_losses *losses)
+{
+    fb_fashionbert_pass pass;
+    FB_TRY(
+        fb_qti_forward((fb_qti *)matcher, tape, batch, options->enabled, true, &pass));
+    FB_TRY(fb_fashionbert_record(tape, &pass, losses));
+    count_right(&pass, losses);
+    return FB_OK;
+}
+
+static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                             const fb_loss_options *options, fb_step_losses *losses)
+{
+    fb_qti *m = (fb_qti *)matcher;
+    fb_fashionbert_pass pass;
+    if (!matcher->params->grad)
+        return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
+    FB_TRY(fb_qti_forward(m, tape, batch, options->enabled, true, &pass));
+    FB_TRY(fb_fashionbert_record(tape, &pass, losses));
+    count_right(&pass, losses);
+    FB_TRY(fb_fashionbert_weigh(&m->base, tape, &pass, options, losses));
+    return fb_tape_backward(tape, NULL, NULL, true);
+}
+
+static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                       float *margins)
+{
+    static const bool clicks[FB_LOSSES_ALL] = {[FB_LOSS_CLICK] = true};
+    fb_fashionbert_pass pass;
+    FB_TRY(fb_qti_forward((fb_qti *)matcher, tape, batch, clicks, false, &pass));
+    const fb_var *logits = pass.logits[FB_LOSS_CLICK];
+    if (!logits || logits->value.dims[0] != batch->pairs)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "a score is of a query, a title and an image; a pair lacks one");
+    const float *l = logits->value.data;
+    for (int32_t b = 0; b < batch->pairs; b++) {
+        margins[b] = l[b * 2 + 1] - l[b * 2];
+        if (!isfinite(margins[b]))
+            return fb_fail(tape->ctx, FB_E_NUMBER,
+                           "the score of triple %d is not finite", (int)b);
+    }
+    return FB_OK;
+}
+
+static fb_status no_vectors(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                            float *texts, float *images)
+{
+    (void)matcher, (void)batch, (void)texts, (void)images;
+    return fb_fail(tape->ctx, FB_E_STATE,
+                   "this model gives no vectors: it scores a query, a title and an "
+                   "image together");
+}
+
+static double no_similarity(const fb_matcher *matcher)
+{
+    (void)matcher;
+    return 0;
+}
+
+static void no_alignment(fb_matcher *matcher)
+{
+    (void)matcher;
+}
+
+static void scale_encoder_lr(fb_matcher *matcher, float share)
+{
+    fb_patch_encoder_scale_lr(matcher->params, share);
+}
+
+static const fb_matcher_kind qti_kind = {
+    .name = "qti",
+    .train_batch = train_batch,
+    .losses = losses_of,
+    .score = score,
+    .vectors = no_vectors,
+    .features = fb_fashionbert_features,
+    .similarity_scale = no_similarity,
+    .align_patches = no_alignment,
+    .scale_encoder_lr = scale_encoder_lr,
+    .forward_flops = fb_fashionbert_flops,
+    .free = fb_fashionbert_free,
+};
+
+fb_status fb_qti_create(fb_context *ctx, fb_matcher **matcher,
+                        const fb_model_config *config, fb_model_use use)
+{
+    fb_qti *m = calloc(1, sizeof *m);
+    if (!m)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
+    fb_matcher *base = &m->base.matcher;
+    base->kind = &qti_kind;
+    base->config = *config;
+    fb_status status = fb_params_create(ctx, &base->params);
+    if (status == FB_OK)
+        status = declare(base->params, m, config);
+    if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN)
+        fb_patch_encoder_freeze(base->params, &m->base.patch_encoder);
+    if (status == FB_OK)
+        status = fb_params_allocate(base->params, use != FB_MODEL_SCORE);
+    if (status != FB_OK) {
+        fb_fashionbert_free(base, NULL);
+        return status;
+    }
+    *matcher = base;
+    return FB_OK;
+}

@@ -1,0 +1,35 @@
+/* exact_search.h - the best rows by inner product, all of them compared: the oracle of
+ * every approximate index, and the default where there are not too many.
+ *
+ *     score[n] = rows[n] . query        [N, D] f32 and [D], sums in f32
+ *
+ * Rows are walked in blocks that stay in the cache; threads take contiguous stretches
+ * with a heap each. The answer does not depend on how many there are.
+ */
+#ifndef FB_RETRIEVAL_INDEX_EXACT_SEARCH_H
+#define FB_RETRIEVAL_INDEX_EXACT_SEARCH_H
+
+#include "backend/backend.h"
+#include "retrieval/index/top_k.h"
+
+/* Rows that may be found: bit n & 7 of byte n >> 3; NULL: all. */
+static inline bool fb_row_passes(const uint8_t *allowed, int64_t row)
+{
+    return !allowed || (allowed[row >> 3] >> (row & 7) & 1);
+}
+
+/* Add to `top` the rows [count, width], numbered from first_row. The backend lends its
+ * row_products and its number of threads; several threads may search with one at once.
+ * FB_E_MEMORY. */
+fb_status fb_exact_search(fb_context *ctx, const fb_backend *be, const float *rows,
+                          int64_t count, int64_t width, const float *query,
+                          const uint8_t *allowed, int64_t first_row, fb_top_k *top);
+
+/* For each of `queries` [query_count, D] its k best rows, best first, into found
+ * [query_count, k] (row -1 behind the last): many at once, each block of rows read once
+ * for all of them. FB_E_MEMORY. */
+fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be, const float *rows,
+                               int64_t count, int64_t width, const float *queries,
+                               int64_t query_count, int32_t k, fb_scored *found);
+
+#endif

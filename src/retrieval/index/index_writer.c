@@ -1,0 +1,260 @@
+/* index_writer.c - the files of one segment; see index_writer.h. They are written under
+ * their own names: until an index.json names them they are nothing. */
+#include "retrieval/index/index_writer.h"
+
+#include "base/hash.h"
+#include "retrieval/index/index_tune.h"
+#include "retrieval/index/npy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fb_segment_writer {
+    fb_index_change *change;
+    fb_segment_entry entry;
+    fb_replace out[FB_INDEX_FILES];
+    int64_t done;
+    size_t row_bytes[FB_INDEX_FILES]; /* of the arrays that are written row by row */
+};
+
+static fb_status open_array(fb_segment_writer *w, fb_index_file file, const char *descr,
+                            int32_t rank, const int64_t *dims, size_t row_bytes)
+{
+    char path[4096], header[FB_NPY_HEADER];
+    fb_context *ctx = w->change->ctx;
+    FB_TRY(fb_index_file_path(ctx, path, w->change->folder, &w->entry, file));
+    FB_TRY(fb_replace_open(ctx, path, &w->out[file]));
+    fb_npy_header(header, descr, rank, dims);
+    (void)fwrite(header, 1, sizeof header, w->out[file].stream); /* shows at commit */
+    w->row_bytes[file] = row_bytes;
+    w->entry.file[file].present = true;
+    return FB_OK;
+}
+
+static fb_status open_arrays(fb_segment_writer *w, bool parts)
+{
+    const fb_index_manifest *m = w->change->manifest;
+    int64_t rows = w->entry.rows, dims[4] = {rows, m->width};
+    size_t vector = (size_t)m->width * sizeof(float);
+    FB_TRY(open_array(w, FB_INDEX_VECTORS, "<f4", 2, dims, vector));
+    if (parts) {
+        FB_TRY(open_array(w, FB_INDEX_IMAGE, "<f4", 2, dims, vector));
+        FB_TRY(open_array(w, FB_INDEX_TEXT, "<f4", 2, dims, vector));
+    }
+    if (m->keep == FB_KEEP_NONE)
+        return FB_OK;
+    bool pixels = m->keep == FB_KEEP_PIXELS;
+    int64_t kept[4] = {rows, m->kept_dims[0], m->kept_dims[1], m->kept_dims[2]};
+    FB_TRY(open_array(w, FB_INDEX_KEPT, pixels ? "|u1" : "<u2", pixels ? 4 : 3, kept,
+                      fb_index_kept_bytes(m)));
+    return open_array(w, FB_INDEX_SUMS, "<u8", 1, &rows, sizeof(uint64_t));
+}
+
+fb_status fb_segment_writer_open(fb_index_change *change, fb_segment_writer **writer,
+                                 int64_t rows, bool parts, const char *catalog)
+{
+    fb_segment_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return fb_fail(change->ctx, FB_E_MEMORY, "no memory to write an index");
+    w->change = change;
+    w->entry.rows = rows;
+    w->entry.number = change->manifest->next;
+    fb_status status = FB_OK;
+    if (strlen(catalog) >= sizeof w->entry.catalog)
+        status = fb_fail(change->ctx, FB_E_LIMIT, "the catalogue's path is too long");
+    else if (change->manifest->segment_count == FB_INDEX_SEGMENTS)
+        status = fb_fail(change->ctx, FB_E_LIMIT, "more than %d segments",
+                         FB_INDEX_SEGMENTS);
+    else
+        memcpy(w->entry.catalog, catalog, strlen(catalog) + 1);
+    if (status == FB_OK)
+        status = open_arrays(w, parts);
+    if (status != FB_OK) {
+        fb_segment_writer_close(w);
+        return status;
+    }
+    change->manifest->next++;
+    *writer = w;
+    return FB_OK;
+}
+
+void fb_segment_writer_close(fb_segment_writer *writer)
+{
+    if (!writer)
+        return;
+    for (int f = 0; f < FB_INDEX_FILES; f++)
+        fb_replace_abandon(&writer->out[f]);
+    free(writer);
+}
+
+static void write_rows(fb_segment_writer *w, fb_index_file file, const void *rows,
+                       int64_t count)
+{
+    if (w->entry.file[file].present && rows)
+        (void)fwrite(rows, w->row_bytes[file], (size_t)count, w->out[file].stream);
+}
+
+fb_status fb_segment_writer_add(fb_segment_writer *writer, int64_t count,
+                                const float *vectors, const float *image,
+                                const float *text, const void *kept)
+{
+    fb_context *ctx = writer->change->ctx;
+    if (count > writer->entry.rows - writer->done)
+        return fb_fail(ctx, FB_E_STATE, "more rows than the segment was begun for");
+    for (int64_t i = 0; i < count * writer->change->manifest->width; i++)
+        if (!isfinite(vectors[i]))
+            return fb_fail(
+                ctx, FB_E_NUMBER, "vector %lld is not finite",
+                (long long)(writer->done + i / writer->change->manifest->width));
+    write_rows(writer, FB_INDEX_VECTORS, vectors, count);
+    write_rows(writer, FB_INDEX_IMAGE, image, count);
+    write_rows(writer, FB_INDEX_TEXT, text, count);
+    write_rows(writer, FB_INDEX_KEPT, kept, count);
+    size_t bytes = writer->row_bytes[FB_INDEX_KEPT];
+    for (int64_t i = 0; i < count && bytes > 0; i++) {
+        uint64_t sum = fb_checksum((uint64_t)(writer->done + i),
+                                   (const uint8_t *)kept + (size_t)i * bytes, bytes);
+        write_rows(writer, FB_INDEX_SUMS, &sum, 1);
+    }
+    writer->done += count;
+    return FB_OK;
+}
+
+/* ---- finish --------------------------------------------------------------------- */
+
+/* Length and sum of a file that is there; kept rows have sums of their own. */
+static fb_status seal(fb_segment_writer *w, fb_index_file file)
+{
+    char path[4096];
+    fb_map map;
+    fb_context *ctx = w->change->ctx;
+    fb_index_part *part = &w->entry.file[file];
+    FB_TRY(fb_index_file_path(ctx, path, w->change->folder, &w->entry, file));
+    FB_TRY(fb_map_open(ctx, path, &map));
+    part->present = true;
+    part->size_bytes = (int64_t)map.size_bytes;
+    part->checksum =
+        file == FB_INDEX_KEPT ? 0 : fb_checksum(0, map.bytes, map.size_bytes);
+    fb_map_close(&map);
+    return FB_OK;
+}
+
+static fb_status write_products(fb_segment_writer *w, const fb_product_row *products)
+{
+    char path[4096];
+    uint8_t *bytes;
+    size_t size;
+    fb_context *ctx = w->change->ctx;
+    FB_TRY(
+        fb_index_file_path(ctx, path, w->change->folder, &w->entry, FB_INDEX_PRODUCTS));
+    FB_TRY(fb_product_table_make(ctx, products, w->entry.rows, &bytes, &size));
+    fb_status status = fb_file_write(ctx, path, bytes, size);
+    free(bytes);
+    return status == FB_OK ? seal(w, FB_INDEX_PRODUCTS) : status;
+}
+
+/* Evenly chosen rows, at most FB_RECALL_QUERIES, malloc'ed. */
+static float *choose_rows(const float *rows, int64_t count, int64_t width,
+                          int64_t *chosen)
+{
+    int64_t n = count < FB_RECALL_QUERIES ? count : FB_RECALL_QUERIES;
+    float *out = malloc(((size_t)(n * width) + 1) * sizeof *out);
+    for (int64_t i = 0; i < n && out; i++)
+        memcpy(out + i * width, rows + (i * count / n) * width,
+               (size_t)width * sizeof *out);
+    *chosen = n;
+    return out;
+}
+
+static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_kind kind,
+                            const fb_backend *be)
+{
+    fb_index_change *c = w->change;
+    fb_index_manifest *m = c->manifest;
+    int64_t count = c->query_count;
+    float *chosen = NULL;
+    if (!c->queries) {
+        chosen = choose_rows(s->text ? s->text : s->vectors, s->rows, m->width, &count);
+        if (!chosen)
+            return fb_fail(c->ctx, FB_E_MEMORY, "no memory to measure recall");
+    }
+    double recall = NAN;
+    fb_status status =
+        fb_index_tune(c->ctx, s->ann, kind, be, s->vectors, s->rows, m->width,
+                      chosen ? chosen : c->queries, count, &m->effort, &recall);
+    if (status == FB_OK)
+        m->recall10 = recall;
+    free(chosen);
+    return status;
+}
+
+/* FAISS does not see to it that what it wrote is on the disk. */
+static fb_status sync_file(fb_context *ctx, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool synced = fd >= 0 && fsync(fd) == 0;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced ? FB_OK : fb_fail(ctx, FB_E_IO, "%s: %s", path, strerror(error));
+}
+
+static fb_status make_graph(fb_segment_writer *w, fb_segment *s, const fb_backend *be)
+{
+    char path[4096];
+    fb_index_change *c = w->change;
+    const fb_index_manifest *m = c->manifest;
+    fb_ann_kind kind = m->kind == FB_INDEX_HNSW ? FB_ANN_HNSW : FB_ANN_IVFPQ;
+    FB_TRY(fb_ann_build(c->ctx, &s->ann, kind, s->vectors, s->rows, m->width,
+                        be->threads));
+    FB_TRY(fb_index_file_path(c->ctx, path, c->folder, &w->entry, FB_INDEX_GRAPH));
+    FB_TRY(fb_ann_write(c->ctx, s->ann, path));
+    FB_TRY(sync_file(c->ctx, path));
+    FB_TRY(tune_graph(w, s, kind, be));
+    return seal(w, FB_INDEX_GRAPH);
+}
+
+/* The segment as it lies in the folder now, and a graph over it. */
+static fb_status add_graph(fb_segment_writer *w)
+{
+    fb_index_change *c = w->change;
+    fb_segment s = {0};
+    fb_backend *be = NULL;
+    fb_arena *arena = fb_arena_create(1 << 12);
+    fb_status status =
+        arena ? FB_OK : fb_fail(c->ctx, FB_E_MEMORY, "no memory for a graph");
+    if (status == FB_OK)
+        status = fb_backend_create(c->ctx, &be, "cpu", "f32", c->threads);
+    if (status == FB_OK)
+        status = fb_segment_open(c->ctx, &s, c->folder, c->manifest, &w->entry, arena);
+    if (status == FB_OK)
+        status = make_graph(w, &s, be);
+    fb_segment_close(&s);
+    fb_backend_free(be);
+    fb_arena_free(arena);
+    return status;
+}
+
+fb_status fb_segment_writer_finish(fb_segment_writer *w, const fb_product_row *products,
+                                   bool graph)
+{
+    fb_index_manifest *m = w->change->manifest;
+    if (w->done != w->entry.rows)
+        return fb_fail(w->change->ctx, FB_E_STATE,
+                       "%lld rows of a segment that was begun for %lld",
+                       (long long)w->done, (long long)w->entry.rows);
+    for (int f = 0; f < FB_INDEX_FILES; f++)
+        if (w->entry.file[f].present) {
+            FB_TRY(fb_replace_commit(w->change->ctx, &w->out[f]));
+            FB_TRY(seal(w, (fb_index_file)f));
+        }
+    FB_TRY(write_products(w, products));
+    if (graph && m->kind != FB_INDEX_EXACT && w->entry.rows > 0)
+        FB_TRY(add_graph(w));
+    m->segment[m->segment_count++] = w->entry;
+    return FB_OK;
+}

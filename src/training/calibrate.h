@@ -1,0 +1,19 @@
+/* calibrate.h - what a trained model's similarity counts in its score, and where its
+ * probability of a match is a half; found on the validation split.
+ */
+#ifndef FB_TRAINING_CALIBRATE_H
+#define FB_TRAINING_CALIBRATE_H
+
+#include "fashionbert.h"
+#include "models/model_config.h"
+
+/* Ranks a sample of the validation split's items against others of their category, and
+ * sets config->alignment_weight, config->similarity_weight and config->neighbour_weight
+ * (with score both: in the proportion of the best mean reciprocal rank, both ways) and
+ * config->score_bias; their size and the bias are by logistic regression of matched
+ * against mismatched pairs. Nothing changes with score tia, or without enough
+ * validation items. The model lies in `folder`, which gets its neighbours' vectors. */
+fb_status fb_calibrate(fb_context *ctx, const char *folder,
+                       const fb_train_options *options, fb_model_config *config);
+
+#endif

@@ -1,0 +1,32 @@
+/* recipe.h - what training options mean that were left to the program: by objective,
+ * and, with all of them left, the stages of the best recipe found (docs/recipes.md).
+ */
+#ifndef FB_TRAINING_RECIPE_H
+#define FB_TRAINING_RECIPE_H
+
+#include "fashionbert.h"
+
+/* 1  itc, batches of anything       vectors learn what a product is
+ * 2  itc, batches in category groups       ... and what tells it from its kin
+ * 3  match: FashionBERT's alignment as a choice among hard negatives, beside itc
+ *
+ * How many of them the options ask for: all where nothing but catalogue, folder, sizes,
+ * seed and computing was said, the first two with `objective` itc besides, 0 (a single
+ * run, as the options say) otherwise. */
+int32_t fb_recipe_stages(const fb_train_options *options);
+
+/* Stage 1 to options->stages for a training split of `items`, as options that a user
+ * could have typed; folders (out, init) are the caller's to set. */
+void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
+                     int32_t number, int32_t items);
+
+/* The image network stays as it is. Encoders without one have nothing to freeze. */
+bool fb_recipe_freezes(const fb_train_options *options);
+/* What it makes of each image is computed once and kept in a file. */
+bool fb_recipe_keeps_features(const fb_train_options *options);
+
+/* Every option still left to the program gets its objective's value. FB_E_USAGE: no
+ * such objective, or options that do not go together. */
+fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *options);
+
+#endif

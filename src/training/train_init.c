@@ -1,0 +1,133 @@
+/* train_init.c - see train_init.h. */
+#include "training/train_init.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "nn/patch_encoder.h"
+#include "nn/weights.h"
+#include "nn/weights_import.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 1 << 20 };
+
+static fb_status config_path(fb_context *ctx, const fb_train_options *o,
+                             char path[4096])
+{
+    if (!fb_path_is_folder(o->init))
+        return fb_fail(ctx, FB_E_MISSING, "--init %s: no such folder", o->init);
+    return fb_path_join(ctx, path, o->init, "config.json");
+}
+
+/* Texts that live as long as the program. */
+static const char *encoder_word(const char *name)
+{
+    const fb_resnet_spec *spec = fb_resnet_find(name);
+    return spec ? spec->name : "pixels";
+}
+
+/* Where in the trunk what begins and ends. */
+static void take_depth(fb_train_options *o, const fb_model_config *c)
+{
+    int32_t most = o->layers > 0 ? o->layers : c->layers;
+    if (o->text_layers < 0 && c->vector > 0)
+        o->text_layers = c->text_layers < most ? c->text_layers : most;
+    if (c->score == FB_SCORE_ITC) /* alignment has yet to be learnt */
+        return;
+    if (o->patches_from < 0)
+        o->patches_from = c->patches_from < most ? c->patches_from : most;
+    if (strcmp(o->alignment_head, "auto") == 0)
+        o->alignment_head = fb_alignment_head_name(c->head);
+}
+
+/* The shape of a model folder, where the options leave it open. */
+static void take_shape(fb_train_options *o, const fb_model_config *c)
+{
+    bool own = strcmp(o->encoder, "auto") == 0;
+    if (own) {
+        const char *patches = c->each ? "each" : "grid";
+        bool other =
+            strcmp(o->patches, "auto") != 0 && strcmp(o->patches, patches) != 0;
+        o->encoder = encoder_word(c->encoder);
+        if (!other) { /* the same network otherwise sees images of its own size */
+            o->patches = patches;
+            o->image_size = o->image_size < 0 ? c->image_size : o->image_size;
+            if (c->each && o->patch_size < 0)
+                o->patch_size = c->image_size / c->grid;
+        }
+    }
+    if (strcmp(o->fit, "auto") == 0)
+        o->fit = c->squash ? "squash" : "pad";
+    if (o->vector_size < 0 && c->vector > 0)
+        o->vector_size = c->vector;
+    take_depth(o, c);
+}
+
+fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
+                             fb_init_kind *kind)
+{
+    char path[4096];
+    json_t *root;
+    *kind = FB_INIT_RANDOM;
+    if (!options->init[0])
+        return FB_OK;
+    if (options->config[0])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--config and --init both give the model's sizes; give one");
+    FB_TRY(config_path(ctx, options, path));
+    FB_TRY(fb_json_read(ctx, path, CONFIG_LIMIT, &root));
+    *kind = json_is_object(json_object_get(root, "fashionbert")) ? FB_INIT_MODEL
+                                                                 : FB_INIT_BERT;
+    json_decref(root);
+    if (*kind == FB_INIT_BERT)
+        return FB_OK;
+    fb_model_config config;
+    FB_TRY(fb_model_config_preset(ctx, &config, "base"));
+    FB_TRY(fb_model_config_read(ctx, &config, path));
+    take_shape(options, &config);
+    return FB_OK;
+}
+
+fb_status fb_train_init_config(fb_context *ctx, const fb_train_options *options,
+                               fb_init_kind kind, fb_model_config *config)
+{
+    char path[4096];
+    FB_TRY(fb_model_config_preset(ctx, config,
+                                  kind == FB_INIT_RANDOM ? options->preset : "base"));
+    config->max_text = 2; /* fits any file: --max-text has the last word */
+    if (kind == FB_INIT_RANDOM) {
+        if (options->config[0])
+            FB_TRY(fb_model_config_read(ctx, config, options->config));
+    } else {
+        FB_TRY(config_path(ctx, options, path));
+        FB_TRY(fb_model_config_read(ctx, config, path));
+    }
+    if (options->layers > config->layers && kind != FB_INIT_RANDOM)
+        return fb_fail(ctx, FB_E_USAGE, "--layers %d: %s has %d", (int)options->layers,
+                       options->init, (int)config->layers);
+    if (options->layers > 0)
+        config->layers = options->layers;
+    return FB_OK;
+}
+
+fb_status fb_train_init_weights(fb_context *ctx, const fb_train_options *options,
+                                fb_init_kind kind, fb_params *params)
+{
+    char path[4096];
+    if (kind == FB_INIT_BERT)
+        FB_TRY(fb_weights_read_bert(ctx, params, options->init, NULL, NULL));
+    if (kind == FB_INIT_MODEL) {
+        FB_TRY(fb_path_join(ctx, path, options->init, "model.safetensors"));
+        FB_TRY(fb_weights_load_shared(ctx, params, path));
+    }
+    if (!options->encoder_weights[0])
+        return FB_OK;
+    if (strcmp(options->encoder, "pixels") == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--encoder-weights %s: --encoder pixels has no weights; name a "
+                       "network, such as resnet18",
+                       options->encoder_weights);
+    return fb_weights_read_resnet(ctx, params, options->encoder_weights,
+                                  FB_PATCH_ENCODER_PREFIX ".", NULL);
+}

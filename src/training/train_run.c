@@ -1,0 +1,438 @@
+/* train_run.c - opening and closing a training run; see train_run.h. */
+#include "training/train_run.h"
+
+#include "base/file.h"
+#include "base/random.h"
+#include "data/text/vocab_learn.h"
+#include "models/fashionbert/hard_pairs.h"
+#include "models/selfie/selfie.h"
+#include "training/recipe.h"
+#include "training/train_features.h"
+#include "training/train_queries.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fb_status check_range(fb_context *ctx, const char *option, double value,
+                             double low, double high)
+{
+    if (value >= low && value <= high)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_USAGE, "%s takes %g to %g, not %g", option, low, high,
+                   value);
+}
+
+static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
+{
+    FB_TRY(check_range(ctx, "--batch", o->batch, 1, 65536));
+    FB_TRY(check_range(ctx, "--accumulate", o->accumulate, 1, 65536));
+    FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
+    FB_TRY(check_range(ctx, "--steps", (double)o->steps, 0, 1e12));
+    FB_TRY(check_range(ctx, "--lr", o->lr, 0, 10));
+    FB_TRY(check_range(ctx, "--weight-decay", o->weight_decay, 0, 10));
+    FB_TRY(check_range(ctx, "--clip", o->clip, 0, 1e9));
+    FB_TRY(check_range(ctx, "--warmup", o->warmup, 0, 1));
+    FB_TRY(check_range(ctx, "--beta1", o->beta1, 0, 0.9999999));
+    FB_TRY(check_range(ctx, "--beta2", o->beta2, 0, 0.9999999));
+    FB_TRY(check_range(ctx, "--dropout", o->dropout, 0, 0.95));
+    FB_TRY(check_range(ctx, "--itc", o->itc, 0, 1e3));
+    FB_TRY(check_range(ctx, "--margin", o->margin, 0, 1));
+    FB_TRY(check_range(ctx, "--vector-size", o->vector_size, 0, 4096));
+    FB_TRY(check_range(ctx, "--group", o->group, 0, 65536));
+    FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
+    FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
+    FB_TRY(check_range(ctx, "--zoom", o->zoom, 0, 0.9));
+    FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
+    FB_TRY(check_range(ctx, "--rare-mask", o->rare_mask, 0, 1e6));
+    FB_TRY(check_range(ctx, "--hardness", o->hardness, 0, 1));
+    FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
+    FB_TRY(check_range(ctx, "--soft-targets", o->soft_targets, 0, 1));
+    FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
+    FB_TRY(check_range(ctx, "--unmask-last", o->unmask_last, 0, 1));
+    FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
+    FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
+    FB_TRY(check_range(ctx, "--hard-items", o->hard_items, 0, 65536));
+    FB_TRY(check_range(ctx, "--vocab-size", o->vocab_size, 16, 1000000));
+    FB_TRY(check_range(ctx, "--loader-threads", o->loader_threads, 1, 64));
+    FB_TRY(
+        check_range(ctx, "--checkpoint-every", (double)o->checkpoint_every, 0, 1e12));
+    FB_TRY(check_range(ctx, "--validate-every", (double)o->validate_every, 0, 1e12));
+    return check_range(ctx, "--validate-pairs", o->validate_pairs, 0, 1e9);
+}
+
+static fb_status parse_losses(fb_context *ctx, const char *list, bool qti,
+                              bool enabled[FB_LOSSES_ALL])
+{
+    int32_t known = qti ? FB_LOSSES_ALL : FB_LOSSES;
+    if (!list[0]) /* contrastive training alone */
+        return FB_OK;
+    char copy[64], *rest = copy;
+    snprintf(copy, sizeof copy, "%s", list);
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        int32_t i = 0;
+        while (i < known && strcmp(word, fb_loss_name(i)) != 0)
+            i++;
+        if (i == known)
+            return fb_fail(ctx, FB_E_USAGE,
+                           "--losses %s is not known; use mlm, mpm, tia%s", word,
+                           qti ? ", click, qt, qi"
+                               : " (click, qt and qi go with --objective qti)");
+        enabled[i] = true;
+    }
+    if (!enabled[qti ? FB_LOSS_CLICK : FB_LOSS_TIA])
+        return fb_fail(ctx, FB_E_USAGE,
+                       qti ? "--losses needs click, without it triples cannot be scored"
+                           : "--losses needs tia, without it pairs cannot be scored");
+    return FB_OK;
+}
+
+static bool is_selfie(const fb_train_options *o)
+{
+    return strcmp(o->objective, "selfie") == 0;
+}
+
+static fb_status check_words(fb_train_run *run)
+{
+    const fb_train_options *o = &run->options;
+    fb_context *ctx = run->ctx;
+    fb_fit fit;
+    run->losses.detach = o->adaptive_detach;
+    FB_TRY(fb_adaptive_mode_parse(ctx, o->adaptive, &run->losses.mode));
+    FB_TRY(parse_losses(ctx, o->losses, fb_train_is_qti(o), run->losses.enabled));
+    FB_TRY(fb_fit_parse(ctx, o->fit, &fit));
+    if (strcmp(o->adaptive_norm, "output") != 0 &&
+        strcmp(o->adaptive_norm, "shared") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--adaptive-norm %s is not known; use output or shared",
+                       o->adaptive_norm);
+    run->losses.shared_norms = strcmp(o->adaptive_norm, "shared") == 0;
+    bool hard = strcmp(o->negatives, "hard") == 0;
+    if (!hard && strcmp(o->negatives, "category") != 0 &&
+        strcmp(o->negatives, "any") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--negatives %s is not known; use category, any or hard",
+                       o->negatives);
+    run->losses.itc = o->itc;
+    run->losses.negatives = hard ? o->hard_negatives : 0;
+    run->losses.hard_items = o->hard_items;
+    run->losses.blocks = strcmp(o->alignment, "block") == 0;
+    run->losses.listwise = run->losses.blocks || strcmp(o->alignment, "list") == 0;
+    run->items = hard || o->itc > 0 || is_selfie(o);
+    run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,
+                                            o->weight_decay, o->clip,  o->warmup};
+    return FB_OK;
+}
+
+static fb_status make_vocab(fb_train_run *run)
+{
+    const fb_train_options *o = &run->options;
+    if (o->vocab[0] || run->init != FB_INIT_RANDOM)
+        return fb_vocab_open(run->ctx, &run->vocab, o->vocab[0] ? o->vocab : o->init);
+    int32_t count;
+    const int32_t *items =
+        fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &count);
+    const char **texts = malloc(((size_t)count + 1) * sizeof *texts);
+    if (!texts)
+        return fb_fail(run->ctx, FB_E_MEMORY, "no memory for the titles");
+    for (int32_t i = 0; i < count; i++)
+        texts[i] = fb_catalogue_get(run->catalogue, items[i])->title;
+    fb_status status =
+        fb_vocab_learn(run->ctx, &run->vocab, texts, count, o->vocab_size);
+    free(texts);
+    return status;
+}
+
+/* Sizes of a new model: the preset's, or a config.json's, with the options over them.
+ */
+static fb_status make_config(fb_train_run *run, fb_model_config *config)
+{
+    const fb_train_options *o = &run->options;
+    FB_TRY(fb_train_init_config(run->ctx, o, run->init, config));
+    bool vectors_alone = run->init == FB_INIT_MODEL && config->score == FB_SCORE_ITC;
+    run->align = vectors_alone && run->losses.enabled[FB_LOSS_TIA];
+    FB_TRY(fb_train_queries_config(run, config));
+    if (!fb_train_is_qti(o))
+        config->system = is_selfie(o) ? FB_SYSTEM_SELFIE : FB_SYSTEM_FASHIONBERT;
+    config->vocab = fb_vocab_size(run->vocab);
+    config->dropout = o->dropout;
+    config->max_text = o->max_text;
+    config->squash = strcmp(o->fit, "squash") == 0;
+    snprintf(config->encoder, sizeof config->encoder, "%s", o->encoder);
+    config->each = strcmp(o->patches, "each") == 0;
+    if (!o->config[0])
+        config->image_size =
+            config->each ? o->patch_size * config->grid : o->image_size;
+    if (strcmp(o->encoder, "thin") ==
+        0) /* white becomes 0, what convolutions pad with */
+        for (int i = 0; i < 3; i++) {
+            config->mean[i] = 1;
+            config->std[i] = 0.3;
+        }
+    config->vector = is_selfie(o) || fb_train_is_qti(o) ? 0 : o->vector_size;
+    config->text_layers =
+        o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
+    bool stream = !is_selfie(o) && o->losses[0];
+    config->patches_from = !stream               ? 0
+                           : o->patches_from < 0 ? config->text_layers
+                                                 : o->patches_from;
+    config->head = FB_HEAD_CLS;
+    if (stream && !fb_train_is_qti(o))
+        FB_TRY(fb_alignment_head_parse(run->ctx, "--alignment-head", o->alignment_head,
+                                       &config->head));
+    if (o->flip > 0 && strcmp(o->encoder, "pixels") != 0)
+        config->views = 2;        /* the mirror image is as familiar */
+    config->neighbour_weight = 0; /* calibration finds it */
+    config->score = o->itc <= 0     ? FB_SCORE_TIA
+                    : !o->losses[0] ? FB_SCORE_ITC
+                                    : FB_SCORE_BOTH;
+    FB_TRY(check_range(run->ctx, "--max-text", o->max_text, 3, config->positions));
+    return fb_model_config_check(run->ctx, config,
+                                 o->config[0] ? o->config : "options");
+}
+
+static fb_status start_folder(fb_train_run *run)
+{
+    char path[4096];
+    const char *out = run->options.out;
+    FB_TRY(fb_folder_make(run->ctx, out));
+    FB_TRY(fb_path_join(run->ctx, path, out, "vocab.txt"));
+    FB_TRY(fb_vocab_save(run->ctx, run->vocab, path));
+    FB_TRY(fb_path_join(run->ctx, path, out, "config.json"));
+    return fb_model_config_write(run->ctx, &run->matcher->config, path);
+}
+
+static fb_status refuse_used_folder(fb_context *ctx, const char *out)
+{
+    static const char *const signs[] = {"config.json", "model.safetensors", "last"};
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
+        char path[4096];
+        FB_TRY(fb_path_join(ctx, path, out, signs[i]));
+        if (fb_path_exists(path))
+            return fb_fail(
+                ctx, FB_E_USAGE,
+                "%s holds a model already; go on with it by --resume or give "
+                "another --out",
+                out);
+    }
+    return FB_OK;
+}
+
+static void plan_steps(fb_train_run *run)
+{
+    fb_train_options *o = &run->options;
+    int32_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
+    run->matched = run->items ? o->batch : (o->batch + 1) / 2;
+    int64_t per_step = (int64_t)run->matched * o->accumulate;
+    run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
+    if (!run->state.total_steps)
+        run->state.total_steps =
+            o->steps ? o->steps
+                     : (int64_t)ceil(o->epochs * (double)run->steps_per_epoch);
+    run->checkpoint_every =
+        o->checkpoint_every ? o->checkpoint_every : run->steps_per_epoch;
+    run->validate_every = o->validate_every ? o->validate_every : run->checkpoint_every;
+    fb_catalogue_split_items(run->catalogue, FB_SPLIT_VAL, &items);
+    run->has_validation = items >= 2 && fb_train_run_rows(run, FB_SPLIT_VAL) > 0;
+}
+
+static fb_status open_catalogue(fb_train_run *run)
+{
+    fb_train_options *o = &run->options;
+    int32_t items;
+    if (!o->catalog[0])
+        return fb_fail(run->ctx, FB_E_USAGE, "train needs --catalog");
+    FB_TRY(fb_catalogue_open(run->ctx, &run->catalogue, o->catalog, NULL));
+    fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
+    if (items < 2)
+        return fb_fail(run->ctx, FB_E_MISSING,
+                       "%s has %d items of split train; at least 2 are needed",
+                       o->catalog, (int)items);
+    FB_TRY(fb_train_queries_open(run));
+    uint64_t fingerprint = fb_train_run_fingerprint(run);
+    if (run->state.step && run->state.fingerprint != fingerprint)
+        return fb_fail(
+            run->ctx, FB_E_STATE,
+            "%s %s that %s was trained on; a run goes on with its own", o->catalog,
+            run->queries ? "or its queries are not what" : "is not the catalogue",
+            o->out);
+    run->state.fingerprint = fingerprint;
+    return FB_OK;
+}
+
+static fb_model_use use_of(const fb_train_run *run)
+{
+    return fb_recipe_freezes(&run->options) ? FB_MODEL_TRAIN_FROZEN : FB_MODEL_TRAIN;
+}
+
+static fb_status start_fresh(fb_train_run *run)
+{
+    fb_model_config config;
+    FB_TRY(open_catalogue(run));
+    FB_TRY(make_vocab(run));
+    FB_TRY(make_config(run, &config));
+    FB_TRY(fb_matcher_create(run->ctx, &run->matcher, &config, use_of(run)));
+    fb_params_initialise(run->matcher->params, run->options.seed);
+    if (run->queries)
+        return fb_train_queries_begin(run);
+    FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
+                                 run->matcher->params));
+    if (run->align)
+        run->matcher->kind->align_patches(run->matcher);
+    return FB_OK;
+}
+
+static fb_status go_on(fb_train_run *run)
+{
+    char path[4096];
+    fb_model_config config;
+    const char *out = run->options.out;
+    FB_TRY(open_catalogue(run));
+    FB_TRY(fb_model_config_preset(run->ctx, &config, "base"));
+    FB_TRY(fb_path_join(run->ctx, path, out, "last/config.json"));
+    FB_TRY(fb_model_config_read(run->ctx, &config, path));
+    FB_TRY(fb_path_join(run->ctx, path, out, "last/vocab.txt"));
+    FB_TRY(fb_vocab_open(run->ctx, &run->vocab, path));
+    if (fb_vocab_size(run->vocab) != config.vocab)
+        return fb_fail(run->ctx, FB_E_FORMAT, "%s has %d lines, config.json says %d",
+                       path, (int)fb_vocab_size(run->vocab), (int)config.vocab);
+    FB_TRY(fb_matcher_create(run->ctx, &run->matcher, &config, use_of(run)));
+    return fb_train_state_load(run->ctx, out, run->matcher);
+}
+
+const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
+                                           bool validation)
+{
+    run->losses.key = fb_random_key(run->options.seed, FB_STREAM_HARD,
+                                    (uint64_t)number * 2 + validation);
+    double all = (double)run->state.total_steps * run->options.accumulate;
+    double rise = run->options.hard_warmup * all;
+    double whole = (1 - run->options.unmask_last) * all; /* patches from here on */
+    /* Even negatives measure every checkpoint alike: hard ones grow harder as the
+     * vectors that draw them learn. */
+    run->losses.margin = validation ? 0 : run->options.margin;
+    run->losses.hardness = validation ? 0 : run->options.hardness;
+    run->losses.soft_targets = validation ? 0 : run->options.soft_targets;
+    if ((double)number < rise)
+        run->losses.hardness *= (double)number / rise;
+    run->losses.patch_keep = (double)number < whole ? run->options.patch_keep : 1;
+    return &run->losses;
+}
+
+fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
+                              int64_t first, int64_t count)
+{
+    const fb_train_options *o = &run->options;
+    const fb_model_config *c = &run->matcher->config;
+    bool training = split == FB_SPLIT_TRAIN;
+    int32_t items;
+    fb_catalogue_split_items(run->catalogue, split, &items);
+    fb_loader_options options;
+    fb_loader_options_defaults(&options);
+    options.sampler = (fb_sampler_options){
+        .split = split,
+        .batch = run->items && items < o->batch ? items : o->batch,
+        .seed = o->seed,
+        .patches = fb_model_config_patches(c),
+        .image_size = c->image_size,
+        .fit = c->squash ? FB_FIT_SQUASH : FB_FIT_PAD,
+        .filter = FB_FILTER_BILINEAR,
+        .masked_on_mismatched = o->masked_on_mismatched,
+        .negatives_anywhere = strcmp(o->negatives, "any") == 0,
+        .items = run->items,
+        .group = o->group,
+        .grouped = o->group > 0 ? 1 : 0,
+        .augment = {.flip = training ? o->flip : 0,
+                    .shift = training ? o->shift : 0,
+                    .zoom = training ? o->zoom : 0},
+        .features = run->features,
+        .queries = run->query_split[split],
+        .align = {.query_title = run->losses.enabled[FB_LOSS_QT],
+                  .query_image = run->losses.enabled[FB_LOSS_QI],
+                  .title_image = run->losses.enabled[FB_LOSS_TIA]},
+        .text_mask = training && run->items ? o->text_mask : 0,
+        .rare_mask = training && run->items ? o->rare_mask : 0,
+        .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
+        .whole_images = !run->losses.enabled[FB_LOSS_MPM] && !is_selfie(o),
+        .patch_share = is_selfie(o) ? FB_SELFIE_MASKED : 0,
+    };
+    options.max_text = c->max_text;
+    options.first_step = first;
+    options.total_steps = count;
+    options.threads = o->loader_threads;
+    return fb_loader_create(run->ctx, loader, run->catalogue, run->vocab, &options);
+}
+
+static fb_status open_parts(fb_train_run *run)
+{
+    fb_train_options *o = &run->options;
+    fb_context *ctx = run->ctx;
+    run->strings = fb_arena_create(4096);
+    run->arena = fb_arena_create(64 << 20);
+    if (!run->strings || !run->arena)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
+    if (!o->out[0])
+        return fb_fail(ctx, FB_E_USAGE, "train needs --out");
+    if (o->resume) {
+        char last[4096];
+        FB_TRY(fb_path_join(ctx, last, o->out, "last"));
+        FB_TRY(fb_folder_recover(ctx, last));
+    }
+    bool resumed = o->resume && fb_train_state_exists(o->out);
+    if (resumed)
+        FB_TRY(fb_train_state_read(ctx, o->out, &run->state, o, run->strings));
+    else if (!o->resume)
+        FB_TRY(refuse_used_folder(ctx, o->out));
+    if (!resumed)
+        FB_TRY(fb_train_init_look(ctx, o, &run->init));
+    FB_TRY(fb_recipe_fill(ctx, o));
+    FB_TRY(check_numbers(ctx, o));
+    FB_TRY(check_words(run));
+    FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
+    FB_TRY(resumed ? go_on(run) : start_fresh(run));
+    run->matcher->kind->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
+    plan_steps(run);
+    FB_TRY(fb_train_features_open(run));
+    if (!resumed)
+        FB_TRY(start_folder(run));
+    FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
+    return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
+                               run->state.step * o->accumulate,
+                               run->state.total_steps * o->accumulate);
+}
+
+fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
+                            const fb_train_options *options)
+{
+    fb_train_run *r = calloc(1, sizeof *r);
+    if (!r)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
+    r->ctx = ctx;
+    r->options = *options;
+    fb_status status = open_parts(r);
+    if (status != FB_OK) {
+        fb_train_run_close(r);
+        return status;
+    }
+    *run = r;
+    return FB_OK;
+}
+
+void fb_train_run_close(fb_train_run *run)
+{
+    if (!run)
+        return;
+    fb_loader_free(run->loader);
+    fb_train_features_close(run);
+    fb_train_log_close(run->log);
+    if (run->matcher)
+        run->matcher->kind->free(run->matcher, run->be);
+    fb_vocab_free(run->vocab);
+    fb_train_queries_close(run);
+    fb_catalogue_close(run->catalogue);
+    fb_backend_free(run->be);
+    fb_arena_free(run->arena);
+    fb_arena_free(run->strings);
+    free(run);
+}

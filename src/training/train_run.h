@@ -1,0 +1,72 @@
+/* train_run.h - everything a training run holds; opened afresh or from its last
+ * checkpoint. */
+#ifndef FB_TRAINING_TRAIN_RUN_H
+#define FB_TRAINING_TRAIN_RUN_H
+
+#include "data/batch/feature_rows.h"
+#include "data/batch/loader.h"
+#include "models/qti/qti_model.h"
+#include "nn/optimizer.h"
+#include "training/train_init.h"
+#include "training/train_log.h"
+#include "training/train_state.h"
+
+typedef struct fb_train_run {
+    fb_context *ctx;
+    fb_train_options options; /* as given, or as the resumed run was started */
+    fb_loss_options losses;
+    fb_optimizer_options optimizer;
+    fb_arena *strings; /* of options read back */
+    fb_arena *arena;   /* of a step */
+    fb_backend *be;
+    fb_catalogue *catalogue;
+    fb_query_set *queries;                  /* objective qti; NULL: titles alone */
+    fb_query_split *query_split[FB_SPLITS]; /* train and val; NULL: none */
+    fb_vocab *vocab;
+    fb_matcher *matcher;
+    fb_loader *loader;
+    fb_feature_cache *feature_cache; /* of a frozen network; see train_features.h */
+    fb_feature_rows feature_rows;
+    fb_feature_table features; /* cache NULL: batches have pixels */
+    fb_train_log *log;
+    fb_train_state state;
+    fb_init_kind init;       /* of a fresh run */
+    bool align;              /* of a fresh run: patches enter as the vectors see them */
+    bool items;              /* batches of items, not of pairs */
+    int32_t matched;         /* matched pairs a batch */
+    int64_t steps_per_epoch; /* at least 1 */
+    int64_t checkpoint_every, validate_every;
+    bool has_validation;
+} fb_train_run;
+
+/* Check the options, then make OUT or open its last checkpoint.
+ * FB_E_USAGE: an option is wrong, or OUT holds a model already and resume is off. */
+fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
+                            const fb_train_options *options);
+void fb_train_run_close(fb_train_run *run);
+
+/* One whole run: open, train, calibrate, close. */
+fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
+                         fb_train_report *report);
+
+/* Loader of training batches from micro-batch `first`, or of validation batches. */
+fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
+                              int64_t first, int64_t count);
+
+/* What micro-batch `number` is asked for, or validation batch `number`. */
+const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
+                                           bool validation);
+
+/* Losses and accuracy over the validation split's batches, no dropout. The same batches
+ * every time. */
+fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses);
+
+/* Sum over batches, then the means: losses and weights weigh by batch, accuracy by
+ * pair. */
+void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one);
+void fb_step_losses_mean(fb_step_losses *sum, int64_t count);
+/* Alignment's share of right answers; without alignment the contrastive one's, or
+ * pointing's. */
+double fb_step_losses_accuracy(const fb_step_losses *losses);
+
+#endif

@@ -1,0 +1,129 @@
+/* make_regions.c - made-up regions of a catalogue's images in others' formats, for the
+ * tests of the command:
+ *
+ *     make_regions butd|lxmert CATALOG OUT.tsv     by product id, or the image's stem
+ *     make_regions npy CATALOG OUT.npy             in the catalogue's order
+ *     make_regions ids CATALOG OUT.txt             its file names, one a line
+ *     make_regions scan CATALOG OUT-FOLDER         pairs, five captions an image
+ *
+ * Image i has REGIONS regions (of TSV, 2 + i % 3) of WIDTH numbers; number k of region
+ * r is (i + r + k) / 8.
+ */
+#include "data/catalogue/catalogue.h"
+#include "support/region_formats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REGIONS = 3, WIDTH = 8, MOST = 4, SIDE = 48 };
+
+static void fill(int32_t i, int32_t regions, float *boxes, float *features)
+{
+    for (int32_t r = 0; r < regions; r++) {
+        const float box[] = {(float)r, 2, (float)(20 + r), SIDE};
+        memcpy(boxes + 4 * r, box, sizeof box);
+        for (int32_t k = 0; k < WIDTH; k++)
+            features[r * WIDTH + k] = (float)(i + r + k) / 8;
+    }
+}
+
+static void write_line(FILE *out, int32_t i, const fb_catalogue_item *item, bool lxmert)
+{
+    float boxes[4 * MOST], features[WIDTH * MOST];
+    char box_text[128], feature_text[256], stem[256];
+    int32_t n = 2 + i % 3;
+    fill(i, n, boxes, features);
+    put_base64(box_text, boxes, (size_t)n * 4 * sizeof *boxes);
+    put_base64(feature_text, features, (size_t)(n * WIDTH) * sizeof *features);
+    const char *slash = strrchr(item->file_name, '/');
+    snprintf(stem, sizeof stem, "%s", slash ? slash + 1 : item->file_name);
+    stem[strcspn(stem, ".")] = 0;
+    if (lxmert)
+        fprintf(out, "%s\t%d\t%d\tAA==\tAA==\tAA==\tAA==\t%d\t%s\t%s\n", stem, SIDE,
+                SIDE + 1, (int)n, box_text, feature_text);
+    else
+        fprintf(out, "%s\t%d\t%d\t%d\t%s\t%s\r\n", item->product_id, SIDE + 1, SIDE,
+                (int)n, box_text, feature_text);
+}
+
+static bool write_npy(const char *path, int32_t images)
+{
+    size_t numbers = (size_t)images * REGIONS * WIDTH;
+    float *features = calloc(numbers, sizeof *features), boxes[4 * MOST];
+    uint8_t *bytes = malloc(numbers * sizeof *features + 512);
+    char header[128];
+    FILE *out = fopen(path, "w");
+    bool written = features && bytes && out;
+    if (written) {
+        for (int32_t i = 0; i < images; i++)
+            fill(i, REGIONS, boxes, features + (size_t)i * REGIONS * WIDTH);
+        snprintf(header, sizeof header,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d), }",
+                 (int)images, REGIONS, WIDTH);
+        size_t size = put_npy(bytes, header, features, numbers * sizeof *features);
+        written = fwrite(bytes, 1, size, out) == size;
+    }
+    if (out && fclose(out) != 0)
+        written = false;
+    free(features);
+    free(bytes);
+    return written;
+}
+
+static bool write_scan(const fb_catalogue *catalogue, const char *folder)
+{
+    static const char *const prefixes[] = {"train", "dev", "test"};
+    for (int split = 0; split < 3; split++) {
+        char path[4096];
+        int32_t count = 0;
+        const int32_t *items =
+            fb_catalogue_split_items(catalogue, (fb_split)split, &count);
+        snprintf(path, sizeof path, "%s/%s_ims.npy", folder, prefixes[split]);
+        if (!write_npy(path, count))
+            return false;
+        snprintf(path, sizeof path, "%s/%s_caps.txt", folder, prefixes[split]);
+        FILE *out = fopen(path, "w");
+        if (!out)
+            return false;
+        for (int32_t i = 0; i < count; i++)
+            for (int32_t k = 0; k < 5; k++)
+                fprintf(out, "%s , said %d times\n",
+                        fb_catalogue_get(catalogue, items[i])->title, (int)k);
+        if (fclose(out) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool write_lines(const fb_catalogue *catalogue, const char *kind,
+                        const char *path)
+{
+    FILE *out = fopen(path, "w");
+    if (!out)
+        return false;
+    for (int32_t i = 0; i < fb_catalogue_count(catalogue); i++) {
+        const fb_catalogue_item *item = fb_catalogue_get(catalogue, i);
+        if (strcmp(kind, "ids") == 0)
+            fprintf(out, "%s\n", item->file_name);
+        else
+            write_line(out, i, item, strcmp(kind, "lxmert") == 0);
+    }
+    return fclose(out) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct fb_context ctx = {0};
+    fb_catalogue *catalogue = NULL;
+    if (argc != 4 || fb_catalogue_open(&ctx, &catalogue, argv[2], NULL) != FB_OK) {
+        fprintf(stderr, "make_regions: KIND CATALOG OUT: %s\n", ctx.message);
+        return 2;
+    }
+    bool written =
+        strcmp(argv[1], "npy") == 0 ? write_npy(argv[3], fb_catalogue_count(catalogue))
+        : strcmp(argv[1], "scan") == 0 ? write_scan(catalogue, argv[3])
+                                       : write_lines(catalogue, argv[1], argv[3]);
+    fb_catalogue_close(catalogue);
+    return !written;
+}
