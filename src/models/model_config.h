@@ -31,7 +31,7 @@ typedef struct fb_model_config {
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
     int32_t vocab, positions, segments;  /* V, longest text, segment kinds */
     double eps, init_std, dropout;
-    char encoder[24];   /* "pixels" or a network of nn/resnet.h */
+    char encoder[24];   /* a row of nn/encoders.c */
     bool each;          /* each patch run through the network alone */
     int32_t image_size; /* pixels a side, 256 */
     int32_t grid;       /* patches a side, 8 */

@@ -11,7 +11,7 @@
 #ifndef FB_NN_PATCH_ENCODER_H
 #define FB_NN_PATCH_ENCODER_H
 
-#include "nn/resnet.h"
+#include "nn/encoders/resnet.h"
 
 typedef struct fb_patch_encoder_options {
     const char *name;         /* "pixels", or a network of resnet.h */

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "nn/resnet.h"
+#include "nn/encoders/resnet.h"
 
 /* What torchvision publishes of its networks: parameters and 10^9 multiply-adds of a
  * 224 x 224 picture, the classifier's of 1000 classes included. */

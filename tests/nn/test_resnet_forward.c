@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "nn/resnet.h"
+#include "nn/encoders/resnet.h"
 
 static const fb_resnet_spec small = {
     "small", false, 1, 64, 3, 2, 8, true, 2, {{1, 8, 1}, {2, 12, 2}}, false};

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "nn/resnet.h"
+#include "nn/encoders/resnet.h"
 #include "nn/safetensors.h"
 #include "support/hashed_weights.h"
 

@@ -1,5 +1,5 @@
 /* resnet.c - see resnet.h: the networks as data, their shapes and their parameters. */
-#include "nn/resnet.h"
+#include "nn/encoders/resnet.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  *     arena: [stem's map][stage 1's map] .. [stage s's map][what a block needs | given
  * back]
  */
-#include "nn/resnet.h"
+#include "nn/encoders/resnet.h"
 
 #include <math.h>
 #include <stdlib.h>
