@@ -6,7 +6,7 @@
 #include "cli/help.h"
 #include <string.h>
 
-enum { WIDTH = 80, HELP_COLUMN = 28 };
+enum { WIDTH = 80, HELP_COLUMN = 28, BRACKETS = 640 };
 
 /* Print text, wrapped at words, from `column` on; following lines start at `indent`. */
 static void print_wrapped(FILE *out, const char *text, int column, int indent)
@@ -37,7 +37,8 @@ static void print_wrapped(FILE *out, const char *text, int column, int indent)
 static void describe(const fb_option *option, const void *arguments, char *out,
                      size_t size)
 {
-    char range[160] = "", text[160], standard[192];
+    char range[FB_OPTION_TEXT_BYTES] = "", text[FB_OPTION_TEXT_BYTES],
+         standard[FB_OPTION_TEXT_BYTES + 32];
     bool is_choice = option->type == FB_OPTION_CHOICE || option->type == FB_OPTION_SET;
     bool is_number =
         option->type == FB_OPTION_INT32 || option->type == FB_OPTION_INT64 ||
@@ -86,7 +87,7 @@ static void print_synopsis(FILE *out, const fb_verb *verb)
 
 void fb_help_verb(FILE *out, const fb_verb *verb, const void *arguments)
 {
-    char text[1024], brackets[512];
+    char text[1024], brackets[BRACKETS];
     fprintf(out, "fashionbert %s - %s\n\nusage: ", verb->name, verb->summary);
     print_synopsis(out, verb);
     fprintf(out, "\n\n");
@@ -132,7 +133,7 @@ static void print_roff(FILE *out, const char *text)
 
 static void print_roff_option(FILE *out, const fb_option *option, const void *arguments)
 {
-    char name[FB_OPTION_NAME_BYTES + 16], brackets[512];
+    char name[FB_OPTION_NAME_BYTES + 16], brackets[BRACKETS];
     fprintf(out, ".TP\n\\fB\\-\\-");
     print_roff(out, option->name);
     fprintf(out, "\\fR");

@@ -3,6 +3,7 @@
  * Exit status: 0 done, 1 failed, 2 misused. Results go to stdout; on failure one
  * sentence, "fashionbert: ...", goes to stderr.
  */
+#include "base/nearest.h"
 #include "cli/help.h"
 #include "cli/verbs.h"
 #include <errno.h>

@@ -1,8 +1,10 @@
 /* options.c - parsing by table: defaults, then the environment, then the command line.
  */
 #include "cli/options.h"
+
+#include "base/nearest.h"
+
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +22,11 @@ typedef struct parser {
 void *fb_verb_arguments(const fb_verb *verb, fb_arena *arena)
 {
     void *arguments = fb_arena_alloc_zero(arena, verb->arguments_bytes);
-    if (arguments)
+    fb_option_table table = {verb->options, verb->option_count};
+    if (!arguments)
+        return NULL;
+    fb_options_defaults(&table, arguments);
+    if (verb->defaults)
         verb->defaults(arguments);
     return arguments;
 }
@@ -33,286 +39,13 @@ void fb_option_environment(const fb_option *option, char out[FB_OPTION_NAME_BYTE
         out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
 
-static double highest(const fb_option *option)
-{
-    return option->type == FB_OPTION_INT32 && option->high > INT32_MAX
-               ? (double)INT32_MAX
-               : option->high;
-}
-
-/* "pad,squash" as "pad, squash" */
-static void format_choices(const char *choices, char *out, size_t size)
-{
-    size_t n = 0;
-    for (; *choices && n + 3 < size; choices++) {
-        out[n++] = *choices;
-        if (*choices == ',')
-            out[n++] = ' ';
-    }
-    out[n] = 0;
-}
-
-void fb_option_range(const fb_option *option, char out[160])
-{
-    char choices[128], high[32];
-    switch (option->type) {
-    case FB_OPTION_CHOICE:
-    case FB_OPTION_SET:
-        format_choices(option->choices, choices, sizeof choices);
-        snprintf(out, 160, "%s %s",
-                 option->type == FB_OPTION_SET ? "a comma-separated list out of"
-                                               : "one of",
-                 choices);
-        return;
-    case FB_OPTION_INT32:
-    case FB_OPTION_INT64:
-    case FB_OPTION_UINT64:
-        if (isfinite(highest(option)))
-            snprintf(high, sizeof high, "%.0f", highest(option));
-        else
-            snprintf(high, sizeof high, "%s",
-                     option->type == FB_OPTION_INT64 ? "9223372036854775807"
-                                                     : "18446744073709551615");
-        snprintf(out, 160, "a whole number from %.0f to %s", option->low, high);
-        return;
-    case FB_OPTION_DOUBLE:
-        if (isfinite(option->high))
-            snprintf(out, 160, "a number from %g to %g", option->low, option->high);
-        else
-            snprintf(out, 160, "a number of %g or more", option->low);
-        return;
-    case FB_OPTION_FLAG:
-        snprintf(out, 160, "true or false");
-        return;
-    case FB_OPTION_STRING:
-    case FB_OPTION_LIST:
-        snprintf(out, 160, "a text");
-        return;
-    }
-    out[0] = 0;
-}
-
-/* A number that is left to the program. */
-static bool is_automatic(const fb_option *option, const void *at)
-{
-    if (!option->automatic)
-        return false;
-    return option->type == FB_OPTION_DOUBLE ? *(const double *)at < 0
-                                            : *(const int32_t *)at < 0;
-}
-
-void fb_option_format(const fb_option *option, const void *arguments, char out[160])
-{
-    const void *at = (const char *)arguments + option->offset;
-    const char *text;
-    if (is_automatic(option, at)) {
-        snprintf(out, 160, "auto");
-        return;
-    }
-    switch (option->type) {
-    case FB_OPTION_STRING:
-    case FB_OPTION_CHOICE:
-    case FB_OPTION_SET:
-        text = *(const char *const *)at;
-        snprintf(out, 160, "%s", text ? text : "");
-        return;
-    case FB_OPTION_INT32:
-        snprintf(out, 160, "%ld", (long)*(const int32_t *)at);
-        return;
-    case FB_OPTION_INT64:
-        snprintf(out, 160, "%lld", (long long)*(const int64_t *)at);
-        return;
-    case FB_OPTION_UINT64:
-        snprintf(out, 160, "%llu", (unsigned long long)*(const uint64_t *)at);
-        return;
-    case FB_OPTION_DOUBLE:
-        snprintf(out, 160, "%g", *(const double *)at);
-        return;
-    case FB_OPTION_FLAG:
-        snprintf(out, 160, "%s", *(const bool *)at ? "on" : "off");
-        return;
-    case FB_OPTION_LIST:
-        break;
-    }
-    out[0] = 0;
-}
-
-/* Levenshtein's distance with swapped neighbours as one step; words are cut at 64. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { LIMIT = 64 };
-    size_t rows[3][LIMIT + 1];
-    size_t *before = rows[0], *above = rows[1], *row = rows[2];
-    size_t m = strnlen(a, LIMIT), n = strnlen(b, LIMIT);
-    for (size_t j = 0; j <= n; j++)
-        before[j] = above[j] = j;
-    for (size_t i = 1; i <= m; i++) {
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
-            if (above[j] + 1 < best)
-                best = above[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                before[j - 2] + 1 < best)
-                best = before[j - 2] + 1;
-            row[j] = best;
-        }
-        size_t *spare = before;
-        before = above;
-        above = row;
-        row = spare;
-    }
-    return above[n];
-}
-
-const char *fb_nearest_name(const char *word, const void *names, int32_t count,
-                            size_t stride)
-{
-    const char *nearest = NULL;
-    size_t least = SIZE_MAX, length = strlen(word);
-    for (int32_t i = 0; i < count; i++) {
-        const char *name = *(const char *const *)(const void *)((const char *)names +
-                                                                (size_t)i * stride);
-        size_t distance = edit_distance(word, name);
-        /* A word cut short, or one with more behind it, means the name. */
-        size_t shorter = length < strlen(name) ? length : strlen(name);
-        if (shorter >= 3 && strncmp(word, name, shorter) == 0)
-            distance = 1;
-        if (distance < least) {
-            least = distance;
-            nearest = name;
-        }
-    }
-    return nearest && least <= 1 + length / 4 ? nearest : NULL;
-}
-
-static bool is_among(const char *word, size_t length, const char *choices)
-{
-    for (const char *c = choices;; c++) {
-        size_t n = strcspn(c, ",");
-        if (n == length && strncmp(c, word, n) == 0)
-            return true;
-        c += n;
-        if (!*c)
-            return false;
-    }
-}
-
-static bool read_int64(const char *text, int64_t *out)
-{
-    const char *digits = text + (*text == '-' || *text == '+');
-    if (!*digits || digits[strspn(digits, "0123456789")])
-        return false;
-    errno = 0;
-    *out = strtoll(text, NULL, 10);
-    return errno == 0;
-}
-
-static bool read_uint64(const char *text, uint64_t *out)
-{
-    if (!*text || text[strspn(text, "0123456789")])
-        return false;
-    errno = 0;
-    *out = strtoull(text, NULL, 10);
-    return errno == 0;
-}
-
-static bool read_double(const char *text, double *out)
-{
-    char *end;
-    if (!*text || text[strspn(text, "0123456789.eE+-")])
-        return false;
-    *out = strtod(text, &end);
-    return !*end && end != text && isfinite(*out);
-}
-
-static bool read_flag(const char *text, bool *out)
-{
-    *out = is_among(text, strlen(text), "true,1,yes,on");
-    return *out || is_among(text, strlen(text), "false,0,no,off");
-}
-
-static bool read_set(const char *text, const char *choices)
-{
-    for (;; text++) {
-        size_t n = strcspn(text, ",");
-        if (n == 0 || !is_among(text, n, choices))
-            return false;
-        text += n;
-        if (!*text)
-            return true;
-    }
-}
-
-static bool is_within(const fb_option *option, double value)
-{
-    bool left = option->automatic && !(value < -1) && !(value > -1);
-    return left || (value >= option->low && value <= highest(option));
-}
-
-/* Store a value where it belongs; false, and nothing stored, when it is not a right
- * one. */
-static bool store(const fb_option *option, char *arguments, const char *text)
-{
-    void *at = arguments + option->offset;
-    int64_t whole;
-    uint64_t natural;
-    double number;
-    bool flag;
-    if (option->automatic && strcmp(text, "auto") == 0)
-        text = "-1";
-    else if (option->automatic && text[0] == '-')
-        return false;
-    switch (option->type) {
-    case FB_OPTION_CHOICE:
-        if (!is_among(text, strlen(text), option->choices))
-            return false;
-        break;
-    case FB_OPTION_SET:
-        if (!read_set(text, option->choices))
-            return false;
-        break;
-    case FB_OPTION_INT32:
-    case FB_OPTION_INT64:
-        if (!read_int64(text, &whole) || !is_within(option, (double)whole))
-            return false;
-        if (option->type == FB_OPTION_INT32)
-            *(int32_t *)at = (int32_t)whole;
-        else
-            *(int64_t *)at = whole;
-        return true;
-    case FB_OPTION_UINT64:
-        if (!read_uint64(text, &natural) || !is_within(option, (double)natural))
-            return false;
-        *(uint64_t *)at = natural;
-        return true;
-    case FB_OPTION_DOUBLE:
-        if (!read_double(text, &number) || !is_within(option, number))
-            return false;
-        *(double *)at = number;
-        return true;
-    case FB_OPTION_FLAG:
-        if (!read_flag(text, &flag))
-            return false;
-        *(bool *)at = flag;
-        return true;
-    case FB_OPTION_STRING:
-        break;
-    case FB_OPTION_LIST:
-        return false;
-    }
-    *(const char **)at = text;
-    return true;
-}
-
 static fb_status store_or_fail(parser *p, int32_t index, const char *where,
                                const char *text)
 {
-    char range[160];
+    char range[FB_OPTION_TEXT_BYTES];
     const fb_option *option = &p->verb->options[index];
-    if (!store(option, p->arguments, text)) {
+    bool nothing = option->type == FB_OPTION_SET && !text[0];
+    if (nothing || !fb_option_store(option, p->arguments, text)) {
         fb_option_range(option, range);
         return fb_fail(p->ctx, FB_E_USAGE, "%s: \"%s\" is not %s", where, text, range);
     }
