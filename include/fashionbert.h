@@ -32,6 +32,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default) /* the shared library exports what stands here */
 
 /* ---- 1. Use a model ------------------------------------------------------------- */
 
@@ -971,6 +972,7 @@ fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
                                const char *const *queries, const fb_input *products,
                                int64_t count, float *scores);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default) /* the shared library exports what stands here */
 
 /* Every status: name and what it means. The one list of them. */
 #define FB_STATUS_MAP(X)                                                               \
@@ -41,6 +42,7 @@ fb_context *fb_context_create(void);
 void fb_context_free(fb_context *ctx);
 const char *fb_context_message(const fb_context *ctx); /* "" after success */
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
