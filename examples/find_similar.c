@@ -1,7 +1,6 @@
 /* find_similar.c - products that look like a photo:  find_similar MODEL INDEX PHOTO [K]
  *
- *     cc find_similar.c -o find_similar -lfashionbert ...    (CMake: target
- * find_similar)
+ *     cc find_similar.c -o find_similar -lfashionbert ...    (CMake: find_similar)
  */
 #include "fashionbert.h"
 

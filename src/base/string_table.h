@@ -1,8 +1,8 @@
 /* string_table.h - byte strings numbered from 0 in the order they come, found by hash.
  *
- *     bytes:   [P A D ] 0 [U N K ] 0 ...      offsets[i] .. offsets[i+1]-1: string i
- *     slots:   power of two, at most half full, linear probing: {tag, index}, index -1
- * free
+ *     bytes   [P A D ] 0 [U N K ] 0 ...    offsets[i] .. offsets[i+1]-1: string i
+ *     slots   {tag, index}, index -1: free; a power of two of them, at most half full,
+ *             linear probing
  *
  * The hash is FNV-1a over the bytes, so that whoever walks a word has the hash of each
  * of its prefixes in one pass: start from FB_STRING_SEED and step byte by byte.

@@ -1,12 +1,15 @@
-/* neighbours.h - how near a text's vector lies to images in general, and an image's to
- * texts: what of their similarity is no news.
+/* neighbours.h - CSLS hubness correction of a text's and an image's similarity.
  *
  * Some vectors are near to nearly all of the other kind ("hubs") and win lists that
  * they do not belong to. Cross-domain similarity local scaling (Conneau et al. 2018,
- * Eq. 3) takes that off: s(t, i) = cos(t, i) - weight (r(t) + r(i)) r(t) the mean of
- * the K largest cosines of t with images of the training split, r(i) of i with its
- * texts. weight is 1/2 in the paper (2 cos - r - r); here it is chosen on the
- * validation split (calibrate.c).
+ * Eq. 3) subtracts how near each lies to the other kind in general:
+ *
+ *     s(t, i) = cos(t, i) - weight (r(t) + r(i))
+ *     r(t)      mean of the K largest cosines of t with images of the training split
+ *     r(i)      the same of i with its texts
+ *
+ * weight is 1/2 in the paper (2 cos - r - r); here it is chosen on the validation split
+ * (calibrate.c).
  *
  * In a model folder: neighbours.image.npy and neighbours.text.npy, [N, D] f32 each.
  */

@@ -7,9 +7,10 @@
  *
  * Modes:
  *   gradient   g_i = n_i / sum_j n_j, n_i the squared norm of d l_i / d h at the
- * encoder's output h (which all losses share), or over all shared parameters. The paper
- *              does not say how it normalises; this choice is ours. Weights are
- * constants. Only losses that are present count; with one, its g is 0 and its weight 1.
+ *              encoder's output h (which all losses share), or over all shared
+ *              parameters. The paper does not say how it normalises; this choice is
+ *              ours. Weights are constants. Only losses that are present count; with
+ *              one, its g is 0 and its weight 1.
  *   softmax    the official code: g = softmax(l)^2. Without `detach` gradients flow
  *              through the weights; c_k = d total / d l_k is then
  *              w_k + 2 sum_j u_j w_j n_j (l_j - lbar)(delta_jk - s_k),

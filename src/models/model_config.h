@@ -50,12 +50,14 @@ typedef struct fb_model_config {
      * (fb_patch_encoder_look). A step of training looks once. */
     int32_t views;
     /* The score of a pair is the sigmoid of
+     *
      *     tia   margin, the alignment logits' difference
      *     itc   similarity_weight * similarity + score_bias
      *     both  alignment_weight * margin + similarity_weight * similarity + score_bias
+     *
      * similarity is the cosine of the two vectors over the learnt temperature; in both,
-     * less neighbour_weight times how near each of them lies to the other kind in
-     * general (engine/neighbours.h). */
+     * with the CSLS hubness correction of weight neighbour_weight
+     * (engine/neighbours.h). */
     fb_score_kind score;
     double alignment_weight, similarity_weight, score_bias, neighbour_weight;
 } fb_model_config;

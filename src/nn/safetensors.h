@@ -2,8 +2,8 @@
  *
  *     u64 n, little-endian | n bytes of JSON | data
  *     JSON: {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]},
- * ...,
- *            "__metadata__": {"key": "text"}}     offsets count from the data's start
+ *            ..., "__metadata__": {"key": "text"}}
+ *     offsets count from the data's start
  *
  * Reading maps the file and checks everything before anything is used: the header's
  * length (at most 64 MiB), names used once, known dtypes, shapes whose bytes equal

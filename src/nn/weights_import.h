@@ -3,7 +3,7 @@
  *     a BERT      Hugging Face's names, with "bert." in front or without; a norm's
  *                 weight and bias may be called gamma and beta
  *     a ResNet    torchvision's and timm's names (conv1.weight, layer1.0.bn1.bias,
- * ...), or a model's own file, which has them behind the table's prefix
+ *                 ...), or a model's own file, which has them behind the table's prefix
  *
  * Read from a safetensors file, an index of several, or a folder with either
  * (tensor_source.h). Numbers must be F32 and finite, shapes those of the table; every

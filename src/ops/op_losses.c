@@ -1,8 +1,10 @@
 /* op_losses.c - the two losses, each the mean over its M rows:
  *
- *     cross entropy    l = lse(z) - z[t]                 dz = (softmax(z) - onehot(t))
- * / M KLD, target p first (FashionBERT Eq. 2 as coded)   l = sum p log(p/q), q =
- * softmax(z) dz = (q - p) / M both times the loss's seed.
+ *     cross entropy          l = lse(z) - z[t]        dz = (softmax(z) - onehot(t)) / M
+ *     KLD, target p first    l = sum p log(p / q),    dz = (q - p) / M
+ *                            q = softmax(z)
+ *
+ * both gradients times the loss's seed. The KLD is FashionBERT's Eq. 2 as it is coded.
  */
 #include "ops/ops.h"
 

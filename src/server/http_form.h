@@ -2,8 +2,7 @@
  *
  *     application/json       {"text": "red dress", "image": "<base64>", "k": 10}
  *     multipart/form-data    part "text": red dress      part "k": 10
- *                            part "image": the file      part "filter":
- * {"colour":"Blue"}
+ *                            part "image": the file      part "filter": {"size":"M"}
  *
  * Both are checked against the same schema (http_schema.h). In multipart a string is
  * the part's text as it stands, an array is the same part several times, and a number,

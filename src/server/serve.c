@@ -1,9 +1,9 @@
 /* serve.c - fb_serve: start the threads, wait for signals, end.
  *
  *     SIGTERM, SIGINT   /ready says 503; for a moment connections that were on their
- * way are still taken; then none, and what has come is answered SIGHUP            open
- * the model and the index anew; reopen the access log once a second     close
- * connections of slow clients
+ *                       way are still taken; then none, and what has come is answered
+ *     SIGHUP            open the model and the index anew; reopen the access log
+ *     once a second     close connections of slow clients
  *
  * Signals are blocked in this thread and those that it starts, and taken here by
  * sigtimedwait. Threads that a library started before (OpenBLAS does when it is loaded)

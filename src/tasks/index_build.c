@@ -2,7 +2,10 @@
  *
  *     choose   the items; which of them the index has already
  *     write    a new segment: each block of items through the model, or vectors that
- * are given delete   what is replaced or named merge, commit
+ *              are given
+ *     delete   what is replaced or named
+ *     merge    small segments
+ *     commit   the new list of segments takes the old one's place
  */
 #include "tasks/index_task.h"
 

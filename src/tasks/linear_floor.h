@@ -6,7 +6,7 @@
  *         least two of the n training titles have (the 20,000 most common of them), the
  *         vector scaled to length 1
  *     W   argmin sum |y - mean y - W x|^2 + ridge |W|^2 over split train (ridge
- * regression) ridge = 2e-5 n
+ *         regression), ridge = 2e-5 n
  *
  *     product score   y . (W x + mean y)
  *     cosine score    y . (W x) / |W x|
@@ -30,8 +30,9 @@
 typedef struct fb_linear_floor fb_linear_floor;
 
 /* Learn from split train of items' catalogue; make vectors of items' own images and
- * texts. FB_E_MISSING  split train has no item and what reading an image gives,
- * FB_E_MEMORY, FB_E_BACKEND. */
+ * texts.
+ * FB_E_MISSING  split train has no item
+ * FB_E_MEMORY, FB_E_BACKEND, and what reading an image gives */
 fb_status fb_linear_floor_create(fb_context *ctx, fb_linear_floor **floor,
                                  const fb_split_items *items, int32_t threads,
                                  bool quiet);

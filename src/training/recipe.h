@@ -6,9 +6,10 @@
 
 #include "fashionbert.h"
 
-/* 1  itc, batches of anything       vectors learn what a product is
- * 2  itc, batches in category groups       ... and what tells it from its kin
- * 3  match: FashionBERT's alignment as a choice among hard negatives, beside itc
+/* 1  itc, batches of anything          vectors learn what a product is
+ * 2  itc, batches in category groups   ... and what tells it from its kin
+ * 3  match                             FashionBERT's alignment as a choice among hard
+ *                                      negatives, beside itc
  *
  * How many of them the options ask for: all where nothing but catalogue, folder, sizes,
  * seed and computing was said, the first two with `objective` itc besides, 0 (a single

@@ -6,7 +6,8 @@
  *     OUT/neighbours.*.npy             what its score takes off (neighbours.h)
  *     OUT/log.jsonl, events.out...     a line, and scalars, a step
  *     OUT/last/                        the last complete checkpoint: config.json,
- * vocab.txt, model.safetensors, optimizer.safetensors, training_state.json
+ *                                      vocab.txt, model.safetensors,
+ *                                      optimizer.safetensors, training_state.json
  *
  * A checkpoint is written as OUT/last.new and then takes last's place in one step.
  * Random bits come from (seed, purpose, step), so no generator's state is kept.

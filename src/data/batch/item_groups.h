@@ -1,9 +1,10 @@
 /* item_groups.h - which items' texts are the same text, and which items' images show
  * the same product: what may not stand as a negative of each other.
  *
- *     text_group [item]    equal exactly when two titles are equal (the catalogue's
- * text key) or become the same tokens image_group [item]   equal exactly when two items
- * are of one product or have one file
+ *     text_group [item]     equal exactly when two titles are equal (the catalogue's
+ *                           text key) or become the same tokens
+ *     image_group [item]    equal exactly when two items are of one product or have one
+ *                           file
  *
  * "Or" is carried on: when a and b share a product, and b and c a file, all three are
  * one group. Numbers are 0, 1, 2, ... in the order in which groups come up; -1 for

@@ -3,9 +3,11 @@
  * Text, as BERT's create_masked_lm_predictions with whole words (Gao et al. 2020, 2.2):
  *     quota = min(max_masked, max(1, round(0.15 * tokens with [CLS] and [SEP])))
  *     words in random order; a word with more tokens than the quota has left is skipped
- *     each token of a taken word: 80 % [MASK], 10 % a random ordinary token, 10 %
- * itself round() is to even, as Python's. A word is a token and the "##" continuations
- * behind it; special tokens are in no word.
+ *     each token of a taken word: 80 % [MASK], 10 % a random ordinary token,
+ *                                 10 % itself
+ *
+ * round() is to even, as Python's. A word is a token and the "##" continuations behind
+ * it; special tokens are in no word.
  *
  * Words without targets, to make texts harder to recognise: each word by itself becomes
  * [MASK] tokens with probability max(share, rare / (rare + n)), n the products whose

@@ -2,8 +2,8 @@
  * need not decode them again.
  *
  *     states [items]           EMPTY, BEING WRITTEN or READY
- *     pixels [slots, bytes]    slots are given out in the order in which images come
- * and are never taken back: a full cache stays as it is
+ *     pixels [slots, bytes]    slots are given out in the order in which images come,
+ *                              and are never taken back: a full cache stays as it is
  *
  * Any number of threads may ask and keep at once; a hit costs one atomic load. What
  * batches hold does not depend on it.

@@ -2,22 +2,30 @@
  *
  * Epoch e goes through the split in an order shuffled by (seed, e), item_order.h;
  * epochs lie end to end, and step s takes the items s*M .. s*M + M - 1 of that stream,
- * so any step can be made alone. B pairs of a batch: M = ceil(B / 2) matched     each
- * item's text with its image floor(B / 2) mismatched     the first items again, with a
- * negative's image or text in place of their own, half and half (negatives.h) matched
- * first. Equal texts and equal image files lie in the batch once, so the masks of a
- * text or image are the same in all its pairs.
+ * so any step can be made alone. B pairs of a batch, matched ones first:
  *
- * A batch of items instead (for losses that set every text against every image) has
+ *     M = ceil(B / 2) matched     each item's text with its image
+ *     floor(B / 2) mismatched     the first items again, with a negative's image or
+ *                                 text in place of their own, half and half
+ *                                 (negatives.h)
+ *
+ * Equal texts and equal image files lie in the batch once, so the masks of a text or
+ * image are the same in all its pairs.
+ *
+ * A batch of items instead (for losses that set every text against every image):
+ *
  *     M = B different items       text i, image i and pair i are item i's
- * and equal texts and files lie in it as often as they come; text_group and image_group
+ *
+ * Equal texts and files lie in it as often as they come; text_group and image_group
  * tell them. Nothing depends on threads.
  *
  * A batch of queries goes through the rows of a query split instead of the items:
- *     M = ceil(B / 2) matched         a row's query with an item of its product
- *     floor(B / 2) mismatched         the first rows' queries again, each with an item
- *                                     that mismatches (query_split.h), a quarter of
- *                                     them from anywhere in the split
+ *
+ *     M = ceil(B / 2) matched     a row's query with an item of its product
+ *     floor(B / 2) mismatched     the first rows' queries again, each with an item that
+ *                                 mismatches (query_split.h), a quarter of them from
+ *                                 anywhere in the split
+ *
  * each as query, title and image; behind these, for each kind in `align`, the sequences
  * of two of the three: the triples' query and title, or query and image; each matched
  * item's title and image, and its title with the mismatched one's image. Rows to guess

@@ -1,8 +1,9 @@
 /* query_set.c - see query_set.h. Labels are gathered one by one, then sorted by query
  * and product, and lie end to end:
  *
- *     wanted [starts[q] .. starts[q + 1])     products of query q, ascending; so
- * skipped
+ *     wanted [starts[q] .. starts[q + 1])     products of query q, ascending
+ *
+ * and `skipped` likewise.
  */
 #include "data/catalogue/query_set.h"
 

@@ -1,9 +1,10 @@
 /* augment.h - small random changes of a decoded and fitted image, for training.
  *
  *     zoom    crop a square of side rint(size (1 - zoom u)), anywhere, and bring it
- * back to size shift   move by whole pixels, up to shift * size in each direction; what
- * comes into sight is white where images are padded, else the nearest edge flip mirror
- * left and right, with probability `flip`
+ *             back to size
+ *     shift   move by whole pixels, up to shift * size in each direction; what comes
+ *             into sight is white where images are padded, else the nearest edge
+ *     flip    mirror left and right, with probability `flip`
  *
  * in this order; u is uniform in [0, 1). One image takes as many draws whatever is
  * asked for, so that turning one change on leaves the others as they were.

@@ -14,10 +14,10 @@
  *   - CMYK and YCCK JPEG count as Adobe's inverted ones: with stored ink s and black k,
  *     out = k - (255 - s) k / 255, rounded.
  *   - 16 bits a channel keep the high byte; but 16-bit grey is cut at 255, as Pillow
- * does.
+ *     does.
  *   - Colour profiles and gamma are not applied.
  *   - A tRNS colour is compared as the PNG standard says, at the file's own depth
- * (Pillow compares it with 8-bit values and so misses it below and above 8 bits).
+ *     (Pillow compares it with 8-bit values and so misses it below and above 8 bits).
  *   - The orientation comes from EXIF (APP1, eXIf, WebP's EXIF), else from XMP.
  *
  * Stricter than Pillow: corrupt or missing entropy-coded data is an error, never grey

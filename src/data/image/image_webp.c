@@ -1,7 +1,7 @@
 /* image_webp.c - still WebP through libwebp.
  *
- *     "RIFF" | u32 size of what follows | "WEBP" | chunks { fourcc | u32 size | bytes,
- * even }
+ *     "RIFF" | u32 size of what follows | "WEBP" | chunks
+ *     chunk: fourcc | u32 size | bytes, an even number of them
  *
  * All numbers little-endian. The EXIF chunk is found here; libwebp itself reads VP8,
  * VP8L and ALPH.

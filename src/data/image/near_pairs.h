@@ -14,8 +14,8 @@
 typedef void fb_near_visit(void *self, int32_t a, int32_t b);
 
 /* Calls visit(self, a, b) with a < b once
- *     for the first image of each look and every other one of the very same look, then
- *     for the first images of two looks that are near (fb_look_is_near).
+ *   - for the first image of each look and every other one of the very same look, then
+ *   - for the first images of two looks that are near (fb_look_is_near).
  * So a picture that thousands share does not make millions of pairs. Flat images are in
  * none. The order of the calls is the same on every machine. Memory: 20 bytes an image
  * and 80 for the longest run. FB_E_MEMORY: nothing was visited. */

@@ -4,9 +4,9 @@
  * The image is squashed to 32x32 (bilinear, as Pillow). From that
  *
  *     signs    the 2-D cosine transform of its grey values, the 16x16 lowest
- * frequencies without the constant: bit k = coefficient k is above FB_LOOK_NOISE
- * levels. The dead zone keeps what is only noise (half of the coefficients of a
- *              symmetric picture) at 0, the same in each copy.
+ *              frequencies without the constant: bit k = coefficient k is above
+ *              FB_LOOK_NOISE levels. The dead zone keeps what is only noise (half of
+ *              the coefficients of a symmetric picture) at 0, the same in each copy.
  *     colour   means of 4x4 squares, so that two colours of one bag are two pictures.
  *
  * All sums are whole numbers: every machine finds the same bits.
@@ -14,11 +14,13 @@
  * Two images are near when
  *     Hamming distance of their signs      <= FB_LOOK_DISTANCE of 255, and
  *     root mean square colour difference   <= 1/4 of the larger one's contrast
- * (standard deviation of its 48 colour values), or <= 2 Contrast, because white
- * garments on white are all alike in absolute levels. A flat image, with fewer than
- * FB_LOOK_BITS_MIN bits (blank, one colour, a gradient), is near to none: there equal
- * bytes alone tell duplicates. docs/formats.md has what this was measured to find and
- * to confuse.
+ *                                          (standard deviation of its 48 colour
+ *                                          values), or <= 2
+ *
+ * Contrast, because white garments on white are all alike in absolute levels. A flat
+ * image, with fewer than FB_LOOK_BITS_MIN bits (blank, one colour, a gradient), is near
+ * to none: there equal bytes alone tell duplicates. docs/formats.md has what this was
+ * measured to find and to confuse.
  */
 #ifndef FB_DATA_IMAGE_PERCEPTUAL_HASH_H
 #define FB_DATA_IMAGE_PERCEPTUAL_HASH_H

@@ -18,7 +18,8 @@ typedef struct fb_file_list {
  *   * ? [...]    what is in the folder, sorted; asked for what the braces gave
  * FB_E_MISSING  no file fits, or one that the braces gave is not there
  * FB_E_FORMAT   a brace that is not closed, or counts downwards
- * FB_E_LIMIT    more than FB_FILE_LIST_MOST files.  The list is as it was then. */
+ * FB_E_LIMIT    more than FB_FILE_LIST_MOST files
+ * After a failure the list is as it was. */
 fb_status fb_file_list_add(fb_context *ctx, fb_file_list *list, const char *pattern);
 void fb_file_list_clear(fb_file_list *list); /* takes one of zeros; leaves one */
 

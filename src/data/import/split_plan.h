@@ -2,14 +2,16 @@
  *
  *     own split   by a hash of the item's key (product id, title, a column):
  *                 hash mod 100 in [0, train) train, [train, train + val) val, else
- * test. Nothing but the key decides: adding rows moves no other row. groups      items
- * of one key, of one image file to the byte, or of images that look nearly the same
- * (perceptual_hash.h) stay together, and so does whatever such items are chained to. A
- * group goes to the own split of its first item, so that rows added behind follow the
- * rows that they repeat. (Only a new row that repeats two old groups of different
- * splits joins them: the later one then moves, and is counted.) stated      an item may
- * come with a split, of the source or of an older catalogue. It is that item's own, and
- * a group's first stated split goes before its first item's.
+ *                 test. Nothing but the key decides: adding rows moves no other row.
+ *     groups      items of one key, of one image file to the byte, or of images that
+ *                 are near-duplicates (perceptual_hash.h) stay together, and so does
+ *                 whatever such items are chained to. A group goes to the own split of
+ *                 its first item, so that rows added behind follow the rows that they
+ *                 repeat. (Only a new row that repeats two old groups of different
+ *                 splits joins them: the later one then moves, and is counted.)
+ *     stated      an item may come with a split, of the source or of an older
+ *                 catalogue. It is that item's own, and a group's first stated split
+ *                 goes before its first item's.
  *
  * An item is moved when its split is not its own.
  */

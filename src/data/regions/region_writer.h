@@ -15,11 +15,11 @@ fb_status fb_region_writer_open(fb_context *ctx, fb_region_writer **writer,
 void fb_region_writer_close(fb_region_writer *writer);
 
 /* Add an image under `name`, checked by fb_region_record_check.
- * FB_E_FORMAT, FB_E_NUMBER  the check's failures; a name that was there before; another
- *               width of features than the first image's; boxes where that had none, or
- *               the other way round.  Sentences have no place; the file goes on without
- *               the image.
- * FB_E_IO, FB_E_MEMORY      the writing has failed */
+ * FB_E_FORMAT, FB_E_NUMBER   the check's failures; a name that was there before;
+ *                            another width of features than the first image's; boxes
+ *                            where that had none, or the other way round. Sentences
+ *                            have no place; the file goes on without the image.
+ * FB_E_IO, FB_E_MEMORY       the writing has failed */
 fb_status fb_region_writer_add(fb_context *ctx, fb_region_writer *writer,
                                const char *name, const fb_region_record *record);
 int32_t fb_region_writer_images(const fb_region_writer *writer);

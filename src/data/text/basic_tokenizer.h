@@ -5,12 +5,15 @@
  * Equal, code point by code point, to Hugging Face tokenizers 0.23 BertNormalizer
  * (clean_text, handle_chinese_chars, lowercase, strip_accents left at its default) and
  * BertPreTokenizer:
- *   clean    U+0000, U+FFFD and category C (but \t \n \r) vanish without a gap; white
- * space becomes a blank. Unassigned code points stay. CJK      the ideographs of seven
- * blocks become words of one character accents  canonical decomposition and order, then
- * category Mn vanishes; Hangul syllables stay decomposed into jamo lower    each
- * character alone: a final sigma stays U+03C3, sharp s stays words    cut at blanks;
- * each ASCII punctuation mark or category P is its own word
+ *
+ *     clean     U+0000, U+FFFD and category C (but \t \n \r) vanish without a gap;
+ *               white space becomes a blank. Unassigned code points stay.
+ *     CJK       the ideographs of seven blocks become words of one character
+ *     accents   canonical decomposition and order, then category Mn vanishes; Hangul
+ *               syllables stay decomposed into jamo
+ *     lower     each character alone: a final sigma stays U+03C3, sharp s stays
+ *     words     cut at blanks; each ASCII punctuation mark or character of category P
+ *               is its own word
  *
  * Bytes that are not UTF-8 (overlong forms, surrogates and values past U+10FFFF too)
  * count as U+FFFD, a maximal broken prefix of a character as one, and so vanish.

@@ -3,8 +3,9 @@
  *     {"normalizer":    {"type": "BertNormalizer", "lowercase": true, ...},
  *      "pre_tokenizer": {"type": "BertPreTokenizer"},
  *      "model":         {"type": "WordPiece", "unk_token": "[UNK]",
- *                        "continuing_subword_prefix": "##", "vocab": {"[PAD]": 0,
- * ...}}, "added_tokens":  [{"id": 0, "content": "[PAD]"}, ...]}
+ *                        "continuing_subword_prefix": "##",
+ *                        "vocab": {"[PAD]": 0, ...}},
+ *      "added_tokens":  [{"id": 0, "content": "[PAD]"}, ...]}
  *
  * Taken is only what wordpiece.h computes: another model (BPE, Unigram), cased text,
  * accents that stay, or another way to cut words is refused with what would be right.

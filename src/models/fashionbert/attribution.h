@@ -7,8 +7,8 @@
  *     q(a) = blank + a (q - blank)    a pixel, normalised
  *
  *     token weight = (x - mask) . sum_k w_k d score(x(a_k), q) / d x
- *     patch weight = (q - blank) . sum_k w_k d score(x, q(a_k)) / d q,   over its
- * pixels
+ *     patch weight = (q - blank) . sum_k w_k d score(x, q(a_k)) / d q
+ *                                     over the patch's pixels
  *
  * a_k, w_k: Gauss-Legendre's points in (0, 1). The tokens' weights sum to
  * score(x, q) - score(mask, q), the patches' to score(x, q) - score(x, blank), but for

@@ -8,8 +8,7 @@
  * Without gradients (forward_lean) some pictures at a time go through the network. Each
  * stage has one map, which its blocks read and replace:
  *
- *     arena: [stem's map][stage 1's map] .. [stage s's map][what a block needs | given
- * back]
+ *     arena: [stem's map][stage 1's map] .. [stage s's map][a block's own, given back]
  */
 #include "nn/encoders/resnet.h"
 

@@ -1,11 +1,10 @@
 /* pg_store.h - an index whose products lie in PostgreSQL with pgvector: one database,
  * or several that hold a part each (shards).
  *
- *     fashionbert_products   place bigint, product_id, title, image text,
- *                            attributes json, keys text[], embedding vector(D)
- *     fashionbert_values     name, value text, products bigint: the most frequent
- * values fashionbert_store      one row: which load, which shard, the model's
- * fingerprint
+ *     fashionbert_products  place bigint, product_id, title, image text,
+ *                           attributes json, keys text[], embedding vector(D)
+ *     fashionbert_values    name, value text, products bigint: the most frequent values
+ *     fashionbert_store     one row: which load, which shard, the model's fingerprint
  *
  * They lie in the first schema of the search_path. Loading makes them under other
  * names, builds the HNSW graph, and renames them in one transaction, so that searches

@@ -44,10 +44,11 @@ fb_status fb_candidate_set_write(fb_context *ctx, const fb_candidate_set *set,
 
 /* Read `path`. `expected`, unless NULL, must equal the header's options: a run asked
  * for seed 1 must not quietly use a file of seed 2. Every failure names path and line.
- * FB_E_IO, FB_E_MISSING   the file cannot be read
- * FB_E_STATE              of another catalogue, split, or other options than expected
- * FB_E_FORMAT             not a candidate file, cut short, or a list breaks a rule
- * above FB_E_LIMIT              a line is longer than 16 MiB FB_E_MEMORY */
+ * FB_E_IO, FB_E_MISSING  the file cannot be read
+ * FB_E_STATE             of another catalogue, split, or other options than expected
+ * FB_E_FORMAT            not a candidate file, cut short, or a list breaks a rule above
+ * FB_E_LIMIT             a line is longer than 16 MiB
+ * FB_E_MEMORY */
 fb_status fb_candidate_set_read(fb_context *ctx, fb_candidate_set **set,
                                 const char *path, const fb_candidate_catalog *catalog,
                                 const fb_candidate_options *expected);

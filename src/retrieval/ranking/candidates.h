@@ -6,13 +6,13 @@
  * items.
  *
  * sampled   One positive (the query's own item) and up to negative_count negatives of
- * the same category, subcategory, or of anywhere. Never a negative: an item of the
- *           query's product, with its text, or with its image's bytes. Negatives may
- * repeat each other's text. A query with fewer than min_candidates such others is left
- *           out and counted. The negatives stand in random order, so the first of a
- * list is a fair single mismatch (accuracy, AUC). full      Every distinct text (or
- * image) of the split is a document, named by the first item that has it. See
- * fb_full_pool below.
+ *           the same category, subcategory, or of anywhere. Never a negative: an item
+ *           of the query's product, with its text, or with its image's bytes. Negatives
+ *           may repeat each other's text. A query with fewer than min_candidates such
+ *           others is left out and counted. The negatives stand in random order, so the
+ *           first of a list is a fair single mismatch (accuracy, AUC).
+ * full      Every distinct text (or image) of the split is a document, named by the
+ *           first item that has it. See fb_full_pool below.
  *
  * Each list's bits come from (seed, FB_STREAM_EVALUATE, draw, direction, query item),
  * so a query's draw does not depend on the other queries.
