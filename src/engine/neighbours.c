@@ -166,9 +166,9 @@ fb_status fb_neighbours_of(fb_context *ctx, const fb_neighbours *neighbours,
     fb_scored *found = malloc(((size_t)count * (size_t)k + 1) * sizeof *found);
     if (!found)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for neighbours");
-    fb_status status =
-        fb_exact_search_many(ctx, be, texts ? n->image : n->text, n->rows, n->width,
-                             vectors, count, k, found);
+    const fb_vectors others = {texts ? n->image : n->text, n->rows, n->width};
+    const fb_vectors asking = {vectors, count, n->width};
+    fb_status status = fb_exact_search_many(ctx, be, &others, &asking, k, found);
     for (int64_t i = 0; i < count && status == FB_OK; i++) {
         double sum = 0;
         for (int32_t j = 0; j < k; j++)

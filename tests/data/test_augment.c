@@ -26,9 +26,8 @@ static void augment(const fb_augment *a, uint64_t draw, fb_fit fit, uint8_t *pix
     fb_resizer *resizer = fb_resizer_create();
     uint8_t *scratch = malloc(BYTES);
     fill(pixels);
-    assert_int_equal(fb_augment_image(NULL, a, &random, resizer, SIZE, fit,
-                                      FB_FILTER_BILINEAR, pixels, scratch),
-                     FB_OK);
+    const fb_fitted_image image = {SIZE, fit, FB_FILTER_BILINEAR, pixels, scratch};
+    assert_int_equal(fb_augment_image(NULL, a, &random, resizer, &image), FB_OK);
     fb_resizer_free(resizer);
     free(scratch);
 }

@@ -91,9 +91,9 @@ static void check_search(const fb_backend *be, const float *rows,
         }
     qsort(all, (size_t)pass, sizeof *all, by_rank);
     fb_top_k top = fb_top_k_begin(heap, K);
-    assert_int_equal(
-        fb_exact_search(NULL, be, rows, ROWS, WIDTH, query, allowed, 1000, &top),
-        FB_OK);
+    const fb_vectors vectors = {rows, ROWS, WIDTH};
+    assert_int_equal(fb_exact_search(NULL, be, &vectors, query, allowed, 1000, &top),
+                     FB_OK);
     fb_top_k_sort(&top);
     assert_int_equal(top.count, pass < K ? pass : K);
     for (int64_t i = 0; i < top.count; i++) {
@@ -136,20 +136,19 @@ static void many_queries_at_once_find_what_each_finds_alone(void **state)
     fb_backend *be = NULL;
     fb_scored found[QUERIES * K], heap[K];
     assert_int_equal(fb_backend_create(ctx, &be, "cpu", "f32", 2), FB_OK);
-    assert_int_equal(
-        fb_exact_search_many(ctx, be, rows, ROWS, WIDTH, rows, QUERIES, K, found),
-        FB_OK);
+    const fb_vectors vectors = {rows, ROWS, WIDTH}, queries = {rows, QUERIES, WIDTH};
+    const fb_vectors three = {rows, 3, WIDTH}, one = {rows, 1, WIDTH};
+    assert_int_equal(fb_exact_search_many(ctx, be, &vectors, &queries, K, found),
+                     FB_OK);
     for (int64_t q = 0; q < QUERIES; q++) {
         fb_top_k top = fb_top_k_begin(heap, K);
-        assert_int_equal(fb_exact_search(ctx, be, rows, ROWS, WIDTH, rows + q * WIDTH,
-                                         NULL, 0, &top),
-                         FB_OK);
+        assert_int_equal(
+            fb_exact_search(ctx, be, &vectors, rows + q * WIDTH, NULL, 0, &top), FB_OK);
         fb_top_k_sort(&top);
         for (int64_t i = 0; i < K; i++)
             assert_int_equal(found[q * K + i].row, heap[i].row);
     }
-    assert_int_equal(fb_exact_search_many(ctx, be, rows, 3, WIDTH, rows, 1, 5, found),
-                     FB_OK);
+    assert_int_equal(fb_exact_search_many(ctx, be, &three, &one, 5, found), FB_OK);
     assert_int_equal(found[3].row, -1); /* behind the last */
     fb_backend_free(be);
     fb_context_free(ctx);

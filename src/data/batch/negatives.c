@@ -150,26 +150,31 @@ fb_status fb_negatives_eligible(fb_context *ctx, const fb_negatives *n,
     return FB_OK;
 }
 
-static fb_status try_one(fb_context *ctx, const fb_negatives *n, int32_t item,
-                         bool other_image, int32_t other, bool *eligible)
+/* An item's mismatch: `other`, whose image or else text takes the item's own place;
+ * right once `found`. */
+typedef struct mismatch {
+    int32_t item;
+    bool other_image;
+    int32_t other;
+    bool found;
+} mismatch;
+
+static fb_status try_one(fb_context *ctx, const fb_negatives *n, int32_t other,
+                         mismatch *m)
 {
-    return other_image ? fb_negatives_eligible(ctx, n, item, other, eligible)
-                       : fb_negatives_eligible(ctx, n, other, item, eligible);
+    m->other = other;
+    return m->other_image ? fb_negatives_eligible(ctx, n, m->item, other, &m->found)
+                          : fb_negatives_eligible(ctx, n, other, m->item, &m->found);
 }
 
 static fb_status draw_from(fb_context *ctx, const fb_negatives *n, fb_random *random,
-                           const int32_t *members, int32_t count, int32_t item,
-                           bool other_image, int32_t *other, bool *found)
+                           const int32_t *members, int32_t count, mismatch *m)
 {
-    for (int32_t i = 0; i < TRIES && !*found; i++) {
-        *other = members[fb_random_below(random, (uint32_t)count)];
-        FB_TRY(try_one(ctx, n, item, other_image, *other, found));
-    }
-    uint32_t first = *found ? 0 : fb_random_below(random, (uint32_t)count);
-    for (int32_t i = 0; i < count && !*found; i++) {
-        *other = members[((int64_t)first + i) % count];
-        FB_TRY(try_one(ctx, n, item, other_image, *other, found));
-    }
+    for (int32_t i = 0; i < TRIES && !m->found; i++)
+        FB_TRY(try_one(ctx, n, members[fb_random_below(random, (uint32_t)count)], m));
+    uint32_t first = m->found ? 0 : fb_random_below(random, (uint32_t)count);
+    for (int32_t i = 0; i < count && !m->found; i++)
+        FB_TRY(try_one(ctx, n, members[((int64_t)first + i) % count], m));
     return FB_OK;
 }
 
@@ -178,10 +183,10 @@ fb_status fb_negatives_draw(fb_context *ctx, const fb_negatives *n, fb_random *r
                             int32_t *other, bool *fell_back)
 {
     const fb_catalogue_item *own = fb_catalogue_get(n->catalogue, item);
-    bool found = false, had_category = false;
-    int32_t drawn = -1;
+    mismatch m = {.item = item, .other_image = other_image, .other = -1};
+    bool had_category = false;
     int32_t levels = anywhere ? 0 : fb_catalogue_levels(n->catalogue);
-    for (int32_t level = 0; level < levels && !found; level++) {
+    for (int32_t level = 0; level < levels && !m.found; level++) {
         int32_t key = own->category[level];
         if (key < 0)
             continue;
@@ -190,19 +195,17 @@ fb_status fb_negatives_draw(fb_context *ctx, const fb_negatives *n, fb_random *r
         *fell_back = had_category;
         had_category = true;
         if (count > 0)
-            FB_TRY(draw_from(ctx, n, random, g->members + g->starts[key], count, item,
-                             other_image, &drawn, &found));
+            FB_TRY(draw_from(ctx, n, random, g->members + g->starts[key], count, &m));
     }
-    if (!found) {
+    if (!m.found) {
         *fell_back = had_category;
-        FB_TRY(draw_from(ctx, n, random, n->items, n->count, item, other_image, &drawn,
-                         &found));
+        FB_TRY(draw_from(ctx, n, random, n->items, n->count, &m));
     }
-    if (!found)
+    if (!m.found)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s/metadata.jsonl:%d: no other item can be its mismatch: all "
                        "have the same product, title or image",
                        fb_catalogue_folder(n->catalogue), own->line);
-    *other = drawn;
+    *other = m.other;
     return FB_OK;
 }

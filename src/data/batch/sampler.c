@@ -423,10 +423,12 @@ static fb_status load_images(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
             return fb_fail(ctx, FB_E_STATE, "loading was stopped");
         uint8_t *pixels = fb_batch_pixels(b, i);
         FB_TRY(load_image(ctx, s, c, b->image_item[i], pixels));
+        if (!fb_augment_any(&o->augment))
+            continue;
         fb_random random = fb_sampler_random(s, FB_STREAM_AUGMENT, step, i);
-        if (fb_augment_any(&o->augment))
-            FB_TRY(fb_augment_image(ctx, &o->augment, &random, c->zoomer, b->image_size,
-                                    o->fit, o->filter, pixels, c->pixels));
+        const fb_fitted_image image = {b->image_size, o->fit, o->filter, pixels,
+                                       c->pixels};
+        FB_TRY(fb_augment_image(ctx, &o->augment, &random, c->zoomer, &image));
     }
     return FB_OK;
 }

@@ -198,19 +198,28 @@ static fb_status eligible(fb_context *ctx, const fb_query_split *s, int32_t quer
     return FB_OK;
 }
 
-static fb_status draw_from(fb_context *ctx, const fb_query_split *s, fb_random *random,
-                           const int32_t *members, int32_t count, int32_t query,
-                           int32_t own, int32_t *other, bool *found)
+/* The mismatch of a query and an item `own` that it wants: `other`, right once
+ * `found`. */
+typedef struct mismatch {
+    int32_t query, own, other;
+    bool found;
+} mismatch;
+
+static fb_status try_one(fb_context *ctx, const fb_query_split *s, int32_t other,
+                         mismatch *m)
 {
-    for (int32_t i = 0; i < TRIES && !*found; i++) {
-        *other = members[fb_random_below(random, (uint32_t)count)];
-        FB_TRY(eligible(ctx, s, query, own, *other, found));
-    }
-    uint32_t first = *found ? 0 : fb_random_below(random, (uint32_t)count);
-    for (int32_t i = 0; i < count && !*found; i++) {
-        *other = members[((int64_t)first + i) % count];
-        FB_TRY(eligible(ctx, s, query, own, *other, found));
-    }
+    m->other = other;
+    return eligible(ctx, s, m->query, m->own, other, &m->found);
+}
+
+static fb_status draw_from(fb_context *ctx, const fb_query_split *s, fb_random *random,
+                           const int32_t *members, int32_t count, mismatch *m)
+{
+    for (int32_t i = 0; i < TRIES && !m->found; i++)
+        FB_TRY(try_one(ctx, s, members[fb_random_below(random, (uint32_t)count)], m));
+    uint32_t first = m->found ? 0 : fb_random_below(random, (uint32_t)count);
+    for (int32_t i = 0; i < count && !m->found; i++)
+        FB_TRY(try_one(ctx, s, members[((int64_t)first + i) % count], m));
     return FB_OK;
 }
 
@@ -246,27 +255,28 @@ fb_status fb_query_split_draw(fb_context *ctx, const fb_query_split *s,
     int32_t levels = anywhere ? 0 : fb_catalogue_levels(s->catalogue);
     if (!anywhere)
         FB_TRY(draw_skipped(ctx, s, random, query, item, &d));
-    bool found = d.skipped, had_category = false;
-    for (int32_t level = 0; level < levels && !found; level++) {
+    mismatch m = {query, item, d.item, d.skipped};
+    bool had_category = false;
+    for (int32_t level = 0; level < levels && !m.found; level++) {
         int32_t count, key = own->category[level];
         if (key < 0)
             continue;
         const int32_t *members = members_of(&s->category[level], key, &count);
         d.fell_back = had_category;
         had_category = true;
-        FB_TRY(draw_from(ctx, s, random, members, count, query, item, &d.item, &found));
+        FB_TRY(draw_from(ctx, s, random, members, count, &m));
     }
-    if (!found) {
+    if (!m.found) {
         d.fell_back = had_category;
-        FB_TRY(draw_from(ctx, s, random, s->items, s->item_count, query, item, &d.item,
-                         &found));
+        FB_TRY(draw_from(ctx, s, random, s->items, s->item_count, &m));
     }
-    if (!found)
+    if (!m.found)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: query \"%.200s\": no product of the split can be its "
                        "mismatch: all are wanted, or have the title or image of one "
                        "that is",
                        fb_query_set_source(s->set), fb_query_set_text(s->set, query));
+    d.item = m.other;
     *drawn = d;
     return FB_OK;
 }

@@ -21,16 +21,17 @@ fb_status fb_augment_check(fb_context *ctx, const fb_augment *augment)
     return check_one(ctx, "zoom", augment->zoom, 0.99);
 }
 
-static fb_status crop(fb_context *ctx, fb_resizer *resizer, int32_t size, int32_t side,
-                      int32_t left, int32_t top, fb_filter filter, uint8_t *pixels,
-                      uint8_t *scratch)
+static fb_status crop(fb_context *ctx, fb_resizer *resizer, const fb_fitted_image *f,
+                      int32_t side, int32_t left, int32_t top)
 {
-    size_t row_bytes = (size_t)side * 3, stride = (size_t)size * 3;
-    const uint8_t *from = pixels + (size_t)top * stride + (size_t)left * 3;
+    size_t row_bytes = (size_t)side * 3, stride = (size_t)f->size * 3;
+    const uint8_t *from = f->pixels + (size_t)top * stride + (size_t)left * 3;
     for (int32_t y = 0; y < side; y++)
-        memcpy(scratch + (size_t)y * row_bytes, from + (size_t)y * stride, row_bytes);
-    const fb_image image = {side, side, scratch};
-    return fb_image_resize(ctx, resizer, pixels, stride, size, size, &image, filter);
+        memcpy(f->scratch + (size_t)y * row_bytes, from + (size_t)y * stride,
+               row_bytes);
+    const fb_image square = {side, side, f->scratch};
+    return fb_image_resize(ctx, resizer, f->pixels, stride, f->size, f->size, &square,
+                           f->filter);
 }
 
 static int32_t within(int32_t at, int32_t size)
@@ -39,27 +40,28 @@ static int32_t within(int32_t at, int32_t size)
 }
 
 /* Content moves right by `across` and down by `down`. */
-static void move(int32_t size, int32_t across, int32_t down, fb_fit fit,
-                 uint8_t *pixels, uint8_t *scratch)
+static void move(const fb_fitted_image *f, int32_t across, int32_t down)
 {
+    int32_t size = f->size;
     size_t stride = (size_t)size * 3;
-    memcpy(scratch, pixels, (size_t)size * stride);
+    memcpy(f->scratch, f->pixels, (size_t)size * stride);
     for (int32_t y = 0; y < size; y++)
         for (int32_t x = 0; x < size; x++) {
-            uint8_t *to = pixels + (size_t)y * stride + (size_t)x * 3;
+            uint8_t *to = f->pixels + (size_t)y * stride + (size_t)x * 3;
             int32_t from_y = within(y - down, size), from_x = within(x - across, size);
-            if (fit == FB_FIT_PAD && (from_y != y - down || from_x != x - across))
+            if (f->fit == FB_FIT_PAD && (from_y != y - down || from_x != x - across))
                 memset(to, 255, 3);
             else
-                memcpy(to, scratch + (size_t)from_y * stride + (size_t)from_x * 3, 3);
+                memcpy(to, f->scratch + (size_t)from_y * stride + (size_t)from_x * 3,
+                       3);
         }
 }
 
 fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
-                           fb_random *random, fb_resizer *resizer, int32_t size,
-                           fb_fit fit, fb_filter filter, uint8_t *pixels,
-                           uint8_t *scratch)
+                           fb_random *random, fb_resizer *resizer,
+                           const fb_fitted_image *image)
 {
+    int32_t size = image->size;
     double zoomed = 1.0 - augment->zoom * fb_random_uniform(random);
     int32_t side = (int32_t)rint(size * zoomed),
             most = (int32_t)(augment->shift * size);
@@ -70,10 +72,10 @@ fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
     int32_t down = (int32_t)fb_random_below(random, (uint32_t)(2 * most + 1)) - most;
     bool mirrored = fb_random_uniform(random) < augment->flip;
     if (side < size)
-        FB_TRY(crop(ctx, resizer, size, side, left, top, filter, pixels, scratch));
+        FB_TRY(crop(ctx, resizer, image, side, left, top));
     if (across != 0 || down != 0)
-        move(size, across, down, fit, pixels, scratch);
+        move(image, across, down);
     if (mirrored)
-        fb_pixels_mirror(pixels, size, size);
+        fb_pixels_mirror(image->pixels, size, size);
     return FB_OK;
 }

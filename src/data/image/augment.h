@@ -30,10 +30,17 @@ static inline bool fb_augment_any(const fb_augment *augment)
     return augment->flip > 0 || augment->shift > 0 || augment->zoom > 0;
 }
 
-/* pixels, scratch [size, size, 3]. FB_E_MEMORY (zoom): pixels are as they were. */
+/* An image as it was fitted, and room for another; borrowed. */
+typedef struct fb_fitted_image {
+    int32_t size;
+    fb_fit fit;
+    fb_filter filter;
+    uint8_t *pixels, *scratch; /* [size, size, 3] */
+} fb_fitted_image;
+
+/* Change the pixels. FB_E_MEMORY (zoom): they are as they were. */
 fb_status fb_augment_image(fb_context *ctx, const fb_augment *augment,
-                           fb_random *random, fb_resizer *resizer, int32_t size,
-                           fb_fit fit, fb_filter filter, uint8_t *pixels,
-                           uint8_t *scratch);
+                           fb_random *random, fb_resizer *resizer,
+                           const fb_fitted_image *image);
 
 #endif

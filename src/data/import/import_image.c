@@ -99,27 +99,34 @@ static fb_status shrink(fb_context *ctx, fb_resizer *resizer, const fb_image *im
                            small->height, image, FB_FILTER_BICUBIC);
 }
 
-/* Encode what is kept of `image` (that fits in `side`, or 0) as JPEG or PNG, and write
- * it where it has less than most_bytes; *written says whether. */
-static fb_status write_encoded(fb_context *ctx, fb_resizer *resizer,
-                               const fb_image *image, int32_t side, bool jpeg,
-                               size_t most_bytes, const char *stem,
-                               fb_stored_image *stored, bool *written)
+/* How one image is kept, and what of it is told. */
+typedef struct keeping {
+    fb_resizer *resizer;
+    const char *stem; /* of the path, without suffix */
+    int32_t side;     /* pixels of the longer side, at most; 0: as many as it has */
+    fb_stored_image *stored;
+    fb_record_fault *fault;
+} keeping;
+
+/* Encode what is kept of `image` as JPEG or PNG, and write it where it has less than
+ * most_bytes; *written says whether. */
+static fb_status write_encoded(fb_context *ctx, const keeping *k, const fb_image *image,
+                               bool jpeg, size_t most_bytes, bool *written)
 {
     fb_image small = {0};
     char *bytes = NULL;
     size_t size = 0;
-    bool shrunk = side > 0 && (image->width > side || image->height > side);
+    bool shrunk = k->side > 0 && (image->width > k->side || image->height > k->side);
     fb_status status = FB_OK;
     if (shrunk)
-        status = shrink(ctx, resizer, image, side, &small);
+        status = shrink(ctx, k->resizer, image, k->side, &small);
     if (status == FB_OK)
-        status = encode(ctx, shrunk ? &small : image, stem, jpeg, &bytes, &size);
+        status = encode(ctx, shrunk ? &small : image, k->stem, jpeg, &bytes, &size);
     *written = status == FB_OK && size < most_bytes;
     if (*written) {
-        stored->suffix = jpeg ? ".jpg" : ".png";
-        stored->resized = shrunk;
-        status = write_file(ctx, stem, (const uint8_t *)bytes, size, stored);
+        k->stored->suffix = jpeg ? ".jpg" : ".png";
+        k->stored->resized = shrunk;
+        status = write_file(ctx, k->stem, (const uint8_t *)bytes, size, k->stored);
     }
     free(bytes);
     fb_image_free(&small);
@@ -129,10 +136,8 @@ static fb_status write_encoded(fb_context *ctx, fb_resizer *resizer,
 /* ---- one image ---------------------------------------------------------------------
  */
 
-static fb_status store_pixels(fb_context *ctx, fb_resizer *resizer,
-                              const fb_record_image *image, const char *stem,
-                              int32_t resize, fb_stored_image *stored,
-                              fb_record_fault *fault)
+static fb_status store_pixels(fb_context *ctx, const keeping *k,
+                              const fb_record_image *image)
 {
     /* Read only: fb_image has no const twin. */
     fb_image pixels = {image->width, image->height, (uint8_t *)(uintptr_t)image->bytes};
@@ -140,49 +145,43 @@ static fb_status store_pixels(fb_context *ctx, fb_resizer *resizer,
     if (image->width < 1 || image->height < 1 || image->width > FB_IMAGE_SIDE_MAX ||
         image->height > FB_IMAGE_SIDE_MAX ||
         (int64_t)image->width * image->height > FB_IMAGE_PIXELS_MAX) {
-        *fault = FB_RECORD_BAD_IMAGE;
+        *k->fault = FB_RECORD_BAD_IMAGE;
         (void)fb_fail(ctx, FB_E_FORMAT, "an image of %d x %d pixels", image->width,
                       image->height);
         return FB_OK;
     }
-    FB_TRY(fb_look_take(ctx, resizer, &pixels, &stored->look));
-    return write_encoded(ctx, resizer, &pixels, resize, resize > 0, SIZE_MAX, stem,
-                         stored, &written);
+    FB_TRY(fb_look_take(ctx, k->resizer, &pixels, &k->stored->look));
+    return write_encoded(ctx, k, &pixels, k->side > 0, SIZE_MAX, &written);
 }
 
-static fb_status store_decoded(fb_context *ctx, fb_resizer *resizer,
-                               const fb_image *image, const uint8_t *bytes, size_t size,
-                               const char *stem, int32_t resize,
-                               fb_stored_image *stored)
+static fb_status store_decoded(fb_context *ctx, const keeping *k, const fb_image *image,
+                               const uint8_t *bytes, size_t size)
 {
     bool written = false;
-    if (resize > 0 && (image->width > resize || image->height > resize))
-        FB_TRY(write_encoded(ctx, resizer, image, resize, true, size, stem, stored,
-                             &written));
+    if (k->side > 0 && (image->width > k->side || image->height > k->side))
+        FB_TRY(write_encoded(ctx, k, image, true, size, &written));
     if (written)
         return FB_OK;
-    stored->suffix = suffix_of(bytes);
-    stored->resized = false;
-    return write_file(ctx, stem, bytes, size, stored);
+    k->stored->suffix = suffix_of(bytes);
+    k->stored->resized = false;
+    return write_file(ctx, k->stem, bytes, size, k->stored);
 }
 
-static fb_status store_bytes(fb_context *ctx, fb_resizer *resizer, const char *name,
-                             const uint8_t *bytes, size_t size, const char *stem,
-                             int32_t resize, fb_stored_image *stored,
-                             fb_record_fault *fault)
+static fb_status store_bytes(fb_context *ctx, const keeping *k, const char *name,
+                             const uint8_t *bytes, size_t size)
 {
     fb_image image = {0};
     double started = thread_seconds();
     fb_status status = fb_image_decode(ctx, name, bytes, size, &image);
-    stored->decode_s = thread_seconds() - started;
+    k->stored->decode_s = thread_seconds() - started;
     if (status != FB_OK && status != FB_E_MEMORY) {
-        *fault = FB_RECORD_BAD_IMAGE;
+        *k->fault = FB_RECORD_BAD_IMAGE;
         return FB_OK;
     }
     FB_TRY(status);
-    status = fb_look_take(ctx, resizer, &image, &stored->look);
+    status = fb_look_take(ctx, k->resizer, &image, &k->stored->look);
     if (status == FB_OK)
-        status = store_decoded(ctx, resizer, &image, bytes, size, stem, resize, stored);
+        status = store_decoded(ctx, k, &image, bytes, size);
     fb_image_free(&image);
     return status;
 }
@@ -197,14 +196,14 @@ fb_status fb_import_image_store(fb_context *ctx, fb_resizer *resizer,
     uint8_t *own = NULL;
     *stored = (fb_stored_image){.suffix = ""};
     *fault = FB_RECORD_GOOD;
+    const keeping k = {resizer, stem, resize, stored, fault};
     if (image->kind == FB_RECORD_IMAGE_PIXELS)
-        return store_pixels(ctx, resizer, image, stem, resize, stored, fault);
+        return store_pixels(ctx, &k, image);
     FB_TRY(read_bytes(ctx, image, &bytes, &size, &own, fault));
     fb_status status = FB_OK;
     const char *name = image->kind == FB_RECORD_IMAGE_PATH ? image->path : "its image";
     if (*fault == FB_RECORD_GOOD)
-        status =
-            store_bytes(ctx, resizer, name, bytes, size, stem, resize, stored, fault);
+        status = store_bytes(ctx, &k, name, bytes, size);
     free(own);
     return status;
 }

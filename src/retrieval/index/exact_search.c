@@ -51,11 +51,12 @@ static void scan_range(const scan *s, int64_t from, int64_t to, fb_top_k *top)
         scan_block(s, at, at + BLOCK < to ? at + BLOCK : to, top);
 }
 
-fb_status fb_exact_search(fb_context *ctx, const fb_backend *be, const float *rows,
-                          int64_t count, int64_t width, const float *query,
+fb_status fb_exact_search(fb_context *ctx, const fb_backend *be,
+                          const fb_vectors *vectors, const float *query,
                           const uint8_t *allowed, int64_t first_row, fb_top_k *top)
 {
-    scan s = {be, rows, query, allowed, width, first_row};
+    int64_t count = vectors->count, width = vectors->width;
+    scan s = {be, vectors->rows, query, allowed, width, first_row};
     int32_t threads = count * width < SERIAL_NUMBERS ? 1 : be->threads;
     if (threads <= 1) {
         scan_range(&s, 0, count, top);
@@ -94,11 +95,12 @@ static void scan_for_all(const scan *s, int64_t count, const float *queries,
         }
 }
 
-fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be, const float *rows,
-                               int64_t count, int64_t width, const float *queries,
-                               int64_t query_count, int32_t k, fb_scored *found)
+fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be,
+                               const fb_vectors *vectors, const fb_vectors *queries,
+                               int32_t k, fb_scored *found)
 {
-    scan s = {.be = be, .rows = rows, .width = width};
+    scan s = {.be = be, .rows = vectors->rows, .width = vectors->width};
+    int64_t query_count = queries->count;
     fb_top_k *tops = malloc(((size_t)query_count + 1) * sizeof *tops);
     if (!tops)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld queries",
@@ -107,7 +109,8 @@ fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be, const floa
         tops[q] = fb_top_k_begin(found + q * k, k);
 #pragma omp parallel for schedule(static) num_threads(be->threads)
     for (int32_t t = 0; t < be->threads; t++)
-        scan_for_all(&s, count, queries, tops, query_count * t / be->threads,
+        scan_for_all(&s, vectors->count, queries->rows, tops,
+                     query_count * t / be->threads,
                      query_count * (t + 1) / be->threads);
     for (int64_t q = 0; q < query_count; q++) {
         fb_top_k_sort(&tops[q]);

@@ -18,18 +18,24 @@ static inline bool fb_row_passes(const uint8_t *allowed, int64_t row)
     return !allowed || (allowed[row >> 3] >> (row & 7) & 1);
 }
 
-/* Add to `top` the rows [count, width], numbered from first_row. The backend lends its
+/* Vectors end to end; borrowed. */
+typedef struct fb_vectors {
+    const float *rows; /* [count, width] */
+    int64_t count, width;
+} fb_vectors;
+
+/* Add to `top` the vectors' rows, numbered from first_row. The backend lends its
  * row_products and its number of threads; several threads may search with one at once.
  * FB_E_MEMORY. */
-fb_status fb_exact_search(fb_context *ctx, const fb_backend *be, const float *rows,
-                          int64_t count, int64_t width, const float *query,
+fb_status fb_exact_search(fb_context *ctx, const fb_backend *be,
+                          const fb_vectors *vectors, const float *query,
                           const uint8_t *allowed, int64_t first_row, fb_top_k *top);
 
-/* For each of `queries` [query_count, D] its k best rows, best first, into found
- * [query_count, k] (row -1 behind the last): many at once, each block of rows read once
- * for all of them. FB_E_MEMORY. */
-fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be, const float *rows,
-                               int64_t count, int64_t width, const float *queries,
-                               int64_t query_count, int32_t k, fb_scored *found);
+/* For each of the queries, as wide as the vectors, its k best rows, best first, into
+ * found [queries, k] (row -1 behind the last): many at once, each block of rows read
+ * once for all of them. FB_E_MEMORY. */
+fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be,
+                               const fb_vectors *vectors, const fb_vectors *queries,
+                               int32_t k, fb_scored *found);
 
 #endif

@@ -280,8 +280,8 @@ static fb_status search_segment(search *s, int32_t number, fb_top_k *top)
     bool few = pass <= EXACT_ROWS && pass <= seg->rows / EXACT_SHARE;
     if (seg->ann && !s->exact && !few)
         return search_graph(s, seg, s->bits[number], pass, top);
-    return fb_exact_search(s->ctx, s->index->be, s->vectors(seg), seg->rows,
-                           s->index->manifest.width, s->query, s->bits[number],
+    const fb_vectors rows = {s->vectors(seg), seg->rows, s->index->manifest.width};
+    return fb_exact_search(s->ctx, s->index->be, &rows, s->query, s->bits[number],
                            seg->first, top);
 }
 

@@ -1,8 +1,6 @@
 /* index_tune.c - see index_tune.h. */
 #include "retrieval/index/index_tune.h"
 
-#include "retrieval/index/exact_search.h"
-
 #include <stdlib.h>
 
 enum { K = 10, CODES_WIDENED = 20 };
@@ -16,13 +14,9 @@ int32_t fb_ann_wanted(fb_ann_kind kind, int32_t k)
 
 typedef struct tuning {
     fb_context *ctx;
-    const fb_ann *ann;
-    fb_ann_kind kind;
     const fb_backend *be;
-    const float *rows, *queries;
-    int64_t count, query_count;
-    int32_t width;
-    fb_scored *exact; /* [query_count, K] */
+    const fb_index_probe *probe;
+    fb_scored *exact; /* [queries, K] */
     int64_t *found;   /* [wanted] */
 } tuning;
 
@@ -30,15 +24,17 @@ typedef struct tuning {
  * of them counts: which of equal rows stands there is chance. */
 static fb_status count_found(const tuning *t, int64_t q, int32_t effort, int64_t *hits)
 {
-    int32_t wanted = fb_ann_wanted(t->kind, K);
-    const float *query = t->queries + q * t->width;
+    const fb_index_probe *p = t->probe;
+    int32_t wanted = fb_ann_wanted(p->kind, K);
+    int64_t width = p->vectors.width;
+    const float *query = p->queries.rows + q * width;
     fb_scored heap[K];
     fb_top_k top = fb_top_k_begin(heap, K);
-    FB_TRY(fb_ann_search(t->ctx, t->ann, query, wanted, effort, NULL, t->found));
+    FB_TRY(fb_ann_search(t->ctx, p->ann, query, wanted, effort, NULL, t->found));
     for (int32_t i = 0; i < wanted && t->found[i] >= 0; i++) {
         float score;
-        t->be->k->row_products(t->be, &score, t->rows + t->found[i] * t->width, 1,
-                               t->width, query);
+        t->be->k->row_products(t->be, &score, p->vectors.rows + t->found[i] * width, 1,
+                               width, query);
         fb_top_k_add(&top, t->found[i], score);
     }
     const fb_scored *exact = t->exact + q * K;
@@ -53,25 +49,25 @@ static fb_status count_found(const tuning *t, int64_t q, int32_t effort, int64_t
 
 static fb_status measure(const tuning *t, int32_t effort, double *recall)
 {
-    int64_t hits = 0, one, k = t->count < K ? t->count : K;
-    for (int64_t q = 0; q < t->query_count; q++) {
+    int64_t queries = t->probe->queries.count, rows = t->probe->vectors.count;
+    int64_t hits = 0, one, k = rows < K ? rows : K;
+    for (int64_t q = 0; q < queries; q++) {
         FB_TRY(count_found(t, q, effort, &one));
         hits += one;
     }
-    *recall =
-        t->query_count > 0 && k > 0 ? (double)hits / (double)(t->query_count * k) : 1.0;
+    *recall = queries > 0 && k > 0 ? (double)hits / (double)(queries * k) : 1.0;
     return FB_OK;
 }
 
 static fb_status tune(tuning *t, int32_t *effort, double *recall10)
 {
-    size_t wanted = (size_t)fb_ann_wanted(t->kind, K);
-    t->exact = calloc((size_t)t->query_count * K + 1, sizeof *t->exact);
+    const fb_index_probe *p = t->probe;
+    size_t wanted = (size_t)fb_ann_wanted(p->kind, K);
+    t->exact = calloc((size_t)p->queries.count * K + 1, sizeof *t->exact);
     t->found = calloc(wanted, sizeof *t->found);
     if (!t->exact || !t->found)
         return fb_fail(t->ctx, FB_E_MEMORY, "no memory to measure recall");
-    FB_TRY(fb_exact_search_many(t->ctx, t->be, t->rows, t->count, t->width, t->queries,
-                                t->query_count, K, t->exact));
+    FB_TRY(fb_exact_search_many(t->ctx, t->be, &p->vectors, &p->queries, K, t->exact));
     int32_t e = *effort > FB_EFFORT_LEAST ? *effort : FB_EFFORT_LEAST;
     FB_TRY(measure(t, e, recall10));
     while (!(*recall10 >= FB_RECALL_WANTED) && e < FB_EFFORT_MOST) {
@@ -82,20 +78,10 @@ static fb_status tune(tuning *t, int32_t *effort, double *recall10)
     return FB_OK;
 }
 
-fb_status fb_index_tune(fb_context *ctx, const fb_ann *ann, fb_ann_kind kind,
-                        const fb_backend *be, const float *rows, int64_t count,
-                        int32_t width, const float *queries, int64_t query_count,
-                        int32_t *effort, double *recall10)
+fb_status fb_index_tune(fb_context *ctx, const fb_backend *be,
+                        const fb_index_probe *probe, int32_t *effort, double *recall10)
 {
-    tuning t = {.ctx = ctx,
-                .ann = ann,
-                .kind = kind,
-                .be = be,
-                .rows = rows,
-                .queries = queries,
-                .count = count,
-                .query_count = query_count,
-                .width = width};
+    tuning t = {.ctx = ctx, .be = be, .probe = probe};
     fb_status status = tune(&t, effort, recall10);
     free(t.exact);
     free(t.found);

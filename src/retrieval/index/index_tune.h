@@ -10,6 +10,7 @@
 #define FB_RETRIEVAL_INDEX_INDEX_TUNE_H
 
 #include "backend/backend.h"
+#include "retrieval/index/exact_search.h"
 #include "retrieval/index/faiss_shim.h"
 
 #define FB_RECALL_WANTED 0.99
@@ -19,11 +20,15 @@ enum { FB_RECALL_QUERIES = 1000, FB_EFFORT_LEAST = 16, FB_EFFORT_MOST = 2048 };
  * are coarse. */
 int32_t fb_ann_wanted(fb_ann_kind kind, int32_t k);
 
-/* *effort is raised, never lowered; *recall10 is what it gives. queries
- * [query_count, D]. */
-fb_status fb_index_tune(fb_context *ctx, const fb_ann *ann, fb_ann_kind kind,
-                        const fb_backend *be, const float *rows, int64_t count,
-                        int32_t width, const float *queries, int64_t query_count,
-                        int32_t *effort, double *recall10);
+/* An approximate index, the vectors that it holds, and those to search it for. */
+typedef struct fb_index_probe {
+    const fb_ann *ann;
+    fb_ann_kind kind;
+    fb_vectors vectors, queries;
+} fb_index_probe;
+
+/* *effort is raised, never lowered; *recall10 is what it gives. */
+fb_status fb_index_tune(fb_context *ctx, const fb_backend *be,
+                        const fb_index_probe *probe, int32_t *effort, double *recall10);
 
 #endif

@@ -183,9 +183,12 @@ static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_ki
             return fb_fail(c->ctx, FB_E_MEMORY, "no memory to measure recall");
     }
     double recall = NAN;
-    fb_status status =
-        fb_index_tune(c->ctx, s->ann, kind, be, s->vectors, s->rows, m->width,
-                      chosen ? chosen : c->queries, count, &m->effort, &recall);
+    const fb_index_probe probe = {
+        .ann = s->ann,
+        .kind = kind,
+        .vectors = {s->vectors, s->rows, m->width},
+        .queries = {chosen ? chosen : c->queries, count, m->width}};
+    fb_status status = fb_index_tune(c->ctx, be, &probe, &m->effort, &recall);
     if (status == FB_OK)
         m->recall10 = recall;
     free(chosen);
