@@ -3,6 +3,7 @@
 #include "engine/catalogue_vectors.h"
 
 #include "data/image/image_block.h"
+#include "engine/model_inputs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,12 +114,11 @@ static fb_status block_text(void *self, fb_context *ctx, int32_t number,
                             const int32_t **ids, int32_t *count)
 {
     fb_catalogue_vectors *v = self;
-    const char *title =
-        fb_catalogue_get(v->catalogue, v->items[v->next + number])->title;
     *ids = v->ids;
-    return fb_wordpiece_encode_wrapped(ctx, v->model->vocab, title, strlen(title),
-                                       v->model->matcher->config.max_text, v->ids,
-                                       count);
+    return fb_model_tokens(
+        ctx, v->model,
+        fb_catalogue_get(v->catalogue, v->items[v->next + number])->title, v->ids,
+        count);
 }
 
 static fb_status block_image(void *self, fb_context *ctx, int32_t number,
@@ -143,7 +143,7 @@ static fb_status block_features(void *self, fb_context *ctx, int32_t number,
 
 static fb_status compute(fb_context *ctx, fb_catalogue_vectors *v, int32_t count)
 {
-    fb_score_source source = {v, block_text, block_image, NULL};
+    fb_score_source source = {.self = v, .text = block_text, .image = block_image};
     bool vectors = v->model->matcher->config.vector > 0;
     if (v->wants.features)
         FB_TRY(

@@ -1,5 +1,4 @@
-/* model_folder.c - opening a model folder, and scores of given texts and image files.
- */
+/* model_folder.c - opening a model folder. */
 #include "engine/model_folder.h"
 
 #include "base/file.h"
@@ -9,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 void fb_model_options_defaults(fb_model_options *options)
 {
@@ -49,8 +47,6 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     if (!m->resizer)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
     m->fingerprint = fb_model_hash(m);
-    if (config.system == FB_SYSTEM_QTI)
-        FB_TRY(fb_query_scorer_create(ctx, &m->query_scorer, m->be, m->matcher));
     FB_TRY(fb_scorer_create(ctx, &m->scorer, m->be, m->matcher));
     if (config.score != FB_SCORE_BOTH || !(config.neighbour_weight > 0))
         return FB_OK;
@@ -87,85 +83,10 @@ void fb_model_close(fb_model *model)
         return;
     fb_scorer_free(model->scorer);
     fb_neighbours_free(model->neighbours);
-    fb_query_scorer_free(model->query_scorer);
     fb_resizer_free(model->resizer);
     if (model->matcher)
         model->matcher->kind->free(model->matcher, model->be);
     fb_backend_free(model->be);
     fb_vocab_free(model->vocab);
     free(model);
-}
-
-/* Texts and image files as a score source. */
-typedef struct pair_source {
-    fb_model *model;
-    const char *const *texts;
-    const char *const *image_files;
-    int32_t *ids; /* [max_text] scratch */
-} pair_source;
-
-static fb_status source_text(void *self, fb_context *ctx, int32_t text,
-                             const int32_t **ids, int32_t *count)
-{
-    pair_source *s = self;
-    const char *words = s->texts[text];
-    *ids = s->ids;
-    return fb_wordpiece_encode_wrapped(ctx, s->model->vocab, words, strlen(words),
-                                       s->model->matcher->config.max_text, s->ids,
-                                       count);
-}
-
-static fb_status source_image(void *self, fb_context *ctx, int32_t image,
-                              uint8_t *pixels)
-{
-    pair_source *s = self;
-    const fb_model_config *c = &s->model->matcher->config;
-    return fb_image_load(ctx, s->image_files[image], s->model->resizer, c->image_size,
-                         c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, FB_FILTER_BILINEAR,
-                         pixels);
-}
-
-fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
-                               const char *const *texts, const char *const *image_files,
-                               const fb_score_pair *pairs, int64_t count,
-                               fb_score_kind kind, float *margins, const char *label,
-                               bool quiet)
-{
-    size_t ids_bytes = (size_t)model->matcher->config.max_text * sizeof(int32_t);
-    pair_source source = {model, texts, image_files, malloc(ids_bytes)};
-    if (!source.ids)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for a text");
-    fb_score_source by_index = {&source, source_text, source_image, NULL};
-    fb_status status = fb_scorer_run(ctx, model->scorer, &by_index, pairs, count, kind,
-                                     margins, label, quiet);
-    free(source.ids);
-    return status;
-}
-
-fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *texts,
-                         int32_t text_count, const char *const *image_files,
-                         int32_t image_count, float *scores)
-{
-    if (text_count < 0 || image_count < 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "counts of texts and images must not be negative");
-    int64_t count = (int64_t)text_count * image_count;
-    fb_score_pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
-    float *fresh = malloc(((size_t)count + 1) * sizeof *fresh);
-    fb_status status = FB_OK;
-    if (!pairs || !fresh)
-        status =
-            fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
-    if (status == FB_OK) {
-        for (int64_t i = 0; i < count; i++)
-            pairs[i] =
-                (fb_score_pair){(int32_t)(i / image_count), (int32_t)(i % image_count)};
-        status = fb_model_score_pairs(ctx, model, texts, image_files, pairs, count,
-                                      model->matcher->config.score, fresh, NULL, true);
-    }
-    for (int64_t i = 0; i < count && status == FB_OK; i++)
-        scores[i] = fb_score_probability(fresh[i]);
-    free(fresh);
-    free(pairs);
-    return status;
 }

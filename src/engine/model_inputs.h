@@ -1,4 +1,4 @@
-/* model_inputs.h - the images that a caller hands over, as the pixels of a batch. */
+/* model_inputs.h - images and texts that a caller hands over, as a batch takes them. */
 #ifndef FB_ENGINE_MODEL_INPUTS_H
 #define FB_ENGINE_MODEL_INPUTS_H
 
@@ -11,9 +11,8 @@ fb_status fb_model_load_input(fb_context *ctx, fb_model *model,
                               const fb_image_input *image, int64_t number,
                               uint8_t *pixels);
 
-/* The margins [count] whose sigmoids fb_model_score_query gives. Failures as there. */
-fb_status fb_model_query_margins(fb_context *ctx, fb_model *model,
-                                 const char *const *queries, const fb_input *products,
-                                 int64_t count, float *margins);
+/* ids [max_text] of a text with [CLS] and [SEP], cut to the model's longest. */
+fb_status fb_model_tokens(fb_context *ctx, const fb_model *model, const char *text,
+                          int32_t *ids, int32_t *count);
 
 #endif

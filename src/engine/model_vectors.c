@@ -118,11 +118,8 @@ static fb_status encode_text(void *self, fb_context *ctx, int32_t input,
                              const int32_t **ids, int32_t *count)
 {
     encoding *e = self;
-    const char *text = e->inputs[input].text;
     *ids = e->ids;
-    return fb_wordpiece_encode_wrapped(ctx, e->model->vocab, text, strlen(text),
-                                       e->model->matcher->config.max_text, e->ids,
-                                       count);
+    return fb_model_tokens(ctx, e->model, e->inputs[input].text, e->ids, count);
 }
 
 static fb_status encode_image(void *self, fb_context *ctx, int32_t input,
@@ -164,7 +161,8 @@ static fb_status encode(fb_context *ctx, encoding *e, int64_t count, double weig
                         float *vectors)
 {
     int32_t width = fb_model_vector_size(e->model);
-    fb_score_source source = {e, encode_text, encode_image, NULL};
+    const fb_score_source source = {
+        .self = e, .text = encode_text, .image = encode_image};
     FB_TRY(list_inputs(ctx, e, count));
     FB_TRY(fb_scorer_text_vectors(ctx, e->model->scorer, &source, e->text_input,
                                   e->texts, e->text));
@@ -193,24 +191,5 @@ fb_status fb_model_encode(fb_context *ctx, fb_model *model, const fb_input *inpu
     free(e.text);
     free(e.image);
     free(e.ids);
-    return status;
-}
-
-fb_status fb_model_score_images(fb_context *ctx, fb_model *model,
-                                const char *const *texts, int32_t text_count,
-                                const fb_image_input *images, int32_t image_count,
-                                float *scores)
-{
-    if (text_count < 0 || image_count < 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "counts of texts and images must not be negative");
-    int64_t count = (int64_t)text_count * image_count;
-    fb_input *pairs = calloc((size_t)count + 1, sizeof *pairs);
-    if (!pairs)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
-    for (int64_t i = 0; i < count; i++)
-        pairs[i] = (fb_input){texts[i / image_count], &images[i % image_count]};
-    fb_status status = fb_model_match(ctx, model, pairs, count, scores);
-    free(pairs);
     return status;
 }

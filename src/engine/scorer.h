@@ -1,10 +1,13 @@
-/* scorer.h - scores of many pairs of texts and images, packed into batches; vectors of
- * many texts and images.
+/* scorer.h - scores of many triples of a query, a text and an image, packed into
+ * batches; vectors of many texts and images.
+ *
+ * A triple without a query (-1) is a pair: what models of titles and images score.
+ * Models that read queries score all three.
  *
  * Scores are margins: their sigmoid is the probability of a match, their order the
  * ranking (a sigmoid would round the best ones to ties).
  *
- * Pairs are taken image by image, so that each image is loaded and its patches are
+ * Triples are taken image by image, so that each image is loaded and its patches are
  * embedded about once, however many texts it is scored with; each text of a batch lies
  * in it once.
  */
@@ -14,10 +17,10 @@
 #include "base/progress.h"
 #include "models/matcher.h"
 
-/* Where texts and images come from. Token ids are with [CLS] and [SEP]. */
+/* Where queries, texts and images come from, by number. Token ids are with [CLS] and
+ * [SEP], borrowed until the next call. */
 typedef struct fb_score_source {
     void *self;
-    /* Token ids of a text, borrowed until the next call. */
     fb_status (*text)(void *self, fb_context *ctx, int32_t text, const int32_t **ids,
                       int32_t *count);
     /* pixels [size, size, 3] */
@@ -26,11 +29,22 @@ typedef struct fb_score_source {
      * model's network made of it before. */
     fb_status (*features)(void *self, fb_context *ctx, int32_t image,
                           fb_bf16 *features);
+    /* NULL: there are no queries. */
+    fb_status (*query)(void *self, fb_context *ctx, int32_t query, const int32_t **ids,
+                       int32_t *count);
 } fb_score_source;
 
-typedef struct fb_score_pair {
-    int32_t text, image;
-} fb_score_pair;
+typedef struct fb_score_triple {
+    int32_t query, text, image; /* query -1: none */
+} fb_score_triple;
+
+/* What is to be scored. */
+typedef struct fb_score_request {
+    const fb_score_triple *triples;
+    int64_t count;
+    const char *label; /* of the progress bar; NULL: none */
+    bool quiet;
+} fb_score_request;
 
 typedef struct fb_scorer fb_scorer;
 typedef struct fb_neighbours fb_neighbours;
@@ -40,19 +54,22 @@ fb_status fb_scorer_create(fb_context *ctx, fb_scorer **scorer, fb_backend *be,
                            fb_matcher *matcher);
 void fb_scorer_free(fb_scorer *scorer);
 
+/* Whether triples need a query; else they must have none. */
+bool fb_scorer_reads_query(const fb_scorer *scorer);
+
 /* What takes the nearness of neighbours off similarities (neighbours.h), borrowed;
  * NULL: nothing. */
 void fb_scorer_use_neighbours(fb_scorer *scorer, const fb_neighbours *neighbours);
 /* config.neighbour_weight, 0 without neighbours. */
 double fb_scorer_neighbour_weight(const fb_scorer *scorer);
 
-/* margins[n] of pairs[n], in their order, by `kind` (model_config.h). label: of the
- * progress bar; NULL: none. FB_E_STATE: a kind with vectors that the model lacks, or a
- * model of queries (query_scorer.h). */
+/* margins[count] of the request's triples, in their order, by `kind` (model_config.h).
+ * FB_E_STATE   a kind with vectors that the model lacks; a source without queries of a
+ *              model that reads them, or the other way round
+ * FB_E_LIMIT   a text is longer than the model takes */
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
-                        const fb_score_source *source, const fb_score_pair *pairs,
-                        int64_t count, fb_score_kind kind, float *margins,
-                        const char *label, bool quiet);
+                        const fb_score_source *source, const fb_score_request *request,
+                        fb_score_kind kind, float *margins);
 
 /* Whether features are all that the network says, which computes in their own type;
  * elsewhere they have been rounded. */

@@ -185,12 +185,14 @@ typedef struct model_scorer {
 } model_scorer;
 
 static fb_status score_by_model(void *self, fb_context *ctx,
-                                const fb_split_items *items, const fb_score_pair *pairs,
-                                int64_t count, float *scores)
+                                const fb_split_items *items,
+                                const fb_score_triple *pairs, int64_t count,
+                                float *scores)
 {
     model_scorer *s = self;
-    return fb_model_score_pairs(ctx, s->model, items->titles, items->paths, pairs,
-                                count, s->kind, scores, "scoring", s->quiet);
+    const fb_score_request request = {pairs, count, "scoring", s->quiet};
+    return fb_model_score_pairs(ctx, s->model, items->titles, items->paths, &request,
+                                s->kind, scores);
 }
 
 static fb_status rank(fb_context *ctx, const fb_evaluate_options *options,

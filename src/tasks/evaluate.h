@@ -7,6 +7,7 @@
 #ifndef FB_TASKS_EVALUATE_H
 #define FB_TASKS_EVALUATE_H
 
+#include "engine/model_match.h"
 #include "retrieval/ranking/candidates.h"
 #include "retrieval/ranking/ranking_metrics.h"
 #include "training/split_items.h"
@@ -35,7 +36,7 @@ typedef struct fb_pair_scorer {
     /* scores[count] of pairs of texts and images, by number in items; higher is more
      * alike. */
     fb_status (*score)(void *self, fb_context *ctx, const fb_split_items *items,
-                       const fb_score_pair *pairs, int64_t count, float *scores);
+                       const fb_score_triple *pairs, int64_t count, float *scores);
 } fb_pair_scorer;
 
 /* FB_E_USAGE: an unknown protocol, or one that does not go with candidates. */

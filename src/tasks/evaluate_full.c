@@ -36,14 +36,14 @@ static fb_status score_all(full *f, const fb_pair_scorer *scorer)
             (int)texts->document_count, (int)images->document_count, (long long)count,
             (int)PAIRS_MAX);
     f->scores = malloc(((size_t)count + 1) * sizeof *f->scores);
-    fb_score_pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
+    fb_score_triple *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
     fb_status status = FB_OK;
     if (!f->scores || !pairs)
         status =
             fb_fail(f->ctx, FB_E_MEMORY, "no memory for %lld pairs", (long long)count);
     for (int64_t i = 0; i < count && status == FB_OK; i++)
-        pairs[i] = (fb_score_pair){texts->documents[i / images->document_count],
-                                   images->documents[i % images->document_count]};
+        pairs[i] = (fb_score_triple){-1, texts->documents[i / images->document_count],
+                                     images->documents[i % images->document_count]};
     if (status == FB_OK)
         status = scorer->score(scorer->self, f->ctx, f->items, pairs, count, f->scores);
     free(pairs);

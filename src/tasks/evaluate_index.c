@@ -220,7 +220,7 @@ static fb_status search_all(stages *s)
 static fb_status rerank_all(stages *s, int64_t *pairs_scored)
 {
     int64_t n = 0, places = (int64_t)s->query_count * s->depth;
-    fb_score_pair *pairs = malloc(((size_t)places + 1) * sizeof *pairs);
+    fb_score_triple *pairs = malloc(((size_t)places + 1) * sizeof *pairs);
     float *margins = malloc(((size_t)places + 1) * sizeof *margins);
     fb_status status = pairs && margins ? FB_OK : no_memory(s);
     for (int64_t i = 0; i < places && status == FB_OK; i++) {
@@ -229,12 +229,13 @@ static fb_status rerank_all(stages *s, int64_t *pairs_scored)
         int32_t query = s->queries[i / s->depth];
         int32_t item = s->pool->documents[s->found[i]];
         bool by_text = s->direction == FB_TEXT_TO_IMAGE;
-        pairs[n++] = (fb_score_pair){by_text ? query : item, by_text ? item : query};
+        pairs[n++] =
+            (fb_score_triple){-1, by_text ? query : item, by_text ? item : query};
     }
+    const fb_score_request request = {pairs, n, "re-ranking", s->options->quiet};
     if (status == FB_OK)
         status = fb_model_score_pairs(s->ctx, s->model, s->items->titles,
-                                      s->items->paths, pairs, n, s->kind, margins,
-                                      "re-ranking", s->options->quiet);
+                                      s->items->paths, &request, s->kind, margins);
     for (int64_t i = 0, k = 0; i < places && status == FB_OK; i++)
         if (s->found[i] >= 0)
             s->margins[i] = margins[k++];

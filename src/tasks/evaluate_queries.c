@@ -40,7 +40,7 @@ static fb_status rank(fb_context *ctx, const fb_evaluate_options *o, fb_model *m
                       const fb_catalogue *catalogue, const fb_query_split *split,
                       fb_evaluation *e)
 {
-    const fb_query_ranker with = {.scorer = model->query_scorer,
+    const fb_query_ranker with = {.scorer = model->scorer,
                                   .config = &model->matcher->config,
                                   .vocab = model->vocab,
                                   .resizer = model->resizer,

@@ -88,13 +88,13 @@ static fb_status collect(sampled *s)
 static fb_status score_all(sampled *s, const fb_pair_scorer *scorer)
 {
     uint64_t items = (uint64_t)s->items->count;
-    fb_score_pair *pairs = malloc(((size_t)s->pair_count + 1) * sizeof *pairs);
+    fb_score_triple *pairs = malloc(((size_t)s->pair_count + 1) * sizeof *pairs);
     fb_status status = FB_OK;
     if (!pairs)
         status = fb_fail(s->ctx, FB_E_MEMORY, "no memory for the pairs");
     for (int64_t i = 0; i < s->pair_count && status == FB_OK; i++)
-        pairs[i] = (fb_score_pair){(int32_t)(s->keys[i] / items),
-                                   (int32_t)(s->keys[i] % items)};
+        pairs[i] = (fb_score_triple){-1, (int32_t)(s->keys[i] / items),
+                                     (int32_t)(s->keys[i] % items)};
     if (status == FB_OK)
         status = scorer->score(scorer->self, s->ctx, s->items, pairs, s->pair_count,
                                s->scores);

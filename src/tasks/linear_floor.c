@@ -430,7 +430,8 @@ static float product(const float *x, const float *y)
 }
 
 static fb_status score_product(void *self, fb_context *ctx, const fb_split_items *items,
-                               const fb_score_pair *pairs, int64_t count, float *scores)
+                               const fb_score_triple *pairs, int64_t count,
+                               float *scores)
 {
     (void)ctx;
     (void)items;
@@ -443,7 +444,8 @@ static fb_status score_product(void *self, fb_context *ctx, const fb_split_items
 }
 
 static fb_status score_cosine(void *self, fb_context *ctx, const fb_split_items *items,
-                              const fb_score_pair *pairs, int64_t count, float *scores)
+                              const fb_score_triple *pairs, int64_t count,
+                              float *scores)
 {
     (void)ctx;
     (void)items;

@@ -16,6 +16,7 @@
  */
 #include "base/clock.h"
 #include "engine/model_inputs.h"
+#include "engine/model_match.h"
 #include "engine/model_vectors.h"
 #include "engine/neighbours.h"
 #include "retrieval/index/index_search.h"
@@ -36,7 +37,7 @@ typedef struct reranking {
     float *margins, *sums; /* [count] */
     float *vector;         /* [D] of the query's text or image */
     float *others;         /* [count, D] of what it is scored with */
-    fb_score_pair *pairs;
+    fb_score_triple *pairs;
 } reranking;
 
 /* ---- where texts and images come from ------------------------------------------- */
@@ -45,9 +46,7 @@ static fb_status tokens_of(reranking *r, const char *text, const int32_t **ids,
                            int32_t *count)
 {
     *ids = r->ids;
-    return fb_wordpiece_encode_wrapped(r->ctx, r->model->vocab, text, strlen(text),
-                                       r->model->matcher->config.max_text, r->ids,
-                                       count);
+    return fb_model_tokens(r->ctx, r->model, text, r->ids, count);
 }
 
 static fb_status query_text(void *self, fb_context *ctx, int32_t text,
@@ -218,17 +217,19 @@ static fb_status score_side(reranking *r, bool by_text)
 {
     const fb_model_config *c = &r->model->matcher->config;
     bool features = by_text && r->index->manifest.keep == FB_KEEP_FEATURES;
-    fb_score_source stream = {r, by_text ? query_text : hit_title,
-                              by_text ? hit_image : query_image,
-                              features ? hit_features : NULL};
-    fb_score_source vectors = {r, stream.text, stream.image, NULL};
+    const fb_score_source vectors = {.self = r,
+                                     .text = by_text ? query_text : hit_title,
+                                     .image = by_text ? hit_image : query_image};
+    fb_score_source stream = vectors;
+    const fb_score_request request = {r->pairs, r->count, NULL, true};
+    stream.features = features ? hit_features : NULL;
     for (int32_t i = 0; i < r->count; i++) {
-        r->pairs[i] = by_text ? (fb_score_pair){0, i} : (fb_score_pair){i, 0};
+        r->pairs[i] = (fb_score_triple){-1, by_text ? 0 : i, by_text ? i : 0};
         r->margins[i] = 0;
     }
     if (c->score != FB_SCORE_ITC)
-        FB_TRY(fb_scorer_run(r->ctx, r->model->scorer, &stream, r->pairs, r->count,
-                             FB_SCORE_TIA, r->margins, NULL, true));
+        FB_TRY(fb_scorer_run(r->ctx, r->model->scorer, &stream, &request, FB_SCORE_TIA,
+                             r->margins));
     if (c->score == FB_SCORE_BOTH)
         for (int32_t i = 0; i < r->count; i++)
             r->margins[i] = (float)(c->alignment_weight * (double)r->margins[i]);

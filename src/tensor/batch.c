@@ -200,18 +200,31 @@ void fb_batch_clear(fb_batch *b)
     b->text_offsets[0] = 0;
 }
 
-int32_t fb_batch_add_text(fb_batch *b, const int32_t *ids, int32_t count)
+static int32_t add_tokens(fb_batch *b, const int32_t *ids, int32_t count,
+                          int32_t segment)
 {
     int32_t at = b->text_offsets[b->texts];
     for (int32_t i = 0; i < count; i++) {
         b->token_ids[at + i] = ids[i];
         b->token_positions[at + i] = i;
-        b->token_segments[at + i] = 0;
+        b->token_segments[at + i] = segment;
     }
+    if (b->pair_query)
+        b->token_positions[at + count - 1] = 0; /* [SEP] */
     b->text_offsets[b->texts + 1] = at + count;
     b->text_item[b->texts] = -1;
     b->text_group[b->texts] = b->texts;
     return b->texts++;
+}
+
+int32_t fb_batch_add_text(fb_batch *b, const int32_t *ids, int32_t count)
+{
+    return add_tokens(b, ids, count, b->pair_query != NULL);
+}
+
+int32_t fb_batch_add_query(fb_batch *b, const int32_t *ids, int32_t count)
+{
+    return add_tokens(b, ids, count, 0);
 }
 
 int32_t fb_batch_add_image(fb_batch *b)
@@ -222,8 +235,11 @@ int32_t fb_batch_add_image(fb_batch *b)
     return b->images++;
 }
 
-void fb_batch_add_pair(fb_batch *b, int32_t text, int32_t image, int32_t label)
+void fb_batch_add_pair(fb_batch *b, int32_t query, int32_t text, int32_t image,
+                       int32_t label)
 {
+    if (b->pair_query)
+        b->pair_query[b->pairs] = query;
     b->pair_text[b->pairs] = text;
     b->pair_image[b->pairs] = image;
     b->pair_label[b->pairs++] = label;
@@ -233,31 +249,4 @@ uint8_t *fb_batch_pixels(fb_batch *b, int32_t image)
 {
     return b->pixels +
            (size_t)image * (size_t)b->image_size * (size_t)b->image_size * 3;
-}
-
-static int32_t add_with_segment(fb_batch *b, const int32_t *ids, int32_t count,
-                                int32_t segment)
-{
-    int32_t text = fb_batch_add_text(b, ids, count);
-    for (int32_t i = b->text_offsets[text]; i < b->text_offsets[text + 1]; i++)
-        b->token_segments[i] = segment;
-    b->token_positions[b->text_offsets[text + 1] - 1] = 0; /* [SEP] */
-    return text;
-}
-
-int32_t fb_batch_add_query(fb_batch *batch, const int32_t *ids, int32_t count)
-{
-    return add_with_segment(batch, ids, count, 0);
-}
-
-int32_t fb_batch_add_title(fb_batch *batch, const int32_t *ids, int32_t count)
-{
-    return add_with_segment(batch, ids, count, 1);
-}
-
-void fb_batch_add_sequence(fb_batch *batch, int32_t query, int32_t title, int32_t image,
-                           int32_t label)
-{
-    batch->pair_query[batch->pairs] = query;
-    fb_batch_add_pair(batch, title, image, label);
 }

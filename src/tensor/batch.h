@@ -99,22 +99,21 @@ static inline int32_t fb_batch_tokens(const fb_batch *b) /* T */
 /* Forget texts, images and pairs; then add; then fb_batch_pack. The batch must have
  * room. */
 void fb_batch_clear(fb_batch *batch);
-/* Returns the text's number in the batch. */
-int32_t fb_batch_add_text(fb_batch *batch, const int32_t *ids, int32_t count);
-/* Returns the image's number; the caller writes batch->pixels[number]. */
-int32_t fb_batch_add_image(fb_batch *batch);
-void fb_batch_add_pair(fb_batch *batch, int32_t text, int32_t image, int32_t label);
-/* Pixels [size, size, 3] of an image of the batch. */
-uint8_t *fb_batch_pixels(fb_batch *batch, int32_t image);
-
-/* The same for a batch with queries. Ids with [CLS] and [SEP]:
+/* Returns the text's number in the batch. Ids with [CLS] and [SEP]. In a batch with
+ * queries the text is a title or a query, and is laid out as
  *
  *     [CLS] w1 w2 .. [SEP]     positions 0 1 2 .. 0     segments 0 (query) or 1 (title)
  */
+int32_t fb_batch_add_text(fb_batch *batch, const int32_t *ids, int32_t count);
+/* Only of a batch with queries. */
 int32_t fb_batch_add_query(fb_batch *batch, const int32_t *ids, int32_t count);
-int32_t fb_batch_add_title(fb_batch *batch, const int32_t *ids, int32_t count);
-/* A sequence of any of the three, -1 where it has none. */
-void fb_batch_add_sequence(fb_batch *batch, int32_t query, int32_t title, int32_t image,
-                           int32_t label);
+/* Returns the image's number; the caller writes batch->pixels[number]. */
+int32_t fb_batch_add_image(fb_batch *batch);
+/* Each of the three is -1 where the pair has none; a query always in a batch without
+ * queries. */
+void fb_batch_add_pair(fb_batch *batch, int32_t query, int32_t text, int32_t image,
+                       int32_t label);
+/* Pixels [size, size, 3] of an image of the batch. */
+uint8_t *fb_batch_pixels(fb_batch *batch, int32_t image);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "training/calibrate.h"
 
+#include "engine/model_match.h"
 #include "engine/neighbours.h"
 #include "training/split_items.h"
 
@@ -22,8 +23,8 @@ typedef struct calibration {
     fb_model *model;
     fb_split_items *items;
     fb_candidate_set *set;
-    fb_score_pair *pairs; /* lists end to end, each its own pair first */
-    int64_t *first;       /* [lists + 1] */
+    fb_score_triple *pairs; /* lists end to end, each its own pair first */
+    int64_t *first;         /* [lists + 1] */
     float *margin, *similarity, *nearness; /* [pairs] */
     int64_t list_count;
     double weight, neighbours; /* w, c */
@@ -47,10 +48,10 @@ static fb_status draw_lists(calibration *c)
     return fb_candidate_set_draw(c->ctx, &c->set, c->items->items, c->items->count, &o);
 }
 
-static fb_score_pair pair_of(fb_direction direction, int32_t query, int32_t other)
+static fb_score_triple pair_of(fb_direction direction, int32_t query, int32_t other)
 {
-    return direction == FB_IMAGE_TO_TEXT ? (fb_score_pair){other, query}
-                                         : (fb_score_pair){query, other};
+    return direction == FB_IMAGE_TO_TEXT ? (fb_score_triple){-1, other, query}
+                                         : (fb_score_triple){-1, query, other};
 }
 
 static fb_status collect(calibration *c)
@@ -80,6 +81,16 @@ static fb_status collect(calibration *c)
     return FB_OK;
 }
 
+/* All pairs of all lists by one kind of score. */
+static fb_status score_by(calibration *c, fb_score_kind kind, float *scores,
+                          const char *label)
+{
+    const fb_score_request request = {c->pairs, c->first[c->list_count], label,
+                                      c->options->quiet};
+    return fb_model_score_pairs(c->ctx, c->model, c->items->titles, c->items->paths,
+                                &request, kind, scores);
+}
+
 /* Similarities with neighbours taken off once, and so the neighbours' part. */
 static fb_status score_nearness(calibration *c)
 {
@@ -93,9 +104,7 @@ static fb_status score_nearness(calibration *c)
     fb_scorer_use_neighbours(c->model->scorer, c->model->neighbours);
     config->alignment_weight = 0;
     config->neighbour_weight = 1;
-    FB_TRY(fb_model_score_pairs(c->ctx, c->model, c->items->titles, c->items->paths,
-                                c->pairs, count, FB_SCORE_BOTH, c->nearness, NULL,
-                                c->options->quiet));
+    FB_TRY(score_by(c, FB_SCORE_BOTH, c->nearness, NULL));
     for (int64_t i = 0; i < count; i++)
         c->nearness[i] = c->similarity[i] - c->nearness[i];
     return FB_OK;
@@ -103,16 +112,11 @@ static fb_status score_nearness(calibration *c)
 
 static fb_status score_all(calibration *c, fb_score_kind kind)
 {
-    const char *const *titles = c->items->titles, *const *paths = c->items->paths;
-    int64_t count = c->first[c->list_count];
-    bool quiet = c->options->quiet;
     if (kind == FB_SCORE_BOTH)
-        FB_TRY(fb_model_score_pairs(c->ctx, c->model, titles, paths, c->pairs, count,
-                                    FB_SCORE_TIA, c->margin, "calibrating", quiet));
+        FB_TRY(score_by(c, FB_SCORE_TIA, c->margin, "calibrating"));
     c->model->matcher->config.similarity_weight = 1;
     c->model->matcher->config.score_bias = 0;
-    FB_TRY(fb_model_score_pairs(c->ctx, c->model, titles, paths, c->pairs, count,
-                                FB_SCORE_ITC, c->similarity, NULL, quiet));
+    FB_TRY(score_by(c, FB_SCORE_ITC, c->similarity, NULL));
     return kind == FB_SCORE_BOTH ? score_nearness(c) : FB_OK;
 }
 

@@ -115,11 +115,13 @@ static fb_status score_all(ranking *r)
         int32_t item = (int32_t)(r->keys[i] % items);
         triples[i] = (fb_score_triple){(int32_t)(r->keys[i] / items), item, item};
     }
-    const fb_triple_source source = {r, source_query, source_title, source_image};
+    const fb_score_source source = {
+        .self = r, .query = source_query, .text = source_title, .image = source_image};
+    const fb_score_request request = {triples, r->key_count, r->options->label,
+                                      r->options->quiet};
     if (status == FB_OK)
-        status =
-            fb_query_scorer_run(r->ctx, r->with->scorer, &source, triples, r->key_count,
-                                r->scores, r->options->label, r->options->quiet);
+        status = fb_scorer_run(r->ctx, r->with->scorer, &source, &request, FB_SCORE_TIA,
+                               r->scores);
     free(triples);
     return status;
 }

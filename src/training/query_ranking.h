@@ -10,13 +10,13 @@
 
 #include "data/image/image_load.h"
 #include "data/text/wordpiece.h"
-#include "engine/query_scorer.h"
+#include "engine/scorer.h"
 #include "fashionbert.h"
 #include "training/query_lists.h"
 
 /* What is ranked with; all borrowed. */
 typedef struct fb_query_ranker {
-    fb_query_scorer *scorer;
+    fb_scorer *scorer;
     const fb_model_config *config;
     const fb_vocab *vocab;
     fb_resizer *resizer;

@@ -155,12 +155,11 @@ fb_status fb_train_queries_rank(fb_train_run *run, fb_query_report *report)
                                         .trec = "",
                                         .quiet = true};
     fb_status status =
-        with.resizer
-            ? fb_query_scorer_create(run->ctx, &with.scorer, run->be, run->matcher)
-            : fb_fail(run->ctx, FB_E_MEMORY, "no memory to rank");
+        with.resizer ? fb_scorer_create(run->ctx, &with.scorer, run->be, run->matcher)
+                     : fb_fail(run->ctx, FB_E_MEMORY, "no memory to rank");
     if (status == FB_OK)
         status = fb_query_rank(run->ctx, &with, &options, report);
-    fb_query_scorer_free(with.scorer);
+    fb_scorer_free(with.scorer);
     fb_resizer_free(with.resizer);
     return status;
 }

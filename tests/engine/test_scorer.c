@@ -41,8 +41,9 @@ static fb_status shop_image(void *self, fb_context *ctx, int32_t image, uint8_t 
     return FB_OK;
 }
 
-static const fb_score_pair asked[RUN] = {{2, 200}, {0, 0},   {1, 200}, {1, 100},
-                                         {0, 200}, {2, 100}, {2, 0}};
+static const fb_score_triple asked[RUN] = {{-1, 2, 200}, {-1, 0, 0},   {-1, 1, 200},
+                                           {-1, 1, 100}, {-1, 0, 200}, {-1, 2, 100},
+                                           {-1, 2, 0}};
 
 static bool shop_open(world *w, const kind *k, const char *encoder, double alignment)
 {
@@ -62,9 +63,9 @@ static bool shop_open(world *w, const kind *k, const char *encoder, double align
 static int32_t run(world *w, fb_scorer *scorer, fb_score_kind by, float *margins)
 {
     shop s = {w->batch, 0};
-    const fb_score_source source = {&s, shop_text, shop_image, NULL};
-    must(w,
-         fb_scorer_run(w->ctx, scorer, &source, asked, RUN, by, margins, NULL, true));
+    const fb_score_source source = {.self = &s, .text = shop_text, .image = shop_image};
+    const fb_score_request request = {asked, RUN, NULL, true};
+    must(w, fb_scorer_run(w->ctx, scorer, &source, &request, by, margins));
     return s.looks;
 }
 

@@ -75,8 +75,8 @@ static void triples_scored_together_equal_each_alone(void **state)
         score(&w, together);
         for (int32_t i = 0; i < TRIPLES; i++) {
             w.batch->pairs = 0;
-            fb_batch_add_sequence(w.batch, sequences[i][0], sequences[i][1],
-                                  sequences[i][2], 0);
+            fb_batch_add_pair(w.batch, sequences[i][0], sequences[i][1],
+                              sequences[i][2], 0);
             fb_batch_pack(w.batch);
             begin(&w, false);
             must(&w, w.m->kind->score(w.m, &w.tape, w.batch, &alone));
@@ -280,7 +280,7 @@ static void titles_and_images_are_read_as_before(void **state)
     fb_batch *b = w.batch; /* the two sequences of a title and an image, as pairs */
     b->pairs = 0;
     for (int32_t i = 0; i < 2; i++)
-        fb_batch_add_sequence(b, -1, sequences[9 + i][1], sequences[9 + i][2], 0);
+        fb_batch_add_pair(b, -1, sequences[9 + i][1], sequences[9 + i][2], 0);
     memset(b->token_segments, 0, (size_t)fb_batch_text_tokens(b) * sizeof(int32_t));
     fb_batch_pack(b);
     float margins[2];

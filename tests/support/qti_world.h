@@ -81,14 +81,14 @@ static inline void fill_batch(fb_batch *b)
     fb_batch_clear(b);
     for (int32_t t = 0; t < TEXTS; t++)
         t < QUERIES ? fb_batch_add_query(b, texts[t] + 1, texts[t][0])
-                    : fb_batch_add_title(b, texts[t] + 1, texts[t][0]);
+                    : fb_batch_add_text(b, texts[t] + 1, texts[t][0]);
     for (int32_t i = 0; i < IMAGES; i++)
         fb_batch_add_image(b);
     fill_pixels(b->pixels, "pixels", (int64_t)IMAGES * SIZE * SIZE * 3);
     b->patch_masked[0 * P + 1] = b->patch_masked[1 * P + 3] = 1;
     for (int32_t i = 0; i < SEQUENCES; i++)
-        fb_batch_add_sequence(b, sequences[i][0], sequences[i][1], sequences[i][2],
-                              sequences[i][3]);
+        fb_batch_add_pair(b, sequences[i][0], sequences[i][1], sequences[i][2],
+                          sequences[i][3]);
     fb_batch_pack(b);
     b->mlm_count = 3;
     const int32_t rows[3] = {row_of(b, 0, 1), row_of(b, 0, 5), row_of(b, 1, 3)};

@@ -276,7 +276,7 @@ static void scores_are_ridge_regressions(void **state)
         for (int text = 0; text < TEST; text++) {
             double plain = 0, mean = 0;
             float by_product, by_cosine;
-            fb_score_pair pair = {text, image};
+            fb_score_triple pair = {-1, text, image};
             for (int w = 0; w < WORDS; w++) {
                 plain += d->y[TRAIN + text][w] * wx[w];
                 mean += d->y[TRAIN + text][w] * d->mean_y[w];

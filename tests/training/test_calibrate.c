@@ -78,7 +78,7 @@ static fb_train_options small_run(const fixture *f, char out[4096], char config[
 /* Lists as calibration draws them; margins and similarities of their pairs. */
 typedef struct ranking {
     int32_t lists, first[LISTS_MOST + 1];
-    fb_score_pair pairs[LISTS_MOST * (OTHERS + 1)];
+    fb_score_triple pairs[LISTS_MOST * (OTHERS + 1)];
     float margin[LISTS_MOST * (OTHERS + 1)], similarity[LISTS_MOST * (OTHERS + 1)],
         nearness[LISTS_MOST * (OTHERS + 1)], own[LISTS_MOST * (OTHERS + 1)];
 } ranking;
@@ -198,22 +198,23 @@ static ranking *rank_anew(const fixture *f, const fb_train_options *o)
     assert_int_equal(fb_split_items_open(f->ctx, &items, f->folder, "val"), FB_OK);
     draw_lists(r, f, items, o->seed);
     assert_int_equal(fb_model_open(f->ctx, &model, o->out, &compute), FB_OK);
+    const fb_score_request request = {r->pairs, r->first[r->lists], NULL, true};
     if (model->matcher->config.score == FB_SCORE_BOTH) {
-        assert_int_equal(
-            fb_model_score_pairs(f->ctx, model, items->titles, items->paths, r->pairs,
-                                 r->first[r->lists], FB_SCORE_BOTH, r->own, NULL, true),
-            FB_OK);
+        assert_int_equal(fb_model_score_pairs(f->ctx, model, items->titles,
+                                              items->paths, &request, FB_SCORE_BOTH,
+                                              r->own),
+                         FB_OK);
         expect_one_score(f, model, items, r);
     }
     model->matcher->config.similarity_weight = 1;
     model->matcher->config.score_bias = 0;
     find_nearness(r, f, model, items);
     for (int kind = 0; kind < 2; kind++)
-        assert_int_equal(
-            fb_model_score_pairs(f->ctx, model, items->titles, items->paths, r->pairs,
-                                 r->first[r->lists], kind ? FB_SCORE_ITC : FB_SCORE_TIA,
-                                 kind ? r->similarity : r->margin, NULL, true),
-            FB_OK);
+        assert_int_equal(fb_model_score_pairs(f->ctx, model, items->titles,
+                                              items->paths, &request,
+                                              kind ? FB_SCORE_ITC : FB_SCORE_TIA,
+                                              kind ? r->similarity : r->margin),
+                         FB_OK);
     fb_model_close(model);
     fb_split_items_close(items);
     return r;

@@ -71,12 +71,12 @@ static void open_world(world *w, fixture *f)
                                 .resizer = fb_resizer_create(),
                                 .catalogue = w->catalogue,
                                 .split = w->split};
-    must(w, fb_query_scorer_create(f->ctx, &w->with.scorer, w->be, w->matcher));
+    must(w, fb_scorer_create(f->ctx, &w->with.scorer, w->be, w->matcher));
 }
 
 static void close_world(world *w)
 {
-    fb_query_scorer_free(w->with.scorer);
+    fb_scorer_free(w->with.scorer);
     fb_resizer_free(w->with.resizer);
     w->matcher->kind->free(w->matcher, w->be);
     fb_backend_free(w->be);
@@ -132,11 +132,13 @@ static fb_status one_image(void *self, fb_context *ctx, int32_t n, uint8_t *pixe
 static float score(world *w, int32_t query, int32_t item)
 {
     one o = {w, query, item, {0}};
-    const fb_triple_source source = {&o, one_query, one_title, one_image};
+    const fb_score_source source = {
+        .self = &o, .query = one_query, .text = one_title, .image = one_image};
     const fb_score_triple triple = {0, 0, 0};
+    const fb_score_request request = {&triple, 1, NULL, true};
     float margin = 0;
-    must(w, fb_query_scorer_run(w->f->ctx, w->with.scorer, &source, &triple, 1, &margin,
-                                NULL, true));
+    must(w, fb_scorer_run(w->f->ctx, w->with.scorer, &source, &request, FB_SCORE_TIA,
+                          &margin));
     return margin;
 }
 

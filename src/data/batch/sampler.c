@@ -305,7 +305,7 @@ static fb_status place_pairs(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
     for (int32_t i = 0; i < matched; i++) {
         int32_t item = fb_sampler_stream(s, c, first + (uint64_t)i);
         int32_t text = place_text(s, b, item);
-        fb_batch_add_pair(b, text, fb_sampler_place_image(s, b, item), 1);
+        fb_batch_add_pair(b, -1, text, fb_sampler_place_image(s, b, item), 1);
     }
     for (int32_t i = 0; i < s->options.batch - matched; i++) {
         int32_t item = fb_sampler_stream(s, c, first + (uint64_t)i), other;
@@ -315,7 +315,7 @@ static fb_status place_pairs(fb_context *ctx, const fb_sampler *s, fb_sampler_cu
         b->fallbacks += fell_back;
         int32_t text = place_text(s, b, other_image ? item : other);
         int32_t image = fb_sampler_place_image(s, b, other_image ? other : item);
-        fb_batch_add_pair(b, text, image, 0);
+        fb_batch_add_pair(b, -1, text, image, 0);
     }
     return FB_OK;
 }
@@ -328,7 +328,7 @@ static void place_items(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step
     for (int32_t i = 0; i < s->options.batch; i++) {
         int32_t item = fb_sampler_stream(s, c, first + (uint64_t)i);
         int32_t text = add_text(s, b, item);
-        fb_batch_add_pair(b, text, add_image(s, b, item), 1);
+        fb_batch_add_pair(b, -1, text, add_image(s, b, item), 1);
     }
 }
 

@@ -60,7 +60,7 @@ static int32_t place_title(const fb_sampler *s, fb_batch *b, int32_t item)
             return i;
     int32_t count;
     const int32_t *ids = fb_token_list(s->tokens, item, &count);
-    int32_t text = fb_batch_add_title(b, ids, count);
+    int32_t text = fb_batch_add_text(b, ids, count);
     b->text_item[text] = item;
     return text;
 }
@@ -69,7 +69,7 @@ static void place_triple(const fb_sampler *s, fb_batch *b, int32_t query, int32_
                          int32_t label)
 {
     int32_t text = place_query(s, b, query), title = place_title(s, b, item);
-    fb_batch_add_sequence(b, text, title, fb_sampler_place_image(s, b, item), label);
+    fb_batch_add_pair(b, text, title, fb_sampler_place_image(s, b, item), label);
 }
 
 /* One of the items of a product. */
@@ -86,8 +86,8 @@ static int32_t item_of(const fb_sampler *s, int32_t product, uint64_t step,
 static void align_queries(fb_batch *b, int32_t triples, bool title, bool image)
 {
     for (int32_t i = 0; i < triples; i++)
-        fb_batch_add_sequence(b, b->pair_query[i], title ? b->pair_text[i] : -1,
-                              image ? b->pair_image[i] : -1, b->pair_label[i]);
+        fb_batch_add_pair(b, b->pair_query[i], title ? b->pair_text[i] : -1,
+                          image ? b->pair_image[i] : -1, b->pair_label[i]);
 }
 
 /* Titles and images differ between the two items, so they are no match either way. */
@@ -108,13 +108,13 @@ static fb_status align_items(fb_context *ctx, const fb_sampler *s, fb_batch *b,
                              int32_t matched)
 {
     for (int32_t i = 0; i < matched; i++)
-        fb_batch_add_sequence(b, -1, b->pair_text[i], b->pair_image[i], 1);
+        fb_batch_add_pair(b, -1, b->pair_text[i], b->pair_image[i], 1);
     for (int32_t i = 0; i < mismatched_of(s); i++) {
         int32_t title = b->pair_text[i], image = b->pair_image[matched + i];
         bool yes;
         FB_TRY(mismatch(ctx, s, b->text_item[title], b->image_item[image], &yes));
         if (yes)
-            fb_batch_add_sequence(b, -1, title, image, 0);
+            fb_batch_add_pair(b, -1, title, image, 0);
     }
     return FB_OK;
 }
