@@ -234,14 +234,14 @@ static fb_status run(fb_context *ctx, inputs *s, fb_score_kind kind, float *marg
     return fb_scorer_run(ctx, s->model->scorer, &source, &request, kind, margins);
 }
 
-static fb_status check_pairs(fb_context *ctx, const fb_input *inputs, int64_t count)
+static fb_status check_pairs(fb_context *ctx, const fb_input *products, int64_t count)
 {
     if (count < 0)
         return fb_fail(ctx, FB_E_USAGE, "a count must not be negative");
     for (int64_t i = 0; i < count; i++)
-        if (!inputs[i].text || !inputs[i].image)
+        if (!products[i].text || !products[i].image)
             return fb_fail(ctx, FB_E_USAGE, "input %lld lacks its %s", (long long)i,
-                           inputs[i].text ? "image" : "text");
+                           products[i].text ? "image" : "text");
     return FB_OK;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/random.h"
 #include "data/image/image_decode.h"
+#include "engine/model_match.h"
 #include "training/calibrate.h"
 #include "training/split_items.h"
 
@@ -108,6 +109,7 @@ static void draw_lists(ranking *r, const fixture *f, const fb_split_items *items
                 int32_t other =
                     k < 0 ? list[i].positive : set->items[list[i].offset + k];
                 bool by_image = direction == FB_IMAGE_TO_TEXT;
+                r->pairs[n].query = -1;
                 r->pairs[n].text = by_image ? other : list[i].query;
                 r->pairs[n++].image = by_image ? list[i].query : other;
             }
