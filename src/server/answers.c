@@ -11,21 +11,21 @@
 
 enum { VALUES = 100, PHOTO_BYTES = 64 << 20 };
 
-/* The engine, held, when it has an index; else NULL, and x is answered. */
-static fb_engine *hold_index(fb_server *server, fb_exchange *x)
+/* What is served, held, when it has an index; else NULL, and x is answered. */
+static fb_served *hold_index(fb_server *server, fb_exchange *x)
 {
-    fb_engine *engine = fb_engine_hold(&server->slot);
-    if (engine->index)
-        return engine;
-    fb_engine_let_go(&server->slot, engine);
+    fb_served *served = fb_served_hold(&server->slot);
+    if (served->index)
+        return served;
+    fb_served_let_go(&server->slot, served);
     fb_exchange_fail(x, 409, "this server was started without an index");
     return NULL;
 }
 
-static fb_status find_product(fb_context *ctx, const fb_engine *engine, fb_exchange *x,
+static fb_status find_product(fb_context *ctx, const fb_served *served, fb_exchange *x,
                               fb_search_result **found)
 {
-    fb_status status = fb_index_find(ctx, engine->index, x->parameter, found);
+    fb_status status = fb_index_find(ctx, served->index, x->parameter, found);
     if (status != FB_OK)
         fb_exchange_fail_from(x, status, ctx);
     return status;
@@ -45,10 +45,10 @@ void fb_answer_product(fb_server *server, fb_exchange *x)
     fb_context ctx = {0};
     fb_search_result *found = NULL;
     fb_reply reply;
-    fb_engine *engine = hold_index(server, x);
-    if (!engine)
+    fb_served *served = hold_index(server, x);
+    if (!served)
         return;
-    if (find_product(&ctx, engine, x, &found) == FB_OK && fb_reply_begin(x, &reply)) {
+    if (find_product(&ctx, served, x, &found) == FB_OK && fb_reply_begin(x, &reply)) {
         const fb_hit *hit = &found->hits[0];
         fb_json_open_object(&reply.json);
         fb_json_key_string(&reply.json, "product_id", hit->product_id);
@@ -59,7 +59,7 @@ void fb_answer_product(fb_server *server, fb_exchange *x)
         fb_reply_end(x, &reply);
     }
     fb_search_result_free(found);
-    fb_engine_let_go(&server->slot, engine);
+    fb_served_let_go(&server->slot, served);
 }
 
 static const char *image_type(const uint8_t *bytes, size_t size)
@@ -101,13 +101,13 @@ void fb_answer_product_image(fb_server *server, fb_exchange *x)
 {
     fb_context ctx = {0};
     fb_search_result *found = NULL;
-    fb_engine *engine = hold_index(server, x);
-    if (!engine)
+    fb_served *served = hold_index(server, x);
+    if (!served)
         return;
-    if (find_product(&ctx, engine, x, &found) == FB_OK)
+    if (find_product(&ctx, served, x, &found) == FB_OK)
         send_photo(&ctx, x, found->hits[0].image);
     fb_search_result_free(found);
-    fb_engine_let_go(&server->slot, engine);
+    fb_served_let_go(&server->slot, served);
 }
 
 /* ---- the index ------------------------------------------------------------------- */
@@ -196,11 +196,11 @@ static void send_copy(fb_exchange *x, const char *type, const char *text, size_t
 
 void fb_answer_index(fb_server *server, fb_exchange *x)
 {
-    fb_engine *engine = hold_index(server, x);
-    if (!engine)
+    fb_served *served = hold_index(server, x);
+    if (!served)
         return;
-    send_copy(x, "application/json", engine->about, engine->about_bytes);
-    fb_engine_let_go(&server->slot, engine);
+    send_copy(x, "application/json", served->about, served->about_bytes);
+    fb_served_let_go(&server->slot, served);
 }
 
 /* ---- the server ------------------------------------------------------------------ */

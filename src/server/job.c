@@ -16,7 +16,7 @@ void fb_job_free(fb_server *server, fb_job *job)
     fb_explanation_free(job->why);
     fb_form_free(&job->form);
     fb_server_give_body_bytes(server, job->held_bytes);
-    fb_engine_let_go(&server->slot, job->engine);
+    fb_served_let_go(&server->slot, job->served);
     fb_arena_free(job->arena); /* the job lies in it */
 }
 
@@ -34,7 +34,7 @@ static void *take(fb_context *ctx, fb_job *job, size_t bytes, fb_status *status)
 static fb_status read_image(fb_context *ctx, fb_server *server, fb_job *job,
                             const json_t *value, int32_t number)
 {
-    const fb_model *model = job->engine->models[0];
+    const fb_model *model = job->served->models[0];
     const fb_blob *blob = fb_form_blob(&job->form, value);
     size_t side = (size_t)fb_model_image_size(model), bytes = side * side * 3;
     fb_status status = FB_OK;
@@ -81,14 +81,14 @@ static fb_status count_tokens(fb_context *ctx, fb_job *job, const char *text,
                               int32_t *tokens)
 {
     double began = fb_clock_s();
-    FB_TRY(fb_model_count_tokens(ctx, job->engine->models[0], text, tokens));
+    FB_TRY(fb_model_count_tokens(ctx, job->served->models[0], text, tokens));
     job->tokenise_s += fb_clock_s() - began;
     return FB_OK;
 }
 
 static int32_t patches(const fb_job *job)
 {
-    return fb_model_patches(job->engine->models[0]);
+    return fb_model_patches(job->served->models[0]);
 }
 
 /* ---- one kind of work each ------------------------------------------------------- */
@@ -174,7 +174,7 @@ static fb_status read_rerank(fb_context *ctx, fb_server *server, fb_job *job)
     FB_TRY(status);
     for (int32_t i = 0; i < count; i++)
         list[i] = json_string_value(json_array_get(ids, (size_t)i));
-    FB_TRY(fb_index_find_all(ctx, job->engine->index, list, count, &job->found));
+    FB_TRY(fb_index_find_all(ctx, job->served->index, list, count, &job->found));
     fb_search_options_defaults(&job->how);
     job->how.k = count;
     fb_form_int(&job->form, "k", &job->how.k);
@@ -205,11 +205,11 @@ static fb_status read_explain(fb_context *ctx, fb_server *server, fb_job *job)
     fb_status status = FB_OK;
     fb_explain_options_defaults(&how);
     fb_form_string(&job->form, "product_id", &id);
-    if (id && !job->engine->index)
+    if (id && !job->served->index)
         return fb_fail(ctx, FB_E_STATE, "this server was started without an index");
     FB_TRY(read_query(ctx, server, job));
     if (id) {
-        FB_TRY(fb_index_find(ctx, job->engine->index, id, &job->found));
+        FB_TRY(fb_index_find(ctx, job->served->index, id, &job->found));
         job->images = take(ctx, job, sizeof *job->images, &status);
         FB_TRY(status);
         job->images[0].file = job->found->hits[0].image;
@@ -291,7 +291,7 @@ static fb_status read_triples(fb_context *ctx, fb_server *server, fb_job *job,
 static fb_status read_match(fb_context *ctx, fb_server *server, fb_job *job)
 {
     const json_t *queries = json_object_get(job->form.fields, "queries");
-    bool wanted = fb_model_takes_query(job->engine->models[0]);
+    bool wanted = fb_model_takes_query(job->served->models[0]);
     if (wanted && !queries)
         return fb_fail(ctx, FB_E_STATE,
                        "this server's model reads a query, a title and an image; give "
@@ -335,7 +335,7 @@ static fb_status read_encode(fb_context *ctx, fb_server *server, fb_job *job)
 
 static fb_status read_work(fb_context *ctx, fb_server *server, fb_job *job)
 {
-    if (!job->engine->index &&
+    if (!job->served->index &&
         (job->work == FB_WORK_SEARCH || job->work == FB_WORK_RERANK))
         return fb_fail(ctx, FB_E_STATE, "this server was started without an index");
     switch (job->work) {
@@ -387,7 +387,7 @@ fb_job *fb_job_read(fb_server *server, fb_exchange *x)
     }
     job->arena = arena;
     job->work = x->route->work;
-    job->engine = fb_engine_hold(&server->slot);
+    job->served = fb_served_hold(&server->slot);
     if (!read_form(&ctx, x, job)) {
         fb_job_free(server, job);
         return NULL;

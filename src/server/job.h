@@ -12,15 +12,15 @@
 #define FB_SERVER_JOB_H
 
 #include "base/arena.h"
-#include "server/engine.h"
 #include "server/routes.h"
+#include "server/served.h"
 
 struct fb_server;
 
 typedef struct fb_job {
     fb_work work;
     fb_arena *arena;
-    fb_engine *engine; /* held */
+    fb_served *served; /* held */
     fb_form form;      /* its strings are borrowed below; its images are gone */
     size_t held_bytes; /* of pixels, counted by the server */
 

@@ -137,7 +137,7 @@ void fb_reply_write(fb_exchange *x, const fb_job *job)
         write_rows(w, "scores", job->numbers, job->row_count,
                    job->input_count / job->row_count);
     } else {
-        int32_t width = fb_model_vector_size(job->engine->models[0]);
+        int32_t width = fb_model_vector_size(job->served->models[0]);
         write_took(w, x, job);
         fb_json_key_int(w, "vector_size", width);
         write_rows(w, "vectors", job->numbers, job->input_count, width);

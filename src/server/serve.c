@@ -157,12 +157,12 @@ static fb_status make_parts(fb_context *ctx, running *r)
     FB_TRY(fb_access_log_open(ctx, &s->log,
                               strcmp(o->access_log, "none") == 0 ? "" : o->access_log));
     FB_TRY(fb_openapi_write(ctx, &s->openapi, &s->openapi_bytes));
-    FB_TRY(fb_engine_slot_open(ctx, &s->slot));
+    FB_TRY(fb_served_slot_open(ctx, &s->slot));
     r->has_slot = true;
-    fb_engine *engine = NULL;
-    FB_TRY(fb_engine_open(ctx, &engine, o));
-    atomic_store(&s->token_s, engine->token_s);
-    fb_engine_slot_set(&s->slot, engine);
+    fb_served *served = NULL;
+    FB_TRY(fb_served_open(ctx, &served, o));
+    atomic_store(&s->token_s, served->token_s);
+    fb_served_slot_set(&s->slot, served);
     return FB_OK;
 }
 
@@ -206,18 +206,18 @@ static void say(const running *r, const char *format, ...)
 static void reload(running *r)
 {
     fb_context ctx = {0};
-    fb_engine *engine = NULL;
+    fb_served *served = NULL;
     fb_server *s = &r->server;
     double began = fb_clock_s();
     if (fb_access_log_reopen(&ctx, s->log) != FB_OK)
         say(r, "%s", fb_context_message(&ctx));
-    if (fb_engine_open(&ctx, &engine, &s->options) != FB_OK) {
+    if (fb_served_open(&ctx, &served, &s->options) != FB_OK) {
         fb_metrics_count(s->metrics, FB_COUNTER_RELOAD_FAILURES);
         say(r, "not opened anew, the old model and index go on: %s",
             fb_context_message(&ctx));
         return;
     }
-    fb_engine_slot_set(&s->slot, engine);
+    fb_served_slot_set(&s->slot, served);
     fb_metrics_count(s->metrics, FB_COUNTER_RELOADS);
     say(r, "model and index opened anew in %.1f s", fb_clock_s() - began);
 }
@@ -281,7 +281,7 @@ static void free_parts(running *r)
 {
     fb_server *s = &r->server;
     if (r->has_slot)
-        fb_engine_slot_close(&s->slot);
+        fb_served_slot_close(&s->slot);
     fb_access_log_close(s->log);
     fb_work_queue_free(s->to_prepare);
     fb_work_queue_free(s->to_compute);

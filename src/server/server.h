@@ -13,9 +13,9 @@
 #define FB_SERVER_SERVER_H
 
 #include "server/access_log.h"
-#include "server/engine.h"
 #include "server/metrics.h"
 #include "server/routes.h"
+#include "server/served.h"
 #include "server/work_queue.h"
 #include <stdatomic.h>
 
@@ -25,7 +25,7 @@ typedef struct fb_server {
     fb_serve_options options;
     fb_metrics *metrics;
     fb_access_log *log;
-    fb_engine_slot slot;
+    fb_served_slot slot;
     fb_work_queue *to_prepare, *to_compute;
     fb_http *http;
     char *openapi; /* written once */

@@ -22,7 +22,7 @@ enum { MOST = 64 }; /* requests of a batch */
 
 typedef struct batch {
     fb_server *server;
-    fb_engine *engine;
+    fb_served *served;
     fb_model *model, *ranker; /* this worker's own; ranker: NULL without one */
     fb_exchange *x[MOST];
     int32_t count;
@@ -32,7 +32,7 @@ typedef struct batch {
 static bool fits(const void *self, const fb_exchange *x)
 {
     const batch *b = self;
-    return b->count < MOST && x->job->engine == b->engine &&
+    return b->count < MOST && x->job->served == b->served &&
            b->tokens + x->job->tokens <= b->server->options.batch_tokens;
 }
 
@@ -270,7 +270,7 @@ static void search(batch *b, fb_exchange *x)
     fb_job *job = x->job;
     double began = fb_clock_s();
     fb_status status =
-        fb_index_search(&ctx, job->engine->index, job->numbers, &job->how, &job->found);
+        fb_index_search(&ctx, job->served->index, job->numbers, &job->how, &job->found);
     job->search_s = fb_clock_s() - began;
     fb_metrics_observe(b->server->metrics, FB_HISTOGRAM_SEARCH, job->search_s);
     if (status != FB_OK)
@@ -319,7 +319,7 @@ static void run_alone(batch *b, fb_exchange *x)
     bool ranker = b->ranker && job->inputs[0].text; /* it reads texts */
     if (job->work == FB_WORK_SEARCH || job->work == FB_WORK_RERANK)
         status =
-            fb_index_rerank(&ctx, ranker ? b->ranker : b->model, job->engine->index,
+            fb_index_rerank(&ctx, ranker ? b->ranker : b->model, job->served->index,
                             job->inputs, &job->how, job->found);
     else
         status = fb_explain(&ctx, b->model, job->inputs[0].text, job->inputs[0].image,
@@ -366,10 +366,10 @@ void *fb_worker_run(void *self)
     const fb_worker *worker = self;
     fb_server *server = worker->server;
     for (fb_exchange *x; (x = fb_work_queue_pop(server->to_compute));) {
-        batch b = {.server = server, .engine = x->job->engine};
-        b.model = b.engine->models[worker->number];
-        b.ranker = b.engine->rankers[worker->number];
-        fb_engine_hold_again(&server->slot, b.engine); /* longer than its requests do */
+        batch b = {.server = server, .served = x->job->served};
+        b.model = b.served->models[worker->number];
+        b.ranker = b.served->rankers[worker->number];
+        fb_served_hold_again(&server->slot, b.served); /* longer than its requests do */
         add(&b, x);
         while ((x = fb_work_queue_pop_if(server->to_compute, fits, &b)))
             add(&b, x);
@@ -377,7 +377,7 @@ void *fb_worker_run(void *self)
             turn_away(&b);
         else if (b.count > 0)
             compute(&b);
-        fb_engine_let_go(&server->slot, b.engine);
+        fb_served_let_go(&server->slot, b.served);
     }
     return NULL;
 }

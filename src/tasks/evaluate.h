@@ -10,7 +10,7 @@
 #include "engine/model_match.h"
 #include "retrieval/ranking/candidates.h"
 #include "retrieval/ranking/ranking_metrics.h"
-#include "training/split_items.h"
+#include "engine/split_items.h"
 
 typedef struct fb_ranks_entry {
     int32_t draw, direction, category;

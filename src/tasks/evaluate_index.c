@@ -13,7 +13,7 @@
 #include "retrieval/index/exact_search.h"
 #include "retrieval/index/index_search.h"
 #include "tasks/evaluate.h"
-#include "tasks/index_task.h"
+#include "tasks/index_build.h"
 
 #include <math.h>
 #include <stdlib.h>

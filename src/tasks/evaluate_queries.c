@@ -2,7 +2,7 @@
  * among a split's products (query_ranking.h).
  */
 #include "tasks/evaluate.h"
-#include "training/query_ranking.h"
+#include "engine/query_ranking.h"
 
 #include <stdio.h>
 #include <string.h>

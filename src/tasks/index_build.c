@@ -7,7 +7,7 @@
  *     merge    small segments
  *     commit   the new list of segments takes the old one's place
  */
-#include "tasks/index_task.h"
+#include "tasks/index_build.h"
 
 #include "base/clock.h"
 #include "base/progress.h"

@@ -1,7 +1,7 @@
 /* store_load.c - an index folder's products into PostgreSQL, and how much of the exact
  * answer a search there then finds. */
 #include "retrieval/postgres/pg_store.h"
-#include "tasks/index_task.h"
+#include "tasks/index_build.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 
 #include "engine/model_match.h"
 #include "engine/neighbours.h"
-#include "training/split_items.h"
+#include "engine/split_items.h"
 
 #include <math.h>
 #include <stdlib.h>

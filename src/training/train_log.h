@@ -15,7 +15,7 @@
 #define FB_TRAINING_TRAIN_LOG_H
 
 #include "models/matcher.h"
-#include "training/query_ranking.h"
+#include "engine/query_ranking.h"
 
 typedef struct fb_train_log fb_train_log;
 

@@ -13,7 +13,7 @@
 #include "data/image/image_decode.h"
 #include "engine/model_match.h"
 #include "training/calibrate.h"
-#include "training/split_items.h"
+#include "engine/split_items.h"
 
 enum { ITEMS = 120, SIDE = 32, LISTS_MOST = 512, OTHERS = 100 };
 #define RIDGE 1e-3 /* of the loss: RIDGE / 2 ((slope - 1)^2 + bias^2) */

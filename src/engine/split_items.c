@@ -1,5 +1,5 @@
 /* split_items.c - see split_items.h. */
-#include "training/split_items.h"
+#include "engine/split_items.h"
 #include "base/equal_keys.h"
 
 #include <stdlib.h>

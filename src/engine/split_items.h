@@ -1,7 +1,7 @@
 /* split_items.h - one split of a catalogue as ranking sees it: items with interned
  * keys, their names, and texts and images for the scorer. */
-#ifndef FB_TRAINING_SPLIT_ITEMS_H
-#define FB_TRAINING_SPLIT_ITEMS_H
+#ifndef FB_ENGINE_SPLIT_ITEMS_H
+#define FB_ENGINE_SPLIT_ITEMS_H
 
 #include "data/catalogue/catalogue.h"
 #include "engine/model_folder.h"

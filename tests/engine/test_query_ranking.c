@@ -5,7 +5,7 @@
 
 #include "base/intern.h"
 #include "support/query_fixture.h"
-#include "training/query_ranking.h"
+#include "engine/query_ranking.h"
 
 #include "models/matcher.h"
 #include "retrieval/ranking/ranking_metrics.h"

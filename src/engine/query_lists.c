@@ -1,5 +1,5 @@
 /* query_lists.c - see query_lists.h. */
-#include "training/query_lists.h"
+#include "engine/query_lists.h"
 
 #include "retrieval/ranking/ranking_metrics.h"
 

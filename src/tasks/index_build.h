@@ -1,9 +1,9 @@
-/* index_task.h - what the parts of the index verb share. */
-#ifndef FB_TASKS_INDEX_TASK_H
-#define FB_TASKS_INDEX_TASK_H
+/* index_build.h - what the parts of the index verb share. */
+#ifndef FB_TASKS_INDEX_BUILD_H
+#define FB_TASKS_INDEX_BUILD_H
 
 #include "data/catalogue/catalogue.h"
-#include "engine/model_folder.h"
+#include "engine/model_index.h"
 #include "retrieval/index/index_writer.h"
 #include "retrieval/index/vector_file.h"
 
@@ -34,10 +34,5 @@ fb_status fb_index_mark_products(build *b, bool replace);
 fb_status fb_index_mark_ids(build *b);
 /* Delete what is marked; counts report.deleted. */
 fb_status fb_index_delete_marked(build *b);
-
-/* FB_E_STATE: an index of another model, or of vectors of another length. */
-fb_status fb_index_check_model(fb_context *ctx, const char *folder,
-                               const fb_index_manifest *manifest,
-                               const fb_model *model);
 
 #endif

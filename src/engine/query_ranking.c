@@ -3,7 +3,7 @@
  *
  *     keys    query * items + item, ascending, each once; scores [keys]
  */
-#include "training/query_ranking.h"
+#include "engine/query_ranking.h"
 
 #include "retrieval/ranking/ndcg.h"
 #include "retrieval/ranking/ranking_metrics.h"

@@ -5,14 +5,14 @@
  * Ranks, R@K and MRR are of the best hit, NDCG@10 of all hits; ties count against them
  * (ranking_metrics.h, ndcg.h).
  */
-#ifndef FB_TRAINING_QUERY_RANKING_H
-#define FB_TRAINING_QUERY_RANKING_H
+#ifndef FB_ENGINE_QUERY_RANKING_H
+#define FB_ENGINE_QUERY_RANKING_H
 
 #include "data/image/image_load.h"
 #include "data/text/wordpiece.h"
+#include "engine/query_lists.h"
 #include "engine/scorer.h"
 #include "fashionbert.h"
-#include "training/query_lists.h"
 
 /* What is ranked with; all borrowed. */
 typedef struct fb_query_ranker {

@@ -15,8 +15,8 @@
  *
  *     entries of a list    [first .. first + count)
  */
-#ifndef FB_TRAINING_QUERY_LISTS_H
-#define FB_TRAINING_QUERY_LISTS_H
+#ifndef FB_ENGINE_QUERY_LISTS_H
+#define FB_ENGINE_QUERY_LISTS_H
 
 #include "data/catalogue/query_split.h"
 

@@ -1,24 +1,24 @@
-/* engine.c - see engine.h. */
-#include "server/engine.h"
+/* served.c - see served.h. */
+#include "server/served.h"
 
 #include "base/clock.h"
 #include "server/answers.h"
 #include <stdlib.h>
 #include <string.h>
 
-static void engine_free(fb_engine *engine)
+static void served_free(fb_served *served)
 {
-    if (!engine)
+    if (!served)
         return;
-    fb_index_close(engine->index);
-    for (int32_t i = 0; engine->models && i < engine->model_count; i++)
-        fb_model_close(engine->models[i]);
-    for (int32_t i = 0; engine->rankers && i < engine->model_count; i++)
-        fb_model_close(engine->rankers[i]);
-    free(engine->models);
-    free(engine->rankers);
-    free(engine->about);
-    free(engine);
+    fb_index_close(served->index);
+    for (int32_t i = 0; served->models && i < served->model_count; i++)
+        fb_model_close(served->models[i]);
+    for (int32_t i = 0; served->rankers && i < served->model_count; i++)
+        fb_model_close(served->rankers[i]);
+    free(served->models);
+    free(served->rankers);
+    free(served->about);
+    free(served);
 }
 
 enum { WARM = 64 }; /* pairs of the largest pass that is made ready */
@@ -76,7 +76,7 @@ static fb_status open_ranker(fb_context *ctx, fb_model **ranker, const char *fol
     return warm_up(ctx, *ranker, &token_s);
 }
 
-static fb_status open_parts(fb_context *ctx, fb_engine *e,
+static fb_status open_parts(fb_context *ctx, fb_served *e,
                             const fb_serve_options *options)
 {
     fb_model_options compute = {options->backend, options->dtype, options->threads};
@@ -93,10 +93,10 @@ static fb_status open_parts(fb_context *ctx, fb_engine *e,
     return fb_index_about(ctx, e->index, options->model, &e->about, &e->about_bytes);
 }
 
-fb_status fb_engine_open(fb_context *ctx, fb_engine **engine,
+fb_status fb_served_open(fb_context *ctx, fb_served **served,
                          const fb_serve_options *options)
 {
-    fb_engine *e = calloc(1, sizeof *e);
+    fb_served *e = calloc(1, sizeof *e);
     if (!e)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
     e->models = calloc((size_t)options->workers, sizeof(fb_model *));
@@ -105,61 +105,61 @@ fb_status fb_engine_open(fb_context *ctx, fb_engine **engine,
                            ? open_parts(ctx, e, options)
                            : fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
     if (status != FB_OK) {
-        engine_free(e);
+        served_free(e);
         return status;
     }
-    *engine = e;
+    *served = e;
     return FB_OK;
 }
 
-fb_status fb_engine_slot_open(fb_context *ctx, fb_engine_slot *slot)
+fb_status fb_served_slot_open(fb_context *ctx, fb_served_slot *slot)
 {
-    *slot = (fb_engine_slot){0};
+    *slot = (fb_served_slot){0};
     if (pthread_mutex_init(&slot->lock, NULL) != 0)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a lock");
     return FB_OK;
 }
 
-void fb_engine_slot_close(fb_engine_slot *slot)
+void fb_served_slot_close(fb_served_slot *slot)
 {
-    fb_engine_slot_set(slot, NULL);
+    fb_served_slot_set(slot, NULL);
     pthread_mutex_destroy(&slot->lock);
 }
 
-void fb_engine_slot_set(fb_engine_slot *slot, fb_engine *engine)
+void fb_served_slot_set(fb_served_slot *slot, fb_served *served)
 {
     pthread_mutex_lock(&slot->lock);
-    fb_engine *old = slot->engine;
-    slot->engine = engine;
-    if (engine)
-        engine->holders++;
+    fb_served *old = slot->served;
+    slot->served = served;
+    if (served)
+        served->holders++;
     pthread_mutex_unlock(&slot->lock);
-    fb_engine_let_go(slot, old);
+    fb_served_let_go(slot, old);
 }
 
-fb_engine *fb_engine_hold(fb_engine_slot *slot)
+fb_served *fb_served_hold(fb_served_slot *slot)
 {
     pthread_mutex_lock(&slot->lock);
-    fb_engine *engine = slot->engine;
-    engine->holders++;
+    fb_served *served = slot->served;
+    served->holders++;
     pthread_mutex_unlock(&slot->lock);
-    return engine;
+    return served;
 }
 
-void fb_engine_hold_again(fb_engine_slot *slot, fb_engine *engine)
+void fb_served_hold_again(fb_served_slot *slot, fb_served *served)
 {
     pthread_mutex_lock(&slot->lock);
-    engine->holders++;
+    served->holders++;
     pthread_mutex_unlock(&slot->lock);
 }
 
-void fb_engine_let_go(fb_engine_slot *slot, fb_engine *engine)
+void fb_served_let_go(fb_served_slot *slot, fb_served *served)
 {
-    if (!engine)
+    if (!served)
         return;
     pthread_mutex_lock(&slot->lock);
-    bool last = --engine->holders == 0;
+    bool last = --served->holders == 0;
     pthread_mutex_unlock(&slot->lock);
     if (last) /* outside the lock: giving back a model's memory takes a while */
-        engine_free(engine);
+        served_free(served);
 }

@@ -1,0 +1,355 @@
+/* rerank.c - the products that a search found, put in the order of the model's own
+ * score of each pair: the query's text with the product's image, or the product's title
+ * with the query's image; of a query with both the mean of the two margins; or by a
+ * model of queries, which reads the query's text, the title and the image at once.
+ *
+ * What the index keeps of images takes the place of reading them. Where the model's
+ * score counts the similarity of the pair's vectors, that of the vectors searched by
+ * stands for it: in an index of products it knows the title too, and an order by the
+ * image alone would be worse than the one that is re-ranked. Products that no search
+ * scored have the similarity of the pair itself. What neighbours take off
+ * (neighbours.h) is taken off either where the index keeps what it is computed from.
+ */
+#include "base/clock.h"
+#include "engine/model_index.h"
+#include "engine/model_inputs.h"
+#include "engine/model_match.h"
+#include "engine/model_vectors.h"
+#include "engine/neighbours.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct reranking {
+    fb_context *ctx;
+    fb_model *model;
+    const fb_index *index;
+    const fb_input *query;
+    fb_hit *hits;
+    int32_t count;
+    int32_t *ids;
+    float *margins, *sums; /* [count] */
+    float *vector;         /* [D] of the query's text or image */
+    float *others;         /* [count, D] of what it is scored with */
+    fb_score_triple *pairs;
+} reranking;
+
+/* ---- where texts and images come from ------------------------------------------- */
+
+static fb_status tokens_of(reranking *r, const char *text, const int32_t **ids,
+                           int32_t *count)
+{
+    *ids = r->ids;
+    return fb_model_tokens(r->ctx, r->model, text, r->ids, count);
+}
+
+static fb_status query_text(void *self, fb_context *ctx, int32_t text,
+                            const int32_t **ids, int32_t *count)
+{
+    (void)ctx, (void)text;
+    reranking *r = self;
+    return tokens_of(r, r->query->text, ids, count);
+}
+
+static fb_status hit_title(void *self, fb_context *ctx, int32_t text,
+                           const int32_t **ids, int32_t *count)
+{
+    (void)ctx;
+    reranking *r = self;
+    return tokens_of(r, r->hits[text].title, ids, count);
+}
+
+static fb_status query_image(void *self, fb_context *ctx, int32_t image,
+                             uint8_t *pixels)
+{
+    (void)image;
+    reranking *r = self;
+    return fb_model_load_input(ctx, r->model, r->query->image, 0, pixels);
+}
+
+static fb_status hit_image(void *self, fb_context *ctx, int32_t image, uint8_t *pixels)
+{
+    reranking *r = self;
+    const fb_hit *hit = &r->hits[image];
+    if (r->index->manifest.keep == FB_KEEP_PIXELS) {
+        const uint8_t *kept;
+        FB_TRY(fb_index_kept_row(ctx, r->index, hit->row, &kept));
+        memcpy(pixels, kept, fb_index_kept_bytes(&r->index->manifest));
+        return FB_OK;
+    }
+    fb_image_input file = {.file = hit->image};
+    return fb_model_load_input(ctx, r->model, &file, image, pixels);
+}
+
+static fb_status hit_features(void *self, fb_context *ctx, int32_t image,
+                              fb_bf16 *features)
+{
+    reranking *r = self;
+    const uint8_t *kept;
+    FB_TRY(fb_index_kept_row(ctx, r->index, r->hits[image].row, &kept));
+    memcpy(features, kept, fb_index_kept_bytes(&r->index->manifest));
+    return FB_OK;
+}
+
+/* ---- similarities --------------------------------------------------------------- */
+
+/* The index's own vector of a hit's image (or text), NULL: it does not keep it. */
+static const float *part_of(const reranking *r, int32_t hit, bool image)
+{
+    int64_t row = r->hits[hit].row;
+    const fb_index_manifest *m = &r->index->manifest;
+    if (r->index->store)
+        return NULL;
+    const fb_segment *s = fb_index_segment_of(r->index, &row);
+    const float *all = image ? s->image : s->text;
+    if (!all && m->fingerprint && m->what == (image ? FB_OF_IMAGE : FB_OF_TEXT))
+        all = s->vectors;
+    return all ? all + row * m->width : NULL;
+}
+
+/* Whether the index keeps that of all hits, so that no file need be read for it. */
+static bool has_parts(const reranking *r, bool images)
+{
+    for (int32_t i = 0; i < r->count; i++)
+        if (!part_of(r, i, images))
+            return false;
+    return true;
+}
+
+/* others [count, D] of the hits' images, or titles. */
+static fb_status fill_others(reranking *r, bool images, const fb_score_source *source)
+{
+    int32_t width = r->index->manifest.width;
+    if (has_parts(r, images)) {
+        for (int32_t i = 0; i < r->count; i++)
+            memcpy(r->others + (int64_t)i * width, part_of(r, i, images),
+                   (size_t)width * sizeof *r->others);
+        return FB_OK;
+    }
+    int32_t *list = malloc(((size_t)r->count + 1) * sizeof *list);
+    if (!list)
+        return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
+    for (int32_t i = 0; i < r->count; i++)
+        list[i] = i;
+    fb_status status = images
+                           ? fb_scorer_image_vectors(r->ctx, r->model->scorer, source,
+                                                     list, r->count, r->others, NULL)
+                           : fb_scorer_text_vectors(r->ctx, r->model->scorer, source,
+                                                    list, r->count, r->others);
+    free(list);
+    return status;
+}
+
+/* Of the vectors that were searched by, when all hits come from a search. */
+static bool has_scores(const reranking *r)
+{
+    for (int32_t i = 0; i < r->count; i++)
+        if (!isfinite(r->hits[i].score))
+            return false;
+    return true;
+}
+
+/* margins -= scale (r(query) + r(other)), by the vectors of both (neighbours.h). */
+static fb_status take_nearness(reranking *r, bool by_text, double scale)
+{
+    const fb_model *m = r->model;
+    float query, *others = malloc(((size_t)r->count + 1) * sizeof *others);
+    if (!others)
+        return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
+    fb_status status =
+        fb_neighbours_of(r->ctx, m->neighbours, m->be, by_text, r->vector, 1, &query);
+    if (status == FB_OK)
+        status = fb_neighbours_of(r->ctx, m->neighbours, m->be, !by_text, r->others,
+                                  r->count, others);
+    for (int32_t i = 0; i < r->count && status == FB_OK; i++)
+        r->margins[i] = (float)((double)r->margins[i] -
+                                scale * ((double)query + (double)others[i]));
+    free(others);
+    return status;
+}
+
+/* margins += scale * similarity + bias, by the config's score. */
+static fb_status add_similarities(reranking *r, bool by_text,
+                                  const fb_score_source *source)
+{
+    int32_t width = r->index->manifest.width, one = 0;
+    const fb_matcher *m = r->model->matcher;
+    double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    bool known = has_scores(r);
+    double weight =
+        m->config.score == FB_SCORE_BOTH && (!known || has_parts(r, by_text))
+            ? fb_scorer_neighbour_weight(r->model->scorer)
+            : 0;
+    for (int32_t i = 0; i < r->count && known; i++)
+        r->margins[i] =
+            (float)((double)r->margins[i] + scale * (double)r->hits[i].score + bias);
+    if (known && !(weight > 0))
+        return FB_OK;
+    if (by_text)
+        FB_TRY(fb_scorer_text_vectors(r->ctx, r->model->scorer, source, &one, 1,
+                                      r->vector));
+    else
+        FB_TRY(fb_scorer_image_vectors(r->ctx, r->model->scorer, source, &one, 1,
+                                       r->vector, NULL));
+    FB_TRY(fill_others(r, by_text, source));
+    if (weight > 0)
+        FB_TRY(take_nearness(r, by_text, scale * weight));
+    for (int32_t i = 0; i < r->count && !known; i++)
+        r->margins[i] =
+            (float)((double)r->margins[i] +
+                    scale * (double)fb_vectors_dot(
+                                r->vector, r->others + (int64_t)i * width, width) +
+                    bias);
+    return FB_OK;
+}
+
+/* ---- margins -------------------------------------------------------------------- */
+
+/* The model's margins of the query's text with the hits' images (by_text), or of the
+ * hits' titles with the query's image, added to sums. */
+static fb_status score_side(reranking *r, bool by_text)
+{
+    const fb_model_config *c = &r->model->matcher->config;
+    bool features = by_text && r->index->manifest.keep == FB_KEEP_FEATURES;
+    const fb_score_source vectors = {.self = r,
+                                     .text = by_text ? query_text : hit_title,
+                                     .image = by_text ? hit_image : query_image};
+    fb_score_source stream = vectors;
+    const fb_score_request request = {r->pairs, r->count, NULL, true};
+    stream.features = features ? hit_features : NULL;
+    for (int32_t i = 0; i < r->count; i++) {
+        r->pairs[i] = (fb_score_triple){-1, by_text ? 0 : i, by_text ? i : 0};
+        r->margins[i] = 0;
+    }
+    if (c->score != FB_SCORE_ITC)
+        FB_TRY(fb_scorer_run(r->ctx, r->model->scorer, &stream, &request, FB_SCORE_TIA,
+                             r->margins));
+    if (c->score == FB_SCORE_BOTH)
+        for (int32_t i = 0; i < r->count; i++)
+            r->margins[i] = (float)(c->alignment_weight * (double)r->margins[i]);
+    if (c->score != FB_SCORE_TIA)
+        FB_TRY(add_similarities(r, by_text, &vectors));
+    for (int32_t i = 0; i < r->count; i++)
+        r->sums[i] += r->margins[i];
+    return FB_OK;
+}
+
+typedef struct ranked {
+    fb_hit hit;
+    float margin;
+} ranked;
+
+/* Higher margins first, equal ones as the vectors had them. */
+static int by_margin(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    if (x->margin != y->margin)
+        return x->margin > y->margin ? -1 : 1;
+    return x->hit.rank < y->hit.rank ? -1 : x->hit.rank > y->hit.rank;
+}
+
+/* By sums / sides. */
+static fb_status order_hits(reranking *r, float sides, const fb_search_options *options,
+                            fb_search_result *result)
+{
+    ranked *order = malloc(((size_t)r->count + 1) * sizeof *order);
+    if (!order)
+        return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
+    for (int32_t i = 0; i < r->count; i++)
+        order[i] = (ranked){r->hits[i], r->sums[i] / sides};
+    qsort(order, (size_t)r->count, sizeof *order, by_margin);
+    for (int32_t i = 0; i < r->count; i++) {
+        fb_hit *hit = &r->hits[order[i].hit.rank - 1];
+        hit->rerank_score = fb_score_probability(order[i].margin);
+        hit->rerank_rank = i + 1;
+    }
+    result->hit_count = options->k < r->count ? options->k : r->count;
+    for (int32_t i = 0; i < result->hit_count; i++)
+        result->hits[i] = r->hits[order[i].hit.rank - 1];
+    free(order);
+    return FB_OK;
+}
+
+static fb_status rerank(reranking *r, const fb_search_options *options,
+                        fb_search_result *result)
+{
+    size_t n = (size_t)r->count + 1, width = (size_t)r->index->manifest.width;
+    r->ids = malloc((size_t)r->model->matcher->config.max_text * sizeof *r->ids);
+    r->margins = malloc(n * sizeof *r->margins);
+    r->sums = calloc(n, sizeof *r->sums);
+    r->vector = malloc(width * sizeof *r->vector);
+    r->others = malloc(n * width * sizeof *r->others);
+    r->pairs = malloc(n * sizeof *r->pairs);
+    if (!r->ids || !r->margins || !r->sums || !r->vector || !r->others || !r->pairs)
+        return fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank %d hits",
+                       (int)r->count);
+    if (r->query->text)
+        FB_TRY(score_side(r, true));
+    if (r->query->image)
+        FB_TRY(score_side(r, false));
+    float sides = (r->query->text ? 1.0f : 0.0f) + (r->query->image ? 1.0f : 0.0f);
+    return order_hits(r, sides, options, result);
+}
+
+/* A model of queries reads all three at once, image files among them: what the index
+ * keeps is of another model's reading. */
+static fb_status rerank_by_queries(reranking *r, const fb_search_options *options,
+                                   fb_search_result *result)
+{
+    size_t n = (size_t)r->count + 1;
+    if (!r->query->text)
+        return fb_fail(r->ctx, FB_E_USAGE,
+                       "%s re-ranks by words: the query needs a text",
+                       r->model->folder);
+    const char **queries = calloc(n, sizeof *queries);
+    fb_input *products = calloc(n, sizeof *products);
+    fb_image_input *images = calloc(n, sizeof *images);
+    r->sums = calloc(n, sizeof *r->sums);
+    fb_status status = queries && products && images && r->sums
+                           ? FB_OK
+                           : fb_fail(r->ctx, FB_E_MEMORY, "no memory to re-rank");
+    for (int32_t i = 0; i < r->count && status == FB_OK; i++) {
+        queries[i] = r->query->text;
+        images[i].file = r->hits[i].image;
+        products[i] = (fb_input){r->hits[i].title, &images[i]};
+    }
+    if (status == FB_OK)
+        status = fb_model_query_margins(r->ctx, r->model, queries, products, r->count,
+                                        r->sums);
+    free(queries);
+    free(products);
+    free(images);
+    return status == FB_OK ? order_hits(r, 1.0f, options, result) : status;
+}
+
+fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
+                          const fb_input *query, const fb_search_options *options,
+                          fb_search_result *result)
+{
+    double started_s = fb_clock_s();
+    if (!query->text && !query->image)
+        return fb_fail(ctx, FB_E_USAGE, "a query has a text, an image or both");
+    bool by_queries = fb_model_takes_query(model);
+    if (!by_queries)
+        FB_TRY(fb_index_check_model(ctx, index->folder, &index->manifest, model));
+    reranking r = {.ctx = ctx,
+                   .model = model,
+                   .index = index,
+                   .query = query,
+                   .hits = result->retrieved,
+                   .count = result->retrieved_count};
+    fb_status status = by_queries ? rerank_by_queries(&r, options, result)
+                                  : rerank(&r, options, result);
+    free(r.ids);
+    free(r.margins);
+    free(r.sums);
+    free(r.vector);
+    free(r.others);
+    free(r.pairs);
+    if (status != FB_OK)
+        return status;
+    result->rerank_ms = 1e3 * (fb_clock_s() - started_s);
+    result->total_ms += result->rerank_ms;
+    return FB_OK;
+}
