@@ -1,7 +1,9 @@
 #!/bin/bash
 # check_arrows.sh [BUILD] - the house rules of src/ that a script can check:
 #   - an include points down (to a lower rank) or stays in its own folder; equal ranks do
-#     not see each other; cli/ and server/ see fashionbert.h, base/ and themselves only
+#     not see each other; cli/ and server/ see fashionbert.h, base/ and themselves only.
+#     The folders inside data/ and retrieval/ have ranks too.
+#   - systems, image encoders and losses are named in their rooms and lists alone
 #   - no two files share a base name but a header and its source
 #   - no file of src/ is longer than 700 lines
 # The build folder is not needed; every test script is given it. The script first proves
@@ -28,16 +30,45 @@ rank_of() {
     esac
 }
 
-# check_include FOLDER INCLUDE: a sentence when the include is wrong.
+# The folders inside a folder that is a small house itself.
+inner_rank_of() {
+    case "$1" in
+        data/text | retrieval/index | retrieval/ranking) echo 0 ;;
+        data/catalogue | retrieval/postgres) echo 1 ;;
+        data/image) echo 2 ;;
+        data/import) echo 3 ;;
+        data/regions) echo 4 ;;
+        data/batch) echo 5 ;;
+        *) echo unknown ;;
+    esac
+}
+
+# check_inner FOLDER INCLUDE: the same inside data/ or retrieval/.
+check_inner() {
+    local folder=$1 include=$2 from to
+    [ "${include%/*}" = "$folder" ] && return
+    from=$(inner_rank_of "$folder")
+    to=$(inner_rank_of "${include%/*}")
+    if [ "$from" = unknown ] || [ "$to" = unknown ]; then
+        echo "is from a folder without a rank inside ${folder%%/*}/"
+    elif [ "$to" -ge "$from" ]; then
+        echo "points up or sideways ($folder has rank $from, ${include%/*} has $to)"
+    fi
+}
+
+# check_include FOLDER INCLUDE: a sentence when the include is wrong; FOLDER below src/.
 check_include() {
-    local folder=$1 include=$2 target from to
+    local inner=$1 folder=${1%%/*} include=$2 target from to
     case "$include" in fashionbert.h | fashionbert_status.h) return ;; esac
     case "$include" in
         */../* | ../* | /*) echo "leaves its folder" && return ;;
         */*) target=${include%%/*} ;;
         *) echo "names no folder, write \"$folder/$include\"" && return ;;
     esac
-    [ "$target" = "$folder" ] && return
+    if [ "$target" = "$folder" ]; then
+        case "$folder" in data | retrieval) check_inner "$inner" "$include" ;; esac
+        return
+    fi
     from=$(rank_of "$folder")
     to=$(rank_of "$target")
     if [ "$from" = unknown ] || [ "$to" = unknown ]; then
@@ -49,6 +80,67 @@ check_include() {
     fi
 }
 
+# Names of systems (their folders; "fashionbert" is the program's name too), losses and
+# image encoders, and what in code stands for one.
+ENCODERS='pixels|thin|resnet[0-9]+|resnext[0-9a-z_]+'
+LOSSES='mlm|mpm|tia|itc|click|qt|qi'
+NAME_CODE='FB_SYSTEM_[A-Z]|FB_LOSS_[A-Z]|is_(qti|selfie)|has_(itc|selfie)'
+# Where such a name may stand outside of src/models/ and src/nn/encoders/: FILE:NAME.
+NAMES_ALLOWED='
+src/retrieval/index/index_manifest.c:pixels
+'
+
+# code_of FILE...: their lines as FILE:LINE:CODE, without comments.
+code_of() {
+    awk 'FNR == 1 { comment = 0 }
+        {
+            line = $0
+            if (comment) {
+                if (!(to = index(line, "*/")))
+                    next
+                line = substr(line, to + 2)
+                comment = 0
+            }
+            while ((from = index(line, "/*")) > 0) {
+                rest = substr(line, from + 2)
+                if (!(to = index(rest, "*/"))) {
+                    line = substr(line, 1, from - 1)
+                    comment = 1
+                    break
+                }
+                line = substr(line, 1, from - 1) substr(rest, to + 2)
+            }
+            sub(/\/\/.*/, "", line)
+            if (line ~ /[^ ]/)
+                print FILENAME ":" FNR ":" line
+        }' "$@"
+}
+
+# check_names ROOT: print where a system, a loss or an encoder is named out of its room.
+# A literal that is one of their names, or a list of them with commas, counts; a help text
+# that has one among other words does not.
+check_names() {
+    local root=$1 systems names found files
+    systems=$(find "$root/src/models" -mindepth 1 -maxdepth 1 -type d 2>/dev/null |
+        sed 's|.*/||; /^fashionbert$/d' | paste -sd '|')
+    names="${systems:+$systems|}$LOSSES|$ENCODERS"
+    mapfile -t files < <(find "$root/src" -type f -name '*.[ch]' \
+        -not -path "$root/src/models/*" -not -path "$root/src/nn/encoders/*" | LC_ALL=C sort)
+    found=$(code_of "${files[@]}" |
+        grep -E "\"($names)(,($names))*\"|\b($NAME_CODE)" |
+        while IFS= read -r line; do
+            file=${line#"$root"/}
+            file=${file%%:*}
+            for allowed in $NAMES_ALLOWED; do
+                case "$line" in *"\"${allowed#*:}\""*)
+                    [ "$file" = "${allowed%%:*}" ] && continue 2 ;;
+                esac
+            done
+            echo "$line"
+        done)
+    [ -z "$found" ] || { echo "$found" | sed 's/$/    names what its room alone may name/' && return 1; }
+}
+
 # check_tree ROOT: print every fault under ROOT/src; the status says whether there was one.
 check_tree() {
     local root=$1 faults=0 place line include folder fault
@@ -56,7 +148,7 @@ check_tree() {
         include=${include#*[\"<]}
         include=${include%%[\">]*}
         folder=${place#"$root"/src/}
-        folder=${folder%%/*}
+        folder=${folder%/*}
         fault=$(check_include "$folder" "$include")
         if [ -n "$fault" ]; then
             echo "$place:$line: include \"$include\" $fault"
@@ -94,7 +186,7 @@ expect() {
     printf '/* */\n' >"$root/src/base/status.h"
     printf '#include "base/status.h"\n#include "fashionbert.h"\n' >"$root/src/ops/add.c"
     printf '%s\n' "$text" >"$root/$file"
-    check_tree "$root" >/dev/null || got=bad
+    check_tree "$root" >/dev/null && check_names "$root" >/dev/null || got=bad
     rm -rf "$root"
     if [ "$got" != "$want" ]; then
         echo "self-check: $name must be $want and was found $got"
@@ -114,6 +206,14 @@ self_check() {
     expect bad "an include that points up, in <>" src/ops/x.c '#include <nn/y.h>'
     expect bad "an include that points sideways" src/data/x.c '#include "models/y.h"'
     expect bad "an include from a deeper folder" src/backend/ref/x.c '#include "ops/add.h"'
+    expect good "import/ that reads image/" src/data/import/x.c '#include "data/image/y.h"'
+    expect bad "image/ that reads import/" src/data/image/x.c '#include "data/import/y.h"'
+    expect bad "index/ that reads postgres/" src/retrieval/index/x.c \
+        '#include "retrieval/postgres/y.h"'
+    expect bad "index/ that reads ranking/" src/retrieval/index/x.c \
+        '#include "retrieval/ranking/y.h"'
+    expect bad "a folder of data/ without a rank" src/data/misc/x.c \
+        '#include "data/text/y.h"'
     expect bad "the command that looks inside" src/cli/x.c '#include "tasks/y.h"'
     expect bad "the command that looks at nn" src/cli/x.c '#include "nn/y.h"'
     expect bad "an include of the command" src/tasks/x.c '#include "cli/y.h"'
@@ -122,10 +222,23 @@ self_check() {
     expect bad "a folder without a rank" src/misc/x.c '#include "base/status.h"'
     expect bad "two files of one name" src/base/add.c '/* */'
     expect bad "one base name in two folders" src/base/add.h '/* */'
+    expect good "a loss in its system" src/models/fashionbert/x.c 'f("tia");'
+    expect good "a loss in a comment" src/tasks/x.c '/* "tia" */'
+    expect good "an encoder in a help text" src/tasks/x.c 'f("pixels, or a network");'
+    expect bad "a loss out of its room" src/tasks/x.c 'f("tia");'
+    expect bad "a list of losses" src/tasks/x.c 'f("mlm,mpm,tia");'
+    expect bad "an encoder out of its room" src/tasks/x.c 'f("resnet18");'
+    expect bad "a system's number" src/tasks/x.c 'if (s == FB_SYSTEM_QTI)'
+    expect bad "a loss's number" src/tasks/x.c 'x = loss[FB_LOSS_TIA];'
+    expect bad "a function that asks for a system" src/tasks/x.c 'if (is_qti(o))'
     expect bad "a file too long" src/ops/x.c "$(yes '/* */' | head -n 701)"
 }
 
 self_check
+if [ "${1:-}" = --names ]; then
+    check_names .
+    exit
+fi
 if ! check_tree .; then
     echo "check_arrows: the faults above are in the tree"
     exit 1

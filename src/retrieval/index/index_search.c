@@ -15,7 +15,6 @@
 #include "retrieval/index/exact_search.h"
 #include "retrieval/index/index_tune.h"
 #include "retrieval/index/value_counts.h"
-#include "retrieval/postgres/pg_store.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -406,7 +405,8 @@ static fb_status run(search *s, const float *vector, fb_search_result **result)
     FB_TRY(check_query(s, vector));
     FB_TRY(check_filters(s));
     if (s->index->store)
-        return fb_pg_store_search(s->ctx, s->index, vector, s->options, wanted, result);
+        return s->index->store->search(s->ctx, s->index, vector, s->options, wanted,
+                                       result);
     FB_TRY(choose_vectors(s));
     for (int32_t i = 0; i < s->index->segment_count; i++)
         FB_TRY(prepare_segment(s, i));
@@ -472,7 +472,7 @@ static fb_status find_one(fb_context *ctx, const fb_index *index,
 {
     if (index->store) {
         fb_search_result *one = NULL;
-        FB_TRY(fb_pg_store_find(ctx, index, product_id, &one));
+        FB_TRY(index->store->find(ctx, index, product_id, &one));
         fb_status status = copy_hit(ctx, result, &one->hits[0], hit);
         fb_search_result_free(one);
         return status;
@@ -545,7 +545,8 @@ fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *at
     const search s = {.ctx = ctx, .index = index, .options = &options};
     FB_TRY(check_filters(&s));
     if (index->store)
-        return fb_pg_store_values(ctx, index, attribute, limit, values, counts, count);
+        return index->store->values(ctx, index, attribute, limit, values, counts,
+                                    count);
     int64_t most = 0;
     for (int32_t i = 0; i < index->segment_count; i++) {
         const fb_product_table *t = index->segment[i].products;

@@ -3,7 +3,6 @@
 
 #include "base/hash.h"
 #include "retrieval/index/npy.h"
-#include "retrieval/postgres/pg_store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -261,7 +260,8 @@ void fb_index_unload(fb_index *index)
         return;
     for (int32_t i = 0; i < index->segment_count; i++)
         fb_segment_close(&index->segment[i]);
-    fb_pg_store_close(index->store);
+    if (index->store)
+        index->store->close(index->store);
     fb_backend_free(index->be);
     fb_arena_free(index->arena);
     free(index);

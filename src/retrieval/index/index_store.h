@@ -28,6 +28,23 @@ typedef struct fb_segment {
     int64_t first, rows;
 } fb_segment;
 
+typedef struct fb_product_store fb_product_store;
+
+/* Products that lie elsewhere than in segments, such as in a database (postgres/): how
+ * fb_index_search, fb_index_find and fb_index_values do what they promise. Filters and
+ * k have been checked; `wanted` is how many are retrieved. */
+struct fb_product_store {
+    void (*close)(fb_product_store *store);
+    fb_status (*search)(fb_context *ctx, const fb_index *index, const float *vector,
+                        const fb_search_options *options, int64_t wanted,
+                        fb_search_result **result);
+    fb_status (*find)(fb_context *ctx, const fb_index *index, const char *product_id,
+                      fb_search_result **result);
+    fb_status (*values)(fb_context *ctx, const fb_index *index, const char *attribute,
+                        int32_t limit, const char *const **values,
+                        const int64_t **counts, int32_t *count);
+};
+
 struct fb_index {
     char folder[4096];
     fb_index_manifest manifest;
@@ -37,8 +54,8 @@ struct fb_index {
     int64_t rows, products; /* with deleted ones; distinct and alive */
     fb_arena *arena;        /* of what info points at, and alive bits */
     fb_index_info info;
-    struct fb_pg_store *store; /* not NULL: the products lie there (pg_store.h), and
-                                  there is no segment */
+    fb_product_store *store; /* not NULL: the products lie there, and there is no
+                                segment; owned */
 };
 
 /* Open and check every file but what is kept of images, whose rows are checked as they

@@ -165,15 +165,14 @@ static fb_status fill(fb_context *ctx, fb_index *x, const described *d, int32_t 
     x->info.what = fb_index_what_name(m->what);
     x->info.catalog = "";
     x->info.text_weight = m->text_weight;
-    x->store->effort = d->effort;
-    x->store->repeats = x->rows > x->products;
     return FB_OK;
 }
 
 static fb_status open_parts(fb_context *ctx, fb_index *x, const char *places)
 {
-    FB_TRY(fb_pg_pool_create(ctx, &x->store->pool, places));
-    fb_pg_pool *pool = x->store->pool;
+    fb_pg_store *store = (fb_pg_store *)x->store;
+    FB_TRY(fb_pg_pool_create(ctx, &store->pool, places));
+    fb_pg_pool *pool = store->pool;
     int32_t count = fb_pg_pool_count(pool);
     snprintf(x->folder, sizeof x->folder, "%s", fb_pg_pool_name(pool, 0));
     described *d = calloc((size_t)count, sizeof *d);
@@ -184,35 +183,13 @@ static fb_status open_parts(fb_context *ctx, fb_index *x, const char *places)
         status = check_parts(ctx, pool, d, count);
     if (status == FB_OK)
         status = fill(ctx, x, d, count);
-    if (status == FB_OK)
+    if (status == FB_OK) {
+        store->effort = d->effort;
+        store->repeats = x->rows > x->products;
         status = read_names(ctx, x, pool);
+    }
     free(d);
     return status;
-}
-
-fb_status fb_pg_store_open(fb_context *ctx, fb_index **index, const char *places)
-{
-    fb_index *x = calloc(1, sizeof *x);
-    if (x) {
-        x->store = calloc(1, sizeof *x->store);
-        x->arena = fb_arena_create(1 << 14);
-    }
-    fb_status status = x && x->store && x->arena
-                           ? open_parts(ctx, x, places)
-                           : fb_fail(ctx, FB_E_MEMORY, "no memory for a store");
-    if (status == FB_OK)
-        *index = x;
-    else
-        fb_index_unload(x);
-    return status;
-}
-
-void fb_pg_store_close(fb_pg_store *store)
-{
-    if (!store)
-        return;
-    fb_pg_pool_free(store->pool);
-    free(store);
 }
 
 /* ---- values of an attribute ------------------------------------------------------ */
@@ -238,12 +215,12 @@ static fb_status count_values(fb_context *ctx, PGresult *const *results, int32_t
     return status;
 }
 
-fb_status fb_pg_store_values(fb_context *ctx, const fb_index *index,
-                             const char *attribute, int32_t limit,
-                             const char *const **values, const int64_t **counts,
-                             int32_t *count)
+static fb_status store_values(fb_context *ctx, const fb_index *index,
+                              const char *attribute, int32_t limit,
+                              const char *const **values, const int64_t **counts,
+                              int32_t *count)
 {
-    fb_pg_pool *pool = index->store->pool;
+    fb_pg_pool *pool = fb_pg_store_of(index)->pool;
     int32_t shards = fb_pg_pool_count(pool);
     /* Only ASCII letters compare without case, as they do elsewhere. */
     const char *sql =
@@ -261,5 +238,34 @@ fb_status fb_pg_store_values(fb_context *ctx, const fb_index *index,
     for (int32_t i = 0; i < shards; i++)
         PQclear(results[i]);
     free(results);
+    return status;
+}
+
+/* ---- open, close ----------------------------------------------------------------- */
+
+static void close_store(fb_product_store *store)
+{
+    fb_pg_pool_free(((fb_pg_store *)store)->pool);
+    free(store);
+}
+
+fb_status fb_pg_store_open(fb_context *ctx, fb_index **index, const char *places)
+{
+    fb_index *x = calloc(1, sizeof *x);
+    if (x) {
+        fb_pg_store *store = calloc(1, sizeof *store);
+        if (store)
+            store->store = (fb_product_store){close_store, fb_pg_store_search,
+                                              fb_pg_store_find, store_values};
+        x->store = store ? &store->store : NULL;
+        x->arena = fb_arena_create(1 << 14);
+    }
+    fb_status status = x && x->store && x->arena
+                           ? open_parts(ctx, x, places)
+                           : fb_fail(ctx, FB_E_MEMORY, "no memory for a store");
+    if (status == FB_OK)
+        *index = x;
+    else
+        fb_index_unload(x);
     return status;
 }

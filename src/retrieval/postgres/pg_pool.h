@@ -4,16 +4,23 @@
 #ifndef FB_RETRIEVAL_POSTGRES_PG_POOL_H
 #define FB_RETRIEVAL_POSTGRES_PG_POOL_H
 
+#include "retrieval/index/index_store.h"
 #include "retrieval/postgres/pg_link.h"
 
 typedef struct fb_pg_pool fb_pg_pool;
 
-/* What an open store is (pg_store.h). */
-struct fb_pg_store {
+/* What index->store is of an index in PostgreSQL. */
+typedef struct fb_pg_store {
+    fb_product_store store; /* first */
     fb_pg_pool *pool;
     int32_t effort; /* hnsw.ef_search unless told */
     bool repeats;   /* some product has more than one row */
-};
+} fb_pg_store;
+
+static inline const fb_pg_store *fb_pg_store_of(const fb_index *index)
+{
+    return (const fb_pg_store *)index->store;
+}
 
 /* Of URIs with blanks between; nothing is connected yet. FB_E_USAGE, FB_E_LIMIT. */
 fb_status fb_pg_pool_create(fb_context *ctx, fb_pg_pool **pool, const char *places);

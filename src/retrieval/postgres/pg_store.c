@@ -56,7 +56,7 @@ static fb_status prepare(search *s, const float *vector)
     s->values = calloc(n + 1, sizeof *s->values);
     s->lengths = calloc(n + 1, sizeof *s->lengths);
     s->formats = calloc(n + 1, sizeof *s->formats);
-    size_t databases = (size_t)fb_pg_pool_count(s->index->store->pool);
+    size_t databases = (size_t)fb_pg_pool_count(fb_pg_store_of(s->index)->pool);
     // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant
     s->results = calloc(databases, sizeof *s->results);
     if (!s->keys || !s->values || !s->lengths || !s->formats || !s->results)
@@ -114,8 +114,8 @@ static fb_status write_sql(search *s, int64_t limit)
 
 static void clear_results(search *s)
 {
-    for (int32_t i = 0; s->results && i < fb_pg_pool_count(s->index->store->pool);
-         i++) {
+    for (int32_t i = 0;
+         s->results && i < fb_pg_pool_count(fb_pg_store_of(s->index)->pool); i++) {
         PQclear(s->results[i]);
         s->results[i] = NULL;
     }
@@ -125,9 +125,9 @@ static void clear_results(search *s)
  * fewer. */
 static fb_status ask(search *s, int64_t limit, bool *full, bool *some)
 {
-    fb_pg_pool *pool = s->index->store->pool;
+    fb_pg_pool *pool = fb_pg_store_of(s->index)->pool;
     int32_t effort =
-        s->options->effort > 0 ? s->options->effort : s->index->store->effort;
+        s->options->effort > 0 ? s->options->effort : fb_pg_store_of(s->index)->effort;
     if (effort < limit)
         effort = limit > EFFORT_MOST ? EFFORT_MOST : (int32_t)limit;
     if (effort > EFFORT_MOST)
@@ -172,7 +172,7 @@ static fb_status gather(search *s)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory to search");
     snprintf(fingerprint, sizeof fingerprint, "%016llx",
              (unsigned long long)s->index->manifest.fingerprint);
-    for (int32_t i = 0; i < fb_pg_pool_count(s->index->store->pool); i++)
+    for (int32_t i = 0; i < fb_pg_pool_count(fb_pg_store_of(s->index)->pool); i++)
         for (int32_t k = 0; k < PQntuples(s->results[i]); k++) {
             found *f = &s->rows[n++];
             *f = (found){.shard = i, .tuple = k};
@@ -184,7 +184,7 @@ static fb_status gather(search *s)
                     s->ctx, FB_E_STATE,
                     "%s: was loaded anew with vectors of another model; open "
                     "it again with that",
-                    fb_pg_pool_name(s->index->store->pool, i));
+                    fb_pg_pool_name(fb_pg_store_of(s->index)->pool, i));
         }
     qsort(s->rows, (size_t)n, sizeof *s->rows, by_score);
     return FB_OK;
@@ -227,7 +227,7 @@ static fb_status find_products(search *s, int64_t wanted)
             FB_TRY(ask(s, limit, &full, &some));
         }
         FB_TRY(gather(s));
-        if (s->index->store->repeats)
+        if (fb_pg_store_of(s->index)->repeats)
             FB_TRY(drop_repeats(s));
         if (s->count > wanted)
             s->count = wanted;
@@ -286,9 +286,9 @@ static fb_status make_result(search *s, fb_search_result **result)
     for (int64_t i = 0; i < s->count; i++) {
         const found *f = &s->rows[i];
         fb_hit *hit = &r->retrieved[i];
-        fb_status status =
-            fill_hit(s->ctx, r, fb_pg_pool_name(s->index->store->pool, f->shard),
-                     s->results[f->shard], f->tuple, hit);
+        fb_status status = fill_hit(
+            s->ctx, r, fb_pg_pool_name(fb_pg_store_of(s->index)->pool, f->shard),
+            s->results[f->shard], f->tuple, hit);
         if (status != FB_OK) {
             fb_search_result_free(r);
             return status;
@@ -343,7 +343,7 @@ fb_status fb_pg_store_search(fb_context *ctx, const fb_index *index,
 fb_status fb_pg_store_find(fb_context *ctx, const fb_index *index,
                            const char *product_id, fb_search_result **result)
 {
-    fb_pg_pool *pool = index->store->pool;
+    fb_pg_pool *pool = fb_pg_store_of(index)->pool;
     const fb_pg_parameters p = {1, &product_id, NULL, NULL};
     for (int32_t i = 0; i < fb_pg_pool_count(pool); i++) {
         PGresult *rows;

@@ -22,8 +22,6 @@
 
 enum { FB_PG_SHARDS = 256, FB_PG_WIDTH = 2000 /* that pgvector makes graphs of */ };
 
-typedef struct fb_pg_store fb_pg_store;
-
 /* An index without segments, for searching alone; index->folder is what sentences call
  * it. Any number of threads may search it at once: each takes a connection of its own
  * from those there are, or opens one. A connection that broke is opened again by the
@@ -33,10 +31,8 @@ typedef struct fb_pg_store fb_pg_store;
  * FB_E_MISSING  one has no products
  * FB_E_STATE    they are not the parts of one load */
 fb_status fb_pg_store_open(fb_context *ctx, fb_index **index, const char *places);
-void fb_pg_store_close(fb_pg_store *store);
 
-/* What fb_index_search, fb_index_find and fb_index_values do, of such an index; options
- * have been checked, `wanted` is how many are retrieved.
+/* Its searches (fb_product_store).
  * FB_E_IO     a database went away; the next call tries again
  * FB_E_STATE  loaded anew, by another model */
 fb_status fb_pg_store_search(fb_context *ctx, const fb_index *index,
@@ -44,10 +40,6 @@ fb_status fb_pg_store_search(fb_context *ctx, const fb_index *index,
                              int64_t wanted, fb_search_result **result);
 fb_status fb_pg_store_find(fb_context *ctx, const fb_index *index,
                            const char *product_id, fb_search_result **result);
-fb_status fb_pg_store_values(fb_context *ctx, const fb_index *index,
-                             const char *attribute, int32_t limit,
-                             const char *const **values, const int64_t **counts,
-                             int32_t *count);
 
 /* Put an index's products into the databases, in the place of those there. report: all
  * but recall10.
