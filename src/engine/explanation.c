@@ -172,9 +172,9 @@ static fb_status attribute(const request *r, fb_attribution *found, double *bias
                        "score %s: this model gives no vectors; it was trained without "
                        "the contrastive loss",
                        fb_score_kind_name(r->kind));
-    if (!m->kind->attribute)
+    if (!fb_matcher_gives(m, FB_GIVES_ATTRIBUTION))
         return fb_fail(r->ctx, FB_E_STATE, "a score of %s cannot be explained",
-                       m->kind->name);
+                       m->system->name);
     fb_attribution_options o = {.mask_id = fb_vocab_mask(r->model->vocab),
                                 .steps = r->steps};
     if (r->kind == FB_SCORE_TIA)
@@ -182,11 +182,11 @@ static fb_status attribute(const request *r, fb_attribution *found, double *bias
     if (r->kind == FB_SCORE_BOTH)
         o.alignment = r->config->alignment_weight;
     if (vectors)
-        o.similarity = m->kind->similarity_scale(m);
+        o.similarity = m->system->similarity_scale(m);
     *bias = vectors ? r->config->score_bias : 0;
     fb_tape tape = {0};
     fb_tape_begin(&tape, r->ctx, r->model->be, r->scratch, false);
-    return m->kind->attribute(m, &tape, r->batch, &o, found);
+    return m->system->attribute(m, &tape, r->batch, &o, found);
 }
 
 /* What the score takes off for neighbours (neighbours.h). It is no pair's own, and
@@ -210,7 +210,7 @@ static fb_status add_nearness(const request *r, const char *text, double *bias)
         FB_TRY(fb_neighbours_of(r->ctx, r->model->neighbours, r->model->be, i == 0,
                                 vectors + (size_t)i * width, 1, &near[i]));
     *bias -=
-        m->kind->similarity_scale(m) * weight * ((double)near[0] + (double)near[1]);
+        m->system->similarity_scale(m) * weight * ((double)near[0] + (double)near[1]);
     return FB_OK;
 }
 

@@ -37,11 +37,11 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
                              options->threads));
     FB_TRY(fb_matcher_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
-    if (!m->matcher->kind->score)
+    if (!fb_matcher_gives(m->matcher, FB_GIVES_SCORE))
         return fb_fail(ctx, FB_E_STATE,
                        "%s holds a pre-trained image encoder (%s), which scores no "
                        "pairs; train a model that starts from it: train --init %s",
-                       m->folder, m->matcher->kind->name, m->folder);
+                       m->folder, m->matcher->system->name, m->folder);
     FB_TRY(fb_weights_load(ctx, m->matcher->params, path));
     m->resizer = fb_resizer_create();
     if (!m->resizer)
@@ -85,7 +85,7 @@ void fb_model_close(fb_model *model)
     fb_neighbours_free(model->neighbours);
     fb_resizer_free(model->resizer);
     if (model->matcher)
-        model->matcher->kind->free(model->matcher, model->be);
+        model->matcher->system->free(model->matcher, model->be);
     fb_backend_free(model->be);
     fb_vocab_free(model->vocab);
     free(model);

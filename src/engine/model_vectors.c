@@ -34,7 +34,7 @@ static uint64_t hash_reading(uint64_t hash, const fb_model_config *c)
 {
     const int32_t numbers[] = {c->heads,       c->each,   c->image_size,
                                c->grid,        c->squash, c->max_text,
-                               c->text_layers, c->views,  (int32_t)c->system};
+                               c->text_layers, c->views,  c->system->number};
     hash = fb_hash_bytes(hash, numbers, sizeof numbers);
     hash = fb_hash_bytes(hash, c->encoder, strlen(c->encoder));
     hash = fb_hash_bytes(hash, c->mean, sizeof c->mean);

@@ -175,7 +175,9 @@ static fb_status add_similarities(reranking *r, bool by_text,
 {
     int32_t width = r->index->manifest.width, one = 0;
     const fb_matcher *m = r->model->matcher;
-    double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    double scale =
+        fb_matcher_gives(m, FB_GIVES_VECTORS) ? m->system->similarity_scale(m) : 0;
+    double bias = m->config.score_bias;
     bool known = has_scores(r);
     double weight =
         m->config.score == FB_SCORE_BOTH && (!known || has_parts(r, by_text))

@@ -79,7 +79,7 @@ static fb_status run_sorted(fb_context *ctx, fb_scorer *s,
     for (int64_t next = 0; next < count;) {
         FB_TRY(fb_scorer_fill(ctx, s, source, triples, count, &next));
         fb_tape tape = fb_scorer_tape(ctx, s);
-        FB_TRY(s->matcher->kind->score(s->matcher, &tape, s->batch, s->scores));
+        FB_TRY(s->matcher->system->score(s->matcher, &tape, s->batch, s->scores));
         for (int32_t i = 0; i < s->batch->pairs; i++)
             margins[s->order[i]] = s->scores[i];
         fb_progress_update(progress, next, 1.0, "");
@@ -140,7 +140,7 @@ static fb_status run_vectors(fb_context *ctx, fb_scorer *s,
     if (!similarity)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld pairs",
                        (long long)request->count);
-    double scale = m->kind->similarity_scale(m), bias = m->config.score_bias;
+    double scale = m->system->similarity_scale(m), bias = m->config.score_bias;
     double share = both ? m->config.alignment_weight : 0.0;
     fb_status status =
         both ? run_both(ctx, s, source, request, margins, similarity)

@@ -9,7 +9,7 @@
 
 bool fb_scorer_reads_query(const fb_scorer *scorer)
 {
-    return scorer->matcher->config.system == FB_SYSTEM_QTI;
+    return scorer->matcher->system->reads & FB_READS_QUERY;
 }
 
 static int32_t most_images(const fb_scorer *s, bool features)

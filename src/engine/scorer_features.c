@@ -23,8 +23,8 @@ fb_status fb_scorer_features(fb_context *ctx, fb_scorer *scorer, const uint8_t *
     for (int32_t i = 0; i < count; i += FB_SCORE_IMAGES) {
         int32_t n = count - i < FB_SCORE_IMAGES ? count - i : FB_SCORE_IMAGES;
         fb_tape tape = fb_scorer_tape(ctx, scorer);
-        FB_TRY(m->kind->features(scorer->matcher, &tape, pixels + i * image, n,
-                                 features + i * made));
+        FB_TRY(m->system->features(scorer->matcher, &tape, pixels + i * image, n,
+                                   features + i * made));
     }
     return FB_OK;
 }

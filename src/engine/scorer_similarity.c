@@ -13,7 +13,7 @@
 static fb_status run_vectors(fb_context *ctx, fb_scorer *s, float *texts, float *images)
 {
     fb_tape tape = fb_scorer_tape(ctx, s);
-    return s->matcher->kind->vectors(s->matcher, &tape, s->batch, texts, images);
+    return s->matcher->system->vectors(s->matcher, &tape, s->batch, texts, images);
 }
 
 fb_status fb_scorer_text_vectors(fb_context *ctx, fb_scorer *scorer,

@@ -6,15 +6,14 @@
 fb_status fb_matcher_create(fb_context *ctx, fb_matcher **matcher,
                             const fb_model_config *config, fb_model_use use)
 {
-    switch (config->system) {
-    case FB_SYSTEM_FASHIONBERT:
-        return fb_fashionbert_create(ctx, matcher, config, use);
-    case FB_SYSTEM_QTI:
-        return fb_qti_create(ctx, matcher, config, use);
-    case FB_SYSTEM_SELFIE:
-        return fb_selfie_create(ctx, matcher, config, use);
-    }
-    return fb_fail(ctx, FB_E_USAGE, "there is no system %d", (int)config->system);
+    return fb_model_config_system(config)->create(ctx, matcher, config, use);
+}
+
+bool fb_matcher_gives(const fb_matcher *matcher, uint32_t what)
+{
+    if ((what & FB_GIVES_VECTORS) && matcher->config.vector == 0)
+        return false;
+    return (matcher->system->gives & what) == what;
 }
 
 fb_status fb_matcher_check_loss(fb_tape *tape, double loss)

@@ -1,9 +1,5 @@
-/* matcher.h - what every system offers to tasks/: losses of a batch with their
- * gradients, and, where it matches, scores of pairs.
- *
- *     fashionbert    fashionbert_model.h: matches titles and images
- *     qti            qti_model.h: matches queries with titles and images
- *     selfie         selfie.h: pre-trains the image encoder, matches nothing
+/* matcher.h - a model of one of the systems (system.h), made from its configuration:
+ * what it offers is called through its row, matcher->system.
  *
  * A matcher owns its parameter table; the tape, its arena and the batch are the
  * caller's.
@@ -13,6 +9,7 @@
 
 #include "models/adaptive_loss.h"
 #include "models/model_config.h"
+#include "models/system.h"
 #include "nn/param.h"
 #include "tensor/batch.h"
 
@@ -56,72 +53,18 @@ typedef struct fb_step_losses {
     double points_chance; /* what guessing gets right of them */
 } fb_step_losses;
 
-typedef struct fb_matcher fb_matcher;
-typedef struct fb_attribution_options fb_attribution_options;
-typedef struct fb_attribution fb_attribution;
-
-typedef struct fb_matcher_kind {
-    const char *name;
-    /* Forward, weigh, backward: parameter gradients of the total are added. The tape
-     * must record. */
-    fb_status (*train_batch)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_step_losses *losses);
-    /* Losses alone, unweighted; the tape need not record. */
-    fb_status (*losses)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                        const fb_loss_options *options, fb_step_losses *losses);
-    /* From here to align_patches all are NULL in a system that does not match.
-     * margins[B]: the alignment logits' difference, match minus mismatch; P(match) is
-     * its sigmoid */
-    fb_status (*score)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                       float *margins);
-    /* Unit vectors of the batch's texts [texts, D] and images [images, D], D =
-     * config.vector; either may be NULL. FB_E_STATE: a model without a contrastive
-     * head. */
-    fb_status (*vectors)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                         float *texts, float *images);
-    /* Patch features of pixels [images, size, size, 3] as bf16 [images*P, F]; the tape
-     * need not record. FB_E_NUMBER: one is not finite. */
-    fb_status (*features)(fb_matcher *m, fb_tape *tape, const uint8_t *pixels,
-                          int32_t images, fb_bf16 *features);
-    /* What each token and patch of a pair adds to its score (attribution.h). */
-    fb_status (*attribute)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                           const fb_attribution_options *options, fb_attribution *out);
-    /* What a similarity counts in a score: config.similarity_weight / temperature. */
-    double (*similarity_scale)(const fb_matcher *m);
-    /* After contrastive training alone, before alignment is learnt: let patches enter
-     * the stream as the vectors see them (contrast_head.h). */
-    void (*align_patches)(fb_matcher *m);
-    /* Learn the image network at a share of the learning rate. */
-    void (*scale_encoder_lr)(fb_matcher *m, float share);
-    /* Model FLOPs of one forward pass over the batch's real tokens. */
-    double (*forward_flops)(const fb_matcher *m, const fb_batch *batch);
-    void (*free)(fb_matcher *m, fb_backend *be);
-} fb_matcher_kind;
-
 struct fb_matcher {
-    const fb_matcher_kind *kind;
+    const fb_system *system;
     fb_model_config config;
     fb_params *params;
 };
-
-/* What a model is made for, and so what is allocated: values alone; gradients and
- * moments too; or those of all but the image network, which stays as it is. */
-typedef enum fb_model_use {
-    FB_MODEL_SCORE,
-    FB_MODEL_TRAIN,
-    FB_MODEL_TRAIN_FROZEN
-} fb_model_use;
 
 /* Declare and allocate the system that config names; values are zero until initialised
  * or loaded. */
 fb_status fb_matcher_create(fb_context *ctx, fb_matcher **matcher,
                             const fb_model_config *config, fb_model_use use);
-fb_status fb_fashionbert_create(fb_context *ctx, fb_matcher **matcher,
-                                const fb_model_config *config, fb_model_use use);
-fb_status fb_qti_create(fb_context *ctx, fb_matcher **matcher,
-                        const fb_model_config *config, fb_model_use use);
-fb_status fb_selfie_create(fb_context *ctx, fb_matcher **matcher,
-                           const fb_model_config *config, fb_model_use use);
+/* Whether the model gives FB_GIVES_...: its system does, and vectors were asked for. */
+bool fb_matcher_gives(const fb_matcher *matcher, uint32_t what);
 
 /* ---- for systems ------------------------------------------------------------------
  */

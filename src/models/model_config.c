@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "models/system.h"
 #include "nn/patch_encoder.h"
 
 #include <inttypes.h>
@@ -57,11 +58,9 @@ enum {
 
 static const char *const score_names[] = {"tia", "itc", "both"};
 static const char *const head_names[] = {"cls", "product"};
-static const char *const system_names[] = {"fashionbert", "selfie", "qti"};
 enum {
     SCORES = sizeof score_names / sizeof score_names[0],
-    HEADS = sizeof head_names / sizeof head_names[0],
-    SYSTEMS = sizeof system_names / sizeof system_names[0]
+    HEADS = sizeof head_names / sizeof head_names[0]
 };
 
 /* Where a word stands among `names`; -1: nowhere. */
@@ -105,11 +104,6 @@ const char *fb_alignment_head_name(fb_alignment_head head)
     return head_names[head];
 }
 
-const char *fb_system_name(fb_system system)
-{
-    return system_names[system];
-}
-
 static fb_status find_features(fb_context *ctx, const fb_model_config *c,
                                int32_t *features)
 {
@@ -124,6 +118,11 @@ int32_t fb_model_config_features(const fb_model_config *config)
 {
     int32_t features = 0;
     return find_features(NULL, config, &features) == FB_OK ? features : 0;
+}
+
+const fb_system *fb_model_config_system(const fb_model_config *config)
+{
+    return config->system ? config->system : fb_systems_get(0);
 }
 
 int32_t fb_model_config_patches(const fb_model_config *config)
@@ -141,7 +140,8 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
         if (strcmp(presets[i].name, name) != 0)
             continue;
-        *config = (fb_model_config){.layers = presets[i].layers,
+        *config = (fb_model_config){.system = fb_systems_get(0),
+                                    .layers = presets[i].layers,
                                     .width = presets[i].width,
                                     .heads = presets[i].heads,
                                     .inner = presets[i].width * 4,
@@ -223,19 +223,8 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
     if (c->score != FB_SCORE_TIA && !c->vector)
         return fb_fail(ctx, FB_E_FORMAT, "%s: score %s needs vectors, vector_size is 0",
                        where, fb_score_kind_name(c->score));
-    if (c->system == FB_SYSTEM_SELFIE &&
-        (!c->each || strcmp(c->encoder, "pixels") == 0 || c->grid < 3))
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: selfie needs patches each, a network as encoder, and a "
-                       "grid of 3 or more",
-                       where);
-    if (c->system == FB_SYSTEM_QTI && (c->segments < 3 || c->vector > 0))
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: qti needs a type_vocab_size of 3 (query, title, image) and "
-                       "a vector_size of 0",
-                       where);
-    if (c->system == FB_SYSTEM_QTI && c->head != FB_HEAD_CLS)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: qti's alignment_head is cls", where);
+    if (c->system && c->system->check)
+        FB_TRY(c->system->check(ctx, c, where));
     if (c->max_text > c->positions)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,
@@ -252,14 +241,14 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
 static fb_status read_system(fb_context *ctx, fb_model_config *c, const char *path,
                              const json_t *ours)
 {
-    const char *name = fb_system_name(c->system);
+    const char *name = NULL;
+    char known[256];
     FB_TRY(fb_json_get_string(ctx, path, ours, "system", &name));
-    int found = find_word(system_names, SYSTEMS, name);
-    if (found < 0)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: system %.20s is not known; use fashionbert, selfie or qti",
-                       path, name);
-    c->system = (fb_system)found;
+    const fb_system *found = name ? fb_systems_find(name) : c->system;
+    if (name && !found)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: system %.20s is not known; use %s", path,
+                       name, fb_systems_names(known, sizeof known));
+    c->system = found;
     return FB_OK;
 }
 
@@ -431,7 +420,7 @@ fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
     fb_json_key_double(&w, "attention_probs_dropout_prob", config->dropout);
     fb_json_key(&w, "fashionbert");
     fb_json_open_object(&w);
-    fb_json_key_string(&w, "system", fb_system_name(config->system));
+    fb_json_key_string(&w, "system", fb_model_config_system(config)->name);
     fb_json_key_string(&w, "encoder", config->encoder);
     fb_json_key_string(&w, "patches", config->each ? "each" : "grid");
     fb_json_key_string(&w, "fit", config->squash ? "squash" : "pad");

@@ -19,15 +19,10 @@ typedef enum fb_score_kind { FB_SCORE_TIA, FB_SCORE_ITC, FB_SCORE_BOTH } fb_scor
  * 2019). */
 typedef enum fb_alignment_head { FB_HEAD_CLS, FB_HEAD_PRODUCT } fb_alignment_head;
 
-/* The systems, one matcher each (matcher.h). */
-typedef enum fb_system {
-    FB_SYSTEM_FASHIONBERT,
-    FB_SYSTEM_SELFIE,
-    FB_SYSTEM_QTI
-} fb_system;
+typedef struct fb_system fb_system;
 
 typedef struct fb_model_config {
-    fb_system system;
+    const fb_system *system;             /* NULL: the first of the list */
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
     int32_t vocab, positions, segments;  /* V, longest text, segment kinds */
     double eps, init_std, dropout;
@@ -65,6 +60,7 @@ typedef struct fb_model_config {
 /* F of the encoder: numbers of one patch's feature. */
 int32_t fb_model_config_features(const fb_model_config *config);
 int32_t fb_model_config_patches(const fb_model_config *config); /* P */
+const fb_system *fb_model_config_system(const fb_model_config *config);
 
 /* "tia", "itc", "both"; FB_E_USAGE with `option` named. */
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
@@ -74,7 +70,6 @@ const char *fb_score_kind_name(fb_score_kind kind);
 fb_status fb_alignment_head_parse(fb_context *ctx, const char *option, const char *word,
                                   fb_alignment_head *head);
 const char *fb_alignment_head_name(fb_alignment_head head);
-const char *fb_system_name(fb_system system); /* "fashionbert", "selfie", "qti" */
 
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,

@@ -129,7 +129,7 @@ static fb_status forward_alone(work *w, fb_tape *tape)
     }
     void *scores;
     FB_TRY(fb_tape_alloc(tape, &scores, (size_t)w->batch->pairs * sizeof(float)));
-    return w->matcher->kind->score(w->matcher, tape, w->batch, scores);
+    return w->matcher->system->score(w->matcher, tape, w->batch, scores);
 }
 
 static fb_status step(work *w, int64_t number)
@@ -146,7 +146,7 @@ static fb_status step(work *w, int64_t number)
     fb_step_losses out;
     double norm, lr;
     fb_tape_set_dropout(&tape, (float)w->matcher->config.dropout, (uint64_t)number);
-    FB_TRY(w->matcher->kind->train_batch(w->matcher, &tape, w->batch, &losses, &out));
+    FB_TRY(w->matcher->system->train_batch(w->matcher, &tape, w->batch, &losses, &out));
     double started_s = fb_tape_clock(&tape);
     FB_TRY(fb_optimizer_step(w->matcher->params, w->be, &adamw, number, 1000, 1.0f,
                              &norm, &lr));
@@ -158,7 +158,7 @@ static double step_flops(const work *w)
 {
     if (w->spec->kind == FB_BENCH_FEATURES)
         return w->batch->images * fb_patch_encoder_flops(&w->encoder);
-    double forward = w->matcher->kind->forward_flops(w->matcher, w->batch);
+    double forward = w->matcher->system->forward_flops(w->matcher, w->batch);
     return forward * (w->spec->kind == FB_BENCH_TRAIN ? 3 : 1);
 }
 
@@ -248,8 +248,8 @@ static fb_status run_in(work *w, fb_bench_run *run)
     } else {
         fb_model_config config = spec->config;
         config.vocab = VOCAB;
-        FB_TRY(fb_fashionbert_create(w->ctx, &w->matcher, &config,
-                                     training ? FB_MODEL_TRAIN : FB_MODEL_SCORE));
+        FB_TRY(fb_matcher_create(w->ctx, &w->matcher, &config,
+                                 training ? FB_MODEL_TRAIN : FB_MODEL_SCORE));
         fb_params_initialise(w->matcher->params, 1);
     }
     FB_TRY(run_steps(w, run));
@@ -264,7 +264,7 @@ fb_status fb_bench_measure(fb_context *ctx, fb_backend *be,
     work w = {.ctx = ctx, .options = options, .spec = spec, .be = be};
     fb_status status = run_in(&w, run);
     if (w.matcher)
-        w.matcher->kind->free(w.matcher, be);
+        w.matcher->system->free(w.matcher, be);
     if (w.params) {
         fb_patch_encoder_free(&w.encoder, be);
         fb_params_free(w.params, be);

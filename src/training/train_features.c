@@ -112,8 +112,8 @@ static fb_status fill_blocks(filling *f, int32_t block)
         FB_TRY(start_block(f, !which, first + count, block));
         fb_arena_reset(run->arena);
         fb_tape_begin(&tape, run->ctx, run->be, run->arena, false);
-        FB_TRY(
-            run->matcher->kind->features(run->matcher, &tape, pixels, count, f->rows));
+        FB_TRY(run->matcher->system->features(run->matcher, &tape, pixels, count,
+                                              f->rows));
         FB_TRY(fb_feature_writer_add(run->ctx, f->writer, f->rows));
         first += count;
         which = !which;

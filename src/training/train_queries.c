@@ -2,6 +2,7 @@
 #include "training/train_queries.h"
 
 #include "base/file.h"
+#include "models/selfie/selfie.h"
 #include "nn/weights.h"
 
 #include <stdio.h>
@@ -73,7 +74,7 @@ static fb_status check_init(fb_train_run *run, const fb_model_config *config)
 {
     const char *init = run->options.init;
     bool qti = fb_train_is_qti(&run->options);
-    if (!qti && run->init == FB_INIT_MODEL && config->system == FB_SYSTEM_QTI)
+    if (!qti && run->init == FB_INIT_MODEL && config->system == &fb_qti_system)
         return fb_fail(run->ctx, FB_E_USAGE,
                        "--init %s: a model of queries; only --objective qti goes on "
                        "from it",
@@ -90,13 +91,13 @@ static fb_status check_init(fb_train_run *run, const fb_model_config *config)
         return fb_fail(run->ctx, FB_E_USAGE,
                        "--objective qti goes on from a trained FashionBERT; give its "
                        "folder with --init");
-    if (config->system == FB_SYSTEM_SELFIE)
+    if (config->system == &fb_selfie_system)
         return fb_fail(run->ctx, FB_E_USAGE,
                        "--init %s: a pre-trained image encoder; train FashionBERT from "
                        "it first (train --objective match --init %s), then go on with "
                        "that",
                        init, init);
-    if (config->system == FB_SYSTEM_FASHIONBERT && config->score == FB_SCORE_ITC)
+    if (config->system == &fb_fashionbert_system && config->score == FB_SCORE_ITC)
         return fb_fail(
             run->ctx, FB_E_USAGE,
             "--init %s: trained for vectors alone; train its alignment first "
@@ -110,7 +111,7 @@ fb_status fb_train_queries_config(fb_train_run *run, fb_model_config *config)
     FB_TRY(check_init(run, config));
     if (!fb_train_is_qti(&run->options))
         return FB_OK;
-    config->system = FB_SYSTEM_QTI;
+    config->system = &fb_qti_system;
     config->segments = FB_SEGMENTS_QTI;
     config->vector = 0;
     return FB_OK;
@@ -125,13 +126,13 @@ fb_status fb_train_queries_begin(fb_train_run *run)
     FB_TRY(fb_path_join(run->ctx, weights, run->options.init, "model.safetensors"));
     FB_TRY(fb_model_config_preset(run->ctx, &config, "base"));
     FB_TRY(fb_model_config_read(run->ctx, &config, path));
-    if (config.system == FB_SYSTEM_QTI)
+    if (config.system == &fb_qti_system)
         return fb_weights_load_shared(run->ctx, run->matcher->params, weights);
     FB_TRY(fb_matcher_create(run->ctx, &pretrained, &config, FB_MODEL_SCORE));
     fb_status status = fb_weights_load(run->ctx, pretrained->params, weights);
     if (status == FB_OK)
         status = fb_qti_begin(run->ctx, run->matcher, pretrained);
-    pretrained->kind->free(pretrained, NULL);
+    pretrained->system->free(pretrained, NULL);
     return status == FB_E_SHAPE ? fb_fail_in(run->ctx, run->options.init) : status;
 }
 

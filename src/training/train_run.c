@@ -154,7 +154,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     run->align = vectors_alone && run->losses.enabled[FB_LOSS_TIA];
     FB_TRY(fb_train_queries_config(run, config));
     if (!fb_train_is_qti(o))
-        config->system = is_selfie(o) ? FB_SYSTEM_SELFIE : FB_SYSTEM_FASHIONBERT;
+        config->system = is_selfie(o) ? &fb_selfie_system : &fb_fashionbert_system;
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;
     config->max_text = o->max_text;
@@ -279,7 +279,7 @@ static fb_status start_fresh(fb_train_run *run)
     FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
                                  run->matcher->params));
     if (run->align)
-        run->matcher->kind->align_patches(run->matcher);
+        run->matcher->system->align_patches(run->matcher);
     return FB_OK;
 }
 
@@ -391,7 +391,7 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(check_words(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
-    run->matcher->kind->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
+    run->matcher->system->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
     plan_steps(run);
     FB_TRY(fb_train_features_open(run));
     if (!resumed)
@@ -427,7 +427,7 @@ void fb_train_run_close(fb_train_run *run)
     fb_train_features_close(run);
     fb_train_log_close(run->log);
     if (run->matcher)
-        run->matcher->kind->free(run->matcher, run->be);
+        run->matcher->system->free(run->matcher, run->be);
     fb_vocab_free(run->vocab);
     fb_train_queries_close(run);
     fb_catalogue_close(run->catalogue);

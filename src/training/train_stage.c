@@ -141,7 +141,7 @@ fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses)
         fb_tape_begin(&tape, run->ctx, run->be, run->arena, false);
         status = fb_loader_next(run->ctx, loader, &batch, &wait_s);
         if (status == FB_OK)
-            status = run->matcher->kind->losses(
+            status = run->matcher->system->losses(
                 run->matcher, &tape, batch, fb_train_run_losses(run, i, true), &one);
         if (status == FB_OK)
             fb_step_losses_add(losses, &one);
@@ -170,7 +170,7 @@ static fb_status train_step(fb_train_run *run, fb_train_line *line)
         fb_tape_begin(&tape, run->ctx, run->be, run->arena, true);
         fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
                             fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
-        FB_TRY(run->matcher->kind->train_batch(
+        FB_TRY(run->matcher->system->train_batch(
             run->matcher, &tape, batch, fb_train_run_losses(run, (int64_t)micro, false),
             &one));
         fb_step_losses_add(&line->losses, &one);

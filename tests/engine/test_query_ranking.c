@@ -4,8 +4,8 @@
 #include <math.h>
 
 #include "base/intern.h"
-#include "support/query_fixture.h"
 #include "engine/query_ranking.h"
+#include "support/query_fixture.h"
 
 #include "models/matcher.h"
 #include "retrieval/ranking/ranking_metrics.h"
@@ -33,7 +33,7 @@ static const char vocab_lines[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]"
 
 static fb_model_config config(void)
 {
-    return (fb_model_config){.system = FB_SYSTEM_QTI,
+    return (fb_model_config){.system = fb_systems_find("qti"),
                              .layers = 1,
                              .width = 16,
                              .heads = 2,
@@ -78,7 +78,7 @@ static void close_world(world *w)
 {
     fb_scorer_free(w->with.scorer);
     fb_resizer_free(w->with.resizer);
-    w->matcher->kind->free(w->matcher, w->be);
+    w->matcher->system->free(w->matcher, w->be);
     fb_backend_free(w->be);
     fb_vocab_free(w->vocab);
     fb_query_split_free(w->split);

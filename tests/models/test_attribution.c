@@ -101,7 +101,7 @@ static fb_status attribute(world *w, const fb_attribution_options *o,
                            fb_attribution *out)
 {
     begin(w, false);
-    return w->m->kind->attribute(w->m, &w->tape, w->batch, o, out);
+    return w->m->system->attribute(w->m, &w->tape, w->batch, o, out);
 }
 
 static fb_attribution explain(world *w, const shape *s, int32_t steps)
@@ -195,7 +195,7 @@ static double similarity_of(world *w)
     float u[8], v[2 * 8];
     double dot = 0;
     begin(w, false);
-    must(w, w->m->kind->vectors(w->m, &w->tape, w->batch, u, v));
+    must(w, w->m->system->vectors(w->m, &w->tape, w->batch, u, v));
     for (int i = 0; i < 8; i++)
         dot += (double)u[i] * (double)v[i];
     return dot;
@@ -217,7 +217,7 @@ static void score_is_the_one_that_scoring_gives(void **state)
         fb_batch_pack(b);
         begin(&w, false);
         if (s->alignment != 0)
-            must(&w, w.m->kind->score(w.m, &w.tape, b, &margin));
+            must(&w, w.m->system->score(w.m, &w.tape, b, &margin));
         want = s->alignment * (double)margin;
         if (s->similarity != 0)
             want += s->similarity * similarity_of(&w);

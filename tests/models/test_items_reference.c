@@ -92,7 +92,7 @@ static void check_step(model_dump *d, const char *prefix, bool listwise,
     memset(params->grad, 0, (size_t)params->total * sizeof(float));
     fb_tape_begin(&tape, d->ctx, d->be, d->arena, true);
     assert_int_equal(
-        d->matcher->kind->train_batch(d->matcher, &tape, d->batch, &options, &losses),
+        d->matcher->system->train_batch(d->matcher, &tape, d->batch, &options, &losses),
         FB_OK);
     float want[4], got[4] = {0, 0, 0, (float)losses.itc};
     for (int i = 0; i < FB_LOSSES; i++)

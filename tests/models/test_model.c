@@ -85,7 +85,7 @@ static void score_is_the_softmax_that_the_loss_sees(void **state)
             right += (p > 0.5) == (pairs[i][2] == 1);
         }
         begin(&w, false);
-        must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, &fixed_all, &losses));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &losses));
         assert_true(fabs(losses.loss[FB_LOSS_TIA] - want) <=
                     10 * kinds[kind_].tolerance);
         assert_int_equal(losses.pairs, PAIRS);
@@ -104,13 +104,13 @@ static void masked_patch_counts_only_as_zero(void **state)
         fb_step_losses first, second;
         score(&w, w.batch, before);
         begin(&w, false);
-        must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, &fixed_all, &first));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &first));
         for (int y = 0; y < SIZE / 2; y++) /* patch 1: the upper right quarter */
             memset(w.batch->pixels + (y * SIZE + SIZE / 2) * 3, 255 - y, SIZE / 2 * 3);
         score(&w, w.batch, after);
         assert_memory_equal(before, after, sizeof before);
         begin(&w, false);
-        must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, &fixed_all, &second));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &second));
         assert_true(first.loss[FB_LOSS_MLM] == second.loss[FB_LOSS_MLM]);
         assert_true(first.loss[FB_LOSS_MPM] != second.loss[FB_LOSS_MPM]); /* target */
         w.batch->patch_masked[1] = 0;
@@ -444,14 +444,14 @@ static void nan_in_a_weight_stops_the_step_naming_where(void **state)
             clear_gradients(&w);
             begin(&w, true);
             assert_int_equal(
-                w.m->kind->train_batch(w.m, &w.tape, w.batch, &fixed_all, &losses),
+                w.m->system->train_batch(w.m, &w.tape, w.batch, &fixed_all, &losses),
                 FB_E_NUMBER);
             if (!strstr(fb_context_message(w.ctx), names[i][1]))
                 fail_msg("\"%s\" lacks %s", fb_context_message(w.ctx), names[i][1]);
             for (int64_t n = 0; n < w.m->params->total; n++)
                 assert_true(w.m->params->grad[n] == 0.0f);
             begin(&w, false);
-            assert_int_equal(w.m->kind->score(w.m, &w.tape, w.batch, scores),
+            assert_int_equal(w.m->system->score(w.m, &w.tape, w.batch, scores),
                              FB_E_NUMBER);
             assert_non_null(strstr(fb_context_message(w.ctx), "pair 0"));
             *value = before;
@@ -472,7 +472,7 @@ static void model_without_training_scores_but_does_not_train(void **state)
     fb_matcher *plain = NULL, *trained = w.m;
     fb_model_config c = config();
     fb_step_losses losses;
-    must(&w, fb_fashionbert_create(w.ctx, &plain, &c, FB_MODEL_SCORE));
+    must(&w, fb_matcher_create(w.ctx, &plain, &c, FB_MODEL_SCORE));
     memcpy(plain->params->value, w.m->params->value, block_bytes(&w));
     fb_params_touch(plain->params);
     w.m = plain;
@@ -480,9 +480,9 @@ static void model_without_training_scores_but_does_not_train(void **state)
     assert_memory_equal(want, got, sizeof want);
     begin(&w, true);
     assert_int_equal(
-        plain->kind->train_batch(plain, &w.tape, w.batch, &fixed_all, &losses),
+        plain->system->train_batch(plain, &w.tape, w.batch, &fixed_all, &losses),
         FB_E_STATE);
-    plain->kind->free(plain, w.be);
+    plain->system->free(plain, w.be);
     w.m = trained;
     world_close(&w);
 }

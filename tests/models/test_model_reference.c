@@ -86,7 +86,7 @@ static void check_forward_and_gradients(const char *backend, const char *dtype,
     fb_arena_reset(w.arena);
     fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
     assert_int_equal(
-        w.matcher->kind->train_batch(w.matcher, &tape, w.batch, &fixed, &losses),
+        w.matcher->system->train_batch(w.matcher, &tape, w.batch, &fixed, &losses),
         FB_OK);
     model_dump_compare_block(&w, "grad/", w.matcher->params->grad, tolerance * 4, NULL);
     model_dump_close(&w);
@@ -105,9 +105,9 @@ static void check_norms(const char *backend, const char *dtype, double tolerance
                                    .shared_norms = shared == 1};
         fb_step_losses losses;
         fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
-        assert_int_equal(
-            w.matcher->kind->train_batch(w.matcher, &tape, w.batch, &options, &losses),
-            FB_OK);
+        assert_int_equal(w.matcher->system->train_batch(w.matcher, &tape, w.batch,
+                                                        &options, &losses),
+                         FB_OK);
         float want[3], got[3];
         double sum = 0, weights = 0;
         model_dump_numbers(&w, "norms/", names[shared], want, 3);
@@ -140,9 +140,9 @@ static void check_ten_steps(const char *backend, const char *dtype, double toler
         double norm, lr;
         fb_arena_reset(w.arena);
         fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
-        assert_int_equal(
-            w.matcher->kind->train_batch(w.matcher, &tape, w.batch, &official, &losses),
-            FB_OK);
+        assert_int_equal(w.matcher->system->train_batch(w.matcher, &tape, w.batch,
+                                                        &official, &losses),
+                         FB_OK);
         assert_int_equal(fb_optimizer_step(w.matcher->params, w.be, &adamw, s,
                                            1000000000000, 1.0f, &norm, &lr),
                          FB_OK);

@@ -30,7 +30,7 @@ static void score(world *w, float margins[TRIPLES])
     w->batch->pairs = TRIPLES;
     fb_batch_pack(w->batch);
     begin(w, false);
-    must(w, w->m->kind->score(w->m, &w->tape, w->batch, margins));
+    must(w, w->m->system->score(w->m, &w->tape, w->batch, margins));
 }
 
 static double moved(const float *a, const float *b, int32_t i)
@@ -79,7 +79,7 @@ static void triples_scored_together_equal_each_alone(void **state)
                               sequences[i][2], 0);
             fb_batch_pack(w.batch);
             begin(&w, false);
-            must(&w, w.m->kind->score(w.m, &w.tape, w.batch, &alone));
+            must(&w, w.m->system->score(w.m, &w.tape, w.batch, &alone));
             if (!(fabs((double)(alone - together[i])) <= kinds[kind_].tolerance))
                 fail_msg("triple %d has %.7g alone, %.7g in the batch", (int)i,
                          (double)alone, (double)together[i]);
@@ -150,7 +150,7 @@ static void losses_are_present_only_where_sequences_are(void **state)
         fb_step_losses l;
         memcpy(o.enabled, every_loss, sizeof every_loss);
         begin(&w, true);
-        must(&w, w.m->kind->train_batch(w.m, &w.tape, w.batch, &o, &l));
+        must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &o, &l));
         const int64_t rows[FB_LOSSES_ALL] = {3, 2, 2, TRIPLES, 2, 3};
         double weights = 0, total = 0;
         for (int32_t i = 0; i < FB_LOSSES_ALL; i++) {
@@ -165,7 +165,7 @@ static void losses_are_present_only_where_sequences_are(void **state)
         w.batch->mlm_count = 0;
         fb_batch_pack(w.batch);
         begin(&w, true);
-        must(&w, w.m->kind->train_batch(w.m, &w.tape, w.batch, &o, &l));
+        must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &o, &l));
         for (int32_t i = 0; i < FB_LOSSES_ALL; i++)
             assert_int_equal(l.present[i], i == FB_LOSS_CLICK || i == FB_LOSS_MPM);
         world_close(&w);
@@ -182,7 +182,7 @@ static void right_answers_are_the_larger_logits_of_triples(void **state)
         fb_step_losses l;
         float margins[TRIPLES];
         begin(&w, false);
-        must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, &o, &l));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &o, &l));
         score(&w, margins);
         double want = 0;
         int64_t right = 0;
@@ -204,7 +204,7 @@ static fb_matcher *make_fashionbert(const world *w, int32_t width)
 {
     fb_model_config c = config();
     fb_matcher *m;
-    c.system = FB_SYSTEM_FASHIONBERT;
+    c.system = fb_systems_find("fashionbert");
     c.segments = 2;
     c.width = width;
     must(w, fb_matcher_create(w->ctx, &m, &c, FB_MODEL_SCORE));
@@ -261,7 +261,7 @@ static void it_begins_where_fashionbert_ended(void **state)
         same++;
     }
     assert_true(same > 30);
-    m->kind->free(m, NULL);
+    m->system->free(m, NULL);
     world_close(&w);
 }
 
@@ -285,10 +285,10 @@ static void titles_and_images_are_read_as_before(void **state)
     fb_batch_pack(b);
     float margins[2];
     begin(&w, false);
-    must(&w, m->kind->score(m, &w.tape, b, margins));
+    must(&w, m->system->score(m, &w.tape, b, margins));
     for (int32_t i = 0; i < 2; i++)
         assert_true(fabs((double)margins[i] - want[i]) <= 2e-5);
-    m->kind->free(m, NULL);
+    m->system->free(m, NULL);
     world_close(&w);
 }
 
@@ -304,7 +304,7 @@ static void a_model_that_does_not_fit_changes_nothing(void **state)
     assert_int_equal(fb_qti_begin(w.ctx, w.m, m), FB_E_SHAPE);
     assert_non_null(strstr(fb_context_message(w.ctx), "another shape of"));
     assert_memory_equal(before, w.m->params->value, bytes);
-    m->kind->free(m, NULL);
+    m->system->free(m, NULL);
     assert_int_equal(fb_qti_begin(w.ctx, w.m, w.m), FB_E_SHAPE); /* no FashionBERT */
     assert_memory_equal(before, w.m->params->value, bytes);
     free(before);
@@ -318,12 +318,11 @@ static void what_is_no_triple_is_refused(void **state)
     float margins[SEQUENCES];
     assert_true(world_open(&w, 0, "ref", "f32"));
     begin(&w, false);
-    assert_int_equal(w.m->kind->score(w.m, &w.tape, w.batch, margins), FB_E_SHAPE);
-    assert_int_equal(w.m->kind->vectors(w.m, &w.tape, w.batch, margins, NULL),
-                     FB_E_STATE);
+    assert_int_equal(w.m->system->score(w.m, &w.tape, w.batch, margins), FB_E_SHAPE);
+    assert_false(fb_matcher_gives(w.m, FB_GIVES_VECTORS));
     int32_t *kept = w.batch->pair_query;
     w.batch->pair_query = NULL;
-    assert_int_equal(w.m->kind->score(w.m, &w.tape, w.batch, margins), FB_E_SHAPE);
+    assert_int_equal(w.m->system->score(w.m, &w.tape, w.batch, margins), FB_E_SHAPE);
     assert_non_null(strstr(fb_context_message(w.ctx), "no queries"));
     w.batch->pair_query = kept;
     fb_model_config c = config();

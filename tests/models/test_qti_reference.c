@@ -116,7 +116,7 @@ static fb_step_losses train(world *w, fb_adaptive_mode mode)
     fb_step_losses losses;
     memcpy(o.enabled, every_loss, sizeof every_loss);
     begin(w, true);
-    must(w, w->m->kind->train_batch(w->m, &w->tape, w->batch, &o, &losses));
+    must(w, w->m->system->train_batch(w->m, &w->tape, w->batch, &o, &losses));
     return losses;
 }
 

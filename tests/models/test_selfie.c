@@ -150,7 +150,7 @@ static void a_model_that_sees_no_difference_has_chance(void **state)
                FEATURES * WIDTH * sizeof(float));
         fb_params_touch(w.m->params);
         begin(&w, false);
-        must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, NULL, &losses));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, NULL, &losses));
         assert_true(fabs(losses.selfie - log(M)) <= 1e-6);
         assert_int_equal(losses.points, IMAGES * M);
         assert_true(fabs(losses.points_right - losses.points_chance) <= 1e-9);
@@ -182,7 +182,7 @@ static void equal_patches_share_a_right_answer(void **state)
                         number(&pass.logits->value, i * M + 1));
         }
         begin(&w, false);
-        must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, NULL, &losses));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, NULL, &losses));
         assert_true(fabs(losses.points_right - want) <= 1e-9);
         world_close(&w);
     }
@@ -209,8 +209,8 @@ static void masks_that_do_not_fit_are_refused(void **state)
     refuse(&w, "16 of 16 patches are masked");
     memset(w.batch->patch_masked, 0, IMAGES * P);
     refuse(&w, "0 of 16 patches are masked");
-    assert_null(w.m->kind->score);
-    assert_null(w.m->kind->vectors);
+    assert_false(fb_matcher_gives(w.m, FB_GIVES_SCORE));
+    assert_false(fb_matcher_gives(w.m, FB_GIVES_VECTORS));
     world_close(&w);
 }
 
@@ -221,7 +221,7 @@ static fb_matcher *make_fashionbert(const world *w, bool each)
 {
     fb_model_config c = config();
     fb_matcher *m;
-    c.system = FB_SYSTEM_FASHIONBERT;
+    c.system = fb_systems_find("fashionbert");
     c.each = each;
     if (!each) {
         c.image_size = 96;
@@ -276,7 +276,7 @@ static void fashionbert_starts_from_its_encoder(void **state)
                                                 FB_PATCH_ENCODER_PREFIX ".", &report));
             expect_encoder(m->params, w.m->params);
             assert_true(by_init || (report.read > 40 && report.ignored > 20));
-            m->kind->free(m, NULL);
+            m->system->free(m, NULL);
         }
     assert_int_equal(unlink(path), 0);
     world_close(&w);

@@ -107,7 +107,7 @@ static void check(const char *backend, const char *dtype, double tolerance,
     must(&w, fb_safetensors_open(w.ctx, &dump, dump_path));
     read_dump(&w, dump, "", "losses", want);
     begin(&w, false);
-    must(&w, w.m->kind->losses(w.m, &w.tape, w.batch, NULL, &still));
+    must(&w, w.m->system->losses(w.m, &w.tape, w.batch, NULL, &still));
     near("the loss of running statistics", still.selfie, (double)want[1],
          tolerance * 4);
 
@@ -117,7 +117,7 @@ static void check(const char *backend, const char *dtype, double tolerance,
     compare(&w, dump, "logits", &pass.logits->value, 1, tolerance * 4);
 
     begin(&w, true);
-    must(&w, w.m->kind->train_batch(w.m, &w.tape, w.batch, NULL, &losses));
+    must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, NULL, &losses));
     near("the loss", losses.selfie, (double)want[0], tolerance * 4);
     assert_true(losses.total == losses.selfie);
     assert_int_equal(losses.points, IMAGES * M);

@@ -108,7 +108,7 @@ static void a_patch_is_the_mean_of_what_both_show_there(void **state)
 static void vectors(world *w, float *images)
 {
     begin(w, false);
-    must(w, w->m->kind->vectors(w->m, &w->tape, w->batch, NULL, images));
+    must(w, w->m->system->vectors(w->m, &w->tape, w->batch, NULL, images));
 }
 
 static void left_and_right_do_not_change_a_vector_of_two_views(void **state)
@@ -140,15 +140,15 @@ static void scores_see_what_features_were_made_of(void **state)
         float pixels[PAIRS], given[PAIRS];
         memset(w.batch->patch_masked, 0, IMAGES * P);
         begin(&w, false);
-        must(&w, w.m->kind->score(w.m, &w.tape, w.batch, pixels));
+        must(&w, w.m->system->score(w.m, &w.tape, w.batch, pixels));
         size_t width = (size_t)fb_model_config_features(&w.m->config);
         fb_bf16 *made = malloc(IMAGES * P * width * sizeof *made);
         begin(&w, false);
-        must(&w, w.m->kind->features(w.m, &w.tape, w.batch->pixels, IMAGES, made));
+        must(&w, w.m->system->features(w.m, &w.tape, w.batch->pixels, IMAGES, made));
         w.batch->features = made;
         w.batch->feature_width = (int32_t)width;
         begin(&w, false);
-        must(&w, w.m->kind->score(w.m, &w.tape, w.batch, given));
+        must(&w, w.m->system->score(w.m, &w.tape, w.batch, given));
         /* elsewhere than in bf16 the features have been rounded */
         double bound = w.be->dtype == FB_BF16 ? 1e-6 : 2e-2;
         assert_true(largest(pixels, PAIRS) > 0.05);

@@ -162,7 +162,7 @@ static void it_is_saved_without_moments_and_loaded(void **state)
 static void give_features(world *w, fb_bf16 *features)
 {
     begin(w, false);
-    must(w, w->m->kind->features(w->m, &w->tape, w->batch->pixels, IMAGES, features));
+    must(w, w->m->system->features(w->m, &w->tape, w->batch->pixels, IMAGES, features));
     memset(w->batch->pixels, 0, IMAGES * SIZE * SIZE * 3);
     w->batch->feature_width = fb_model_config_features(&w->m->config);
     w->batch->features = features;
@@ -218,7 +218,7 @@ static void features_of_another_width_are_refused(void **state)
     w.batch->feature_width = 16;
     begin(&w, true);
     assert_int_equal(
-        w.m->kind->train_batch(w.m, &w.tape, w.batch, &all_losses, &losses),
+        w.m->system->train_batch(w.m, &w.tape, w.batch, &all_losses, &losses),
         FB_E_SHAPE);
     w.batch->features = own;
     world_close(&w);
@@ -229,7 +229,7 @@ static void features_of_another_width_are_refused(void **state)
         w.batch->feature_width = 16;
         begin(&w, true);
         assert_int_equal(
-            w.m->kind->train_batch(w.m, &w.tape, w.batch, &all_losses, &losses),
+            w.m->system->train_batch(w.m, &w.tape, w.batch, &all_losses, &losses),
             FB_E_SHAPE);
         w.batch->features = own;
         world_close(&w);

@@ -58,14 +58,14 @@ static void world_open(world *w, const char *backend, const fb_model_config *con
     assert_int_equal(
         fb_safetensors_open(w->ctx, &w->expected, GOLDEN "/expected.safetensors"),
         FB_OK);
-    assert_int_equal(fb_fashionbert_create(w->ctx, &w->matcher, config, FB_MODEL_SCORE),
+    assert_int_equal(fb_matcher_create(w->ctx, &w->matcher, config, FB_MODEL_SCORE),
                      FB_OK);
     fb_params_initialise(w->matcher->params, 1);
 }
 
 static void world_close(world *w)
 {
-    w->matcher->kind->free(w->matcher, w->be);
+    w->matcher->system->free(w->matcher, w->be);
     fb_safetensors_close(w->expected);
     fb_arena_free(w->arena);
     fb_backend_free(w->be);

@@ -35,7 +35,7 @@ static fb_status run_open(run *r, const char *folder, const char *backend,
     FB_TRY(fb_model_config_read(r->ctx, &r->config, path));
     FB_TRY(fb_vocab_open(r->ctx, &r->vocab, folder));
     FB_TRY(fb_backend_create(r->ctx, &r->be, backend, dtype, 2));
-    FB_TRY(fb_fashionbert_create(r->ctx, &r->matcher, &r->config, FB_MODEL_SCORE));
+    FB_TRY(fb_matcher_create(r->ctx, &r->matcher, &r->config, FB_MODEL_SCORE));
     r->arena = fb_arena_create(1 << 20);
     r->ids = malloc((size_t)max_text * sizeof *r->ids);
     r->vector = malloc((size_t)r->config.width * sizeof *r->vector);
@@ -47,7 +47,7 @@ static fb_status run_open(run *r, const char *folder, const char *backend,
 static void run_close(run *r)
 {
     if (r->matcher)
-        r->matcher->kind->free(r->matcher, r->be);
+        r->matcher->system->free(r->matcher, r->be);
     fb_vocab_free(r->vocab);
     fb_arena_free(r->arena);
     fb_backend_free(r->be);

@@ -49,14 +49,14 @@ void model_dump_open(model_dump *d, const char *path, const fb_model_config *con
     *d = (model_dump){.ctx = fb_context_create(), .arena = fb_arena_create(1 << 20)};
     assert_int_equal(fb_backend_create(d->ctx, &d->be, backend, dtype, 2), FB_OK);
     assert_int_equal(fb_safetensors_open(d->ctx, &d->file, path), FB_OK);
-    assert_int_equal(fb_fashionbert_create(d->ctx, &d->matcher, config, FB_MODEL_TRAIN),
+    assert_int_equal(fb_matcher_create(d->ctx, &d->matcher, config, FB_MODEL_TRAIN),
                      FB_OK);
     load_weights(d);
 }
 
 void model_dump_close(model_dump *d)
 {
-    d->matcher->kind->free(d->matcher, d->be);
+    d->matcher->system->free(d->matcher, d->be);
     fb_batch_free(d->batch);
     fb_safetensors_close(d->file);
     fb_arena_free(d->arena);

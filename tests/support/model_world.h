@@ -99,7 +99,7 @@ static inline bool world_open_as(world *w, const kind *k, fb_model_config c,
     const fb_batch_limits limits = {PAIRS, TEXTS, IMAGES, TOKENS, P, SIZE};
     assert_int_equal(fb_model_config_check(w->ctx, &c, "test"), FB_OK);
     assert_int_equal(fb_backend_create(w->ctx, &w->be, k->backend, k->dtype, 2), FB_OK);
-    assert_int_equal(fb_fashionbert_create(w->ctx, &w->m, &c, use), FB_OK);
+    assert_int_equal(fb_matcher_create(w->ctx, &w->m, &c, use), FB_OK);
     assert_int_equal(fb_batch_create(w->ctx, &w->batch, &limits, 7), FB_OK);
     fb_params_initialise(w->m->params, 12);
     fill_batch(w->batch);
@@ -113,7 +113,7 @@ static inline bool world_open(world *w, const kind *k)
 
 static inline void world_close(world *w)
 {
-    w->m->kind->free(w->m, w->be);
+    w->m->system->free(w->m, w->be);
     fb_batch_free(w->batch);
     fb_arena_free(w->arena);
     fb_backend_free(w->be);
@@ -138,7 +138,7 @@ static inline fb_step_losses train(world *w, const fb_loss_options *options)
 {
     fb_step_losses losses;
     begin(w, true);
-    must(w, w->m->kind->train_batch(w->m, &w->tape, w->batch, options, &losses));
+    must(w, w->m->system->train_batch(w->m, &w->tape, w->batch, options, &losses));
     return losses;
 }
 
@@ -162,7 +162,7 @@ static inline float *copy_gradients(const world *w)
 static inline void score(world *w, const fb_batch *batch, float *scores)
 {
     begin(w, false);
-    must(w, w->m->kind->score(w->m, &w->tape, batch, scores)); /* margins */
+    must(w, w->m->system->score(w->m, &w->tape, batch, scores)); /* margins */
     for (int32_t i = 0; i < batch->pairs; i++)
         scores[i] = 1.0f / (1.0f + expf(-scores[i]));
 }

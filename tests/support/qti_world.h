@@ -44,7 +44,7 @@ typedef struct world {
 
 static inline fb_model_config config(void)
 {
-    return (fb_model_config){.system = FB_SYSTEM_QTI,
+    return (fb_model_config){.system = fb_systems_find("qti"),
                              .layers = 2,
                              .width = WIDTH,
                              .heads = 4,
@@ -129,7 +129,7 @@ static inline bool world_open(world *w, int32_t patches_from, const char *backen
 
 static inline void world_close(world *w)
 {
-    w->m->kind->free(w->m, w->be);
+    w->m->system->free(w->m, w->be);
     fb_batch_free(w->batch);
     fb_arena_free(w->arena);
     fb_backend_free(w->be);

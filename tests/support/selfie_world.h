@@ -25,7 +25,7 @@ typedef struct world {
 
 static inline fb_model_config config(void)
 {
-    return (fb_model_config){.system = FB_SYSTEM_SELFIE,
+    return (fb_model_config){.system = fb_systems_find("selfie"),
                              .layers = 2,
                              .width = WIDTH,
                              .heads = 4,
@@ -82,7 +82,7 @@ static inline bool world_open(world *w, const char *backend, const char *dtype)
 
 static inline void world_close(world *w)
 {
-    w->m->kind->free(w->m, w->be);
+    w->m->system->free(w->m, w->be);
     fb_batch_free(w->batch);
     fb_arena_free(w->arena);
     fb_backend_free(w->be);

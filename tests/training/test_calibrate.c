@@ -12,8 +12,8 @@
 #include "base/random.h"
 #include "data/image/image_decode.h"
 #include "engine/model_match.h"
-#include "training/calibrate.h"
 #include "engine/split_items.h"
+#include "training/calibrate.h"
 
 enum { ITEMS = 120, SIDE = 32, LISTS_MOST = 512, OTHERS = 100 };
 #define RIDGE 1e-3 /* of the loss: RIDGE / 2 ((slope - 1)^2 + bias^2) */
@@ -167,7 +167,7 @@ static void find_nearness(ranking *r, const fixture *f, fb_model *model,
     assert_int_equal(fb_split_items_open(f->ctx, &bank, f->folder, "train"), FB_OK);
     encode(f, model, bank, train);
     encode(f, model, items, val);
-    double scale = model->matcher->kind->similarity_scale(model->matcher);
+    double scale = model->matcher->system->similarity_scale(model->matcher);
     for (int32_t p = 0; p < r->first[r->lists]; p++)
         r->nearness[p] =
             (float)(scale *

@@ -9,11 +9,14 @@
 #include "nn/patch_encoder.h"
 #include "nn/transformer.h"
 
+extern const fb_system fb_fashionbert_system;
+
 typedef struct fb_fashionbert {
     fb_matcher matcher;
     fb_leaf *word, *position, *segment, *text_gamma, *text_beta;
     fb_leaf *projector, *patch_type, *patch_position, *patch_gamma, *patch_beta;
     int32_t patch_type_row; /* of patch_type, which patches have */
+    bool one_segment_table; /* patches have row 2 of the words' (qti_model.h) */
     fb_transformer encoder;
     fb_leaf *mean_gamma[2], *mean_beta[2]; /* product head: of words, of patches */
     fb_leaf *pooler_weight, *pooler_bias, *match_weight, *match_bias;

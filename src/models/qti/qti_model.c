@@ -252,54 +252,34 @@ static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch
     return FB_OK;
 }
 
-static fb_status no_vectors(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                            float *texts, float *images)
-{
-    (void)matcher, (void)batch, (void)texts, (void)images;
-    return fb_fail(tape->ctx, FB_E_STATE,
-                   "this model gives no vectors: it scores a query, a title and an "
-                   "image together");
-}
-
-static double no_similarity(const fb_matcher *matcher)
-{
-    (void)matcher;
-    return 0;
-}
-
-static void no_alignment(fb_matcher *matcher)
-{
-    (void)matcher;
-}
-
 static void scale_encoder_lr(fb_matcher *matcher, float share)
 {
     fb_patch_encoder_scale_lr(matcher->params, share);
 }
 
-static const fb_matcher_kind qti_kind = {
-    .name = "qti",
-    .train_batch = train_batch,
-    .losses = losses_of,
-    .score = score,
-    .vectors = no_vectors,
-    .features = fb_fashionbert_features,
-    .similarity_scale = no_similarity,
-    .align_patches = no_alignment,
-    .scale_encoder_lr = scale_encoder_lr,
-    .forward_flops = fb_fashionbert_flops,
-    .free = fb_fashionbert_free,
-};
+static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
+{
+    if (c->segments < FB_SEGMENTS_QTI || c->vector > 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: qti needs a type_vocab_size of 3 (query, title, image) and "
+                       "a vector_size of 0",
+                       where);
+    if (c->head != FB_HEAD_CLS)
+        return fb_fail(ctx, FB_E_FORMAT, "%s: qti's alignment_head is cls", where);
+    return FB_OK;
+}
 
-fb_status fb_qti_create(fb_context *ctx, fb_matcher **matcher,
+static fb_status create(fb_context *ctx, fb_matcher **matcher,
                         const fb_model_config *config, fb_model_use use)
 {
     fb_qti *m = calloc(1, sizeof *m);
     if (!m)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
     fb_matcher *base = &m->base.matcher;
-    base->kind = &qti_kind;
+    base->system = &fb_qti_system;
     base->config = *config;
+    base->config.system = &fb_qti_system;
+    m->base.one_segment_table = true;
     fb_status status = fb_params_create(ctx, &base->params);
     if (status == FB_OK)
         status = declare(base->params, m, config);
@@ -314,3 +294,19 @@ fb_status fb_qti_create(fb_context *ctx, fb_matcher **matcher,
     *matcher = base;
     return FB_OK;
 }
+
+const fb_system fb_qti_system = {
+    .name = "qti",
+    .number = 2,
+    .reads = FB_READS_QUERY | FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
+    .gives = FB_GIVES_SCORE | FB_GIVES_FEATURES,
+    .check = check,
+    .create = create,
+    .train_batch = train_batch,
+    .losses = losses_of,
+    .score = score,
+    .features = fb_fashionbert_features,
+    .scale_encoder_lr = scale_encoder_lr,
+    .forward_flops = fb_fashionbert_flops,
+    .free = fb_fashionbert_free,
+};

@@ -29,6 +29,8 @@
 
 enum { FB_SEGMENT_QUERY, FB_SEGMENT_TITLE, FB_SEGMENT_IMAGE, FB_SEGMENTS_QTI };
 
+extern const fb_system fb_qti_system;
+
 typedef struct fb_qti {
     fb_fashionbert base; /* its match head is that of TIA */
     fb_leaf *click_weight, *click_bias, *qt_weight, *qt_bias, *qi_weight, *qi_bias;

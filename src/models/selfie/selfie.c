@@ -264,23 +264,25 @@ static void matcher_free(fb_matcher *matcher, fb_backend *be)
     free(matcher);
 }
 
-static const fb_matcher_kind selfie_kind = {
-    .name = "selfie",
-    .train_batch = train_batch,
-    .losses = losses_of,
-    .scale_encoder_lr = scale_encoder_lr,
-    .forward_flops = forward_flops,
-    .free = matcher_free,
-};
+static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
+{
+    if (c->each && strcmp(c->encoder, "pixels") != 0 && c->grid >= 3)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_FORMAT,
+                   "%s: selfie needs patches each, a network as encoder, and a grid of "
+                   "3 or more",
+                   where);
+}
 
-fb_status fb_selfie_create(fb_context *ctx, fb_matcher **matcher,
-                           const fb_model_config *config, fb_model_use use)
+static fb_status create(fb_context *ctx, fb_matcher **matcher,
+                        const fb_model_config *config, fb_model_use use)
 {
     fb_selfie *m = calloc(1, sizeof *m);
     if (!m)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
-    m->matcher.kind = &selfie_kind;
+    m->matcher.system = &fb_selfie_system;
     m->matcher.config = *config;
+    m->matcher.config.system = &fb_selfie_system;
     fb_status status = fb_params_create(ctx, &m->matcher.params);
     if (status == FB_OK)
         status = declare(m->matcher.params, m, config);
@@ -295,3 +297,16 @@ fb_status fb_selfie_create(fb_context *ctx, fb_matcher **matcher,
     *matcher = &m->matcher;
     return FB_OK;
 }
+
+const fb_system fb_selfie_system = {
+    .name = "selfie",
+    .number = 1,
+    .reads = FB_READS_PIXELS,
+    .check = check,
+    .create = create,
+    .train_batch = train_batch,
+    .losses = losses_of,
+    .scale_encoder_lr = scale_encoder_lr,
+    .forward_flops = forward_flops,
+    .free = matcher_free,
+};

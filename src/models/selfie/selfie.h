@@ -29,6 +29,8 @@
 /* The share of an image's patches that are masked. */
 #define FB_SELFIE_MASKED 0.25
 
+extern const fb_system fb_selfie_system;
+
 typedef struct fb_selfie {
     fb_matcher matcher;
     fb_patch_encoder patch_encoder;
