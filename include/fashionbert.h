@@ -197,77 +197,21 @@ fb_status fb_import_regions(fb_context *ctx, const fb_import_regions_options *op
 /* ---- 3. Train -----------------------------------------------------------------------
  */
 
-/* Where a comment says auto, the default, "auto" or -1, leaves the choice to the
- * objective (docs/recipes.md). With all of them left, and no init, config or steps, the
- * recipe for the catalogue's size is trained, stage by stage; with all but objective
- * "itc", the stages that make its vectors. */
+/* The members, their defaults and what is right for each: fashionbert/train.def, as
+ * `fashionbert train --help` shows it. With every option about what or how to learn left
+ * at its default, the recipe for the catalogue's size is trained, stage by stage; with
+ * all but objective "itc", the stages that make its vectors. */
 typedef struct fb_train_options {
-    const char *catalog;   /* imagefolder catalogue */
-    const char *out;       /* model folder to make */
-    bool resume;           /* go on from the last checkpoint in `out` */
-    const char *preset;    /* "mini" 4x256, "small" 4x512, "base" 12x768 */
-    const char *config;    /* config.json with other sizes; "" for the preset's */
-    const char *vocab;     /* vocab.txt; "" to learn one from the catalogue */
-    int32_t vocab_size;    /* of a learnt vocabulary */
-    const char *objective; /* "match", "itc", "qti" or "selfie"; auto */
-    const char *init;      /* model folder, or a BERT's, to start from; "": random */
-    const char *clicks;    /* qti: click log; "": clicks.tsv in the catalogue where it
-                              is, else the catalogue's queries; "catalog": these */
-    int32_t layers;        /* of the trunk, the first ones of init; 0: all of them */
-    const char *encoder;   /* "pixels", "thin", "resnet18", ...; auto */
-    const char *encoder_weights; /* safetensors of torchvision or timm; "": random */
-    const char *patches; /* "grid": the image once; "each": patch by patch; auto */
-    int32_t patch_size;  /* each: pixels a side that a patch is resized to; auto */
-    int32_t image_size;  /* pixels a side; auto */
-    bool freeze_encoder; /* the network is not trained */
-    const char *feature_cache; /* frozen: file of its features, computed once; "":
-                                  features.cache in out; "none": anew in every step */
-    double encoder_lr;         /* the encoder's share of the learning rate */
-    const char *fit;           /* "pad", "squash" or "auto" */
-    int32_t max_text;          /* tokens of a title with [CLS] and [SEP] */
-    double epochs;      /* passes over the training split; steps > 0 wins; auto */
-    int64_t steps;      /* optimiser steps; 0: by epochs */
-    int32_t batch;      /* pairs a step, half matched and half mismatched; items
-                           with itc or hard negatives; auto */
-    int32_t accumulate; /* batches whose gradients make one step */
-    double lr, weight_decay, warmup; /* warmup: fraction of all steps; auto */
-    double clip, beta1, beta2, dropout;
-    double itc;    /* weight of the contrastive loss; auto */
-    double margin; /* of it: by so much a pair must be more alike than others; 0 */
-    int32_t vector_size,
-        text_layers;            /* its vectors' width; trunk layers of texts; auto */
-    int32_t patches_from;       /* trunk layer where patches join the text; auto */
-    const char *alignment_head; /* cls, product; "auto" */
-    int32_t group; /* items of one category side by side in a batch; auto */
-    double flip, shift, zoom, text_mask; /* augmentation; auto */
-    double rare_mask;  /* words of n products hidden N times in N + n; auto */
-    double patch_keep; /* share of the patches that pairs with hard negatives show while
-                          training; auto */
-    double unmask_last; /* share of the steps, the last, that show all patches; auto */
-    const char *adaptive;      /* "gradient", "softmax" or "fixed" */
-    bool adaptive_detach;      /* softmax: no gradient through the weights */
-    const char *adaptive_norm; /* gradient: "output" or "shared" parameters */
-    const char *losses;        /* any of "mlm,mpm,tia", qti: "click,qt,qi"; auto */
-    const char *negatives;     /* "category" of the product, "any", or "hard"; auto */
-    int32_t hard_negatives;    /* hard: of each item each way; auto */
-    int32_t hard_items;        /* hard: items of a batch with pairs; 0: all; auto */
-    double hardness;       /* hard: 0 draws any of the batch, 1 by similarity; auto */
-    double hard_warmup;    /* hard: share of the steps in which hardness rises; auto */
-    const char *alignment; /* "pairs", "list" or "block" (hard); auto */
-    double soft_targets;   /* list, block: share of the target that vectors say; auto */
-    bool masked_on_mismatched; /* masked losses on mismatched pairs too */
-    uint64_t seed;
-    int64_t checkpoint_every; /* steps; 0: once an epoch */
-    int64_t validate_every;   /* steps; 0: with each checkpoint */
-    int32_t validate_pairs;   /* at most so many matched validation pairs */
-    const char *backend, *dtype;
-    int32_t threads;
-    int32_t loader_threads;
-    bool quiet;
-    int32_t stage, stages; /* set by fb_train: of a recipe, this one and how many; 0 */
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/train.def"
 } fb_train_options;
 
 void fb_train_options_defaults(fb_train_options *options);
+/* An option by its name and as text, such as "lr", "5e-4", or "flip", "auto". The text
+ * is borrowed as long as the options are used.
+ * FB_E_USAGE: no such option, or not a value that it takes. */
+fb_status fb_train_options_set(fb_context *ctx, fb_train_options *options,
+                               const char *name, const char *text);
 
 typedef struct fb_train_report {
     int64_t steps;

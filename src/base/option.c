@@ -49,7 +49,8 @@ static double highest(const fb_option *option)
 static bool is_within(const fb_option *option, double value)
 {
     bool left = option->automatic && !(value < -1) && !(value > -1);
-    return left || (value >= option->low && value <= highest(option));
+    return left ||
+           (isfinite(value) && value >= option->low && value <= highest(option));
 }
 
 static bool is_among(const char *word, size_t length, const char *choices)

@@ -3,10 +3,11 @@
  *     row -> member of the options struct, default, parsing, range check, --help,
  *            environment variable, man page, what a training run remembers
  *
- * A verb's rows stand in include/fashionbert/VERB.def and nowhere else. Who wants the
- * table of a struct includes that list with FB_OPTION made a row:
+ * A verb's rows stand in include/fashionbert/VERB.def and nowhere else
+ * (option_list_begin.h there says how to read them). Who wants the table of a struct
+ * includes that list with FB_OPTION made a row:
  *
- *     #define FB_OPTION           FB_OPTION_ROW
+ *     #define FB_OPTION FB_OPTION_ROW
  *     #define FB_OPTION_AT(member) offsetof(fb_train_options, member)
  *     static const fb_option rows[] = {
  *     #include "fashionbert/train.def"
@@ -72,21 +73,29 @@ typedef struct fb_option_value {
 
 enum { FB_OPTION_NAME_BYTES = 64, FB_OPTION_TEXT_BYTES = 256 };
 
-/* Rows of a list. FB_OPTION_AT(member) gives the offset. */
-#define FB_OPTION_ROW(type_, member_, name_, value_, standard_, help_, ...)            \
+/* Rows of a list, where FB_OPTION_AT(member) and FB_COMMAND_AT(member) are offsets. */
+#define FB_OPTION_ROW(type_, member_, ...)                                             \
+    FB_ROW_(type_, member_, FB_OPTION_AT(member_), __VA_ARGS__)
+#define FB_COMMAND_ROW(type_, member_, ...)                                            \
+    FB_ROW_(type_, member_, FB_COMMAND_AT(member_), __VA_ARGS__)
+#define FB_LIST_ROW(member_, count_, ...)                                              \
+    FB_LIST_ROW_(member_, FB_OPTION_AT(member_), FB_OPTION_AT(count_), __VA_ARGS__)
+#define FB_COMMAND_LIST_ROW(member_, count_, ...)                                      \
+    FB_LIST_ROW_(member_, FB_COMMAND_AT(member_), FB_COMMAND_AT(count_), __VA_ARGS__)
+#define FB_ROW_(type_, member_, at_, name_, value_, standard_, help_, ...)             \
     {.key = #member_,                                                                  \
      .type = FB_OPTION_##type_,                                                        \
-     .offset = FB_OPTION_AT(member_),                                                  \
+     .offset = at_,                                                                    \
      .name = name_,                                                                    \
      .value = value_,                                                                  \
      .standard = standard_,                                                            \
      .help = help_,                                                                    \
      __VA_ARGS__},
-#define FB_OPTION_LIST_ROW(member_, count_, name_, value_, help_, ...)                 \
+#define FB_LIST_ROW_(member_, at_, count_at_, name_, value_, help_, ...)               \
     {.key = #member_,                                                                  \
      .type = FB_OPTION_LIST,                                                           \
-     .offset = FB_OPTION_AT(member_),                                                  \
-     .count_offset = FB_OPTION_AT(count_),                                             \
+     .offset = at_,                                                                    \
+     .count_offset = count_at_,                                                        \
      .name = name_,                                                                    \
      .value = value_,                                                                  \
      .help = help_,                                                                    \
@@ -95,7 +104,9 @@ enum { FB_OPTION_NAME_BYTES = 64, FB_OPTION_TEXT_BYTES = 256 };
 #define FB_ANY                   .high = 0
 #define FB_RANGE(low_, high_)    .low = low_, .high = high_
 #define FB_ONE_OF(choices_)      .choices = choices_
+#define FB_SOME_OF(choices_)     .choices = choices_
 #define FB_ONE_OF_NAMES(names_)  .names = names_
+#define FB_SOME_OF_NAMES(names_) .names = names_
 #define FB_AUTO                  .automatic = true
 #define FB_REQUIRED              .required = true
 #define FB_REQUIRED_UNLESS(flag) .required = true, .unless = flag

@@ -1,7 +1,7 @@
 /* recipe.c - see recipe.h. */
 #include "training/recipe.h"
 
-#include "base/status.h"
+#include "training/train_options.h"
 
 #include <string.h>
 
@@ -84,35 +84,68 @@ static const objective_row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
+/* The stages, as one would type them; beside that the number of epochs in which about
+ * `products` go by, and how often rare words are hidden. */
+enum { STAGES = 3, MOST_SAID = 24 };
+typedef struct stage_row {
+    double products;
+    fb_option_value said[MOST_SAID];
+} stage_row;
+
+static const stage_row stages[STAGES] = {
+    {.products = 300000, .said = {{"objective", "itc"}, {"flip", "0.5"}}},
+    {.products = 150000,
+     .said = {{"objective", "itc"},
+              {"flip", "0.5"},
+              {"group", "32"},
+              {"lr", "8e-4"},
+              {"warmup", "0.03"}}},
+    {.products = 480000,
+     .said = {{"objective", "match"},
+              {"flip", "0.5"},
+              {"group", "32"},
+              {"losses", "tia"},
+              {"negatives", "hard"},
+              {"alignment", "block"},
+              {"hard-negatives", "7"},
+              {"hardness", "0.5"},
+              {"hard-warmup", "0.05"},
+              {"patch-keep", "0.5"},
+              {"unmask-last", "0.2"},
+              {"soft-targets", "0.8"},
+              {"itc", "1"},
+              {"batch", "256"}, /* for the vectors; alignment learns from half of it */
+              {"hard-items", "128"},
+              {"lr", "7e-4"},
+              {"weight-decay", "0.05"},
+              {"zoom", "0.15"},
+              {"text-mask", "0.1"}}},
+};
+
 static bool is_auto(const char *word)
 {
     return strcmp(word, "auto") == 0;
 }
 
-/* Nothing said that a stage would have to obey, the objective aside. */
+/* Nothing said about what or how to learn, the objective aside. */
 static bool is_open(const fb_train_options *o)
 {
-    bool words = is_auto(o->encoder) && is_auto(o->patches) && is_auto(o->fit) &&
-                 is_auto(o->losses) && is_auto(o->negatives) && is_auto(o->alignment) &&
-                 is_auto(o->alignment_head) && !o->init[0] && !o->config[0] &&
-                 !o->encoder_weights[0] && !o->steps && !o->freeze_encoder &&
-                 !o->feature_cache[0];
-    return words && o->epochs < 0 && o->lr < 0 && o->weight_decay < 0 &&
-           o->warmup < 0 && o->itc < 0 && o->flip < 0 && o->shift < 0 && o->zoom < 0 &&
-           o->text_mask < 0 && o->rare_mask < 0 && o->hardness < 0 &&
-           o->hard_warmup < 0 && o->patch_keep < 0 && o->unmask_last < 0 &&
-           o->soft_targets < 0 && o->batch < 0 && o->vector_size < 0 &&
-           o->text_layers < 0 && o->patches_from < 0 && o->group < 0 &&
-           o->hard_negatives < 0 && o->hard_items < 0 && !(o->margin > 0) &&
-           o->patch_size < 0 && o->image_size < 0;
+    const fb_option_table *table = &fb_train_option_table;
+    for (int32_t i = 0; i < table->count; i++) {
+        const fb_option *row = &table->rows[i];
+        bool objective = row->offset == offsetof(fb_train_options, objective);
+        if (!objective && fb_train_option_is_own(row) && !fb_option_is_default(row, o))
+            return false;
+    }
+    return true;
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
 {
     if (!is_open(options))
         return 0;
-    return is_auto(options->objective)              ? 3
-           : strcmp(options->objective, "itc") == 0 ? 2
+    return is_auto(options->objective)              ? STAGES
+           : strcmp(options->objective, "itc") == 0 ? STAGES - 1
                                                     : 0;
 }
 
@@ -131,41 +164,23 @@ static double rare_words(int32_t items)
     return items < 5000 ? items / 500.0 : 10;
 }
 
-void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
-                     int32_t number, int32_t items)
+fb_status fb_recipe_stage(fb_context *ctx, fb_train_options *stage,
+                          const fb_train_options *options, int32_t number,
+                          int32_t items)
 {
-    *stage = *options;
-    stage->stage = number;
-    stage->objective = number < 3 ? "itc" : "match";
-    stage->flip = 0.5;
+    const fb_option_table *table = &fb_train_option_table;
+    fb_train_options_defaults(stage);
+    for (int32_t i = 0; i < table->count; i++)
+        if (!fb_train_option_is_own(&table->rows[i]))
+            fb_option_copy(&table->rows[i], stage, options);
+    const stage_row *row = &stages[number - 1];
+    for (int32_t i = 0; i < MOST_SAID && row->said[i].name; i++)
+        FB_TRY(fb_option_set(ctx, table, stage, row->said[i].name, row->said[i].value));
     stage->rare_mask = rare_words(items);
+    stage->epochs = passes(row->products, items);
     if (number > 1)
-        stage->group = 32;
-    if (number == 1) {
-        stage->epochs = passes(300000, items);
-    } else if (number == 2) {
-        stage->lr = 8e-4;
-        stage->warmup = 0.03;
-        stage->epochs = passes(150000, items);
-    } else {
-        stage->losses = "tia";
-        stage->negatives = "hard";
-        stage->alignment = "block";
-        stage->hard_negatives = 7;
-        stage->hardness = 0.5;
-        stage->hard_warmup = 0.05;
-        stage->patch_keep = 0.5;
-        stage->unmask_last = 0.2;
-        stage->soft_targets = 0.8;
-        stage->itc = 1;
-        stage->batch = 256; /* for the vectors; alignment learns from half of it */
-        stage->hard_items = 128;
-        stage->lr = 7e-4;
-        stage->weight_decay = 0.05;
-        stage->zoom = 0.15;
-        stage->text_mask = 0.1;
-        stage->epochs = passes(480000, items);
-    }
+        stage->vocab = ""; /* that of the stage before */
+    return FB_OK;
 }
 
 bool fb_recipe_freezes(const fb_train_options *o)

@@ -11,15 +11,17 @@
  * 3  match                             FashionBERT's alignment as a choice among hard
  *                                      negatives, beside itc
  *
- * How many of them the options ask for: all where nothing but catalogue, folder, sizes,
- * seed and computing was said, the first two with `objective` itc besides, 0 (a single
+ * How many of them the options ask for: all where no option about what or how to learn
+ * is said (train_options.h), the first two with `objective` itc besides, 0 (a single
  * run, as the options say) otherwise. */
 int32_t fb_recipe_stages(const fb_train_options *options);
 
-/* Stage 1 to options->stages for a training split of `items`, as options that a user
- * could have typed; folders (out, init) are the caller's to set. */
-void fb_recipe_stage(fb_train_options *stage, const fb_train_options *options,
-                     int32_t number, int32_t items);
+/* Stage `number` for a training split of `items`, as options that a user could have
+ * typed: of `options` it takes those that are not about what or how to learn. Folders
+ * (out, init) are the caller's to set. */
+fb_status fb_recipe_stage(fb_context *ctx, fb_train_options *stage,
+                          const fb_train_options *options, int32_t number,
+                          int32_t items);
 
 /* The image network stays as it is. Encoders without one have nothing to freeze. */
 bool fb_recipe_freezes(const fb_train_options *options);

@@ -8,6 +8,7 @@
 #include "models/selfie/selfie.h"
 #include "training/recipe.h"
 #include "training/train_features.h"
+#include "training/train_options.h"
 #include "training/train_queries.h"
 
 #include <math.h>
@@ -22,44 +23,6 @@ static fb_status check_range(fb_context *ctx, const char *option, double value,
         return FB_OK;
     return fb_fail(ctx, FB_E_USAGE, "%s takes %g to %g, not %g", option, low, high,
                    value);
-}
-
-static fb_status check_numbers(fb_context *ctx, const fb_train_options *o)
-{
-    FB_TRY(check_range(ctx, "--batch", o->batch, 1, 65536));
-    FB_TRY(check_range(ctx, "--accumulate", o->accumulate, 1, 65536));
-    FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
-    FB_TRY(check_range(ctx, "--steps", (double)o->steps, 0, 1e12));
-    FB_TRY(check_range(ctx, "--lr", o->lr, 0, 10));
-    FB_TRY(check_range(ctx, "--weight-decay", o->weight_decay, 0, 10));
-    FB_TRY(check_range(ctx, "--clip", o->clip, 0, 1e9));
-    FB_TRY(check_range(ctx, "--warmup", o->warmup, 0, 1));
-    FB_TRY(check_range(ctx, "--beta1", o->beta1, 0, 0.9999999));
-    FB_TRY(check_range(ctx, "--beta2", o->beta2, 0, 0.9999999));
-    FB_TRY(check_range(ctx, "--dropout", o->dropout, 0, 0.95));
-    FB_TRY(check_range(ctx, "--itc", o->itc, 0, 1e3));
-    FB_TRY(check_range(ctx, "--margin", o->margin, 0, 1));
-    FB_TRY(check_range(ctx, "--vector-size", o->vector_size, 0, 4096));
-    FB_TRY(check_range(ctx, "--group", o->group, 0, 65536));
-    FB_TRY(check_range(ctx, "--flip", o->flip, 0, 1));
-    FB_TRY(check_range(ctx, "--shift", o->shift, 0, 0.5));
-    FB_TRY(check_range(ctx, "--zoom", o->zoom, 0, 0.9));
-    FB_TRY(check_range(ctx, "--text-mask", o->text_mask, 0, 0.9));
-    FB_TRY(check_range(ctx, "--rare-mask", o->rare_mask, 0, 1e6));
-    FB_TRY(check_range(ctx, "--hardness", o->hardness, 0, 1));
-    FB_TRY(check_range(ctx, "--hard-warmup", o->hard_warmup, 0, 1));
-    FB_TRY(check_range(ctx, "--soft-targets", o->soft_targets, 0, 1));
-    FB_TRY(check_range(ctx, "--patch-keep", o->patch_keep, 0.01, 1));
-    FB_TRY(check_range(ctx, "--unmask-last", o->unmask_last, 0, 1));
-    FB_TRY(check_range(ctx, "--encoder-lr", o->encoder_lr, 0, 1e3));
-    FB_TRY(check_range(ctx, "--hard-negatives", o->hard_negatives, 1, FB_HARD_MOST));
-    FB_TRY(check_range(ctx, "--hard-items", o->hard_items, 0, 65536));
-    FB_TRY(check_range(ctx, "--vocab-size", o->vocab_size, 16, 1000000));
-    FB_TRY(check_range(ctx, "--loader-threads", o->loader_threads, 1, 64));
-    FB_TRY(
-        check_range(ctx, "--checkpoint-every", (double)o->checkpoint_every, 0, 1e12));
-    FB_TRY(check_range(ctx, "--validate-every", (double)o->validate_every, 0, 1e12));
-    return check_range(ctx, "--validate-pairs", o->validate_pairs, 0, 1e9);
 }
 
 static fb_status parse_losses(fb_context *ctx, const char *list, bool qti,
@@ -102,18 +65,8 @@ static fb_status check_words(fb_train_run *run)
     FB_TRY(fb_adaptive_mode_parse(ctx, o->adaptive, &run->losses.mode));
     FB_TRY(parse_losses(ctx, o->losses, fb_train_is_qti(o), run->losses.enabled));
     FB_TRY(fb_fit_parse(ctx, o->fit, &fit));
-    if (strcmp(o->adaptive_norm, "output") != 0 &&
-        strcmp(o->adaptive_norm, "shared") != 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--adaptive-norm %s is not known; use output or shared",
-                       o->adaptive_norm);
     run->losses.shared_norms = strcmp(o->adaptive_norm, "shared") == 0;
     bool hard = strcmp(o->negatives, "hard") == 0;
-    if (!hard && strcmp(o->negatives, "category") != 0 &&
-        strcmp(o->negatives, "any") != 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--negatives %s is not known; use category, any or hard",
-                       o->negatives);
     run->losses.itc = o->itc;
     run->losses.negatives = hard ? o->hard_negatives : 0;
     run->losses.hard_items = o->hard_items;
@@ -386,8 +339,9 @@ static fb_status open_parts(fb_train_run *run)
         FB_TRY(refuse_used_folder(ctx, o->out));
     if (!resumed)
         FB_TRY(fb_train_init_look(ctx, o, &run->init));
+    FB_TRY(fb_options_check(ctx, &fb_train_option_table, o));
     FB_TRY(fb_recipe_fill(ctx, o));
-    FB_TRY(check_numbers(ctx, o));
+    FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
     FB_TRY(check_words(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
@@ -403,13 +357,16 @@ static fb_status open_parts(fb_train_run *run)
 }
 
 fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
-                            const fb_train_options *options)
+                            const fb_train_options *options, int32_t stage,
+                            int32_t stages)
 {
     fb_train_run *r = calloc(1, sizeof *r);
     if (!r)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
     r->ctx = ctx;
     r->options = *options;
+    r->state.stage = stage;
+    r->state.stages = stages;
     fb_status status = open_parts(r);
     if (status != FB_OK) {
         fb_train_run_close(r);

@@ -39,15 +39,17 @@ typedef struct fb_train_run {
     bool has_validation;
 } fb_train_run;
 
-/* Check the options, then make OUT or open its last checkpoint.
+/* Check the options, then make OUT or open its last checkpoint. Stage `stage` of
+ * `stages` of a recipe; 0 of 0: a run of one's own.
  * FB_E_USAGE: an option is wrong, or OUT holds a model already and resume is off. */
 fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
-                            const fb_train_options *options);
+                            const fb_train_options *options, int32_t stage,
+                            int32_t stages);
 void fb_train_run_close(fb_train_run *run);
 
 /* One whole run: open, train, calibrate, close. */
 fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
-                         fb_train_report *report);
+                         int32_t stage, int32_t stages, fb_train_report *report);
 
 /* Loader of training batches from micro-batch `first`, or of validation batches. */
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,

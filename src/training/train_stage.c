@@ -15,66 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-void fb_train_options_defaults(fb_train_options *options)
-{
-    *options = (fb_train_options){.catalog = "",
-                                  .out = "",
-                                  .preset = "mini",
-                                  .config = "",
-                                  .vocab = "",
-                                  .vocab_size = 8000,
-                                  .objective = "auto",
-                                  .init = "",
-                                  .clicks = "",
-                                  .encoder = "auto",
-                                  .encoder_weights = "",
-                                  .patches = "auto",
-                                  .feature_cache = "",
-                                  .patch_size = -1,
-                                  .image_size = -1,
-                                  .encoder_lr = 1,
-                                  .fit = "auto",
-                                  .max_text = 64,
-                                  .epochs = -1,
-                                  .batch = -1,
-                                  .accumulate = 1,
-                                  .lr = -1,
-                                  .weight_decay = -1,
-                                  .clip = 1.0,
-                                  .warmup = -1,
-                                  .beta1 = 0.9,
-                                  .beta2 = 0.98,
-                                  .dropout = 0.1,
-                                  .itc = -1,
-                                  .vector_size = -1,
-                                  .text_layers = -1,
-                                  .patches_from = -1,
-                                  .alignment_head = "auto",
-                                  .group = -1,
-                                  .flip = -1,
-                                  .shift = -1,
-                                  .zoom = -1,
-                                  .text_mask = -1,
-                                  .rare_mask = -1,
-                                  .adaptive = "gradient",
-                                  .adaptive_norm = "output",
-                                  .losses = "auto",
-                                  .negatives = "auto",
-                                  .hard_negatives = -1,
-                                  .hard_items = -1,
-                                  .hardness = -1,
-                                  .hard_warmup = -1,
-                                  .patch_keep = -1,
-                                  .unmask_last = -1,
-                                  .soft_targets = -1,
-                                  .alignment = "auto",
-                                  .seed = 1,
-                                  .validate_pairs = 2000,
-                                  .backend = "cpu",
-                                  .dtype = "auto",
-                                  .loader_threads = 2};
-}
-
 void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one)
 {
     for (int i = 0; i < FB_LOSSES_ALL; i++) {
@@ -353,11 +293,11 @@ static fb_status calibrate(fb_train_run *run)
 }
 
 fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
-                         fb_train_report *report)
+                         int32_t stage, int32_t stages, fb_train_report *report)
 {
     fb_train_run *run;
     fb_train_report fresh = {0};
-    FB_TRY(fb_train_run_open(ctx, &run, options));
+    FB_TRY(fb_train_run_open(ctx, &run, options, stage, stages));
     fb_status status = train_all(run, &fresh);
     if (status == FB_OK)
         status = calibrate(run);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "nn/weights.h"
+#include "training/train_options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,81 +13,6 @@
 
 enum { STATE_LIMIT = 1 << 20, VOCAB_LIMIT = 64 << 20 };
 
-/* Every option that the numbers of a run depend on. */
-typedef enum kind { TEXT, INT32, INT64, UINT64, REAL, FLAG } kind;
-static const struct field {
-    const char *key;
-    kind kind;
-    size_t offset;
-} fields[] = {
-#define FIELD(kind_, name)                                                             \
-    {                                                                                  \
-#name, kind_, offsetof(fb_train_options, name)                                 \
-    }
-    FIELD(INT32, stage),
-    FIELD(INT32, stages),
-    FIELD(TEXT, preset),
-    FIELD(TEXT, objective),
-    FIELD(TEXT, encoder),
-    FIELD(TEXT, patches),
-    FIELD(INT32, patch_size),
-    FIELD(INT32, image_size),
-    FIELD(FLAG, freeze_encoder),
-    FIELD(REAL, encoder_lr),
-    FIELD(REAL, itc),
-    FIELD(REAL, margin),
-    FIELD(INT32, vector_size),
-    FIELD(INT32, text_layers),
-    FIELD(INT32, patches_from),
-    FIELD(TEXT, alignment_head),
-    FIELD(INT32, group),
-    FIELD(REAL, flip),
-    FIELD(REAL, shift),
-    FIELD(REAL, zoom),
-    FIELD(REAL, text_mask),
-    FIELD(REAL, rare_mask),
-    FIELD(INT32, hard_negatives),
-    FIELD(INT32, hard_items),
-    FIELD(REAL, hardness),
-    FIELD(REAL, hard_warmup),
-    FIELD(REAL, patch_keep),
-    FIELD(REAL, unmask_last),
-    FIELD(TEXT, alignment),
-    FIELD(REAL, soft_targets),
-    FIELD(TEXT, fit),
-    FIELD(INT32, max_text),
-    FIELD(INT32, vocab_size),
-    FIELD(REAL, epochs),
-    FIELD(INT64, steps),
-    FIELD(INT32, batch),
-    FIELD(INT32, accumulate),
-    FIELD(REAL, lr),
-    FIELD(REAL, weight_decay),
-    FIELD(REAL, clip),
-    FIELD(REAL, warmup),
-    FIELD(REAL, beta1),
-    FIELD(REAL, beta2),
-    FIELD(REAL, dropout),
-    FIELD(TEXT, adaptive),
-    FIELD(FLAG, adaptive_detach),
-    FIELD(TEXT, adaptive_norm),
-    FIELD(TEXT, losses),
-    FIELD(TEXT, negatives),
-    FIELD(FLAG, masked_on_mismatched),
-    FIELD(UINT64, seed),
-    FIELD(INT64, checkpoint_every),
-    FIELD(INT64, validate_every),
-    FIELD(INT32, validate_pairs),
-    FIELD(TEXT, backend),
-    FIELD(TEXT, dtype),
-};
-/* Files, which may have moved from start to start. */
-static const struct field paths[] = {FIELD(TEXT, catalog), FIELD(TEXT, feature_cache),
-                                     FIELD(TEXT, clicks)};
-#undef FIELD
-enum { PATHS = sizeof paths / sizeof paths[0] };
-enum { FIELDS = sizeof fields / sizeof fields[0] };
-
 bool fb_train_state_exists(const char *out)
 {
     char path[4096];
@@ -94,43 +20,50 @@ bool fb_train_state_exists(const char *out)
            fb_path_exists(path);
 }
 
-static void write_options(fb_json_writer *w, const fb_train_options *options)
+static void write_option(fb_json_writer *w, const fb_option *row,
+                         const fb_train_options *options)
 {
+    const void *at = (const char *)options + row->offset;
+    char digits[24];
+    switch (row->type) {
+    case FB_OPTION_STRING:
+    case FB_OPTION_CHOICE:
+    case FB_OPTION_SET:
+        fb_json_key_string(w, row->key, *(const char *const *)at);
+        return;
+    case FB_OPTION_INT32:
+        fb_json_key_int(w, row->key, *(const int32_t *)at);
+        return;
+    case FB_OPTION_INT64:
+        fb_json_key_int(w, row->key, *(const int64_t *)at);
+        return;
+    case FB_OPTION_UINT64: /* as text: JSON's integers are signed here */
+        snprintf(digits, sizeof digits, "%llu",
+                 (unsigned long long)*(const uint64_t *)at);
+        fb_json_key_string(w, row->key, digits);
+        return;
+    case FB_OPTION_DOUBLE:
+        fb_json_key_double(w, row->key, *(const double *)at);
+        return;
+    case FB_OPTION_FLAG:
+        fb_json_key_bool(w, row->key, *(const bool *)at);
+        return;
+    case FB_OPTION_LIST:
+        return;
+    }
+}
+
+static void write_options(fb_json_writer *w, const fb_train_state *state,
+                          const fb_train_options *options)
+{
+    const fb_option_table *table = &fb_train_option_table;
     fb_json_key(w, "options");
     fb_json_open_object(w);
-    for (int i = 0; i < PATHS; i++)
-        fb_json_key_string(
-            w, paths[i].key,
-            *(const char *const *)((const char *)options + paths[i].offset));
-    for (int i = 0; i < FIELDS; i++) {
-        const void *at = (const char *)options + fields[i].offset;
-        const char *key = fields[i].key;
-        switch (fields[i].kind) {
-        case TEXT:
-            fb_json_key_string(w, key, *(const char *const *)at);
-            break;
-        case INT32:
-            fb_json_key_int(w, key, *(const int32_t *)at);
-            break;
-        case INT64:
-            fb_json_key_int(w, key, *(const int64_t *)at);
-            break;
-        case UINT64: /* as text: JSON's integers are signed here */
-        {
-            char digits[24];
-            snprintf(digits, sizeof digits, "%llu",
-                     (unsigned long long)*(const uint64_t *)at);
-            fb_json_key_string(w, key, digits);
-            break;
-        }
-        case REAL:
-            fb_json_key_double(w, key, *(const double *)at);
-            break;
-        case FLAG:
-            fb_json_key_bool(w, key, *(const bool *)at);
-            break;
-        }
-    }
+    fb_json_key_int(w, "stage", state->stage);
+    fb_json_key_int(w, "stages", state->stages);
+    for (int32_t i = 0; i < table->count; i++)
+        if (!table->rows[i].start)
+            write_option(w, &table->rows[i], options);
     fb_json_close_object(w);
 }
 
@@ -154,7 +87,7 @@ static fb_status write_state(fb_context *ctx, const char *path,
     fb_json_key_int(&w, "best_step", state->best_step);
     fb_json_key_double(&w, "best_accuracy", state->best_accuracy);
     fb_json_key_double(&w, "best_loss", state->best_loss);
-    write_options(&w, options);
+    write_options(&w, state, options);
     fb_json_close_object(&w);
     fputc('\n', r.stream);
     return fb_replace_commit(ctx, &r);
@@ -211,47 +144,61 @@ fb_status fb_train_state_save(fb_context *ctx, const char *out,
     return fb_folder_replace(ctx, fresh, last);
 }
 
-static fb_status read_field(fb_context *ctx, const char *path, const json_t *object,
-                            const struct field *f, fb_train_options *options,
-                            fb_arena *arena)
+/* What the state does not name stays as it is. */
+static fb_status read_option(fb_context *ctx, const char *path, const json_t *object,
+                             const fb_option *row, fb_train_options *options,
+                             fb_arena *arena)
 {
-    void *at = (char *)options + f->offset;
-    const char *text = NULL;
+    void *at = (char *)options + row->offset;
+    const char *text = NULL, *key = row->key;
     int64_t number = 0;
-    switch (f->kind) {
-    case TEXT:
-        FB_TRY(fb_json_get_string(ctx, path, object, f->key, &text));
+    switch (row->type) {
+    case FB_OPTION_STRING:
+    case FB_OPTION_CHOICE:
+    case FB_OPTION_SET:
+        if (row->path && (*(const char **)at)[0]) /* the caller's wins */
+            return FB_OK;
+        FB_TRY(fb_json_get_string(ctx, path, object, key, &text));
         if (text && !(*(const char **)at = fb_arena_strdup(arena, text)))
             return fb_fail(ctx, FB_E_MEMORY, "no memory for the run's options");
         return FB_OK;
-    case INT32:
+    case FB_OPTION_INT32:
         number = *(int32_t *)at;
-        FB_TRY(
-            fb_json_get_int(ctx, path, object, f->key, INT32_MIN, INT32_MAX, &number));
+        FB_TRY(fb_json_get_int(ctx, path, object, key, INT32_MIN, INT32_MAX, &number));
         *(int32_t *)at = (int32_t)number;
         return FB_OK;
-    case INT64:
-        return fb_json_get_int(ctx, path, object, f->key, INT64_MIN, INT64_MAX, at);
-    case UINT64:
-        FB_TRY(fb_json_get_string(ctx, path, object, f->key, &text));
+    case FB_OPTION_INT64:
+        return fb_json_get_int(ctx, path, object, key, INT64_MIN, INT64_MAX, at);
+    case FB_OPTION_UINT64:
+        FB_TRY(fb_json_get_string(ctx, path, object, key, &text));
         if (text)
             *(uint64_t *)at = strtoull(text, NULL, 10);
         return FB_OK;
-    case REAL:
-        return fb_json_get_double(ctx, path, object, f->key, -1e300, 1e300, at);
-    case FLAG:
-        return fb_json_get_bool(ctx, path, object, f->key, at);
+    case FB_OPTION_DOUBLE:
+        return fb_json_get_double(ctx, path, object, key, -1e300, 1e300, at);
+    case FB_OPTION_FLAG:
+        return fb_json_get_bool(ctx, path, object, key, at);
+    case FB_OPTION_LIST:
+        break;
     }
     return FB_OK;
 }
 
-/* What the caller set wins. */
-static fb_status read_path(fb_context *ctx, const char *path, const json_t *object,
-                           const struct field *f, fb_train_options *options,
-                           fb_arena *arena)
+static fb_status read_options(fb_context *ctx, const char *path, const json_t *object,
+                              fb_train_state *state, fb_train_options *options,
+                              fb_arena *arena)
 {
-    const char **at = (const char **)((char *)options + f->offset);
-    return (*at)[0] ? FB_OK : read_field(ctx, path, object, f, options, arena);
+    const fb_option_table *table = &fb_train_option_table;
+    int64_t stage = 0, stages = 0;
+    FB_TRY(fb_json_get_int(ctx, path, object, "stage", 0, INT32_MAX, &stage));
+    FB_TRY(fb_json_get_int(ctx, path, object, "stages", 0, INT32_MAX, &stages));
+    state->stage = (int32_t)stage;
+    state->stages = (int32_t)stages;
+    options->rare_mask = 0; /* what a state that does not name it had */
+    for (int32_t i = 0; i < table->count; i++)
+        if (!table->rows[i].start)
+            FB_TRY(read_option(ctx, path, object, &table->rows[i], options, arena));
+    return FB_OK;
 }
 
 static fb_status read_object(fb_context *ctx, const char *path, const json_t *root,
@@ -277,11 +224,7 @@ static fb_status read_object(fb_context *ctx, const char *path, const json_t *ro
     if (version != 1 || !fingerprint || !json_is_object(object))
         return fb_fail(ctx, FB_E_FORMAT, "%s: not the state of a training run", path);
     state->fingerprint = strtoull(fingerprint, NULL, 16);
-    for (int i = 0; i < PATHS; i++)
-        FB_TRY(read_path(ctx, path, object, &paths[i], options, arena));
-    for (int i = 0; i < FIELDS; i++)
-        FB_TRY(read_field(ctx, path, object, &fields[i], options, arena));
-    return FB_OK;
+    return read_options(ctx, path, object, state, options, arena);
 }
 
 fb_status fb_train_state_read(fb_context *ctx, const char *out, fb_train_state *state,
@@ -291,7 +234,6 @@ fb_status fb_train_state_read(fb_context *ctx, const char *out, fb_train_state *
     json_t *root;
     FB_TRY(fb_path_join(ctx, path, out, "last/training_state.json"));
     FB_TRY(fb_json_read(ctx, path, STATE_LIMIT, &root));
-    options->rare_mask = 0; /* what a state that does not name it had */
     fb_status status;
     if (json_is_object(root))
         status = read_object(ctx, path, root, state, options, arena);

@@ -25,6 +25,8 @@ typedef struct fb_train_state {
     int64_t log_bytes;    /* log.jsonl up to and with `step` */
     int64_t best_step;    /* 0: none yet */
     double best_accuracy, best_loss;
+    int32_t stage,
+        stages; /* of a recipe, this one of how many; 0: a run of one's own */
 } fb_train_state;
 
 /* Whether OUT holds a complete checkpoint. */
@@ -38,9 +40,8 @@ fb_status fb_train_state_save(fb_context *ctx, const char *out,
                               const fb_matcher *matcher, bool best);
 
 /* Read state and the options that the run was started with. Strings among the options
- * go into arena. Options that may change from start to start (catalog, out, resume,
- * threads, loader_threads, quiet) keep what the caller set; catalog and feature_cache
- * too unless they are "". */
+ * go into arena. Options of one start (FB_START in train.def) keep what the caller set;
+ * files that may move (FB_PATH) too, unless they are "". */
 fb_status fb_train_state_read(fb_context *ctx, const char *out, fb_train_state *state,
                               fb_train_options *options, fb_arena *arena);
 /* Weights and moments of OUT/last. */
