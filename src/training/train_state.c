@@ -67,9 +67,9 @@ static void write_options(fb_json_writer *w, const fb_train_state *state,
     fb_json_close_object(w);
 }
 
-static fb_status write_state(fb_context *ctx, const char *path,
-                             const fb_train_state *state,
-                             const fb_train_options *options)
+fb_status fb_train_state_write(fb_context *ctx, const char *path,
+                               const fb_train_state *state,
+                               const fb_train_options *options)
 {
     fb_replace r;
     FB_TRY(fb_replace_open(ctx, path, &r));
@@ -138,7 +138,7 @@ fb_status fb_train_state_save(fb_context *ctx, const char *out,
     FB_TRY(fb_path_join(ctx, path, fresh, "optimizer.safetensors"));
     FB_TRY(fb_moments_save(ctx, matcher->params, path));
     FB_TRY(fb_path_join(ctx, path, fresh, "training_state.json"));
-    FB_TRY(write_state(ctx, path, state, options));
+    FB_TRY(fb_train_state_write(ctx, path, state, options));
     if (best)
         FB_TRY(publish_best(ctx, out, weights));
     return fb_folder_replace(ctx, fresh, last);

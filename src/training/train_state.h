@@ -39,6 +39,11 @@ fb_status fb_train_state_save(fb_context *ctx, const char *out,
                               const fb_train_options *options,
                               const fb_matcher *matcher, bool best);
 
+/* training_state.json alone, which the others read again. */
+fb_status fb_train_state_write(fb_context *ctx, const char *path,
+                               const fb_train_state *state,
+                               const fb_train_options *options);
+
 /* Read state and the options that the run was started with. Strings among the options
  * go into arena. Options of one start (FB_START in train.def) keep what the caller set;
  * files that may move (FB_PATH) too, unless they are "". */
