@@ -48,7 +48,7 @@ static double highest(const fb_option *option)
 
 static bool is_within(const fb_option *option, double value)
 {
-    bool left = option->automatic && !(value < -1) && !(value > -1);
+    bool left = option->automatic && fabs(value + 1) <= 0;
     return left ||
            (isfinite(value) && value >= option->low && value <= highest(option));
 }

@@ -237,7 +237,8 @@ static void numbers_out_of_range_are_refused_by_library_and_command(void **state
             continue;
         }
         bool whole = row->type != FB_OPTION_DOUBLE;
-        double most = row->type == FB_OPTION_INT32 ? INT32_MAX : INFINITY;
+        double most =
+            row->type == FB_OPTION_INT32 ? (double)INT32_MAX : (double)INFINITY;
         if (row->high < most)
             refuse(f, row, &o, whole ? row->high + 1 : nextafter(row->high, INFINITY));
         if (row->type != FB_OPTION_UINT64)
