@@ -240,7 +240,7 @@ static void numbers_out_of_range_are_refused_by_library_and_command(void **state
         double most =
             row->type == FB_OPTION_INT32 ? (double)INT32_MAX : (double)INFINITY;
         if (row->high < most)
-            refuse(f, row, &o, whole ? row->high + 1 : nextafter(row->high, INFINITY));
+            refuse(f, row, &o, whole ? row->high + 2 : nextafter(row->high, INFINITY));
         if (row->type != FB_OPTION_UINT64)
             refuse(f, row, &o, row->automatic ? -2 : row->low - 1);
         if (!whole) {
