@@ -82,15 +82,16 @@ static fb_status one(bench *b, numbers *n, int direction)
     const fb_kernels *k = b->be->k;
     switch (direction) {
     case 0:
-        return k->conv_forward(b->be, &n->y, &n->x, &n->weight, n->bias.data, NULL,
-                               true, &n->c);
+        return k->conv_forward(b->ctx, b->be, &n->y, &n->x, &n->weight, &n->c,
+                               &(fb_conv_epilogue){n->bias.data, NULL, true});
     case 1:
-        return k->conv_forward(b->be, &n->y, &n->x, &n->weight, n->bias.data,
-                               &n->residual, true, &n->c);
+        return k->conv_forward(b->ctx, b->be, &n->y, &n->x, &n->weight, &n->c,
+                               &(fb_conv_epilogue){n->bias.data, &n->residual, true});
     case 2:
-        return k->conv_backward_input(b->be, &n->dx, &n->dy, &n->weight, &n->c, false);
+        return k->conv_backward_input(b->ctx, b->be, &n->dx, &n->dy, &n->weight, &n->c,
+                                      false);
     default:
-        return k->conv_backward_weight(b->be, n->dw.data, &n->x, &n->dy, &n->c);
+        return k->conv_backward_weight(b->ctx, b->be, n->dw.data, &n->x, &n->dy, &n->c);
     }
 }
 
@@ -146,7 +147,7 @@ int main(int count, char **words)
     }
     must(&b, fb_backend_create_cpu(b.ctx, &b.be, f32 ? FB_F32 : FB_BF16,
                                    count > 3 ? atoi(words[3]) : 0));
-    must(&b, b.be->k->gemm_rate(b.be, &b.rate, 2048, 768, 3072, 15));
+    must(&b, b.be->k->gemm_rate(b.ctx, b.be, &b.rate, 2048, 768, 3072, 15));
     printf("%d images; forward, with a residual, dx, dw: ms, TFLOP/s, of the rate %.3f "
            "TFLOP/s\n",
            images, b.rate * 1e-12);

@@ -101,18 +101,19 @@ static void linear(bench *b, const char *names[4], int64_t rows, int64_t in,
     double flops = 2.0 * (double)rows * (double)in * (double)out;
     double numbers = (double)in * (double)out;
     MEASURE(b, names[0], flops, count, true,
-            k->linear_forward(b->be, &y, &x, &w, bias.data, FB_ACT_NONE));
+            k->linear_forward(b->ctx, b->be, &y, &x, &w, bias.data, FB_ACT_NONE));
     MEASURE(b, names[1], flops, count, true,
-            k->linear_backward_input(b->be, &dx, &dy, &w, false));
+            k->linear_backward_input(b->ctx, b->be, &dx, &dy, &w, false));
     MEASURE(b, names[2], flops, count, true,
-            k->linear_backward_weight(b->be, dw.data, bias.data, &x, &dy));
+            k->linear_backward_weight(b->ctx, b->be, dw.data, bias.data, &x, &dy));
     if (b->rows != rows)
         return;
     double plain = b->lines[b->count - 3].seconds + b->lines[b->count - 2].seconds;
     MEASURE(b, names[3], 2.0 * numbers * 6.0, count, false,
-            (w.version++, k->linear_forward(b->be, &y, &x, &w, bias.data, FB_ACT_NONE))
+            (w.version++,
+             k->linear_forward(b->ctx, b->be, &y, &x, &w, bias.data, FB_ACT_NONE))
                 ? FB_E_BACKEND
-                : k->linear_backward_input(b->be, &dx, &dy, &w, false));
+                : k->linear_backward_input(b->ctx, b->be, &dx, &dy, &w, false));
     b->lines[b->count - 1].seconds -= plain; /* what repacking both ways added */
     b->be->k->weight_release(b->be, &w);
     void *all[] = {x.data, y.data, dy.data, dx.data, weights.data, dw.data, bias.data};
@@ -145,8 +146,9 @@ static void rowwise(bench *b)
     double n = (double)b->layers;
     fb_tensor x = tensor(b, dtype, b->rows, b->inner);
     fb_tensor y = tensor(b, dtype, b->rows, b->inner);
-    MEASURE(b, "gelu forward", 2 * wide, n, false, k->gelu_forward(be, &y, &x));
-    MEASURE(b, "gelu backward", 3 * wide, n, false, k->gelu_backward(be, &y, &y, &x));
+    MEASURE(b, "gelu forward", 2 * wide, n, false, k->gelu_forward(b->ctx, be, &y, &x));
+    MEASURE(b, "gelu backward", 3 * wide, n, false,
+            k->gelu_backward(b->ctx, be, &y, &y, &x));
     fb_tensor u = tensor(b, dtype, b->rows, b->width), v = u, z = u, d = u;
     v = tensor(b, dtype, b->rows, b->width);
     z = tensor(b, dtype, b->rows, b->width);
@@ -154,17 +156,16 @@ static void rowwise(bench *b)
     fb_tensor gamma = tensor(b, FB_F32, 2, b->width),
               stats = tensor(b, FB_F32, b->rows, 2);
     float *beta = (float *)gamma.data + b->width;
-    fb_dropout drop = {0.1f, 12345678901u}, none = {0.0f, 0};
-    MEASURE(
-        b, "norm forward, no dropout", 3 * thin, 0, false,
-        k->norm_forward(be, &d, NULL, NULL, &u, &v, gamma.data, beta, 1e-12f, none));
+    fb_norm still = {gamma.data, beta, 1e-12f, {0.0f, 0}}, norm = still;
+    norm.dropout = (fb_dropout){0.1f, 12345678901u};
+    fb_norm_grads grads = {&u, &v, gamma.data, beta};
+    MEASURE(b, "norm forward, no dropout", 3 * thin, 0, false,
+            k->norm_forward(b->ctx, be, &d, NULL, NULL, &u, &v, &still));
     MEASURE(b, "norm forward", 4 * thin, 2 * n, false,
-            k->norm_forward(be, &d, &z, stats.data, &u, &v, gamma.data, beta, 1e-12f,
-                            drop));
+            k->norm_forward(b->ctx, be, &d, &z, stats.data, &u, &v, &norm));
     MEASURE(b, "norm backward", 4 * thin, 2 * n, false,
-            k->norm_backward(be, &u, &v, gamma.data, beta, &d, &z, stats.data,
-                             gamma.data, drop));
-    MEASURE(b, "add", 3 * thin, 0, false, k->add(be, &u, &v));
+            k->norm_backward(b->ctx, be, &grads, &d, &z, stats.data, &norm));
+    MEASURE(b, "add", 3 * thin, 0, false, k->add(b->ctx, be, &u, &v));
 }
 
 static void attention(bench *b)
@@ -184,12 +185,13 @@ static void attention(bench *b)
     double flops = 4.0 * (double)b->rows * TOKENS * (double)b->width;
     double n = (double)b->layers;
     MEASURE(b, "attention forward, no dropout", flops, 0, true,
-            k->attention_forward(b->be, &out, lse.data, &qkv, &a));
+            k->attention_forward(b->ctx, b->be, &out, lse.data, &qkv, &a));
     a.dropout.p = 0.1f;
     MEASURE(b, "attention forward", flops, n, true,
-            k->attention_forward(b->be, &out, lse.data, &qkv, &a));
-    MEASURE(b, "attention backward", 2.5 * flops, n, true,
-            k->attention_backward(b->be, &dqkv, &dout, &out, lse.data, &qkv, &a));
+            k->attention_forward(b->ctx, b->be, &out, lse.data, &qkv, &a));
+    MEASURE(
+        b, "attention backward", 2.5 * flops, n, true,
+        k->attention_backward(b->ctx, b->be, &dqkv, &dout, &out, lse.data, &qkv, &a));
     free(offsets);
 }
 
@@ -212,27 +214,28 @@ static void once_a_step(bench *b)
     float *lse = (float *)loss.data + m;
     double bytes = 4.0 * (double)m * VOCABULARY;
     MEASURE(b, "cross entropy forward", bytes, 1, false,
-            k->cross_entropy_forward(be, loss.data, lse, &logits, ids));
+            k->cross_entropy_forward(b->ctx, be, loss.data, lse, &logits, ids));
     MEASURE(b, "cross entropy backward", bytes * 1.5, 1, false,
-            k->cross_entropy_backward(be, &dlogits, &logits, lse, ids, 0.1f));
+            k->cross_entropy_backward(b->ctx, be, &dlogits, &logits, lse, ids, 0.1f));
     fb_tensor patches = tensor(b, be->dtype, images * 64, 3072);
     fb_patchify p = {(int32_t)images,    256, 8, {0.5f, 0.5f, 0.5f},
                      {0.2f, 0.2f, 0.2f}, NULL};
     MEASURE(b, "patchify", 3.0 * (double)images * 196608, 1, false,
-            k->patchify(be, &patches, pixels, &p));
+            k->patchify(b->ctx, be, &patches, pixels, &p));
     fb_tensor rows = tensor(b, be->dtype, b->rows, b->width), from = rows;
     from = tensor(b, be->dtype, b->rows, b->width);
     double moved = 2.0 * (double)fb_tensor_bytes(&rows);
-    MEASURE(b, "gather", moved, 2, false, k->gather_rows(be, &rows, &from, NULL, ids));
+    MEASURE(b, "gather", moved, 2, false,
+            k->gather_rows(b->ctx, be, &rows, &from, NULL, ids));
     MEASURE(b, "scatter", moved, 2, false,
-            k->scatter_rows(be, &from, NULL, &rows, ids, false));
+            k->scatter_rows(b->ctx, be, &from, NULL, &rows, ids, false));
     fb_tensor table = tensor(b, FB_F32, VOCABULARY, b->width);
     fb_embed e = {1, {table.data}, {ids}};
     float *dtable[FB_EMBED_TABLES] = {table.data};
     MEASURE(b, "embed forward", moved, 2, false,
-            k->embed_forward(be, &rows, &from, &e));
+            k->embed_forward(b->ctx, be, &rows, &from, &e));
     MEASURE(b, "embed backward", moved, 2, false,
-            k->embed_backward(be, dtable, &rows, &e));
+            k->embed_backward(b->ctx, be, dtable, &rows, &e));
     fb_tensor x = tensor(b, FB_F32, 4, parameters);
     float *x0 = x.data;
     for (int64_t i = 2 * parameters; i < 3 * parameters; i++)
@@ -242,12 +245,12 @@ static void once_a_step(bench *b)
     double sum;
     int64_t found;
     MEASURE(b, "adamw", 28.0 * (double)parameters, 1, false,
-            k->adamw_step(be, x0, x0 + parameters, x0 + 2 * parameters, g.data,
+            k->adamw_step(b->ctx, be, x0, x0 + parameters, x0 + 2 * parameters, g.data,
                           parameters, &o));
     MEASURE(b, "sum of squares", 4.0 * (double)parameters, 1, false,
-            k->sum_squares(be, &sum, &g));
+            k->sum_squares(b->ctx, be, &sum, &g));
     MEASURE(b, "find nonfinite", 4.0 * (double)parameters, 0, false,
-            k->find_nonfinite(be, &found, &g));
+            k->find_nonfinite(b->ctx, be, &found, &g));
 }
 
 static void print_lines(const bench *b)
@@ -292,7 +295,7 @@ int main(int count, char **words)
     }
     must(b, fb_backend_create_cpu(b->ctx, &b->be, f32 ? FB_F32 : FB_BF16,
                                   count > 3 ? atoi(words[3]) : 0));
-    must(b, b->be->k->gemm_rate(b->be, &b->rate, 2048, 768, 3072, 15));
+    must(b, b->be->k->gemm_rate(b->ctx, b->be, &b->rate, 2048, 768, 3072, 15));
     linears(b);
     rowwise(b);
     attention(b);

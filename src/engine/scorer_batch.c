@@ -151,7 +151,6 @@ fb_status fb_scorer_fill(fb_context *ctx, fb_scorer *s, const fb_score_source *s
 fb_tape fb_scorer_tape(fb_context *ctx, fb_scorer *s)
 {
     fb_tape tape = {0};
-    s->be->ctx = ctx;
     fb_arena_reset(s->arena);
     fb_tape_begin(&tape, ctx, s->be, s->arena, false);
     return tape;

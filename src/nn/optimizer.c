@@ -18,39 +18,40 @@ static float clip_scale(double norm, double clip)
     return clip > 0 && norm > clip ? (float)(clip / norm) : 1.0f;
 }
 
-fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
+fb_status fb_optimizer_step(fb_context *ctx, fb_params *params, fb_backend *be,
                             const fb_optimizer_options *options, int64_t step,
-                            int64_t total_steps, float gradient_scale, double *norm,
-                            double *lr)
+                            int64_t total_steps, float gradient_scale,
+                            fb_optimizer_figures *figures)
 {
     double sum = 0;
     fb_tensor all = fb_tensor_1d(params->grad, FB_F32, params->trained);
-    FB_TRY(be->k->sum_squares(be, &sum, &all));
-    *norm = sqrt(sum) * (double)gradient_scale;
-    if (!isfinite(*norm)) {
+    FB_TRY(be->k->sum_squares(ctx, be, &sum, &all));
+    double norm = sqrt(sum) * (double)gradient_scale;
+    if (!isfinite(norm)) {
         const char *name = fb_params_find_nonfinite(params, true);
         return fb_fail(
-            params->ctx, FB_E_NUMBER,
+            ctx, FB_E_NUMBER,
             "step %lld: the gradient of %s is not finite; try a smaller --lr",
             (long long)step, name ? name : "all parameters together");
     }
-    *lr = fb_schedule_lr(options->lr, options->warmup, step, total_steps);
+    double lr = fb_schedule_lr(options->lr, options->warmup, step, total_steps);
+    *figures = (fb_optimizer_figures){norm, lr};
     double t = (double)(step + 1);
     fb_adamw o = {
-        .lr = (float)*lr,
+        .lr = (float)lr,
         .beta1 = (float)options->beta1,
         .beta2 = (float)options->beta2,
         .eps = (float)options->eps,
         .correction1 = (float)(1.0 - pow(options->beta1, t)),
         .correction2 = (float)(1.0 - pow(options->beta2, t)),
-        .gradient_scale = gradient_scale * clip_scale(*norm, options->clip),
+        .gradient_scale = gradient_scale * clip_scale(norm, options->clip),
     };
     for (fb_param *p = params->first; p; p = p->next) {
         if (p->frozen)
             continue;
-        o.lr = (float)*lr * p->lr_scale;
+        o.lr = (float)lr * p->lr_scale;
         o.weight_decay = p->decay ? (float)options->weight_decay : 0.0f;
-        FB_TRY(be->k->adamw_step(be, params->value + p->offset,
+        FB_TRY(be->k->adamw_step(ctx, be, params->value + p->offset,
                                  params->moment1 + p->offset,
                                  params->moment2 + p->offset, params->grad + p->offset,
                                  p->rows * p->columns, &o));

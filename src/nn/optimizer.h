@@ -20,14 +20,18 @@ typedef struct fb_optimizer_options {
 /* Learning rate of step (0-based) of total. */
 double fb_schedule_lr(double lr, double warmup, int64_t step, int64_t total);
 
+typedef struct fb_optimizer_figures {
+    double norm; /* the global gradient norm before clipping, after the scale */
+    double lr;   /* of this step */
+} fb_optimizer_figures;
+
 /* One step from the accumulated gradients times gradient_scale; zeroes the gradients
- * and bumps the versions. *norm: the global gradient norm before clipping, after the
- * scale. FB_E_NUMBER names the first parameter whose gradient is not finite; then
+ * and bumps the versions. FB_E_NUMBER names the first parameter whose gradient is not finite; then
  * nothing moved.
  */
-fb_status fb_optimizer_step(fb_params *params, fb_backend *be,
+fb_status fb_optimizer_step(fb_context *ctx, fb_params *params, fb_backend *be,
                             const fb_optimizer_options *options, int64_t step,
-                            int64_t total_steps, float gradient_scale, double *norm,
-                            double *lr);
+                            int64_t total_steps, float gradient_scale,
+                            fb_optimizer_figures *figures);
 
 #endif

@@ -163,6 +163,7 @@ fb_status fb_params_allocate(fb_params *params, bool training)
     }
     for (const fb_buffer *b = params->first_buffer; b; b = b->next)
         *b->value = params->buffer + b->offset;
+    params->ctx = NULL; /* lent for the declarations, which are done */
     return FB_OK;
 }
 

@@ -57,7 +57,7 @@ typedef struct fb_buffer {
 } fb_buffer;
 
 typedef struct fb_params {
-    fb_context *ctx;
+    fb_context *ctx; /* lent from create to allocate, while parameters are declared */
     fb_arena *arena;
     fb_param *first, *last;
     int32_t count;
@@ -70,6 +70,7 @@ typedef struct fb_params {
     float *buffer;
 } fb_params;
 
+/* ctx is lent until fb_params_allocate, which lets it go. */
 fb_status fb_params_create(fb_context *ctx, fb_params **params);
 /* Releases the caches on be too; be may be NULL when none was used. */
 void fb_params_free(fb_params *params, fb_backend *be);

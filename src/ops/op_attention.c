@@ -16,7 +16,7 @@ static fb_status attention_backward(fb_tape *tape, fb_node *node)
     fb_tensor dqkv;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->qkv, &dqkv, &fresh));
-    FB_TRY(tape->be->k->attention_backward(tape->be, &dqkv, &node->out->grad,
+    FB_TRY(tape->be->k->attention_backward(tape->ctx, tape->be, &dqkv, &node->out->grad,
                                            &node->out->value, n->lse, &n->qkv->value,
                                            &n->attention));
     return fb_tape_grad_done(tape, n->qkv, &dqkv);
@@ -47,7 +47,8 @@ fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
         FB_TRY(fb_tape_alloc(tape, &lse, (size_t)(rows * heads) * sizeof(float)));
     fb_attention a = {sequences, heads, (int32_t)width, offsets,
                       fb_tape_next_dropout(tape)};
-    FB_TRY(tape->be->k->attention_forward(tape->be, &y->value, lse, &qkv->value, &a));
+    FB_TRY(tape->be->k->attention_forward(tape->ctx, tape->be, &y->value, lse,
+                                          &qkv->value, &a));
     fb_tape_charge(tape, "attention", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(attention_node), "attention", "", y,

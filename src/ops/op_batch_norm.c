@@ -23,7 +23,7 @@ static fb_status hand_on(fb_tape *tape, fb_var *x, fb_var *out)
     if (!x->needs_grad)
         return FB_OK;
     if (x->grad.data)
-        return tape->be->k->add(tape->be, &x->grad, &out->grad);
+        return tape->be->k->add(tape->ctx, tape->be, &x->grad, &out->grad);
     x->grad = out->grad;
     out->grad.data = NULL;
     return FB_OK;
@@ -41,9 +41,10 @@ static fb_status batch_norm_backward(fb_tape *tape, fb_node *node)
     bool fresh;
     if (n->residual)
         FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    FB_TRY(tape->be->k->batch_norm_backward(
-        tape->be, &dx, n->residual ? &out->grad : NULL, dgamma, dbeta, &out->grad,
-        &out->value, &n->x->value, n->stats, n->gamma->weight.data, &n->norm));
+    fb_norm_grads d = {&dx, n->residual ? &out->grad : NULL, dgamma, dbeta};
+    FB_TRY(tape->be->k->batch_norm_backward(tape->ctx, tape->be, &d, &out->grad,
+                                            &out->value, &n->x->value, n->stats,
+                                            &n->norm));
     if (!n->residual)
         return hand_on(tape, n->x, out);
     FB_TRY(fb_tape_grad_done(tape, n->x, &dx));
@@ -107,16 +108,17 @@ fb_status fb_op_batch_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residua
     double started_s = fb_tape_clock(tape);
     FB_TRY(check(tape, x, residual, leaves, training));
     int64_t rows = x->value.dims[0], width = x->value.dims[1];
-    fb_batch_norm norm = {eps, relu, !training};
+    fb_batch_norm norm = {leaves->gamma->weight.data, leaves->beta->weight.data, eps,
+                          relu, !training};
     fb_var *out;
     void *stats;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, rows, width));
     FB_TRY(fb_tape_alloc(tape, &stats, 2 * (size_t)width * sizeof(float)));
     if (!training)
         use_running(stats, leaves, eps);
-    FB_TRY(tape->be->k->batch_norm_forward(
-        tape->be, &out->value, stats, &x->value, residual ? &residual->value : NULL,
-        leaves->gamma->weight.data, leaves->beta->weight.data, &norm));
+    FB_TRY(tape->be->k->batch_norm_forward(tape->ctx, tape->be, &out->value, stats,
+                                           &x->value,
+                                           residual ? &residual->value : NULL, &norm));
     if (training && tape->recording && rows > 0)
         move_running(leaves, stats, rows, eps, momentum);
     fb_tape_charge(tape, "batch norm", started_s);

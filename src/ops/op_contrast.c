@@ -36,7 +36,7 @@ static fb_status side_backward(fb_tape *tape, fb_var *to, const fb_tensor *ds,
     if (!to->needs_grad)
         return FB_OK;
     FB_TRY(fb_tape_grad_begin(tape, to, &grad, &fresh));
-    FB_TRY(tape->be->k->matmul(tape->be, &grad, ds, sideways, other, false));
+    FB_TRY(tape->be->k->matmul(tape->ctx, tape->be, &grad, ds, sideways, other, false));
     return fb_tape_grad_done(tape, to, &grad);
 }
 
@@ -59,9 +59,9 @@ static fb_status contrast_backward(fb_tape *tape, fb_node *node)
     FB_TRY(fb_tape_alloc(tape, &ds.data, fb_tensor_bytes(&ds)));
     float *dlog_scale = tape->parameters ? n->log_scale->grad : NULL, dscale = 0.0f;
     shift_diagonal(&n->similarity, -n->contrast.margin);
-    FB_TRY(tape->be->k->contrast_backward(tape->be, &ds, dlog_scale ? &dscale : NULL,
-                                          &n->similarity, n->lse, &n->contrast,
-                                          n->loss->seed));
+    FB_TRY(tape->be->k->contrast_backward(tape->ctx, tape->be, &ds,
+                                          dlog_scale ? &dscale : NULL, &n->similarity,
+                                          n->lse, &n->contrast, n->loss->seed));
     shift_diagonal(&n->similarity, n->contrast.margin);
     if (dlog_scale && !(n->beyond && dscale < 0.0f))
         dlog_scale[0] += dscale * n->contrast.scale;
@@ -114,9 +114,10 @@ fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
     fb_tensor s = fb_tensor_2d(memory, FB_F32, count, count);
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)(4 * count) * sizeof(float)));
     float *values = memory, *lse = values + 2 * count;
-    FB_TRY(tape->be->k->matmul(tape->be, &s, &a->value, false, &b->value, true));
+    FB_TRY(tape->be->k->matmul(tape->ctx, tape->be, &s, &a->value, false, &b->value,
+                               true));
     shift_diagonal(&s, -pairs.margin);
-    FB_TRY(tape->be->k->contrast_forward(tape->be, values, lse, &s, &pairs));
+    FB_TRY(tape->be->k->contrast_forward(tape->ctx, tape->be, values, lse, &s, &pairs));
     shift_diagonal(&s, pairs.margin);
     FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
     fb_loss *l = memory;

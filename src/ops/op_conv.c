@@ -74,16 +74,18 @@ static fb_status conv_backward(fb_tape *tape, fb_node *node)
     fb_backend *be = tape->be;
     const fb_tensor *dy = &node->out->grad;
     if (tape->parameters && n->w->grad)
-        FB_TRY(be->k->conv_backward_weight(be, n->w->grad, &n->x->value, dy, &n->conv));
+        FB_TRY(be->k->conv_backward_weight(tape->ctx, be, n->w->grad, &n->x->value, dy,
+                                           &n->conv));
     if (!n->x->needs_grad)
         return FB_OK;
     fb_weight *w = &n->w->weight;
     if (n->x->grad.data)
-        return be->k->conv_backward_input(be, &n->x->grad, dy, w, &n->conv, true);
+        return be->k->conv_backward_input(tape->ctx, be, &n->x->grad, dy, w, &n->conv,
+                                          true);
     fb_tensor dx;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    return be->k->conv_backward_input(be, &dx, dy, w, &n->conv, false);
+    return be->k->conv_backward_input(tape->ctx, be, &dx, dy, w, &n->conv, false);
 }
 
 fb_status fb_op_conv(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
@@ -94,8 +96,8 @@ fb_status fb_op_conv(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
     fb_backend *be = tape->be;
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, be->dtype, rows_out(conv), conv->out));
-    FB_TRY(be->k->conv_forward(be, &out->value, &x->value, &w->weight, NULL, NULL,
-                               false, conv));
+    FB_TRY(be->k->conv_forward(tape->ctx, be, &out->value, &x->value, &w->weight, conv,
+                               &(fb_conv_epilogue){0}));
     fb_tape_charge(tape, "conv", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(conv_node), "conv", w->name, out,
@@ -127,10 +129,10 @@ fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x, fb_weight *w,
                        "conv folded: residual is %s, not [%lld, %d]",
                        fb_tensor_describe(&residual->value, text),
                        (long long)rows_out(conv), conv->out);
+    fb_conv_epilogue after = {bias, residual ? &residual->value : NULL, relu};
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, be->dtype, rows_out(conv), conv->out));
-    FB_TRY(be->k->conv_forward(be, &out->value, &x->value, w, bias,
-                               residual ? &residual->value : NULL, relu, conv));
+    FB_TRY(be->k->conv_forward(tape->ctx, be, &out->value, &x->value, w, conv, &after));
     fb_tape_charge(tape, "conv", started_s);
     *y = out;
     return FB_OK;

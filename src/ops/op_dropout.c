@@ -16,7 +16,8 @@ static fb_status dropout_backward(fb_tape *tape, fb_node *node)
     fb_tensor dx;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    FB_TRY(tape->be->k->dropout(tape->be, &dx, &node->out->grad, n->dropout));
+    FB_TRY(
+        tape->be->k->dropout(tape->ctx, tape->be, &dx, &node->out->grad, n->dropout));
     return fb_tape_grad_done(tape, n->x, &dx);
 }
 
@@ -32,7 +33,7 @@ fb_status fb_op_dropout(fb_tape *tape, fb_var **y, fb_var *x)
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, x->value.dims[0],
                            x->value.dims[1]));
     out->needs_grad = x->needs_grad;
-    FB_TRY(tape->be->k->dropout(tape->be, &out->value, &x->value, dropout));
+    FB_TRY(tape->be->k->dropout(tape->ctx, tape->be, &out->value, &x->value, dropout));
     fb_tape_charge(tape, "dropout", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(dropout_node), "dropout", "", out,

@@ -16,12 +16,12 @@ static fb_status embed_backward(fb_tape *tape, fb_node *node)
     for (int32_t k = 0; tape->parameters && k < n->embed.count; k++)
         dtable[k] = n->tables[k]->grad;
     if (tape->parameters)
-        FB_TRY(
-            tape->be->k->embed_backward(tape->be, dtable, &node->out->grad, &n->embed));
+        FB_TRY(tape->be->k->embed_backward(tape->ctx, tape->be, dtable,
+                                           &node->out->grad, &n->embed));
     if (!n->x || !n->x->needs_grad)
         return FB_OK;
     if (n->x->grad.data)
-        return tape->be->k->add(tape->be, &n->x->grad, &node->out->grad);
+        return tape->be->k->add(tape->ctx, tape->be, &n->x->grad, &node->out->grad);
     n->x->grad = node->out->grad; /* handed on, not copied */
     node->out->grad.data = NULL;
     return FB_OK;
@@ -61,7 +61,8 @@ fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tabl
                        (long long)x->value.dims[1]);
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, tape->be->dtype, rows, width));
-    FB_TRY(tape->be->k->embed_forward(tape->be, &out->value, x ? &x->value : NULL, &e));
+    FB_TRY(tape->be->k->embed_forward(tape->ctx, tape->be, &out->value,
+                                      x ? &x->value : NULL, &e));
     fb_tape_charge(tape, "embed", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(embed_node), "embed", tables[0]->name,

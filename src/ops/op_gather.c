@@ -34,8 +34,9 @@ static fb_status gather_backward(fb_tape *tape, fb_node *node)
     FB_TRY(begin_target(tape, n->a, accumulate));
     if (want_b)
         FB_TRY(begin_target(tape, n->b, accumulate));
-    return tape->be->k->scatter_rows(tape->be, &n->a->grad, want_b ? &n->b->grad : NULL,
-                                     &node->out->grad, n->index, accumulate);
+    return tape->be->k->scatter_rows(tape->ctx, tape->be, &n->a->grad,
+                                     want_b ? &n->b->grad : NULL, &node->out->grad,
+                                     n->index, accumulate);
 }
 
 fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
@@ -51,7 +52,7 @@ fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
                            (int)index[i], (long long)limit);
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, a->value.dtype, rows, a->value.dims[1]));
-    FB_TRY(tape->be->k->gather_rows(tape->be, &out->value, &a->value,
+    FB_TRY(tape->be->k->gather_rows(tape->ctx, tape->be, &out->value, &a->value,
                                     b ? &b->value : NULL, index));
     fb_tape_charge(tape, "rows", started_s);
     fb_node *node;

@@ -34,7 +34,8 @@ static fb_status side_backward(fb_tape *tape, fb_var *to, const fb_tensor *dy,
     for (int64_t g = 0; g < dy->dims[0] / size; g++) {
         fb_tensor target = group_of(&grad, g, size), from = group_of(dy, g, size),
                   with = group_of(other, g, size);
-        FB_TRY(tape->be->k->matmul(tape->be, &target, &from, sideways, &with, false));
+        FB_TRY(tape->be->k->matmul(tape->ctx, tape->be, &target, &from, sideways, &with,
+                                   false));
     }
     return fb_tape_grad_done(tape, to, &grad);
 }
@@ -67,7 +68,8 @@ fb_status fb_op_group_products(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
         fb_tensor target = group_of(&(*y)->value, g, size),
                   left = group_of(&a->value, g, size),
                   right = group_of(&b->value, g, size);
-        FB_TRY(tape->be->k->matmul(tape->be, &target, &left, false, &right, true));
+        FB_TRY(tape->be->k->matmul(tape->ctx, tape->be, &target, &left, false, &right,
+                                   true));
     }
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(group_node), "products", "", *y,

@@ -33,19 +33,21 @@ static fb_status linear_backward(fb_tape *tape, fb_node *node)
     fb_backend *be = tape->be;
     const fb_tensor *dy = &node->out->grad;
     if (n->pre)
-        FB_TRY(be->k->gelu_backward(be, dy, dy, &n->pre->value));
+        FB_TRY(be->k->gelu_backward(tape->ctx, be, dy, dy, &n->pre->value));
     float *dw = tape->parameters ? n->w->grad : NULL;
     float *dbias = tape->parameters && n->bias ? n->bias->grad : NULL;
     if (dw || dbias)
-        FB_TRY(be->k->linear_backward_weight(be, dw, dbias, &n->x->value, dy));
+        FB_TRY(
+            be->k->linear_backward_weight(tape->ctx, be, dw, dbias, &n->x->value, dy));
     if (!n->x->needs_grad)
         return FB_OK;
     if (n->x->grad.data)
-        return be->k->linear_backward_input(be, &n->x->grad, dy, &n->w->weight, true);
+        return be->k->linear_backward_input(tape->ctx, be, &n->x->grad, dy,
+                                            &n->w->weight, true);
     fb_tensor dx;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    return be->k->linear_backward_input(be, &dx, dy, &n->w->weight, false);
+    return be->k->linear_backward_input(tape->ctx, be, &dx, dy, &n->w->weight, false);
 }
 
 static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
@@ -60,13 +62,13 @@ static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_lea
     bool keep_pre = gelu && tape->recording;
     if (keep_pre)
         FB_TRY(fb_tape_new_var(tape, &pre, dtype, rows, w->weight.out));
-    FB_TRY(be->k->linear_forward(be, keep_pre ? &pre->value : &out->value, &x->value,
-                                 &w->weight, bias ? bias->weight.data : NULL,
+    FB_TRY(be->k->linear_forward(tape->ctx, be, keep_pre ? &pre->value : &out->value,
+                                 &x->value, &w->weight, bias ? bias->weight.data : NULL,
                                  gelu && !keep_pre ? FB_ACT_GELU : FB_ACT_NONE));
     fb_tape_charge(tape, "linear", started_s);
     if (keep_pre) {
         started_s = fb_tape_clock(tape);
-        FB_TRY(be->k->gelu_forward(be, &out->value, &pre->value));
+        FB_TRY(be->k->gelu_forward(tape->ctx, be, &out->value, &pre->value));
         fb_tape_charge(tape, "gelu", started_s);
     }
     fb_node *node;

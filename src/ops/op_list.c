@@ -31,9 +31,8 @@ static fb_status list_backward(fb_tape *tape, fb_node *node)
     fb_tensor dz;
     bool fresh;
     FB_TRY(fb_tape_grad_begin_as(tape, n->logits, tape->be->dtype, &dz, &fresh));
-    FB_TRY(tape->be->k->list_backward(tape->be, &dz, &n->corrected, n->lse, l->members,
-                                      l->targets, l->count, l->length,
-                                      n->loss->seed / (float)l->count));
+    FB_TRY(tape->be->k->list_backward(tape->ctx, tape->be, &dz, &n->corrected, n->lse,
+                                      l, n->loss->seed / (float)l->count));
     return fb_tape_grad_done(tape, n->logits, &dz);
 }
 
@@ -83,8 +82,8 @@ fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
     FB_TRY(correct(tape, &corrected, &logits->value, lists->log_q));
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * 2 * sizeof(float)));
     float *values = memory, *lse = values + count;
-    FB_TRY(tape->be->k->list_forward(tape->be, values, lse, &corrected, lists->members,
-                                     lists->targets, count, lists->length));
+    FB_TRY(
+        tape->be->k->list_forward(tape->ctx, tape->be, values, lse, &corrected, lists));
     FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
     fb_loss *l = memory;
     *l = (fb_loss){.rows = count};

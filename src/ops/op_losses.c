@@ -28,10 +28,11 @@ static fb_status loss_backward(fb_tape *tape, fb_node *node)
     bool fresh;
     FB_TRY(fb_tape_grad_begin_as(tape, n->logits, tape->be->dtype, &dz, &fresh));
     if (n->target)
-        FB_TRY(tape->be->k->kld_backward(tape->be, &dz, z, n->target, n->index, scale));
+        FB_TRY(tape->be->k->kld_backward(tape->ctx, tape->be, &dz, z, n->target,
+                                         n->index, scale));
     else
-        FB_TRY(tape->be->k->cross_entropy_backward(tape->be, &dz, z, n->lse, n->index,
-                                                   scale));
+        FB_TRY(tape->be->k->cross_entropy_backward(tape->ctx, tape->be, &dz, z, n->lse,
+                                                   n->index, scale));
     return fb_tape_grad_done(tape, n->logits, &dz);
 }
 
@@ -69,8 +70,8 @@ fb_status fb_op_cross_entropy(fb_tape *tape, fb_loss **loss, fb_var *logits,
     void *memory;
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)rows * 2 * sizeof(float)));
     float *values = memory, *lse = values + rows;
-    FB_TRY(tape->be->k->cross_entropy_forward(tape->be, values, lse, &logits->value,
-                                              targets));
+    FB_TRY(tape->be->k->cross_entropy_forward(tape->ctx, tape->be, values, lse,
+                                              &logits->value, targets));
     fb_node *node;
     FB_TRY(finish(tape, loss, values, logits, "losses", &node));
     if (node) {
@@ -96,7 +97,8 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
     void *memory;
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * sizeof(float)));
     float *values = memory;
-    FB_TRY(tape->be->k->kld_forward(tape->be, values, &logits->value, features, rows));
+    FB_TRY(tape->be->k->kld_forward(tape->ctx, tape->be, values, &logits->value,
+                                    features, rows));
     fb_node *node;
     FB_TRY(finish(tape, loss, values, logits, "losses", &node));
     if (node) {

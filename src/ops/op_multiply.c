@@ -14,7 +14,8 @@ static fb_status side(fb_tape *tape, fb_node *node, fb_var *x, const fb_var *oth
     if (!x->needs_grad)
         return FB_OK;
     FB_TRY(fb_tape_grad_begin(tape, x, &dx, &fresh));
-    FB_TRY(tape->be->k->multiply(tape->be, &dx, &node->out->grad, &other->value));
+    FB_TRY(tape->be->k->multiply(tape->ctx, tape->be, &dx, &node->out->grad,
+                                 &other->value));
     return fb_tape_grad_done(tape, x, &dx);
 }
 
@@ -36,7 +37,7 @@ fb_status fb_op_multiply(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b)
             fb_dtype_name(q->dtype), (long long)q->dims[0], (long long)q->dims[1]);
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, p->dtype, p->dims[0], p->dims[1]));
-    FB_TRY(tape->be->k->multiply(tape->be, &out->value, p, q));
+    FB_TRY(tape->be->k->multiply(tape->ctx, tape->be, &out->value, p, q));
     fb_tape_charge(tape, "multiply", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(multiply_node), "multiply", "", out,

@@ -21,11 +21,12 @@ static fb_status norm_backward(fb_tape *tape, fb_node *node)
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
     if (n->residual)
         FB_TRY(fb_tape_grad_begin(tape, n->residual, &dresidual, &fresh));
-    FB_TRY(tape->be->k->norm_backward(tape->be, &dx, n->residual ? &dresidual : NULL,
-                                      tape->parameters ? n->gamma->grad : NULL,
-                                      tape->parameters ? n->beta->grad : NULL,
-                                      &node->out->grad, &n->x->value, n->stats,
-                                      n->gamma->weight.data, n->dropout));
+    fb_norm_grads d = {&dx, n->residual ? &dresidual : NULL,
+                       tape->parameters ? n->gamma->grad : NULL,
+                       tape->parameters ? n->beta->grad : NULL};
+    fb_norm norm = {.gamma = n->gamma->weight.data, .dropout = n->dropout};
+    FB_TRY(tape->be->k->norm_backward(tape->ctx, tape->be, &d, &node->out->grad,
+                                      &n->x->value, n->stats, &norm));
     FB_TRY(fb_tape_grad_done(tape, n->x, &dx));
     return n->residual ? fb_tape_grad_done(tape, n->residual, &dresidual) : FB_OK;
 }
@@ -48,13 +49,12 @@ fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
     void *stats = NULL;
     if (tape->recording)
         FB_TRY(fb_tape_alloc(tape, &stats, (size_t)rows * 2 * sizeof(float)));
-    fb_dropout dropout = {0.0f, 0};
+    fb_norm norm = {gamma->weight.data, beta->weight.data, eps, {0.0f, 0}};
     if (residual)
-        dropout = fb_tape_next_dropout(tape);
+        norm.dropout = fb_tape_next_dropout(tape);
     FB_TRY(tape->be->k->norm_forward(
-        tape->be, &out->value, tape->recording ? &x->value : NULL, stats, &x->value,
-        residual ? &residual->value : NULL, gamma->weight.data, beta->weight.data, eps,
-        dropout));
+        tape->ctx, tape->be, &out->value, tape->recording ? &x->value : NULL, stats,
+        &x->value, residual ? &residual->value : NULL, &norm));
     fb_tape_charge(tape, "norm", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(norm_node), "norm", gamma->name, out,
@@ -66,7 +66,7 @@ fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
         n->gamma = gamma;
         n->beta = beta;
         n->stats = stats;
-        n->dropout = dropout;
+        n->dropout = norm.dropout;
     }
     *y = out;
     return FB_OK;

@@ -14,7 +14,7 @@ fb_status fb_op_patchify(fb_tape *tape, fb_var **y, const uint8_t *pixels,
     FB_TRY(fb_tape_new_var(tape, &out, tape->be->dtype,
                            (int64_t)p->images * p->grid * p->grid, side * side * 3));
     out->needs_grad = false;
-    FB_TRY(tape->be->k->patchify(tape->be, &out->value, pixels, p));
+    FB_TRY(tape->be->k->patchify(tape->ctx, tape->be, &out->value, pixels, p));
     fb_tape_charge(tape, "patchify", started_s);
     *y = out;
     return FB_OK;

@@ -19,8 +19,8 @@ static fb_status max_pool_backward(fb_tape *tape, fb_node *node)
     fb_tensor dx;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    FB_TRY(tape->be->k->max_pool_backward(tape->be, &dx, &node->out->grad, n->which,
-                                          &n->pool));
+    FB_TRY(tape->be->k->max_pool_backward(tape->ctx, tape->be, &dx, &node->out->grad,
+                                          n->which, &n->pool));
     return fb_tape_grad_done(tape, n->x, &dx);
 }
 
@@ -60,8 +60,8 @@ fb_status fb_op_max_pool(fb_tape *tape, fb_var **y, fb_var *x, const fb_max_pool
     void *which = NULL;
     if (tape->recording)
         FB_TRY(fb_tape_alloc(tape, &which, (size_t)(rows * channels)));
-    FB_TRY(
-        tape->be->k->max_pool_forward(tape->be, &out->value, which, &x->value, pool));
+    FB_TRY(tape->be->k->max_pool_forward(tape->ctx, tape->be, &out->value, which,
+                                         &x->value, pool));
     fb_tape_charge(tape, "max pool", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(max_pool_node), "max pool", "", out,
@@ -90,8 +90,8 @@ static fb_status mean_rows_backward(fb_tape *tape, fb_node *node)
     fb_tensor dx;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    FB_TRY(
-        tape->be->k->mean_rows_backward(tape->be, &dx, &node->out->grad, n->offsets));
+    FB_TRY(tape->be->k->mean_rows_backward(tape->ctx, tape->be, &dx, &node->out->grad,
+                                           n->offsets));
     return fb_tape_grad_done(tape, n->x, &dx);
 }
 
@@ -111,7 +111,8 @@ fb_status fb_op_mean_rows(fb_tape *tape, fb_var **y, fb_var *x, const int32_t *o
                            (int)offsets[s + 1], (int)offsets[s]);
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, sequences, x->value.dims[1]));
-    FB_TRY(tape->be->k->mean_rows_forward(tape->be, &out->value, &x->value, offsets));
+    FB_TRY(tape->be->k->mean_rows_forward(tape->ctx, tape->be, &out->value, &x->value,
+                                          offsets));
     fb_tape_charge(tape, "mean of rows", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(mean_rows_node), "mean of rows", "", out,

@@ -12,8 +12,8 @@ static fb_status tanh_backward(fb_tape *tape, fb_node *node)
     fb_tensor dx;
     bool fresh;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    FB_TRY(
-        tape->be->k->tanh_backward(tape->be, &dx, &node->out->grad, &node->out->value));
+    FB_TRY(tape->be->k->tanh_backward(tape->ctx, tape->be, &dx, &node->out->grad,
+                                      &node->out->value));
     return fb_tape_grad_done(tape, n->x, &dx);
 }
 
@@ -23,7 +23,7 @@ fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x)
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, x->value.dims[0],
                            x->value.dims[1]));
-    FB_TRY(tape->be->k->tanh_forward(tape->be, &out->value, &x->value));
+    FB_TRY(tape->be->k->tanh_forward(tape->ctx, tape->be, &out->value, &x->value));
     fb_tape_charge(tape, "tanh", started_s);
     fb_node *node;
     FB_TRY(

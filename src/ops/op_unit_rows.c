@@ -15,7 +15,7 @@ static fb_status unit_backward(fb_tape *tape, fb_node *node)
     if (!n->x->needs_grad)
         return FB_OK;
     FB_TRY(fb_tape_grad_begin(tape, n->x, &dx, &fresh));
-    FB_TRY(tape->be->k->unit_rows_backward(tape->be, &dx, &node->out->grad,
+    FB_TRY(tape->be->k->unit_rows_backward(tape->ctx, tape->be, &dx, &node->out->grad,
                                            &node->out->value, n->lengths));
     return fb_tape_grad_done(tape, n->x, &dx);
 }
@@ -29,7 +29,8 @@ fb_status fb_op_unit_rows(fb_tape *tape, fb_var **y, fb_var *x)
     void *lengths = NULL;
     if (tape->recording)
         FB_TRY(fb_tape_alloc(tape, &lengths, (size_t)rows * sizeof(float)));
-    FB_TRY(tape->be->k->unit_rows_forward(tape->be, &out->value, lengths, &x->value));
+    FB_TRY(tape->be->k->unit_rows_forward(tape->ctx, tape->be, &out->value, lengths,
+                                          &x->value));
     fb_tape_charge(tape, "unit rows", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(unit_node), "unit rows", "", out,

@@ -100,17 +100,7 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          fb_var *a, fb_var *b, fb_leaf *log_scale,
                          const fb_contrast *contrast);
-/* Lists of rows of logits [R,2]. */
-typedef struct fb_lists {
-    const int32_t *members; /* [count * length] */
-    const float *targets;   /* [count * length] shares that should win, sum 1 a list;
-                               NULL: its first alone */
-    int32_t count, length;
-    const float *log_q; /* [R] what each row was drawn by, taken off its margin; NULL:
-                           nothing */
-} fb_lists;
-
-/* Listwise loss: the mean over lists (backend.h, list_forward). All but logits must
+/* Listwise loss: the mean over lists (kernels.def, list_forward). All but logits must
  * live as long as the tape. */
 fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
                      const fb_lists *lists);

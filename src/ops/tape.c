@@ -145,7 +145,7 @@ fb_status fb_tape_grad_done(fb_tape *tape, fb_var *x, const fb_tensor *target)
 {
     if (target->data == x->grad.data)
         return FB_OK;
-    FB_TRY(tape->be->k->add(tape->be, &x->grad, target));
+    FB_TRY(tape->be->k->add(tape->ctx, tape->be, &x->grad, target));
     pool_give(tape, target->data, fb_tensor_bytes(target));
     return FB_OK;
 }
@@ -182,7 +182,7 @@ fb_status fb_tape_find_nonfinite(fb_tape *tape, char *out, size_t out_bytes)
         if (!n->out)
             continue;
         int64_t at = -1;
-        FB_TRY(tape->be->k->find_nonfinite(tape->be, &at, &n->out->value));
+        FB_TRY(tape->be->k->find_nonfinite(tape->ctx, tape->be, &at, &n->out->value));
         if (at >= 0) /* the list runs backwards: the last one written is the first */
             snprintf(out, out_bytes, "the output of %s%s%s at element %lld", n->op,
                      n->label[0] ? " " : "", n->label, (long long)at);

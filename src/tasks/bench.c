@@ -53,7 +53,8 @@ typedef struct bench {
 static fb_status measure_rate(bench *s)
 {
     double flop_per_s = 0;
-    FB_TRY(s->be->k->gemm_rate(s->be, &flop_per_s, 2048, 768, 3072, GEMM_REPEATS));
+    FB_TRY(
+        s->be->k->gemm_rate(s->ctx, s->be, &flop_per_s, 2048, 768, 3072, GEMM_REPEATS));
     s->rates[s->rate_count++] = flop_per_s / 1e12;
     return FB_OK;
 }

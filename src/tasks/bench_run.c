@@ -144,12 +144,12 @@ static fb_status step(work *w, int64_t number)
     if (!training)
         return forward_alone(w, &tape);
     fb_step_losses out;
-    double norm, lr;
+    fb_optimizer_figures figures;
     fb_tape_set_dropout(&tape, (float)w->matcher->config.dropout, (uint64_t)number);
     FB_TRY(w->matcher->system->train_batch(w->matcher, &tape, w->batch, &losses, &out));
     double started_s = fb_tape_clock(&tape);
-    FB_TRY(fb_optimizer_step(w->matcher->params, w->be, &adamw, number, 1000, 1.0f,
-                             &norm, &lr));
+    FB_TRY(fb_optimizer_step(w->ctx, w->matcher->params, w->be, &adamw, number, 1000,
+                             1.0f, &figures));
     fb_tape_charge(&tape, "adamw", started_s);
     return FB_OK;
 }

@@ -310,7 +310,7 @@ static fb_status measure_images(fit *f, fb_linear_floor *floor)
         fb_tensor x =
             fb_tensor_2d(floor->images + (ptrdiff_t)first * D, FB_F32, rows, D);
         fb_tensor w = fb_tensor_2d(f->a, FB_F32, f->columns, D);
-        status = f->be->k->matmul(f->be, &y, &x, false, &w, true);
+        status = f->be->k->matmul(f->ctx, f->be, &y, &x, false, &w, true);
         for (int32_t i = 0; i < rows && status == FB_OK; i++) {
             double squares = 0;
             for (int32_t k = 0; k < f->columns; k++) {

@@ -116,9 +116,12 @@ static fb_status train_step(fb_train_run *run, fb_train_line *line)
         fb_step_losses_add(&line->losses, &one);
     }
     fb_step_losses_mean(&line->losses, o->accumulate);
-    FB_TRY(fb_optimizer_step(run->matcher->params, run->be, &run->optimizer, step,
-                             run->state.total_steps, 1.0f / (float)o->accumulate,
-                             &line->gradient_norm, &line->lr));
+    fb_optimizer_figures figures;
+    FB_TRY(fb_optimizer_step(run->ctx, run->matcher->params, run->be, &run->optimizer,
+                             step, run->state.total_steps, 1.0f / (float)o->accumulate,
+                             &figures));
+    line->gradient_norm = figures.norm;
+    line->lr = figures.lr;
     run->state.step++;
     line->epoch = (double)run->state.step / (double)run->steps_per_epoch;
     return FB_OK;

@@ -36,7 +36,7 @@ static void check_norm_case(op_world *w, norm_case o)
              (int)o.rows, (int)o.width, o.relu, o.residual, o.given, o.mean);
     /* An f32 mean is off by 2^-24 of itself, as often in each output. */
     double factor = 1.0 + o.mean * 0x1p-22 / w->tolerance, exact = 4e-6 / w->tolerance;
-    fb_batch_norm n = {1e-5f, o.relu, o.given};
+    fb_batch_norm n = {.eps = 1e-5f, .relu = o.relu, .given = o.given};
     op_numbers x = shifted(w, o.rows, o.width, o.mean);
     op_numbers residual = op_activation(w, o.rows, o.width);
     op_numbers dy = op_activation(w, o.rows, o.width);
@@ -45,9 +45,11 @@ static void check_norm_case(op_world *w, norm_case o)
     op_numbers y = op_output(w, w->dtype, o.rows, o.width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->batch_norm_forward(be, &y.t[s], stats.t[s].data, &x.t[s],
-                                             o.residual ? &residual.t[s] : NULL,
-                                             gamma.t[s].data, beta.t[s].data, &n));
+        n.gamma = gamma.t[s].data;
+        n.beta = beta.t[s].data;
+        op_call(w,
+                be->k->batch_norm_forward(w->ctx, be, &y.t[s], stats.t[s].data, &x.t[s],
+                                          o.residual ? &residual.t[s] : NULL, &n));
     }
     op_compare(w, "y", &y, factor);
     if (o.rows > 0)
@@ -60,10 +62,11 @@ static void check_norm_case(op_world *w, norm_case o)
     op_numbers dresidual = op_output(w, w->dtype, o.rows, o.width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->batch_norm_backward(
-                       be, &dx.t[s], o.residual ? &dresidual.t[s] : NULL,
-                       dgamma.t[s].data, dbeta.t[s].data, &dy.t[s], &kept.t[s], &x.t[s],
-                       saved.t[s].data, gamma.t[s].data, &n));
+        fb_norm_grads d = {&dx.t[s], o.residual ? &dresidual.t[s] : NULL,
+                           dgamma.t[s].data, dbeta.t[s].data};
+        n.gamma = gamma.t[s].data;
+        op_call(w, be->k->batch_norm_backward(w->ctx, be, &d, &dy.t[s], &kept.t[s],
+                                              &x.t[s], saved.t[s].data, &n));
     }
     op_compare(w, "dx", &dx, 2.0);
     if (o.residual)
@@ -114,7 +117,7 @@ static void check_constant(op_world *w)
     op_numbers gamma = op_parameter(w, 1, WIDTH),
                stats = op_output(w, FB_F32, 2, WIDTH);
     op_numbers y = op_output(w, w->dtype, ROWS, WIDTH);
-    fb_batch_norm n = {1e-5f, false, false};
+    fb_batch_norm n = {.eps = 1e-5f};
     for (int s = 0; s < OP_SIDES; s++) {
         for (int64_t i = 0; i < ROWS * WIDTH; i++)
             if (x.t[s].dtype == FB_BF16)
@@ -122,9 +125,9 @@ static void check_constant(op_world *w)
             else
                 ((float *)x.t[s].data)[i] = -10048.0f;
         fb_backend *be = op_backend(w, s);
-        op_call(w,
-                be->k->batch_norm_forward(be, &y.t[s], stats.t[s].data, &x.t[s], NULL,
-                                          gamma.t[s].data, gamma.t[s].data, &n));
+        n.gamma = n.beta = gamma.t[s].data;
+        op_call(w, be->k->batch_norm_forward(w->ctx, be, &y.t[s], stats.t[s].data,
+                                             &x.t[s], NULL, &n));
     }
     op_compare(w, "y", &y, 1.0);
     for (int64_t c = 0; c < WIDTH; c++) {
@@ -144,7 +147,7 @@ static void check_in_place(op_world *w)
 {
     enum { ROWS = 300, WIDTH = 24 };
     op_begin(w, "batch norm in place");
-    fb_batch_norm n = {1e-5f, true, false};
+    fb_batch_norm n = {.eps = 1e-5f, .relu = true};
     op_numbers x = op_activation(w, ROWS, WIDTH), y = op_activation(w, ROWS, WIDTH);
     op_numbers dy = op_activation(w, ROWS, WIDTH), both = dy, x_copy = x;
     op_numbers gamma = op_parameter(w, 1, WIDTH), stats = statistics(w, WIDTH, true);
@@ -155,21 +158,25 @@ static void check_in_place(op_world *w)
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
         const fb_kernels *k = be->k;
-        float *st = stats.t[s].data, *g = gamma.t[s].data;
+        float *st = stats.t[s].data;
+        n.gamma = n.beta = gamma.t[s].data;
         size_t bytes = fb_tensor_bytes(&dx.t[s]);
-        op_call(w, k->batch_norm_backward(be, &dx.t[s], &dr.t[s], NULL, NULL, &dy.t[s],
-                                          &y.t[s], &x.t[s], st, g, &n));
-        op_call(w, k->batch_norm_backward(be, &both.t[s], NULL, NULL, NULL, &both.t[s],
-                                          &y.t[s], &x.t[s], st, g, &n));
+        op_call(w, k->batch_norm_backward(
+                       w->ctx, be, &(fb_norm_grads){&dx.t[s], &dr.t[s], NULL, NULL},
+                       &dy.t[s], &y.t[s], &x.t[s], st, &n));
+        op_call(w, k->batch_norm_backward(
+                       w->ctx, be, &(fb_norm_grads){&both.t[s], NULL, NULL, NULL},
+                       &both.t[s], &y.t[s], &x.t[s], st, &n));
         assert_memory_equal(both.t[s].data, dx.t[s].data, bytes);
         memcpy(both.t[s].data, dy.t[s].data, bytes);
-        op_call(w, k->batch_norm_backward(be, &dx.t[s], &both.t[s], NULL, NULL,
-                                          &both.t[s], &y.t[s], &x.t[s], st, g, &n));
+        op_call(w, k->batch_norm_backward(
+                       w->ctx, be, &(fb_norm_grads){&dx.t[s], &both.t[s], NULL, NULL},
+                       &both.t[s], &y.t[s], &x.t[s], st, &n));
         assert_memory_equal(both.t[s].data, dr.t[s].data, bytes);
         n.given = true;
-        op_call(w, k->batch_norm_forward(be, &dx.t[s], st, &x.t[s], NULL, g, g, &n));
-        op_call(w, k->batch_norm_forward(be, &x_copy.t[s], st, &x_copy.t[s], NULL, g, g,
-                                         &n));
+        op_call(w, k->batch_norm_forward(w->ctx, be, &dx.t[s], st, &x.t[s], NULL, &n));
+        op_call(w, k->batch_norm_forward(w->ctx, be, &x_copy.t[s], st, &x_copy.t[s],
+                                         NULL, &n));
         assert_memory_equal(x_copy.t[s].data, dx.t[s].data, bytes);
         n.given = false;
     }
@@ -184,19 +191,19 @@ static void batch_norm_works_in_place(void **state)
 static void check_not_a_number(op_world *w)
 {
     op_begin(w, "batch norm and max pool of NaN");
-    fb_batch_norm n = {1e-5f, true, true};
+    fb_batch_norm n = {.eps = 1e-5f, .relu = true, .given = true};
     fb_max_pool p = {1, 4, 4, 2, 2, 0};
     op_numbers x = op_output(w, w->dtype, 16, 20), gamma = op_parameter(w, 1, 20);
     op_numbers y = op_activation(w, 16, 20), stats = statistics(w, 20, true);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w,
-                be->k->batch_norm_forward(be, &y.t[s], stats.t[s].data, &x.t[s], NULL,
-                                          gamma.t[s].data, gamma.t[s].data, &n));
+        n.gamma = n.beta = gamma.t[s].data;
+        op_call(w, be->k->batch_norm_forward(w->ctx, be, &y.t[s], stats.t[s].data,
+                                             &x.t[s], NULL, &n));
         for (int64_t i = 0; i < 16 * 20; i++)
             assert_true(isnan(op_get(&y.t[s], i)));
         y.t[s].dims[0] = 4;
-        op_call(w, be->k->max_pool_forward(be, &y.t[s], NULL, &x.t[s], &p));
+        op_call(w, be->k->max_pool_forward(w->ctx, be, &y.t[s], NULL, &x.t[s], &p));
         for (int64_t i = 0; i < 4 * 20; i++)
             assert_true(isnan(op_get(&y.t[s], i)));
     }
@@ -230,8 +237,9 @@ static void check_pool_case(op_world *w, fb_max_pool p, int64_t channels)
         fb_backend *be = op_backend(w, s);
         which[s] = fb_arena_alloc(w->arena, (size_t)(outs * channels));
         assert_non_null(which[s]);
-        op_call(w, be->k->max_pool_forward(be, &y.t[s], which[s], &x.t[s], &p));
-        op_call(w, be->k->max_pool_backward(be, &dx.t[s], &dy.t[s], which[s], &p));
+        op_call(w, be->k->max_pool_forward(w->ctx, be, &y.t[s], which[s], &x.t[s], &p));
+        op_call(w,
+                be->k->max_pool_backward(w->ctx, be, &dx.t[s], &dy.t[s], which[s], &p));
         assert_memory_equal(which[s], which[0], (size_t)(outs * channels));
     }
     op_compare(w, "y", &y, 0.0);
@@ -267,8 +275,8 @@ static void check_mean_case(op_world *w, const int32_t *offsets, int32_t sequenc
     op_numbers dx = op_output(w, w->dtype, offsets[sequences], width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->mean_rows_forward(be, &y.t[s], &x.t[s], offsets));
-        op_call(w, be->k->mean_rows_backward(be, &dx.t[s], &dy.t[s], offsets));
+        op_call(w, be->k->mean_rows_forward(w->ctx, be, &y.t[s], &x.t[s], offsets));
+        op_call(w, be->k->mean_rows_backward(w->ctx, be, &dx.t[s], &dy.t[s], offsets));
     }
     op_compare(w, "y", &y, 1.0);
     op_compare(w, "dx", &dx, 1.0);

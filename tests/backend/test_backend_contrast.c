@@ -17,8 +17,8 @@ static void check_matmul_case(op_world *w, int64_t rows, int64_t depth, int64_t 
             tb ? op_activation(w, columns, depth) : op_activation(w, depth, columns);
         op_numbers y = op_output(w, as_f32 ? FB_F32 : w->dtype, rows, columns);
         for (int s = 0; s < OP_SIDES; s++)
-            op_call(w, op_backend(w, s)->k->matmul(op_backend(w, s), &y.t[s], &a.t[s],
-                                                   ta, &b.t[s], tb));
+            op_call(w, op_backend(w, s)->k->matmul(w->ctx, op_backend(w, s), &y.t[s],
+                                                   &a.t[s], ta, &b.t[s], tb));
         op_compare(w, "y", &y, as_f32 ? 4e-6 / w->tolerance : 1.0);
     }
 }
@@ -48,7 +48,8 @@ static void check_unit_case(op_world *w, int64_t rows, int64_t width, double spr
     op_numbers lengths = op_output(w, FB_F32, 1, rows);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->unit_rows_forward(be, &y.t[s], lengths.t[s].data, &x.t[s]));
+        op_call(w, be->k->unit_rows_forward(w->ctx, be, &y.t[s], lengths.t[s].data,
+                                            &x.t[s]));
     }
     op_compare(w, "y", &y, 1.0);
     op_compare(w, "lengths", &lengths, 4e-6 / w->tolerance);
@@ -58,8 +59,8 @@ static void check_unit_case(op_world *w, int64_t rows, int64_t width, double spr
     op_numbers dx = op_output(w, w->dtype, rows, width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->unit_rows_forward(be, &y.t[s], NULL, &x.t[s]));
-        op_call(w, be->k->unit_rows_backward(be, &dx.t[s], &dy.t[s], &unit.t[s],
+        op_call(w, be->k->unit_rows_forward(w->ctx, be, &y.t[s], NULL, &x.t[s]));
+        op_call(w, be->k->unit_rows_backward(w->ctx, be, &dx.t[s], &dy.t[s], &unit.t[s],
                                              kept.t[s].data));
     }
     op_compare(w, "y, lengths not kept", &y, 1.0);
@@ -134,7 +135,7 @@ static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t
     op_numbers lse = op_output(w, FB_F32, 2, count);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->contrast_forward(be, loss.t[s].data, lse.t[s].data,
+        op_call(w, be->k->contrast_forward(w->ctx, be, loss.t[s].data, lse.t[s].data,
                                            &similarity.t[s], &c));
     }
     double exact = 4e-6 / w->tolerance; /* f32 in both dtypes */
@@ -146,7 +147,7 @@ static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
         op_call(w,
-                be->k->contrast_backward(be, &ds.t[s], dscale.t[s].data,
+                be->k->contrast_backward(w->ctx, be, &ds.t[s], dscale.t[s].data,
                                          &similarity.t[s], saved.t[s].data, &c, 0.7f));
     }
     /* exp of a difference of numbers near `scale` has the rounding of its argument */
@@ -157,8 +158,9 @@ static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t
     op_compare(w, "dscale", &dscale, exact * rounding);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->contrast_backward(be, &ds.t[s], NULL, &similarity.t[s],
-                                            saved.t[s].data, &c, 0.7f));
+        op_call(w,
+                be->k->contrast_backward(w->ctx, be, &ds.t[s], NULL, &similarity.t[s],
+                                         saved.t[s].data, &c, 0.7f));
     }
 }
 
@@ -211,9 +213,9 @@ static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t 
     op_numbers lse = op_output(w, FB_F32, 1, lists);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->list_forward(be, loss.t[s].data, lse.t[s].data, &logits.t[s],
-                                       members, shared ? targets.t[s].data : NULL,
-                                       lists, length));
+        fb_lists l = {members, shared ? targets.t[s].data : NULL, lists, length, NULL};
+        op_call(w, be->k->list_forward(w->ctx, be, loss.t[s].data, lse.t[s].data,
+                                       &logits.t[s], &l));
     }
     double exact = 4e-6 / w->tolerance;
     op_compare(w, "loss", &loss, exact);
@@ -222,9 +224,9 @@ static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t 
     op_numbers dlogits = op_output(w, w->dtype, rows, 2);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->list_backward(
-                       be, &dlogits.t[s], &logits.t[s], saved.t[s].data, members,
-                       shared ? targets.t[s].data : NULL, lists, length, 0.37f));
+        fb_lists l = {members, shared ? targets.t[s].data : NULL, lists, length, NULL};
+        op_call(w, be->k->list_backward(w->ctx, be, &dlogits.t[s], &logits.t[s],
+                                        saved.t[s].data, &l, 0.37f));
     }
     w->least_scale = 0.37; /* a share is at most the factor */
     op_compare(w, "dlogits", &dlogits, 1.0);

@@ -37,10 +37,11 @@ static void check_forward(op_world *w, const fb_conv *c, int option)
                               : op_output(w, w->dtype, rows_out(c), c->out);
         for (int s = 0; s < OP_SIDES; s++) {
             const fb_tensor *r = inside ? &y.t[s] : &residual.t[s];
-            op_call(w, op_backend(w, s)->k->conv_forward(
-                           op_backend(w, s), &y.t[s], &x.t[s], &weight.w[s],
-                           option & 1 ? bias.t[s].data : NULL, option & 2 ? r : NULL,
-                           option & 4, c));
+            fb_conv_epilogue after = {option & 1 ? bias.t[s].data : NULL,
+                                      option & 2 ? r : NULL, option & 4};
+            op_call(w, op_backend(w, s)->k->conv_forward(w->ctx, op_backend(w, s),
+                                                         &y.t[s], &x.t[s], &weight.w[s],
+                                                         c, &after));
         }
         op_compare(w, round ? "y after a change of weights" : "y", &y, 1.0);
         op_weight_change(w, &weight);
@@ -58,7 +59,7 @@ static void check_weight_gradient(op_world *w, const fb_conv *c)
         op_parameter(w, c->out, (int64_t)c->in / c->groups * c->kernel * c->kernel);
     for (int s = 0; s < OP_SIDES; s++)
         op_call(w, op_backend(w, s)->k->conv_backward_weight(
-                       op_backend(w, s), dw.t[s].data, &x.t[s], &dy.t[s], c));
+                       w->ctx, op_backend(w, s), dw.t[s].data, &x.t[s], &dy.t[s], c));
     op_compare(w, "dw", &dw, 1.0);
 }
 
@@ -74,8 +75,8 @@ static void check_backward(op_world *w, const fb_conv *c)
                                        : op_output(w, w->dtype, rows, c->in);
             for (int s = 0; s < OP_SIDES; s++)
                 op_call(w, op_backend(w, s)->k->conv_backward_input(
-                               op_backend(w, s), &dx.t[s], &dy.t[s], &weight.w[s], c,
-                               accumulate));
+                               w->ctx, op_backend(w, s), &dx.t[s], &dy.t[s],
+                               &weight.w[s], c, accumulate));
             op_compare(w, "dx", &dx, accumulate ? 1.5 : 1.0);
             op_weight_change(w, &weight);
         }
@@ -150,10 +151,10 @@ static void check_sizes(op_world *w)
         op_numbers dy = op_activation(w, rows_out(&c), c.out);
         for (int s = 0; s < OP_SIDES; s++) {
             fb_backend *be = op_backend(w, s);
-            op_call(w, be->k->conv_forward(be, &y.t[s], &x.t[s], &weight.w[s], NULL,
-                                           NULL, false, &c));
-            op_call(w, be->k->conv_backward_input(be, &dx.t[s], &dy.t[s], &weight.w[s],
-                                                  &c, false));
+            op_call(w, be->k->conv_forward(w->ctx, be, &y.t[s], &x.t[s], &weight.w[s],
+                                           &c, &(fb_conv_epilogue){0}));
+            op_call(w, be->k->conv_backward_input(w->ctx, be, &dx.t[s], &dy.t[s],
+                                                  &weight.w[s], &c, false));
         }
         op_compare(w, "y", &y, 1.0);
         op_compare(w, "dx", &dx, 1.0);

@@ -27,10 +27,10 @@ static void check_norm_forward(op_world *w, int64_t rows, int64_t width, norm_op
     op_numbers stats = op_output(w, FB_F32, rows, 2);
     for (int s = 0; s < OP_SIDES; s++)
         op_call(w, op_backend(w, s)->k->norm_forward(
-                       op_backend(w, s), &y.t[s], o.keep_z ? &z.t[s] : NULL,
+                       w->ctx, op_backend(w, s), &y.t[s], o.keep_z ? &z.t[s] : NULL,
                        o.keep_stats ? stats.t[s].data : NULL, &x.t[s],
-                       o.with_residual ? &residual.t[s] : NULL, gamma.t[s].data,
-                       beta.t[s].data, 1e-5f, dropout));
+                       o.with_residual ? &residual.t[s] : NULL,
+                       &(fb_norm){gamma.t[s].data, beta.t[s].data, 1e-5f, dropout}));
     op_compare(w, "y", &y, 1.0);
     if (o.keep_z)
         op_compare(w, "z", &z, 1.0);
@@ -53,18 +53,21 @@ static void check_norm_backward(op_world *w, int64_t rows, int64_t width, norm_w
     op_numbers gamma = op_parameter(w, 1, width), y = op_output(w, FB_F32, rows, width);
     op_numbers found = op_output(w, FB_F32, rows, 2);
     op_call(w, w->be[0]->k->norm_forward(
-                   w->be[0], &y.t[0], NULL, found.t[0].data, &z.t[0], NULL,
-                   gamma.t[0].data, gamma.t[0].data, 1e-5f, (fb_dropout){0.0f, 0}));
+                   w->ctx, w->be[0], &y.t[0], NULL, found.t[0].data, &z.t[0], NULL,
+                   &(fb_norm){gamma.t[0].data, gamma.t[0].data, 1e-5f, {0.0f, 0}}));
     op_numbers stats = op_from_reference(w, FB_F32, &found.t[0]);
     op_numbers dx = op_output(w, w->dtype, rows, width);
     op_numbers dresidual = o.one ? dx : op_output(w, w->dtype, rows, width);
     op_numbers dgamma = op_parameter(w, 1, width), dbeta = op_parameter(w, 1, width);
-    for (int s = 0; s < OP_SIDES; s++)
-        op_call(w, op_backend(w, s)->k->norm_backward(
-                       op_backend(w, s), &dx.t[s], o.dresidual ? &dresidual.t[s] : NULL,
-                       o.dgamma ? dgamma.t[s].data : NULL,
-                       o.dbeta ? dbeta.t[s].data : NULL, &dy.t[s], &z.t[s],
-                       stats.t[s].data, gamma.t[s].data, dropout));
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_norm_grads d = {&dx.t[s], o.dresidual ? &dresidual.t[s] : NULL,
+                           o.dgamma ? dgamma.t[s].data : NULL,
+                           o.dbeta ? dbeta.t[s].data : NULL};
+        fb_norm n = {.gamma = gamma.t[s].data, .dropout = dropout};
+        op_call(w, op_backend(w, s)->k->norm_backward(w->ctx, op_backend(w, s), &d,
+                                                      &dy.t[s], &z.t[s],
+                                                      stats.t[s].data, &n));
+    }
     op_compare(w, "dx", &dx, 1.0);
     if (o.dresidual)
         op_compare(w, "dresidual", &dresidual, 1.0);
@@ -99,9 +102,11 @@ static void norm_equals_reference(void **state)
     op_for_each_world(check_norm);
 }
 
-typedef fb_status (*unary)(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
-typedef fb_status (*unary_backward)(fb_backend *be, const fb_tensor *dx,
-                                    const fb_tensor *dy, const fb_tensor *saved);
+typedef fb_status (*unary)(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x);
+typedef fb_status (*unary_backward)(fb_context *ctx, fb_backend *be,
+                                    const fb_tensor *dx, const fb_tensor *dy,
+                                    const fb_tensor *saved);
 
 static void check_elementwise_case(op_world *w, int64_t rows, int64_t width, bool gelu)
 {
@@ -111,7 +116,7 @@ static void check_elementwise_case(op_world *w, int64_t rows, int64_t width, boo
     for (int s = 0; s < OP_SIDES; s++) {
         const fb_kernels *k = op_backend(w, s)->k;
         unary forward = gelu ? k->gelu_forward : k->tanh_forward;
-        op_call(w, forward(op_backend(w, s), &y.t[s], &x.t[s]));
+        op_call(w, forward(w->ctx, op_backend(w, s), &y.t[s], &x.t[s]));
     }
     op_compare(w, "y", &y, 1.0);
     op_numbers saved = gelu ? x : op_from_reference(w, w->dtype, &y.t[0]);
@@ -122,7 +127,8 @@ static void check_elementwise_case(op_world *w, int64_t rows, int64_t width, boo
         for (int s = 0; s < OP_SIDES; s++) {
             const fb_kernels *k = op_backend(w, s)->k;
             unary_backward backward = gelu ? k->gelu_backward : k->tanh_backward;
-            op_call(w, backward(op_backend(w, s), &dx.t[s], &dy.t[s], &saved.t[s]));
+            op_call(
+                w, backward(w->ctx, op_backend(w, s), &dx.t[s], &dy.t[s], &saved.t[s]));
         }
         op_compare(w, in_place ? "dx in dy's place" : "dx", &dx, 1.0);
     }
@@ -136,7 +142,7 @@ static void check_multiply(op_world *w, int64_t rows, int64_t width)
         op_numbers y = in_place ? a : op_output(w, w->dtype, rows, width);
         for (int s = 0; s < OP_SIDES; s++) {
             fb_backend *be = op_backend(w, s);
-            op_call(w, be->k->multiply(be, &y.t[s], &a.t[s], &b.t[s]));
+            op_call(w, be->k->multiply(w->ctx, be, &y.t[s], &a.t[s], &b.t[s]));
         }
         op_compare(w, in_place ? "y in a's place" : "y", &y, 1.0);
     }
@@ -148,9 +154,10 @@ static void check_add_and_squares(op_world *w, int64_t rows, int64_t width)
     op_numbers y = op_activation(w, rows, width), x = op_activation(w, rows, width);
     double sum[OP_SIDES] = {NAN, NAN, NAN};
     for (int s = 0; s < OP_SIDES; s++) {
-        op_call(w, op_backend(w, s)->k->add(op_backend(w, s), &y.t[s], &x.t[s]));
         op_call(w,
-                op_backend(w, s)->k->sum_squares(op_backend(w, s), &sum[s], &x.t[s]));
+                op_backend(w, s)->k->add(w->ctx, op_backend(w, s), &y.t[s], &x.t[s]));
+        op_call(w, op_backend(w, s)->k->sum_squares(w->ctx, op_backend(w, s), &sum[s],
+                                                    &x.t[s]));
     }
     op_compare(w, "y", &y, 1.0);
     if (!(fabs(sum[1] - sum[0]) <= 1e-12 * sum[0]) || sum[1] != sum[2])
@@ -184,8 +191,8 @@ static void check_dropout_case(op_world *w, int64_t rows, int64_t width, float p
     op_numbers kept = op_from_reference(w, w->dtype, &x.t[0]);
     op_numbers y = in_place ? x : op_output(w, w->dtype, rows, width);
     for (int s = 0; s < OP_SIDES; s++)
-        op_call(w, op_backend(w, s)->k->dropout(op_backend(w, s), &y.t[s], &x.t[s],
-                                                dropout));
+        op_call(w, op_backend(w, s)->k->dropout(w->ctx, op_backend(w, s), &y.t[s],
+                                                &x.t[s], dropout));
     op_compare(w, "y", &y, 1.0);
     int64_t count = fb_tensor_count(&y.t[0]), zeros = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -231,8 +238,8 @@ static void check_adamw(op_world *w)
             op_numbers grad = op_parameter(w, 1, n);
             for (int s = 0; s < OP_SIDES; s++)
                 op_call(w, op_backend(w, s)->k->adamw_step(
-                               op_backend(w, s), x.t[s].data, m.t[s].data, v.t[s].data,
-                               grad.t[s].data, n, &o));
+                               w->ctx, op_backend(w, s), x.t[s].data, m.t[s].data,
+                               v.t[s].data, grad.t[s].data, n, &o));
         }
         double factor = 1e-6 / w->tolerance; /* f32 whatever the compute dtype */
         op_compare(w, "x", &x, factor);
@@ -261,8 +268,8 @@ static void check_nonfinite(op_world *w)
         }
         for (int s = 0; s < OP_SIDES; s++) {
             int64_t index = 99;
-            op_call(w, op_backend(w, s)->k->find_nonfinite(op_backend(w, s), &index,
-                                                           &clean.t[s]));
+            op_call(w, op_backend(w, s)->k->find_nonfinite(w->ctx, op_backend(w, s),
+                                                           &index, &clean.t[s]));
             assert_int_equal(index, -1);
         }
         for (int b = 0; b < 3 && n > 0; b++)
@@ -274,8 +281,8 @@ static void check_nonfinite(op_world *w)
                 op_numbers x = op_from_reference(w, w->dtype, &dirty);
                 for (int s = 0; s < OP_SIDES; s++) {
                     int64_t index = -1;
-                    op_call(w, op_backend(w, s)->k->find_nonfinite(op_backend(w, s),
-                                                                   &index, &x.t[s]));
+                    op_call(w, op_backend(w, s)->k->find_nonfinite(
+                                   w->ctx, op_backend(w, s), &index, &x.t[s]));
                     assert_int_equal(index, places[place]);
                 }
                 ((float *)dirty.data)[n - 1] = 1.0f;
@@ -310,8 +317,8 @@ static void check_functions(op_world *w)
         op_numbers y = op_output(w, w->dtype, 1, DENSE + FAR);
         for (int s = 0; s < OP_SIDES; s++) {
             const fb_kernels *k = op_backend(w, s)->k;
-            op_call(w, (gelu ? k->gelu_forward : k->tanh_forward)(op_backend(w, s),
-                                                                  &y.t[s], &x.t[s]));
+            op_call(w, (gelu ? k->gelu_forward : k->tanh_forward)(
+                           w->ctx, op_backend(w, s), &y.t[s], &x.t[s]));
         }
         for (int64_t i = 0; i < DENSE + FAR; i++) {
             double want = (double)op_get(&y.t[0], i), got = (double)op_get(&y.t[1], i);
@@ -349,9 +356,9 @@ static void check_exp(op_world *w)
         targets[i] = 1;
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->cross_entropy_forward(be, loss.t[s].data, lse.t[s].data,
-                                                &logits.t[s], targets));
-        op_call(w, be->k->cross_entropy_backward(be, &dx.t[s], &logits.t[s],
+        op_call(w, be->k->cross_entropy_forward(w->ctx, be, loss.t[s].data,
+                                                lse.t[s].data, &logits.t[s], targets));
+        op_call(w, be->k->cross_entropy_backward(w->ctx, be, &dx.t[s], &logits.t[s],
                                                  lse.t[0].data, targets, 1.0f));
     }
     double allowed = w->dtype == FB_BF16 ? 0x1.04p-8 : 1e-5;
@@ -397,21 +404,21 @@ static void check_nan(op_world *w)
         y[5] = op_input(w, FB_F32, 1, ROWS, 0.0);
         op_numbers lse = op_input(w, FB_F32, 1, ROWS, 0.0);
         op_numbers logits = op_from_reference(w, FB_F32, &x.t[0]);
-        op_call(w, be->k->gelu_forward(be, &y[0].t[s], &x.t[s]));
-        op_call(w, be->k->tanh_forward(be, &y[1].t[s], &x.t[s]));
-        op_call(w, be->k->norm_forward(be, &y[2].t[s], NULL, NULL, &x.t[s], NULL,
-                                       gamma.t[s].data, beta.t[s].data, 1e-5f,
-                                       (fb_dropout){0.0f, 0}));
-        op_call(w, be->k->linear_forward(be, &y[3].t[s], &x.t[s], &weight.w[s], NULL,
-                                         FB_ACT_NONE));
-        op_call(w, be->k->attention_forward(be, &y[4].t[s], NULL, &x.t[s], &a));
-        op_call(w, be->k->cross_entropy_forward(be, y[5].t[s].data, lse.t[s].data,
-                                                &logits.t[s], targets));
+        op_call(w, be->k->gelu_forward(w->ctx, be, &y[0].t[s], &x.t[s]));
+        op_call(w, be->k->tanh_forward(w->ctx, be, &y[1].t[s], &x.t[s]));
+        op_call(w, be->k->norm_forward(
+                       w->ctx, be, &y[2].t[s], NULL, NULL, &x.t[s], NULL,
+                       &(fb_norm){gamma.t[s].data, beta.t[s].data, 1e-5f, {0.0f, 0}}));
+        op_call(w, be->k->linear_forward(w->ctx, be, &y[3].t[s], &x.t[s], &weight.w[s],
+                                         NULL, FB_ACT_NONE));
+        op_call(w, be->k->attention_forward(w->ctx, be, &y[4].t[s], NULL, &x.t[s], &a));
+        op_call(w, be->k->cross_entropy_forward(w->ctx, be, y[5].t[s].data,
+                                                lse.t[s].data, &logits.t[s], targets));
         static const char *const names[] = {"gelu",   "tanh",      "norm",
                                             "linear", "attention", "cross entropy"};
         for (int i = 0; i < 6; i++) {
             int64_t index = -1;
-            op_call(w, be->k->find_nonfinite(be, &index, &y[i].t[s]));
+            op_call(w, be->k->find_nonfinite(w->ctx, be, &index, &y[i].t[s]));
             if (index < 0)
                 fail_msg("%s of the %s backend swallows a NaN", names[i], be->name);
         }

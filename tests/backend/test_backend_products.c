@@ -16,7 +16,7 @@ static void check_linear_forward(op_world *w, int64_t rows, int64_t in, int64_t 
         for (int round = 0; round < 2; round++) { /* the second on new weights */
             for (int s = 0; s < OP_SIDES; s++)
                 op_call(w, op_backend(w, s)->k->linear_forward(
-                               op_backend(w, s), &y.t[s], &x.t[s], &weight.w[s],
+                               w->ctx, op_backend(w, s), &y.t[s], &x.t[s], &weight.w[s],
                                with_bias ? bias.t[s].data : NULL, act));
             op_compare(w, round ? "y after a change of weights" : "y", &y, 1.0);
             op_weight_change(w, &weight);
@@ -37,8 +37,8 @@ static void check_linear_backward(op_world *w, int64_t rows, int64_t in, int64_t
         for (int round = 0; round < 2; round++) {
             for (int s = 0; s < OP_SIDES; s++)
                 op_call(w, op_backend(w, s)->k->linear_backward_input(
-                               op_backend(w, s), &dx.t[s], &dy.t[s], &weight.w[s],
-                               accumulate));
+                               w->ctx, op_backend(w, s), &dx.t[s], &dy.t[s],
+                               &weight.w[s], accumulate));
             op_compare(w, "dx", &dx, 1.5);
             op_weight_change(w, &weight);
         }
@@ -51,7 +51,7 @@ static void check_linear_backward(op_world *w, int64_t rows, int64_t in, int64_t
         op_numbers dw = op_parameter(w, out, in), dbias = op_parameter(w, 1, out);
         for (int s = 0; s < OP_SIDES; s++)
             op_call(w, op_backend(w, s)->k->linear_backward_weight(
-                           op_backend(w, s), wanted & 1 ? dw.t[s].data : NULL,
+                           w->ctx, op_backend(w, s), wanted & 1 ? dw.t[s].data : NULL,
                            wanted & 2 ? dbias.t[s].data : NULL, &x.t[s], &dy.t[s]));
         op_compare(w, "dw", &dw, 1.0);
         op_compare(w, "dbias", &dbias, 1.0);
@@ -99,9 +99,10 @@ static void check_attention_case(op_world *w, const int32_t *offsets, int32_t se
     op_numbers alone = op_output(w, w->dtype, rows, width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        op_call(w, be->k->attention_forward(w->ctx, be, &out.t[s], lse.t[s].data,
+                                            &qkv.t[s], &a));
         op_call(w,
-                be->k->attention_forward(be, &out.t[s], lse.t[s].data, &qkv.t[s], &a));
-        op_call(w, be->k->attention_forward(be, &alone.t[s], NULL, &qkv.t[s], &a));
+                be->k->attention_forward(w->ctx, be, &alone.t[s], NULL, &qkv.t[s], &a));
     }
     op_compare(w, "out", &out, 1.5);
     op_compare(w, "lse", &lse, 1.0);
@@ -112,9 +113,9 @@ static void check_attention_case(op_world *w, const int32_t *offsets, int32_t se
     op_numbers dqkv = op_output(w, w->dtype, rows, 3 * width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w,
-                be->k->attention_backward(be, &dqkv.t[s], &dout.t[s], &saved_out.t[s],
-                                          saved_lse.t[s].data, &qkv.t[s], &a));
+        op_call(w, be->k->attention_backward(w->ctx, be, &dqkv.t[s], &dout.t[s],
+                                             &saved_out.t[s], saved_lse.t[s].data,
+                                             &qkv.t[s], &a));
     }
     op_compare(w, "dqkv", &dqkv, 1.5);
 }
@@ -158,8 +159,8 @@ static void check_large_scores(op_world *w)
     op_numbers out = op_output(w, w->dtype, 40, 32), lse = op_output(w, FB_F32, 40, 2);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w,
-                be->k->attention_forward(be, &out.t[s], lse.t[s].data, &qkv.t[s], &a));
+        op_call(w, be->k->attention_forward(w->ctx, be, &out.t[s], lse.t[s].data,
+                                            &qkv.t[s], &a));
     }
     /* A score of 2,000 has an error of 1e-4 in f32, and so has exp of it. */
     op_compare(w, "out", &out, w->dtype == FB_F32 ? 100.0 : 1.5);
@@ -177,8 +178,8 @@ static void check_rate(op_world *w)
     op_begin(w, "gemm_rate");
     for (int side = 0; side < 2; side++) {
         double rate = NAN;
-        op_call(w, op_backend(w, side)->k->gemm_rate(op_backend(w, side), &rate, 33, 65,
-                                                     17, 3));
+        op_call(w, op_backend(w, side)->k->gemm_rate(w->ctx, op_backend(w, side), &rate,
+                                                     33, 65, 17, 3));
         assert_true(rate > 0 && isfinite(rate));
     }
 }

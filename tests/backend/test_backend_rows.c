@@ -26,8 +26,9 @@ static void check_embed_case(op_world *w, int64_t rows, int64_t width, int32_t t
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
         float *const both[] = {dtable[0].t[s].data, dtable[1].t[s].data, NULL};
-        op_call(w, be->k->embed_forward(be, &y.t[s], with_x ? &x.t[s] : NULL, &e[s]));
-        op_call(w, be->k->embed_backward(be, both, &dy.t[s], &e[s]));
+        op_call(w, be->k->embed_forward(w->ctx, be, &y.t[s], with_x ? &x.t[s] : NULL,
+                                        &e[s]));
+        op_call(w, be->k->embed_backward(w->ctx, be, both, &dy.t[s], &e[s]));
     }
     op_compare(w, "y", &y, 1.0);
     for (int k = 0; k < FB_EMBED_TABLES; k++)
@@ -64,8 +65,8 @@ static void check_gather_case(op_world *w, rows_case o)
     const int32_t *index = op_indices(w, o.rows, o.a + o.b);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w,
-                be->k->gather_rows(be, &y.t[s], &a.t[s], o.b ? &b.t[s] : NULL, index));
+        op_call(w, be->k->gather_rows(w->ctx, be, &y.t[s], &a.t[s],
+                                      o.b ? &b.t[s] : NULL, index));
     }
     op_compare(w, "y", &y, 0.0);
     for (int accumulate = 0; accumulate < 2; accumulate++)
@@ -77,8 +78,9 @@ static void check_gather_case(op_world *w, rows_case o)
             bool has_db = o.b && !without_db;
             for (int s = 0; s < OP_SIDES; s++) {
                 fb_backend *be = op_backend(w, s);
-                op_call(w, be->k->scatter_rows(be, &da.t[s], has_db ? &db.t[s] : NULL,
-                                               &dy.t[s], index, accumulate));
+                op_call(w, be->k->scatter_rows(w->ctx, be, &da.t[s],
+                                               has_db ? &db.t[s] : NULL, &dy.t[s],
+                                               index, accumulate));
             }
             op_compare(w, accumulate ? "da, added to" : "da", &da, 1.0);
             if (has_db)
@@ -110,9 +112,9 @@ static void check_scatter_alone(op_world *w)
     for (int s = 0; s < 2; s++) {
         fb_backend *be = op_backend(w, s);
         assert_int_equal(
-            be->k->scatter_rows(be, NULL, &db.t[s], &dy.t[s], index, false),
+            be->k->scatter_rows(w->ctx, be, NULL, &db.t[s], &dy.t[s], index, false),
             FB_E_SHAPE);
-        op_call(w, be->k->scatter_rows(be, NULL, NULL, &dy.t[s], index, false));
+        op_call(w, be->k->scatter_rows(w->ctx, be, NULL, NULL, &dy.t[s], index, false));
     }
 }
 
@@ -138,7 +140,8 @@ static void check_patchify_case(op_world *w, fb_patchify p, bool with_mask)
     p.masked = with_mask ? masked : NULL;
     op_numbers y = op_output(w, w->dtype, rows, side * side * 3);
     for (int s = 0; s < OP_SIDES; s++)
-        op_call(w, op_backend(w, s)->k->patchify(op_backend(w, s), &y.t[s], bytes, &p));
+        op_call(w, op_backend(w, s)->k->patchify(w->ctx, op_backend(w, s), &y.t[s],
+                                                 bytes, &p));
     op_compare(w, "y", &y, 1.0);
 }
 
@@ -174,8 +177,8 @@ static void check_cross_entropy_case(op_world *w, int64_t rows, int32_t classes,
                lse = op_output(w, FB_F32, 1, rows);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->cross_entropy_forward(be, loss.t[s].data, lse.t[s].data,
-                                                &logits.t[s], targets));
+        op_call(w, be->k->cross_entropy_forward(w->ctx, be, loss.t[s].data,
+                                                lse.t[s].data, &logits.t[s], targets));
     }
     op_compare(w, "loss", &loss, factor);
     op_compare(w, "lse", &lse, factor);
@@ -183,8 +186,9 @@ static void check_cross_entropy_case(op_world *w, int64_t rows, int32_t classes,
     op_numbers dlogits = op_output(w, w->dtype, rows, classes);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->cross_entropy_backward(be, &dlogits.t[s], &logits.t[s],
-                                                 saved.t[s].data, targets, 0.37f));
+        op_call(w,
+                be->k->cross_entropy_backward(w->ctx, be, &dlogits.t[s], &logits.t[s],
+                                              saved.t[s].data, targets, 0.37f));
     }
     /* exp of a difference of hundreds has the rounding of its argument */
     op_compare(w, "dlogits", &dlogits, w->dtype == FB_F32 && spread > 10 ? 10.0 : 1.0);
@@ -201,10 +205,10 @@ static void check_kld_case(op_world *w, int64_t rows, int64_t width)
     op_numbers dlogits = op_output(w, w->dtype, rows, width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->kld_forward(be, loss.t[s].data, &logits.t[s], &features.t[s],
-                                      index));
-        op_call(w, be->k->kld_backward(be, &dlogits.t[s], &logits.t[s], &features.t[s],
-                                       index, 0.37f));
+        op_call(w, be->k->kld_forward(w->ctx, be, loss.t[s].data, &logits.t[s],
+                                      &features.t[s], index));
+        op_call(w, be->k->kld_backward(w->ctx, be, &dlogits.t[s], &logits.t[s],
+                                       &features.t[s], index, 0.37f));
     }
     /* Sums of F f32 terms, in one lane where the compiler does not vectorise: rounding
      * walks at random, with a spread of 2^-25 sqrt(F); six times that is allowed. */

@@ -126,7 +126,7 @@ static double linear_loss(world *w, void *arguments)
 {
     linear_case *c = arguments;
     fb_weight weight = {c->w.data, c->w.dims[0], c->w.dims[1], 1, NULL};
-    assert_int_equal(w->be->k->linear_forward(w->be, &c->y, &c->x, &weight,
+    assert_int_equal(w->be->k->linear_forward(w->ctx, w->be, &c->y, &c->x, &weight,
                                               c->bias.data, FB_ACT_NONE),
                      FB_OK);
     return dot(&c->y, &c->dy);
@@ -147,12 +147,14 @@ static void linear_gradients(void **state)
         fb_tensor added_0 = copy(w, &added), dw_0 = copy(w, &dw),
                   dbias_0 = copy(w, &dbias);
         const fb_kernels *k = w->be->k;
-        assert_int_equal(k->linear_backward_input(w->be, &dx, &c.dy, &weight, false),
-                         FB_OK);
-        assert_int_equal(k->linear_backward_input(w->be, &added, &c.dy, &weight, true),
-                         FB_OK);
         assert_int_equal(
-            k->linear_backward_weight(w->be, dw.data, dbias.data, &c.x, &c.dy), FB_OK);
+            k->linear_backward_input(w->ctx, w->be, &dx, &c.dy, &weight, false), FB_OK);
+        assert_int_equal(
+            k->linear_backward_input(w->ctx, w->be, &added, &c.dy, &weight, true),
+            FB_OK);
+        assert_int_equal(
+            k->linear_backward_weight(w->ctx, w->be, dw.data, dbias.data, &c.x, &c.dy),
+            FB_OK);
         check(w, "linear dx", &c.x, &dx, NULL, linear_loss, &c);
         check(w, "linear dx, added", &c.x, &added, &added_0, linear_loss, &c);
         check(w, "linear dw", &c.w, &dw, &dw_0, linear_loss, &c);
@@ -169,9 +171,10 @@ static double conv_loss(world *w, void *arguments)
 {
     conv_case *c = arguments;
     fb_weight weight = {c->w.data, c->w.dims[0], c->w.dims[1], 1, NULL};
-    assert_int_equal(w->be->k->conv_forward(w->be, &c->y, &c->x, &weight, c->bias.data,
-                                            &c->residual, false, &c->conv),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->conv_forward(w->ctx, w->be, &c->y, &c->x, &weight, &c->conv,
+                               &(fb_conv_epilogue){c->bias.data, &c->residual, false}),
+        FB_OK);
     return dot(&c->y, &c->dy);
 }
 
@@ -201,12 +204,14 @@ static void conv_gradients(void **state)
         fb_tensor dw = numbers(w, v.out, inner);
         fb_tensor added_0 = copy(w, &added), dw_0 = copy(w, &dw);
         const fb_kernels *k = w->be->k;
-        assert_int_equal(k->conv_backward_input(w->be, &dx, &c.dy, &weight, &v, false),
-                         FB_OK);
         assert_int_equal(
-            k->conv_backward_input(w->be, &added, &c.dy, &weight, &v, true), FB_OK);
-        assert_int_equal(k->conv_backward_weight(w->be, dw.data, &c.x, &c.dy, &v),
-                         FB_OK);
+            k->conv_backward_input(w->ctx, w->be, &dx, &c.dy, &weight, &v, false),
+            FB_OK);
+        assert_int_equal(
+            k->conv_backward_input(w->ctx, w->be, &added, &c.dy, &weight, &v, true),
+            FB_OK);
+        assert_int_equal(
+            k->conv_backward_weight(w->ctx, w->be, dw.data, &c.x, &c.dy, &v), FB_OK);
         check(w, "conv dx", &c.x, &dx, NULL, conv_loss, &c);
         check(w, "conv dx, added", &c.x, &added, &added_0, conv_loss, &c);
         check(w, "conv dw", &c.w, &dw, &dw_0, conv_loss, &c);
@@ -227,9 +232,9 @@ static void conv_of_a_small_picture(void **state)
     fb_conv c = {1, 3, 3, 1, 1, 3, 1, 1, 1};
     float bias = -90.0f;
     for (int relu = 0; relu < 2; relu++) {
-        assert_int_equal(
-            w->be->k->conv_forward(w->be, &y, &x, &weight, &bias, NULL, relu, &c),
-            FB_OK);
+        assert_int_equal(w->be->k->conv_forward(w->ctx, w->be, &y, &x, &weight, &c,
+                                                &(fb_conv_epilogue){&bias, NULL, relu}),
+                         FB_OK);
         for (int i = 0; i < 9; i++)
             assert_true(((float *)y.data)[i] ==
                         (relu ? fmaxf(want[i] + bias, 0) : want[i] + bias));
@@ -238,13 +243,14 @@ static void conv_of_a_small_picture(void **state)
 
 typedef struct unary_case {
     fb_tensor x, y, dy;
-    fb_status (*forward)(fb_backend *be, const fb_tensor *y, const fb_tensor *x);
+    fb_status (*forward)(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                         const fb_tensor *x);
 } unary_case;
 
 static double unary_loss(world *w, void *arguments)
 {
     unary_case *c = arguments;
-    assert_int_equal(c->forward(w->be, &c->y, &c->x), FB_OK);
+    assert_int_equal(c->forward(w->ctx, w->be, &c->y, &c->x), FB_OK);
     return dot(&c->y, &c->dy);
 }
 
@@ -255,13 +261,13 @@ static void gelu_and_tanh_gradients(void **state)
     unary_case c = {numbers(w, 7, 11), unset(w, 7, 11), numbers(w, 7, 11),
                     k->gelu_forward};
     fb_tensor dx = unset(w, 7, 11);
-    assert_int_equal(k->gelu_backward(w->be, &dx, &c.dy, &c.x), FB_OK);
+    assert_int_equal(k->gelu_backward(w->ctx, w->be, &dx, &c.dy, &c.x), FB_OK);
     check(w, "gelu dx", &c.x, &dx, NULL, unary_loss, &c);
 
     c.forward = k->tanh_forward;
     unary_loss(w, &c);
     dx = copy(w, &c.dy); /* in place */
-    assert_int_equal(k->tanh_backward(w->be, &dx, &dx, &c.y), FB_OK);
+    assert_int_equal(k->tanh_backward(w->ctx, w->be, &dx, &dx, &c.y), FB_OK);
     check(w, "tanh dx", &c.x, &dx, NULL, unary_loss, &c);
 }
 
@@ -273,9 +279,10 @@ typedef struct norm_case {
 static double norm_loss(world *w, void *arguments)
 {
     norm_case *c = arguments;
-    assert_int_equal(w->be->k->norm_forward(w->be, &c->y, &c->z, c->stats.data, &c->x,
-                                            &c->residual, c->gamma.data, c->beta.data,
-                                            1e-5f, c->dropout),
+    assert_int_equal(w->be->k->norm_forward(
+                         w->ctx, w->be, &c->y, &c->z, c->stats.data, &c->x,
+                         &c->residual,
+                         &(fb_norm){c->gamma.data, c->beta.data, 1e-5f, c->dropout}),
                      FB_OK);
     return dot(&c->y, &c->dy);
 }
@@ -295,9 +302,11 @@ static void norm_gradients(void **state)
         fb_tensor dgamma = numbers(w, 1, width), dbeta = numbers(w, 1, width);
         fb_tensor dgamma_0 = copy(w, &dgamma), dbeta_0 = copy(w, &dbeta);
         norm_loss(w, &c);
-        assert_int_equal(w->be->k->norm_backward(w->be, &dx, &dresidual, dgamma.data,
-                                                 dbeta.data, &c.dy, &c.z, c.stats.data,
-                                                 c.gamma.data, c.dropout),
+        assert_int_equal(w->be->k->norm_backward(
+                             w->ctx, w->be,
+                             &(fb_norm_grads){&dx, &dresidual, dgamma.data, dbeta.data},
+                             &c.dy, &c.z, c.stats.data,
+                             &(fb_norm){.gamma = c.gamma.data, .dropout = c.dropout}),
                          FB_OK);
         check(w, "norm dx", &c.x, &dx, NULL, norm_loss, &c);
         check(w, "norm dresidual", &c.residual, &dresidual, NULL, norm_loss, &c);
@@ -311,7 +320,8 @@ static const fb_dropout some_dropout = {0.4f, 0xabcdef0123456789};
 static double dropout_loss(world *w, void *arguments)
 {
     unary_case *c = arguments;
-    assert_int_equal(w->be->k->dropout(w->be, &c->y, &c->x, some_dropout), FB_OK);
+    assert_int_equal(w->be->k->dropout(w->ctx, w->be, &c->y, &c->x, some_dropout),
+                     FB_OK);
     return dot(&c->y, &c->dy);
 }
 
@@ -320,7 +330,7 @@ static void dropout_gradient(void **state)
     world *w = *state;
     unary_case c = {numbers(w, 5, 13), unset(w, 5, 13), numbers(w, 5, 13), NULL};
     fb_tensor dx = unset(w, 5, 13);
-    assert_int_equal(w->be->k->dropout(w->be, &dx, &c.dy, some_dropout), FB_OK);
+    assert_int_equal(w->be->k->dropout(w->ctx, w->be, &dx, &c.dy, some_dropout), FB_OK);
     check(w, "dropout dx", &c.x, &dx, NULL, dropout_loss, &c);
 }
 
@@ -332,9 +342,9 @@ typedef struct attention_case {
 static double attention_loss(world *w, void *arguments)
 {
     attention_case *c = arguments;
-    assert_int_equal(
-        w->be->k->attention_forward(w->be, &c->out, c->lse.data, &c->qkv, &c->a),
-        FB_OK);
+    assert_int_equal(w->be->k->attention_forward(w->ctx, w->be, &c->out, c->lse.data,
+                                                 &c->qkv, &c->a),
+                     FB_OK);
     return dot(&c->out, &c->dout);
 }
 
@@ -352,8 +362,8 @@ static void attention_gradient(void **state)
                             {4, count, width, offsets, {i % 2 ? 0.3f : 0.0f, 5}}};
         fb_tensor dqkv = unset(w, 9, 3 * width);
         attention_loss(w, &c);
-        assert_int_equal(w->be->k->attention_backward(w->be, &dqkv, &c.dout, &c.out,
-                                                      c.lse.data, &c.qkv, &c.a),
+        assert_int_equal(w->be->k->attention_backward(w->ctx, w->be, &dqkv, &c.dout,
+                                                      &c.out, c.lse.data, &c.qkv, &c.a),
                          FB_OK);
         check(w, "attention dqkv", &c.qkv, &dqkv, NULL, attention_loss, &c);
     }
@@ -367,7 +377,8 @@ typedef struct embed_case {
 static double embed_loss(world *w, void *arguments)
 {
     embed_case *c = arguments;
-    assert_int_equal(w->be->k->embed_forward(w->be, &c->y, &c->x, &c->e), FB_OK);
+    assert_int_equal(w->be->k->embed_forward(w->ctx, w->be, &c->y, &c->x, &c->e),
+                     FB_OK);
     return dot(&c->y, &c->dy);
 }
 
@@ -386,7 +397,7 @@ static void embed_gradients(void **state)
         before[k] = copy(w, &dtable[k]);
     }
     float *const all[] = {dtable[0].data, dtable[1].data, dtable[2].data};
-    assert_int_equal(w->be->k->embed_backward(w->be, all, &c.dy, &c.e), FB_OK);
+    assert_int_equal(w->be->k->embed_backward(w->ctx, w->be, all, &c.dy, &c.e), FB_OK);
     for (int k = 0; k < 3; k++)
         check(w, "embed dtable", &table[k], &dtable[k], &before[k], embed_loss, &c);
     check(w, "embed dx", &c.x, &c.dy, NULL, embed_loss, &c);
@@ -400,8 +411,8 @@ typedef struct gather_case {
 static double gather_loss(world *w, void *arguments)
 {
     gather_case *c = arguments;
-    assert_int_equal(w->be->k->gather_rows(w->be, &c->y, &c->a, &c->b, c->index),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->gather_rows(w->ctx, w->be, &c->y, &c->a, &c->b, c->index), FB_OK);
     return dot(&c->y, &c->dy);
 }
 
@@ -412,14 +423,14 @@ static void gather_gradients(void **state)
     gather_case c = {numbers(w, 4, 3), numbers(w, 3, 3), unset(w, 7, 3),
                      numbers(w, 7, 3), index};
     fb_tensor da = unset(w, 4, 3), db = unset(w, 3, 3);
-    assert_int_equal(w->be->k->scatter_rows(w->be, &da, &db, &c.dy, index, false),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->scatter_rows(w->ctx, w->be, &da, &db, &c.dy, index, false), FB_OK);
     check(w, "gather da", &c.a, &da, NULL, gather_loss, &c);
     check(w, "gather db", &c.b, &db, NULL, gather_loss, &c);
     fb_tensor da_0 = numbers(w, 4, 3);
     da = copy(w, &da_0);
-    assert_int_equal(w->be->k->scatter_rows(w->be, &da, NULL, &c.dy, index, true),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->scatter_rows(w->ctx, w->be, &da, NULL, &c.dy, index, true), FB_OK);
     check(w, "gather da, added", &c.a, &da, &da_0, gather_loss, &c);
 }
 
@@ -441,8 +452,9 @@ static double scaled_sum(const fb_tensor *loss)
 static double cross_entropy_loss(world *w, void *arguments)
 {
     loss_case *c = arguments;
-    assert_int_equal(w->be->k->cross_entropy_forward(w->be, c->loss.data, c->lse.data,
-                                                     &c->logits, c->targets),
+    assert_int_equal(w->be->k->cross_entropy_forward(w->ctx, w->be, c->loss.data,
+                                                     c->lse.data, &c->logits,
+                                                     c->targets),
                      FB_OK);
     return scaled_sum(&c->loss);
 }
@@ -450,7 +462,7 @@ static double cross_entropy_loss(world *w, void *arguments)
 static double kld_loss(world *w, void *arguments)
 {
     loss_case *c = arguments;
-    assert_int_equal(w->be->k->kld_forward(w->be, c->loss.data, &c->logits,
+    assert_int_equal(w->be->k->kld_forward(w->ctx, w->be, c->loss.data, &c->logits,
                                            &c->features, c->targets),
                      FB_OK);
     return scaled_sum(&c->loss);
@@ -465,15 +477,15 @@ static void loss_gradients(void **state)
                        unset(w, 1, 5), targets};
         fb_tensor dlogits = unset(w, 5, width);
         cross_entropy_loss(w, &c);
-        assert_int_equal(w->be->k->cross_entropy_backward(w->be, &dlogits, &c.logits,
-                                                          c.lse.data, targets,
-                                                          loss_scale),
+        assert_int_equal(w->be->k->cross_entropy_backward(w->ctx, w->be, &dlogits,
+                                                          &c.logits, c.lse.data,
+                                                          targets, loss_scale),
                          FB_OK);
         check(w, "cross entropy dlogits", &c.logits, &dlogits, NULL, cross_entropy_loss,
               &c);
         dlogits = unset(w, 5, width);
-        assert_int_equal(w->be->k->kld_backward(w->be, &dlogits, &c.logits, &c.features,
-                                                targets, loss_scale),
+        assert_int_equal(w->be->k->kld_backward(w->ctx, w->be, &dlogits, &c.logits,
+                                                &c.features, targets, loss_scale),
                          FB_OK);
         check(w, "kld dlogits", &c.logits, &dlogits, NULL, kld_loss, &c);
     }
@@ -484,13 +496,13 @@ static void kld_of_equal_distributions_is_zero(void **state)
     static const int32_t rows[] = {2, 0, 1};
     world *w = *state;
     fb_tensor features = numbers(w, 3, 17), logits = unset(w, 3, 17);
-    assert_int_equal(w->be->k->gather_rows(w->be, &logits, &features, NULL, rows),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->gather_rows(w->ctx, w->be, &logits, &features, NULL, rows), FB_OK);
     for (int i = 0; i < 3 * 17; i++) /* softmax does not see a shift */
         ((float *)logits.data)[i] += 3.0f;
     float loss[3] = {NAN, NAN, NAN};
-    assert_int_equal(w->be->k->kld_forward(w->be, loss, &logits, &features, rows),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->kld_forward(w->ctx, w->be, loss, &logits, &features, rows), FB_OK);
     for (int m = 0; m < 3; m++)
         assert_true(fabsf(loss[m]) <= 1e-6f);
 }
@@ -503,8 +515,8 @@ static void adamw_first_step_is_its_closed_form(void **state)
     fb_tensor x = numbers(w, 1, 23), grad = numbers(w, 1, 23), before = copy(w, &x);
     float m[23] = {0}, v[23] = {0};
     fb_adamw o = {1e-2f, 0.9f, 0.98f, 1e-3f, 0.1f, 0.1f, 0.02f, 0.5f};
-    assert_int_equal(w->be->k->adamw_step(w->be, x.data, m, v, grad.data, 23, &o),
-                     FB_OK);
+    assert_int_equal(
+        w->be->k->adamw_step(w->ctx, w->be, x.data, m, v, grad.data, 23, &o), FB_OK);
     for (int i = 0; i < 23; i++) {
         double g = 0.5 * (double)((float *)grad.data)[i];
         double old = (double)((float *)before.data)[i];

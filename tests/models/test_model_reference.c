@@ -137,14 +137,14 @@ static void check_ten_steps(const char *backend, const char *dtype, double toler
     for (int64_t s = 0; s < 10; s++) {
         fb_tape tape = {0};
         fb_step_losses losses;
-        double norm, lr;
+        fb_optimizer_figures figures;
         fb_arena_reset(w.arena);
         fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
         assert_int_equal(w.matcher->system->train_batch(w.matcher, &tape, w.batch,
                                                         &official, &losses),
                          FB_OK);
-        assert_int_equal(fb_optimizer_step(w.matcher->params, w.be, &adamw, s,
-                                           1000000000000, 1.0f, &norm, &lr),
+        assert_int_equal(fb_optimizer_step(w.ctx, w.matcher->params, w.be, &adamw, s,
+                                           1000000000000, 1.0f, &figures),
                          FB_OK);
         for (int i = 0; i < 3; i++)
             got[s * 3 + i] = (float)losses.loss[i];

@@ -152,10 +152,10 @@ static void check_steps(world *w, golden *g, double tolerance)
     fb_optimizer_options adamw = {1e-2, 0.9, 0.98, 1e-8, 0.1, 1.0, 0.0};
     double got[STEPS * FB_LOSSES_ALL];
     for (int64_t s = 0; s < STEPS; s++) {
-        double norm, lr;
+        fb_optimizer_figures figures;
         fb_step_losses losses = train(w, FB_ADAPTIVE_GRADIENT);
-        must(w, fb_optimizer_step(w->m->params, w->be, &adamw, s, 1000000000000, 1.0f,
-                                  &norm, &lr));
+        must(w, fb_optimizer_step(w->ctx, w->m->params, w->be, &adamw, s, 1000000000000,
+                                  1.0f, &figures));
         memcpy(got + s * FB_LOSSES_ALL, losses.loss, sizeof losses.loss);
     }
     assert_int_equal(read_dump(w, g, "", "steps"), STEPS * FB_LOSSES_ALL);

@@ -145,16 +145,16 @@ static void check_steps(const char *backend, double clip, float scale)
     world_open(&w, backend);
     const fb_optimizer_options o = {0.05, 0.9, 0.98, 1e-6, 0.1, clip, 0.25};
     for (int64_t step = 0; step < 8; step++) {
-        double norm = -1, lr = -1;
+        fb_optimizer_figures f;
         set_gradients(&w, step);
         uint64_t version = w.table->weight.version;
         assert_int_equal(
-            fb_optimizer_step(w.params, w.be, &o, step, 8, scale, &norm, &lr), FB_OK);
+            fb_optimizer_step(w.ctx, w.params, w.be, &o, step, 8, scale, &f), FB_OK);
         assert_true(w.table->weight.version > version);
         double want_lr = fb_schedule_lr(0.05, 0.25, step, 8);
-        assert_near(lr, want_lr, 1e-15);
+        assert_near(f.lr, want_lr, 1e-15);
         double want_norm = step_by_hand(&w, &o, step, want_lr, (double)scale);
-        assert_near(norm, want_norm, 1e-6 * want_norm);
+        assert_near(f.norm, want_norm, 1e-6 * want_norm);
         for (int i = 0; i < NUMBERS; i++) {
             double got = (double)*number(&w, w.params->value, i);
             if (!(fabs(got - w.x[i]) <= 2e-6 * (1 + fabs(w.x[i]))))
@@ -195,11 +195,11 @@ static void vectors_do_not_decay_and_matrices_do(void **state)
     world w;
     world_open(&w, "ref");
     const fb_optimizer_options o = {0.5, 0.9, 0.98, 1e-6, 0.1, 0, 0};
-    double norm, lr;
+    fb_optimizer_figures f;
     float matrix = w.matrix->weight.data[1];
-    assert_int_equal(fb_optimizer_step(w.params, w.be, &o, 0, 10, 1, &norm, &lr),
+    assert_int_equal(fb_optimizer_step(w.ctx, w.params, w.be, &o, 0, 10, 1, &f),
                      FB_OK); /* gradients are zero */
-    assert_true(norm == 0.0);
+    assert_true(f.norm == 0.0);
     for (int i = 0; i < VECTOR; i++)
         assert_true(w.vector->weight.data[i] == 1.0f);
     assert_near(w.matrix->weight.data[1], matrix * (1 - 0.5f * 0.1f), 1e-7);
@@ -217,10 +217,10 @@ static void check_bad_gradient(float bad)
         float *before = malloc(bytes);
         memcpy(before, w.params->value, bytes);
         uint64_t version = w.matrix->weight.version;
-        double norm, lr;
+        fb_optimizer_figures f;
         set_gradients(&w, 0);
         *number(&w, w.params->grad, which == 0 ? 5 : which == 1 ? 6 : 12) = bad;
-        assert_int_equal(fb_optimizer_step(w.params, w.be, &o, 41, 100, 1, &norm, &lr),
+        assert_int_equal(fb_optimizer_step(w.ctx, w.params, w.be, &o, 41, 100, 1, &f),
                          FB_E_NUMBER);
         assert_non_null(strstr(fb_context_message(w.ctx), names[which]));
         assert_non_null(strstr(fb_context_message(w.ctx), "41"));

@@ -4,8 +4,8 @@
 #include "backend/cpu/cpu_backend.h"
 #include <omp.h>
 
-static fb_status item_scratch(cpu_backend *c, const fb_attention *a, size_t *bytes,
-                              void **scratch)
+static fb_status item_scratch(fb_context *ctx, cpu_backend *c, const fb_attention *a,
+                              size_t *bytes, void **scratch)
 {
     int64_t longest = 0;
     for (int32_t b = 0; b < a->sequences; b++) {
@@ -13,17 +13,18 @@ static fb_status item_scratch(cpu_backend *c, const fb_attention *a, size_t *byt
         longest = n > longest ? n : longest;
     }
     *bytes = (c->v->attention_scratch(longest, a->width / a->heads) + 127) / 64 * 64;
-    return cpu_scratch(c, *bytes * (size_t)c->base.threads, scratch);
+    return cpu_scratch(ctx, c, *bytes * (size_t)c->base.threads, scratch);
 }
 
-static fb_status run_items(cpu_backend *c, const vector_attention *call,
-                           const fb_attention *a, bool backward)
+static fb_status run_items(fb_context *ctx, cpu_backend *c,
+                           const vector_attention *call, const fb_attention *a,
+                           bool backward)
 {
     size_t bytes;
     void *scratch;
     if (a->sequences == 0 || a->heads == 0 || a->offsets[a->sequences] == 0)
         return FB_OK;
-    FB_TRY(item_scratch(c, a, &bytes, &scratch));
+    FB_TRY(item_scratch(ctx, c, a, &bytes, &scratch));
     int64_t items = (int64_t)a->sequences * a->heads;
 #pragma omp parallel for schedule(dynamic, 4) num_threads(c->base.threads)
     for (int64_t i = 0; i < items; i++) {
@@ -43,8 +44,8 @@ static fb_status run_items(cpu_backend *c, const vector_attention *call,
     return FB_OK;
 }
 
-fb_status cpu_attention_forward(fb_backend *be, const fb_tensor *out, float *lse,
-                                const fb_tensor *qkv, const fb_attention *a)
+fb_status cpu_attention_forward(fb_context *ctx, fb_backend *be, const fb_tensor *out,
+                                float *lse, const fb_tensor *qkv, const fb_attention *a)
 {
     vector_attention call = {.dtype = qkv->dtype,
                              .heads = a->heads,
@@ -53,10 +54,10 @@ fb_status cpu_attention_forward(fb_backend *be, const fb_tensor *out, float *lse
                              .qkv = qkv->data,
                              .out = out->data,
                              .lse = lse};
-    return run_items(cpu_of(be), &call, a, false);
+    return run_items(ctx, cpu_of(be), &call, a, false);
 }
 
-fb_status cpu_attention_backward(fb_backend *be, const fb_tensor *dqkv,
+fb_status cpu_attention_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dqkv,
                                  const fb_tensor *dout, const fb_tensor *out,
                                  const float *lse, const fb_tensor *qkv,
                                  const fb_attention *a)
@@ -70,5 +71,5 @@ fb_status cpu_attention_backward(fb_backend *be, const fb_tensor *dqkv,
                              .dout = dout->data,
                              .dqkv = dqkv->data,
                              .lse_in = lse};
-    return run_items(cpu_of(be), &call, a, true);
+    return run_items(ctx, cpu_of(be), &call, a, true);
 }

@@ -29,15 +29,16 @@ static float *thread_row(const norm_scratch *s, int32_t thread)
     return (float *)(void *)(thread_sums(s, thread) + 2 * s->width);
 }
 
-static fb_status make_scratch(cpu_backend *c, int64_t width, norm_scratch *s)
+static fb_status make_scratch(fb_context *ctx, cpu_backend *c, int64_t width,
+                              norm_scratch *s)
 {
     size_t columns = (size_t)width;
     size_t factors = (3 * columns * sizeof(float) + 63) / 64 * 64;
     size_t own = 2 * columns * sizeof(double) + 3 * columns * sizeof(float);
     *s = (norm_scratch){.thread_bytes = (own + 127) / 64 * 64, .width = width};
     void *memory;
-    FB_TRY(
-        cpu_scratch(c, factors + (size_t)c->base.threads * s->thread_bytes, &memory));
+    FB_TRY(cpu_scratch(ctx, c, factors + (size_t)c->base.threads * s->thread_bytes,
+                       &memory));
     s->factors = memory;
     s->threads = (char *)memory + factors;
     return FB_OK;
@@ -73,29 +74,28 @@ static void statistics(cpu_backend *c, const norm_scratch *s, float *stats,
     }
 }
 
-fb_status cpu_batch_norm_forward(fb_backend *be, const fb_tensor *y, float *stats,
-                                 const fb_tensor *x, const fb_tensor *residual,
-                                 const float *gamma, const float *beta,
-                                 const fb_batch_norm *n)
+fb_status cpu_batch_norm_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                 float *stats, const fb_tensor *x,
+                                 const fb_tensor *residual, const fb_batch_norm *n)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = x->dims[0], width = x->dims[1];
     if (rows == 0 || width == 0)
         return FB_OK;
     norm_scratch s;
-    FB_TRY(make_scratch(c, width, &s));
+    FB_TRY(make_scratch(ctx, c, width, &s));
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(x));
     if (!n->given)
         statistics(c, &s, stats, x, n->eps, large);
     for (int64_t i = 0; i < width; i++)
-        s.factors[i] = gamma[i] * stats[width + i];
+        s.factors[i] = n->gamma[i] * stats[width + i];
     vector_batch_norm a = {.dtype = x->dtype,
                            .width = width,
                            .relu = n->relu,
                            .x = x->data,
                            .mean = stats,
                            .scale = s.factors,
-                           .shift = beta,
+                           .shift = n->beta,
                            .y = y->data};
     a.residual = residual ? residual->data : NULL;
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
@@ -144,21 +144,20 @@ static void use_sums(const norm_scratch *s, float *dgamma, float *dbeta,
     }
 }
 
-fb_status cpu_batch_norm_backward(fb_backend *be, const fb_tensor *dx,
-                                  const fb_tensor *dresidual, float *dgamma,
-                                  float *dbeta, const fb_tensor *dy, const fb_tensor *y,
-                                  const fb_tensor *x, const float *stats,
-                                  const float *gamma, const fb_batch_norm *n)
+fb_status cpu_batch_norm_backward(fb_context *ctx, fb_backend *be,
+                                  const fb_norm_grads *d, const fb_tensor *dy,
+                                  const fb_tensor *y, const fb_tensor *x,
+                                  const float *stats, const fb_batch_norm *n)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = x->dims[0], width = x->dims[1];
     if (rows == 0 || width == 0)
         return FB_OK;
     norm_scratch s;
-    FB_TRY(make_scratch(c, width, &s));
+    FB_TRY(make_scratch(ctx, c, width, &s));
     memset(s.factors, 0, 3 * (size_t)width * sizeof(float));
     for (int64_t i = 0; i < width; i++)
-        s.factors[i] = gamma[i] * stats[width + i];
+        s.factors[i] = n->gamma[i] * stats[width + i];
     vector_batch_norm a = {.dtype = x->dtype,
                            .width = width,
                            .relu = n->relu,
@@ -169,12 +168,12 @@ fb_status cpu_batch_norm_backward(fb_backend *be, const fb_tensor *dx,
                            .slope = s.factors + 2 * width,
                            .dy = dy->data,
                            .y_in = y->data,
-                           .dx = dx->data};
-    a.dresidual = dresidual ? dresidual->data : NULL;
+                           .dx = d->dx->data};
+    a.dresidual = d->dresidual ? d->dresidual->data : NULL;
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(x));
-    if (!n->given || dgamma || dbeta) {
+    if (!n->given || d->dgamma || d->dbeta) {
         sum_gradients(c, &s, &a, rows, large);
-        use_sums(&s, dgamma, dbeta, stats, rows, n->given);
+        use_sums(&s, d->dgamma, d->dbeta, stats, rows, n->given);
         if (a.dresidual) { /* it holds g now */
             a.dy = a.dresidual;
             a.dresidual = NULL;

@@ -7,10 +7,11 @@
  */
 #include "backend/cpu/cpu_backend.h"
 
-fb_status cpu_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
-                     bool transpose_a, const fb_tensor *b, bool transpose_b)
+fb_status cpu_matmul(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                     const fb_tensor *a, bool transpose_a, const fb_tensor *b,
+                     bool transpose_b)
 {
-    return cpu_gemm_product(cpu_of(be)->gemm, y, a, transpose_a, b, transpose_b);
+    return cpu_gemm_product(ctx, cpu_of(be)->gemm, y, a, transpose_a, b, transpose_b);
 }
 
 void cpu_row_products(const fb_backend *be, float *y, const float *rows, int64_t count,
@@ -19,8 +20,8 @@ void cpu_row_products(const fb_backend *be, float *y, const float *rows, int64_t
     ((const cpu_backend *)be)->v->row_products(y, rows, count, width, query);
 }
 
-fb_status cpu_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengths,
-                                const fb_tensor *x)
+fb_status cpu_unit_rows_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                float *lengths, const fb_tensor *x)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = x->dims[0], width = x->dims[1];
@@ -36,7 +37,7 @@ fb_status cpu_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengt
     return FB_OK;
 }
 
-fb_status cpu_unit_rows_backward(fb_backend *be, const fb_tensor *dx,
+fb_status cpu_unit_rows_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                  const fb_tensor *dy, const fb_tensor *y,
                                  const float *lengths)
 {
@@ -54,14 +55,14 @@ fb_status cpu_unit_rows_backward(fb_backend *be, const fb_tensor *dx,
     return FB_OK;
 }
 
-fb_status cpu_contrast_forward(fb_backend *be, float *loss, float *lse,
+fb_status cpu_contrast_forward(fb_context *ctx, fb_backend *be, float *loss, float *lse,
                                const fb_tensor *similarity, const fb_contrast *pairs)
 {
     cpu_backend *c = cpu_of(be);
     int64_t count = pairs->count;
     const float *s = similarity->data;
     void *scratch;
-    FB_TRY(cpu_scratch(c, (size_t)(2 * count) * sizeof(float), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)(2 * count) * sizeof(float), &scratch));
     float *running = scratch;
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(similarity));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
@@ -75,9 +76,10 @@ fb_status cpu_contrast_forward(fb_backend *be, float *loss, float *lse,
     return FB_OK;
 }
 
-fb_status cpu_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
-                                float *dscale, const fb_tensor *similarity,
-                                const float *lse, const fb_contrast *pairs, float seed)
+fb_status cpu_contrast_backward(fb_context *ctx, fb_backend *be,
+                                const fb_tensor *dsimilarity, float *dscale,
+                                const fb_tensor *similarity, const float *lse,
+                                const fb_contrast *pairs, float seed)
 {
     cpu_backend *c = cpu_of(be);
     int64_t count = pairs->count;
@@ -85,7 +87,7 @@ fb_status cpu_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
         return FB_OK;
     float factor = (float)((double)seed / (2.0 * (double)count));
     void *scratch;
-    FB_TRY(cpu_scratch(c, (size_t)count * sizeof(double), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)count * sizeof(double), &scratch));
     double *rows = scratch, sum = 0.0;
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(similarity));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
@@ -102,50 +104,50 @@ fb_status cpu_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
     return FB_OK;
 }
 
-fb_status cpu_list_forward(fb_backend *be, float *loss, float *lse,
-                           const fb_tensor *logits, const int32_t *members,
-                           const float *targets, int32_t lists, int32_t length)
+fb_status cpu_list_forward(fb_context *ctx, fb_backend *be, float *loss, float *lse,
+                           const fb_tensor *logits, const fb_lists *l)
 {
+    int64_t length = l->length;
     cpu_backend *c = cpu_of(be);
     if (length == 0)
         return FB_OK;
-    bool large = cpu_is_large((int64_t)lists * length * (int64_t)sizeof(float));
+    bool large = cpu_is_large(l->count * length * (int64_t)sizeof(float));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
-        cpu_range part = cpu_part(lists, 1, t, be->threads);
+        cpu_range part = cpu_part(l->count, 1, t, be->threads);
         c->v->list_forward(loss + part.from, lse + part.from, logits->data,
-                           members + part.from * length,
-                           targets ? targets + part.from * length : NULL,
+                           l->members + part.from * length,
+                           l->targets ? l->targets + part.from * length : NULL,
                            part.to - part.from, length);
     }
     return FB_OK;
 }
 
-fb_status cpu_list_backward(fb_backend *be, const fb_tensor *dlogits,
+fb_status cpu_list_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dlogits,
                             const fb_tensor *logits, const float *lse,
-                            const int32_t *members, const float *targets, int32_t lists,
-                            int32_t length, float scale)
+                            const fb_lists *l, float scale)
 {
+    int64_t length = l->length;
     cpu_backend *c = cpu_of(be);
-    int64_t rows = logits->dims[0], places = (int64_t)lists * length;
+    int64_t rows = logits->dims[0], places = l->count * length;
     void *scratch;
-    FB_TRY(cpu_scratch(c, (size_t)(rows + places) * sizeof(float), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)(rows + places) * sizeof(float), &scratch));
     float *sums = scratch, *shares = sums + rows;
     if (rows == 0)
         return FB_OK;
     bool large = cpu_is_large(places * (int64_t)sizeof(float));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
-        cpu_range part = cpu_part(lists, 1, t, be->threads);
+        cpu_range part = cpu_part(l->count, 1, t, be->threads);
         if (length > 0)
             c->v->list_shares(shares + part.from * length, logits->data,
-                              lse + part.from, members + part.from * length,
-                              targets ? targets + part.from * length : NULL,
+                              lse + part.from, l->members + part.from * length,
+                              l->targets ? l->targets + part.from * length : NULL,
                               part.to - part.from, length, scale);
     }
     memset(sums, 0, (size_t)rows * sizeof *sums);
     for (int64_t i = 0; i < places; i++)
-        sums[members[i]] += shares[i];
+        sums[l->members[i]] += shares[i];
     c->v->list_spread(dlogits->dtype, dlogits->data, sums, rows);
     return FB_OK;
 }

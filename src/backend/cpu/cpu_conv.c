@@ -10,19 +10,19 @@ static bool is_linear(const fb_conv *c)
     return c->kernel == 1 && c->stride == 1 && c->padding == 0 && c->groups == 1;
 }
 
-fb_status cpu_conv_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                           fb_weight *w, const float *bias, const fb_tensor *residual,
-                           bool relu, const fb_conv *c)
+fb_status cpu_conv_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x, fb_weight *w, const fb_conv *c,
+                           const fb_conv_epilogue *after)
 {
     if (fb_tensor_count(y) == 0)
         return FB_OK;
-    if (is_linear(c) && !residual && !relu)
-        return cpu_gemm_forward(cpu_of(be)->gemm, y, x, w, bias, FB_ACT_NONE);
-    return cpu_convolution_forward(cpu_of(be)->convolution, y, x, w, bias, residual,
-                                   relu, c);
+    if (is_linear(c) && !after->residual && !after->relu)
+        return cpu_gemm_forward(ctx, cpu_of(be)->gemm, y, x, w, after->bias,
+                                FB_ACT_NONE);
+    return cpu_convolution_forward(ctx, cpu_of(be)->convolution, y, x, w, c, after);
 }
 
-fb_status cpu_conv_backward_input(fb_backend *be, const fb_tensor *dx,
+fb_status cpu_conv_backward_input(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                   const fb_tensor *dy, fb_weight *w, const fb_conv *c,
                                   bool accumulate)
 {
@@ -30,22 +30,23 @@ fb_status cpu_conv_backward_input(fb_backend *be, const fb_tensor *dx,
     if (fb_tensor_count(dx) == 0)
         return FB_OK;
     if (is_linear(c))
-        return cpu_gemm_backward_input(b->gemm, dx, dy, w, accumulate);
+        return cpu_gemm_backward_input(ctx, b->gemm, dx, dy, w, accumulate);
     if (!accumulate)
-        return cpu_convolution_backward_input(b->convolution, dx, dy, w, c);
+        return cpu_convolution_backward_input(ctx, b->convolution, dx, dy, w, c);
     fb_tensor part = *dx;
-    FB_TRY(cpu_scratch(b, fb_tensor_bytes(dx), &part.data));
-    FB_TRY(cpu_convolution_backward_input(b->convolution, &part, dy, w, c));
-    return cpu_add(be, dx, &part);
+    FB_TRY(cpu_scratch(ctx, b, fb_tensor_bytes(dx), &part.data));
+    FB_TRY(cpu_convolution_backward_input(ctx, b->convolution, &part, dy, w, c));
+    return cpu_add(ctx, be, dx, &part);
 }
 
-fb_status cpu_conv_backward_weight(fb_backend *be, float *dw, const fb_tensor *x,
-                                   const fb_tensor *dy, const fb_conv *c)
+fb_status cpu_conv_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
+                                   const fb_tensor *x, const fb_tensor *dy,
+                                   const fb_conv *c)
 {
     cpu_backend *b = cpu_of(be);
     if (fb_tensor_count(dy) == 0 || fb_tensor_count(x) == 0)
         return FB_OK;
     if (is_linear(c))
-        return cpu_gemm_backward_weight(b->gemm, dw, x, dy);
-    return cpu_convolution_backward_weight(b->convolution, dw, x, dy, c);
+        return cpu_gemm_backward_weight(ctx, b->gemm, dw, x, dy);
+    return cpu_convolution_backward_weight(ctx, b->convolution, dw, x, dy, c);
 }

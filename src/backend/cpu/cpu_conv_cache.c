@@ -118,11 +118,12 @@ static void entry_clear(conv_entry *e)
     *e = (conv_entry){0};
 }
 
-fb_status cpu_convolution_create(cpu_onednn *lib, cpu_convolution **convolution)
+fb_status cpu_convolution_create(fb_context *ctx, cpu_onednn *lib,
+                                 cpu_convolution **convolution)
 {
     cpu_convolution *v = calloc(1, sizeof *v);
     if (!v)
-        return fb_fail(lib->ctx, FB_E_MEMORY, "no memory for the cpu backend");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the cpu backend");
     v->lib = lib;
     *convolution = v;
     return FB_OK;
@@ -238,7 +239,8 @@ static dnnl_status_t entry_make(const cpu_onednn *lib, conv_entry *e)
     return status;
 }
 
-fb_status cpu_conv_find(cpu_convolution *v, conv_entry **out, const conv_key *key)
+fb_status cpu_conv_find(fb_context *ctx, cpu_convolution *v, conv_entry **out,
+                        const conv_key *key)
 {
     for (int32_t i = 0; i < v->count; i++)
         if (v->entry[i].primitive && memcmp(&v->entry[i].key, key, sizeof *key) == 0) {
@@ -254,5 +256,5 @@ fb_status cpu_conv_find(cpu_convolution *v, conv_entry **out, const conv_key *ke
     else
         e->used = ++v->clock;
     *out = e;
-    return cpu_onednn_check(v->lib, status, "make a convolution");
+    return cpu_onednn_check(ctx, status, "make a convolution");
 }

@@ -43,7 +43,8 @@ struct cpu_convolution {
 /* The entry of a key, made if need be for as many threads as cpu_onednn_enter said; it
  * stays while no CONV_PRIMITIVES others are asked for. All CONV_WEIGHT ones are to be
  * made for one thread. */
-fb_status cpu_conv_find(cpu_convolution *v, conv_entry **out, const conv_key *key);
+fb_status cpu_conv_find(fb_context *ctx, cpu_convolution *v, conv_entry **out,
+                        const conv_key *key);
 
 dnnl_status_t cpu_conv_desc_weights(dnnl_memory_desc_t *desc, const fb_conv *c,
                                     dnnl_data_type_t type, bool plain);

@@ -34,15 +34,15 @@ static dnnl_status_t copy_of(cpu_onednn *lib, packed_copy **out, packed_weight *
     return status;
 }
 
-static fb_status packed_memory(cpu_onednn *lib, dnnl_memory_t *memory, fb_weight *w,
-                               const conv_entry *e)
+static fb_status packed_memory(fb_context *ctx, cpu_onednn *lib, dnnl_memory_t *memory,
+                               fb_weight *w, const conv_entry *e)
 {
     packed_weight *packed;
-    FB_TRY(cpu_onednn_packed(lib, &packed, w));
+    FB_TRY(cpu_onednn_packed(ctx, &packed, w));
     packed_copy *copy = packed->conv;
     desc_ref want = cpu_onednn_query(e->pd, dnnl_query_weights_md);
-    TRY_DNNL(lib, copy_of(lib, &copy, packed, &e->key.conv, want), "lay out a weight");
-    FB_TRY(cpu_onednn_copy_renew(lib, copy, w));
+    TRY_DNNL(ctx, copy_of(lib, &copy, packed, &e->key.conv, want), "lay out a weight");
+    FB_TRY(cpu_onednn_copy_renew(ctx, lib, copy, w));
     *memory = copy->memory;
     return FB_OK;
 }
@@ -73,10 +73,11 @@ static void add_arg(conv_args *a, int which, dnnl_memory_t memory, const void *d
     a->list[a->count++] = (dnnl_exec_arg_t){which, memory};
 }
 
-static fb_status run_entry(cpu_onednn *lib, conv_entry *e, const conv_call *call)
+static fb_status run_entry(fb_context *ctx, cpu_onednn *lib, conv_entry *e,
+                           const conv_call *call)
 {
     bool forward = e->key.direction == CONV_FORWARD;
-    FB_TRY(cpu_onednn_reserve(lib, e->scratch_bytes));
+    FB_TRY(cpu_onednn_reserve(ctx, lib, e->scratch_bytes));
     conv_args a = {.status = dnnl_success};
     add_arg(&a, forward ? DNNL_ARG_SRC : DNNL_ARG_DIFF_SRC, e->src, call->src);
     add_arg(&a, forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, e->dst, call->dst);
@@ -85,22 +86,23 @@ static fb_status run_entry(cpu_onednn *lib, conv_entry *e, const conv_call *call
             call->residual);
     add_arg(&a, DNNL_ARG_SCRATCHPAD, e->scratch, lib->scratch);
     dnnl_memory_t packed;
-    FB_TRY(packed_memory(lib, &packed, call->w, e));
+    FB_TRY(packed_memory(ctx, lib, &packed, call->w, e));
     a.list[a.count++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, packed};
     if (a.status == dnnl_success)
         a.status = dnnl_primitive_execute(e->primitive, lib->stream, a.count, a.list);
     if (a.status == dnnl_success)
         a.status = dnnl_stream_wait(lib->stream);
-    return cpu_onednn_check(lib, a.status, "run a convolution");
+    return cpu_onednn_check(ctx, a.status, "run a convolution");
 }
 
-static fb_status run(cpu_convolution *v, const conv_key *key, const conv_call *call)
+static fb_status run(fb_context *ctx, cpu_convolution *v, const conv_key *key,
+                     const conv_call *call)
 {
     conv_entry *e = NULL;
     int before = cpu_onednn_enter(v->lib->threads);
-    fb_status status = cpu_conv_find(v, &e, key);
+    fb_status status = cpu_conv_find(ctx, v, &e, key);
     if (status == FB_OK)
-        status = run_entry(v->lib, e, call);
+        status = run_entry(ctx, v->lib, e, call);
     cpu_onednn_leave(before);
     return status;
 }
@@ -135,16 +137,16 @@ static char *part_memory(const conv_parts *p, int32_t part)
     return (char *)p->lib->scratch + (size_t)part * p->part_bytes;
 }
 
-static fb_status prepare_parts(cpu_convolution *v, conv_parts *p)
+static fb_status prepare_parts(fb_context *ctx, cpu_convolution *v, conv_parts *p)
 {
     conv_key key = *p->key;
     bool even = key.conv.images % p->parts == 0;
     key.conv.images /= p->parts;
-    FB_TRY(cpu_conv_find(v, &p->entry[0], &key));
+    FB_TRY(cpu_conv_find(ctx, v, &p->entry[0], &key));
     p->entry[1] = p->entry[0];
     key.conv.images++;
     if (!even)
-        FB_TRY(cpu_conv_find(v, &p->entry[1], &key));
+        FB_TRY(cpu_conv_find(ctx, v, &p->entry[1], &key));
     size_t rest_bytes = 0;
     for (int i = 0; i < 2; i++) {
         const conv_entry *e = p->entry[i];
@@ -152,7 +154,7 @@ static fb_status prepare_parts(cpu_convolution *v, conv_parts *p)
         rest_bytes = e->scratch_bytes > rest_bytes ? e->scratch_bytes : rest_bytes;
     }
     p->part_bytes = p->dw_bytes + rest_bytes;
-    return cpu_onednn_reserve(v->lib, (size_t)p->parts * p->part_bytes);
+    return cpu_onednn_reserve(ctx, v->lib, (size_t)p->parts * p->part_bytes);
 }
 
 /* Memory objects and stream are the part's own: its entry may serve others now. */
@@ -225,10 +227,11 @@ static dnnl_status_t add_part(const conv_parts *p, int32_t part, float *dw)
     return status == dnnl_success ? dnnl_stream_wait(p->lib->stream) : status;
 }
 
-static fb_status run_parts(cpu_convolution *v, conv_parts *p, float *dw)
+static fb_status run_parts(fb_context *ctx, cpu_convolution *v, conv_parts *p,
+                           float *dw)
 {
     cpu_onednn_enter(1); /* what is made now is made for one thread */
-    FB_TRY(prepare_parts(v, p));
+    FB_TRY(prepare_parts(ctx, v, p));
     int failed = dnnl_success;
 #pragma omp parallel for schedule(static) num_threads(p->parts) reduction(max : failed)
     for (int32_t i = 0; i < p->parts; i++) {
@@ -241,20 +244,19 @@ static fb_status run_parts(cpu_convolution *v, conv_parts *p, float *dw)
         join_parts(p);
     for (int32_t i = 0; i < (alike ? 1 : p->parts) && failed == dnnl_success; i++)
         failed = (int)add_part(p, i, dw);
-    return cpu_onednn_check(v->lib, (dnnl_status_t)failed,
-                            "run a convolution's gradient");
+    return cpu_onednn_check(ctx, (dnnl_status_t)failed, "run a convolution's gradient");
 }
 
 /* ---- the three directions ------------------------------------------------------- */
 
-fb_status cpu_convolution_forward(cpu_convolution *v, const fb_tensor *y,
-                                  const fb_tensor *x, fb_weight *w, const float *bias,
-                                  const fb_tensor *residual, bool relu,
-                                  const fb_conv *c)
+fb_status cpu_convolution_forward(fb_context *ctx, cpu_convolution *v,
+                                  const fb_tensor *y, const fb_tensor *x, fb_weight *w,
+                                  const fb_conv *c, const fb_conv_epilogue *after)
 {
-    conv_key key = {*c, CONV_FORWARD, relu ? OPTION_RELU : 0};
-    conv_call call = {.src = x->data, .dst = y->data, .bias = bias, .w = w};
-    if (bias)
+    conv_key key = {*c, CONV_FORWARD, after->relu ? OPTION_RELU : 0};
+    conv_call call = {.src = x->data, .dst = y->data, .bias = after->bias, .w = w};
+    const fb_tensor *residual = after->residual;
+    if (after->bias)
         key.options |= OPTION_BIAS;
     if (residual && residual->data == y->data) {
         key.options |= OPTION_SUM;
@@ -262,21 +264,21 @@ fb_status cpu_convolution_forward(cpu_convolution *v, const fb_tensor *y,
         key.options |= OPTION_RESIDUAL;
         call.residual = residual->data;
     }
-    return run(v, &key, &call);
+    return run(ctx, v, &key, &call);
 }
 
-fb_status cpu_convolution_backward_input(cpu_convolution *v, const fb_tensor *dx,
-                                         const fb_tensor *dy, fb_weight *w,
-                                         const fb_conv *c)
+fb_status cpu_convolution_backward_input(fb_context *ctx, cpu_convolution *v,
+                                         const fb_tensor *dx, const fb_tensor *dy,
+                                         fb_weight *w, const fb_conv *c)
 {
     conv_key key = {*c, CONV_INPUT, 0};
     conv_call call = {.src = dx->data, .dst = dy->data, .w = w};
-    return run(v, &key, &call);
+    return run(ctx, v, &key, &call);
 }
 
-fb_status cpu_convolution_backward_weight(cpu_convolution *v, float *dw,
-                                          const fb_tensor *x, const fb_tensor *dy,
-                                          const fb_conv *c)
+fb_status cpu_convolution_backward_weight(fb_context *ctx, cpu_convolution *v,
+                                          float *dw, const fb_tensor *x,
+                                          const fb_tensor *dy, const fb_conv *c)
 {
     conv_key key = {*c, CONV_WEIGHT, 0};
     conv_parts parts = {.lib = v->lib, .key = &key, .x = x->data, .dy = dy->data};
@@ -284,7 +286,7 @@ fb_status cpu_convolution_backward_weight(cpu_convolution *v, float *dw,
     parts.x_bytes = fb_tensor_bytes(x) / (size_t)c->images;
     parts.dy_bytes = fb_tensor_bytes(dy) / (size_t)c->images;
     int before = cpu_onednn_enter(v->lib->threads);
-    fb_status status = run_parts(v, &parts, dw);
+    fb_status status = run_parts(ctx, v, &parts, dw);
     cpu_onednn_leave(before);
     return status;
 }

@@ -20,19 +20,18 @@ typedef struct cpu_onednn cpu_onednn; /* cpu_onednn.h */
 typedef struct cpu_convolution cpu_convolution;
 
 /* lib is borrowed. */
-fb_status cpu_convolution_create(cpu_onednn *lib, cpu_convolution **convolution);
+fb_status cpu_convolution_create(fb_context *ctx, cpu_onednn *lib,
+                                 cpu_convolution **convolution);
 void cpu_convolution_free(cpu_convolution *convolution);
 
-/* residual may be y itself. */
-fb_status cpu_convolution_forward(cpu_convolution *v, const fb_tensor *y,
-                                  const fb_tensor *x, fb_weight *w, const float *bias,
-                                  const fb_tensor *residual, bool relu,
-                                  const fb_conv *c);
-fb_status cpu_convolution_backward_input(cpu_convolution *v, const fb_tensor *dx,
-                                         const fb_tensor *dy, fb_weight *w,
-                                         const fb_conv *c);
-fb_status cpu_convolution_backward_weight(cpu_convolution *v, float *dw,
-                                          const fb_tensor *x, const fb_tensor *dy,
-                                          const fb_conv *c);
+fb_status cpu_convolution_forward(fb_context *ctx, cpu_convolution *v,
+                                  const fb_tensor *y, const fb_tensor *x, fb_weight *w,
+                                  const fb_conv *c, const fb_conv_epilogue *after);
+fb_status cpu_convolution_backward_input(fb_context *ctx, cpu_convolution *v,
+                                         const fb_tensor *dx, const fb_tensor *dy,
+                                         fb_weight *w, const fb_conv *c);
+fb_status cpu_convolution_backward_weight(fb_context *ctx, cpu_convolution *v,
+                                          float *dw, const fb_tensor *x,
+                                          const fb_tensor *dy, const fb_conv *c);
 
 #endif

@@ -35,41 +35,44 @@ static fb_status binary(fb_backend *be, binary_function *run, const fb_tensor *z
     return FB_OK;
 }
 
-fb_status cpu_gelu_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
+fb_status cpu_gelu_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x)
 {
     return unary(be, cpu_of(be)->v->gelu_forward, y, x);
 }
 
-fb_status cpu_gelu_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor *dy,
-                            const fb_tensor *x)
+fb_status cpu_gelu_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
+                            const fb_tensor *dy, const fb_tensor *x)
 {
     return binary(be, cpu_of(be)->v->gelu_backward, dx, dy, x);
 }
 
-fb_status cpu_tanh_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
+fb_status cpu_tanh_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x)
 {
     return unary(be, cpu_of(be)->v->tanh_forward, y, x);
 }
 
-fb_status cpu_tanh_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor *dy,
-                            const fb_tensor *y)
+fb_status cpu_tanh_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
+                            const fb_tensor *dy, const fb_tensor *y)
 {
     return binary(be, cpu_of(be)->v->tanh_backward, dx, dy, y);
 }
 
-fb_status cpu_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
-                       const fb_tensor *b)
+fb_status cpu_multiply(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                       const fb_tensor *a, const fb_tensor *b)
 {
     return binary(be, cpu_of(be)->v->multiply, y, a, b);
 }
 
-fb_status cpu_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
+fb_status cpu_add(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                  const fb_tensor *x)
 {
     return unary(be, cpu_of(be)->v->add, y, x);
 }
 
-fb_status cpu_dropout(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                      fb_dropout dropout)
+fb_status cpu_dropout(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                      const fb_tensor *x, fb_dropout dropout)
 {
     cpu_backend *c = cpu_of(be);
     int64_t n = fb_tensor_count(y);

@@ -74,11 +74,11 @@ static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine
 
 /* ---- creation ------------------------------------------------------------------- */
 
-fb_status cpu_gemm_create(cpu_onednn *lib, cpu_gemm **gemm)
+fb_status cpu_gemm_create(fb_context *ctx, cpu_onednn *lib, cpu_gemm **gemm)
 {
     cpu_gemm *g = calloc(1, sizeof *g);
     if (!g)
-        return fb_fail(lib->ctx, FB_E_MEMORY, "no memory for the cpu backend");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the cpu backend");
     g->lib = lib;
     *gemm = g;
     return FB_OK;
@@ -209,8 +209,8 @@ static dnnl_status_t entry_make(cpu_gemm *g, gemm_entry *e, desc_ref packed)
 }
 
 /* A look through all keys: some microseconds at most, against products of tens. */
-static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
-                            dnnl_memory_t packed)
+static fb_status find_entry(fb_context *ctx, cpu_gemm *g, gemm_entry **out,
+                            const gemm_key *key, dnnl_memory_t packed)
 {
     for (int32_t i = 0; i < g->count; i++)
         if (g->entry[i].primitive && same_key(&g->entry[i].key, key)) {
@@ -220,7 +220,7 @@ static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
         }
     desc_ref packed_desc = NULL;
     if (packed)
-        TRY_DNNL(g->lib, dnnl_memory_get_memory_desc(packed, &packed_desc),
+        TRY_DNNL(ctx, dnnl_memory_get_memory_desc(packed, &packed_desc),
                  "name a layout");
     gemm_entry *e = &g->entry[take_place(g)];
     e->key = *key;
@@ -230,7 +230,7 @@ static fb_status find_entry(cpu_gemm *g, gemm_entry **out, const gemm_key *key,
     else
         e->used = ++g->clock;
     *out = e;
-    return cpu_onednn_check(g->lib, status, "make a matrix product");
+    return cpu_onednn_check(ctx, status, "make a matrix product");
 }
 
 /* ---- running -------------------------------------------------------------------- */
@@ -242,10 +242,11 @@ typedef struct gemm_call {
     dnnl_memory_t packed;
 } gemm_call;
 
-static fb_status run_entry(cpu_gemm *g, gemm_entry *e, const gemm_call *call)
+static fb_status run_entry(fb_context *ctx, cpu_gemm *g, gemm_entry *e,
+                           const gemm_call *call)
 {
     /* The casts drop const for the library's handles; it reads a, b and bias only. */
-    FB_TRY(cpu_onednn_reserve(g->lib, e->scratch_bytes));
+    FB_TRY(cpu_onednn_reserve(ctx, g->lib, e->scratch_bytes));
     dnnl_status_t status = dnnl_memory_set_data_handle(e->a, (void *)call->a);
     if (status == dnnl_success && e->b)
         status = dnnl_memory_set_data_handle(e->b, (void *)call->b);
@@ -267,16 +268,17 @@ static fb_status run_entry(cpu_gemm *g, gemm_entry *e, const gemm_call *call)
         status = dnnl_primitive_execute(e->primitive, g->lib->stream, count, args);
     if (status == dnnl_success)
         status = dnnl_stream_wait(g->lib->stream);
-    return cpu_onednn_check(g->lib, status, "run a matrix product");
+    return cpu_onednn_check(ctx, status, "run a matrix product");
 }
 
-static fb_status run(cpu_gemm *g, const gemm_key *key, const gemm_call *call)
+static fb_status run(fb_context *ctx, cpu_gemm *g, const gemm_key *key,
+                     const gemm_call *call)
 {
     gemm_entry *e = NULL;
     int before = cpu_onednn_enter(g->lib->threads);
-    fb_status status = find_entry(g, &e, key, call->packed);
+    fb_status status = find_entry(ctx, g, &e, key, call->packed);
     if (status == FB_OK)
-        status = run_entry(g, e, call);
+        status = run_entry(ctx, g, e, call);
     cpu_onednn_leave(before);
     return status;
 }
@@ -303,8 +305,8 @@ static dnnl_status_t preferred(cpu_gemm *g, dnnl_primitive_desc_t *pd, int64_t k
     return status;
 }
 
-static fb_status copy_make(cpu_gemm *g, packed_copy *copy, const fb_weight *w,
-                           int32_t direction)
+static fb_status copy_make(fb_context *ctx, cpu_gemm *g, packed_copy *copy,
+                           const fb_weight *w, int32_t direction)
 {
     bool forward = direction == DIRECTION_FORWARD;
     int64_t k = forward ? w->in : w->out, n = forward ? w->out : w->in;
@@ -320,21 +322,21 @@ static fb_status copy_make(cpu_gemm *g, packed_copy *copy, const fb_weight *w,
     if (pd)
         dnnl_primitive_desc_destroy(pd);
     cpu_onednn_desc_free(&plain);
-    return cpu_onednn_check(g->lib, status, "lay out a weight");
+    return cpu_onednn_check(ctx, status, "lay out a weight");
 }
 
-static fb_status packed_memory(cpu_gemm *g, dnnl_memory_t *memory, fb_weight *w,
-                               int32_t direction)
+static fb_status packed_memory(fb_context *ctx, cpu_gemm *g, dnnl_memory_t *memory,
+                               fb_weight *w, int32_t direction)
 {
     packed_weight *packed;
-    FB_TRY(cpu_onednn_packed(g->lib, &packed, w));
+    FB_TRY(cpu_onednn_packed(ctx, &packed, w));
     packed_copy *copy = &packed->linear[direction];
     fb_status status = FB_OK;
     int before = cpu_onednn_enter(g->lib->threads);
     if (!copy->memory)
-        status = copy_make(g, copy, w, direction);
+        status = copy_make(ctx, g, copy, w, direction);
     if (status == FB_OK)
-        status = cpu_onednn_copy_renew(g->lib, copy, w);
+        status = cpu_onednn_copy_renew(ctx, g->lib, copy, w);
     cpu_onednn_leave(before);
     *memory = copy->memory;
     return status;
@@ -343,8 +345,8 @@ static fb_status packed_memory(cpu_gemm *g, dnnl_memory_t *memory, fb_weight *w,
 /* ---- the products --------------------------------------------------------------- */
 
 /* y = x w', rows cut as the header says. */
-static fb_status run_rows(cpu_gemm *g, gemm_key key, gemm_call call, int64_t rows,
-                          const fb_tensor *x, const fb_tensor *y)
+static fb_status run_rows(fb_context *ctx, cpu_gemm *g, gemm_key key, gemm_call call,
+                          int64_t rows, const fb_tensor *x, const fb_tensor *y)
 {
     int64_t whole = rows - rows % ROW_BUCKET;
     int64_t part[2] = {whole, rows - whole};
@@ -356,15 +358,16 @@ static fb_status run_rows(cpu_gemm *g, gemm_key key, gemm_call call, int64_t row
         key.m = part[i];
         call.a = from;
         call.c = to;
-        FB_TRY(run(g, &key, &call));
+        FB_TRY(run(ctx, g, &key, &call));
         from += (size_t)(part[i] * key.k) * fb_dtype_size(x->dtype);
         to += (size_t)(part[i] * key.n) * fb_dtype_size(y->dtype);
     }
     return FB_OK;
 }
 
-fb_status cpu_gemm_forward(cpu_gemm *g, const fb_tensor *y, const fb_tensor *x,
-                           fb_weight *w, const float *bias, fb_activation act)
+fb_status cpu_gemm_forward(fb_context *ctx, cpu_gemm *g, const fb_tensor *y,
+                           const fb_tensor *x, fb_weight *w, const float *bias,
+                           fb_activation act)
 {
     int64_t rows = x->dims[0];
     if (rows == 0 || w->out == 0)
@@ -373,24 +376,24 @@ fb_status cpu_gemm_forward(cpu_gemm *g, const fb_tensor *y, const fb_tensor *x,
     key.options = (bias ? OPTION_BIAS : 0) | (act == FB_ACT_GELU ? OPTION_GELU : 0) |
                   (y->dtype == FB_F32 ? OPTION_F32_OUT : 0);
     gemm_call call = {.bias = bias};
-    FB_TRY(packed_memory(g, &call.packed, w, DIRECTION_FORWARD));
-    return run_rows(g, key, call, rows, x, y);
+    FB_TRY(packed_memory(ctx, g, &call.packed, w, DIRECTION_FORWARD));
+    return run_rows(ctx, g, key, call, rows, x, y);
 }
 
-fb_status cpu_gemm_backward_input(cpu_gemm *g, const fb_tensor *dx, const fb_tensor *dy,
-                                  fb_weight *w, bool accumulate)
+fb_status cpu_gemm_backward_input(fb_context *ctx, cpu_gemm *g, const fb_tensor *dx,
+                                  const fb_tensor *dy, fb_weight *w, bool accumulate)
 {
     int64_t rows = dy->dims[0];
     if (rows == 0 || w->in == 0)
         return FB_OK;
     gemm_key key = {0, w->out, w->in, DIRECTION_INPUT, accumulate ? OPTION_SUM : 0};
     gemm_call call = {0};
-    FB_TRY(packed_memory(g, &call.packed, w, DIRECTION_INPUT));
-    return run_rows(g, key, call, rows, dy, dx);
+    FB_TRY(packed_memory(ctx, g, &call.packed, w, DIRECTION_INPUT));
+    return run_rows(ctx, g, key, call, rows, dy, dx);
 }
 
-fb_status cpu_gemm_backward_weight(cpu_gemm *g, float *dw, const fb_tensor *x,
-                                   const fb_tensor *dy)
+fb_status cpu_gemm_backward_weight(fb_context *ctx, cpu_gemm *g, float *dw,
+                                   const fb_tensor *x, const fb_tensor *dy)
 {
     int64_t rows = x->dims[0], in = x->dims[1], out = dy->dims[1];
     if (rows == 0 || in == 0 || out == 0)
@@ -406,15 +409,16 @@ fb_status cpu_gemm_backward_weight(cpu_gemm *g, float *dw, const fb_tensor *x,
         gemm_key key = {out, part[i], in, DIRECTION_WEIGHT,
                         OPTION_SUM | OPTION_F32_OUT | OPTION_A_SIDEWAYS};
         gemm_call call = {.a = a, .b = b, .c = dw};
-        FB_TRY(run(g, &key, &call));
+        FB_TRY(run(ctx, g, &key, &call));
         a += (size_t)(part[i] * out) * size;
         b += (size_t)(part[i] * in) * size;
     }
     return FB_OK;
 }
 
-fb_status cpu_gemm_product(cpu_gemm *g, const fb_tensor *y, const fb_tensor *a,
-                           bool transpose_a, const fb_tensor *b, bool transpose_b)
+fb_status cpu_gemm_product(fb_context *ctx, cpu_gemm *g, const fb_tensor *y,
+                           const fb_tensor *a, bool transpose_a, const fb_tensor *b,
+                           bool transpose_b)
 {
     gemm_key key = {y->dims[0], a->dims[transpose_a ? 0 : 1], y->dims[1],
                     DIRECTION_PRODUCT, 0};
@@ -428,5 +432,5 @@ fb_status cpu_gemm_product(cpu_gemm *g, const fb_tensor *y, const fb_tensor *a,
         return FB_OK;
     }
     gemm_call call = {.a = a->data, .b = b->data, .c = y->data};
-    return run(g, &key, &call);
+    return run(ctx, g, &key, &call);
 }

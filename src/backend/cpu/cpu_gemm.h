@@ -26,18 +26,20 @@ typedef struct cpu_onednn cpu_onednn; /* cpu_onednn.h */
 typedef struct cpu_gemm cpu_gemm;
 
 /* lib is borrowed. */
-fb_status cpu_gemm_create(cpu_onednn *lib, cpu_gemm **gemm);
+fb_status cpu_gemm_create(fb_context *ctx, cpu_onednn *lib, cpu_gemm **gemm);
 void cpu_gemm_free(cpu_gemm *gemm);
 
-fb_status cpu_gemm_forward(cpu_gemm *gemm, const fb_tensor *y, const fb_tensor *x,
-                           fb_weight *w, const float *bias, fb_activation act);
-fb_status cpu_gemm_backward_input(cpu_gemm *gemm, const fb_tensor *dx,
+fb_status cpu_gemm_forward(fb_context *ctx, cpu_gemm *gemm, const fb_tensor *y,
+                           const fb_tensor *x, fb_weight *w, const float *bias,
+                           fb_activation act);
+fb_status cpu_gemm_backward_input(fb_context *ctx, cpu_gemm *gemm, const fb_tensor *dx,
                                   const fb_tensor *dy, fb_weight *w, bool accumulate);
-fb_status cpu_gemm_backward_weight(cpu_gemm *gemm, float *dw, const fb_tensor *x,
-                                   const fb_tensor *dy);
+fb_status cpu_gemm_backward_weight(fb_context *ctx, cpu_gemm *gemm, float *dw,
+                                   const fb_tensor *x, const fb_tensor *dy);
 /* y = A B of two activations, a and b or their transposes; y may be f32. One primitive
  * of the exact sizes. */
-fb_status cpu_gemm_product(cpu_gemm *gemm, const fb_tensor *y, const fb_tensor *a,
-                           bool transpose_a, const fb_tensor *b, bool transpose_b);
+fb_status cpu_gemm_product(fb_context *ctx, cpu_gemm *gemm, const fb_tensor *y,
+                           const fb_tensor *a, bool transpose_a, const fb_tensor *b,
+                           bool transpose_b);
 
 #endif

@@ -3,20 +3,23 @@
 #include "base/clock.h"
 #include <stdlib.h>
 
-fb_status cpu_linear_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                             fb_weight *w, const float *bias, fb_activation act)
+fb_status cpu_linear_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                             const fb_tensor *x, fb_weight *w, const float *bias,
+                             fb_activation act)
 {
-    return cpu_gemm_forward(cpu_of(be)->gemm, y, x, w, bias, act);
+    return cpu_gemm_forward(ctx, cpu_of(be)->gemm, y, x, w, bias, act);
 }
 
-fb_status cpu_linear_backward_input(fb_backend *be, const fb_tensor *dx,
-                                    const fb_tensor *dy, fb_weight *w, bool accumulate)
+fb_status cpu_linear_backward_input(fb_context *ctx, fb_backend *be,
+                                    const fb_tensor *dx, const fb_tensor *dy,
+                                    fb_weight *w, bool accumulate)
 {
-    return cpu_gemm_backward_input(cpu_of(be)->gemm, dx, dy, w, accumulate);
+    return cpu_gemm_backward_input(ctx, cpu_of(be)->gemm, dx, dy, w, accumulate);
 }
 
-fb_status cpu_linear_backward_weight(fb_backend *be, float *dw, float *dbias,
-                                     const fb_tensor *x, const fb_tensor *dy)
+fb_status cpu_linear_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
+                                     float *dbias, const fb_tensor *x,
+                                     const fb_tensor *dy)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = dy->dims[0], out = dy->dims[1];
@@ -28,7 +31,7 @@ fb_status cpu_linear_backward_weight(fb_backend *be, float *dw, float *dbias,
             c->v->column_sum(dy->dtype, dbias, dy->data, rows, out, part.from, part.to);
         }
     }
-    return dw ? cpu_gemm_backward_weight(c->gemm, dw, x, dy) : FB_OK;
+    return dw ? cpu_gemm_backward_weight(ctx, c->gemm, dw, x, dy) : FB_OK;
 }
 
 static int by_size(const void *a, const void *b)
@@ -39,13 +42,13 @@ static int by_size(const void *a, const void *b)
 
 /* Two runs to warm up (they pack the weight and make the primitives), then the median
  * of `repeats`. */
-static fb_status time_product(fb_backend *be, double *seconds, const fb_tensor *y,
-                              const fb_tensor *x, fb_weight *w, int32_t repeats,
-                              double *times)
+static fb_status time_product(fb_context *ctx, fb_backend *be, double *seconds,
+                              const fb_tensor *y, const fb_tensor *x, fb_weight *w,
+                              int32_t repeats, double *times)
 {
     for (int32_t i = -2; i < repeats; i++) {
         double started = fb_clock_s();
-        FB_TRY(cpu_linear_forward(be, y, x, w, NULL, FB_ACT_NONE));
+        FB_TRY(cpu_linear_forward(ctx, be, y, x, w, NULL, FB_ACT_NONE));
         if (i >= 0)
             times[i] = fb_clock_s() - started;
     }
@@ -65,8 +68,8 @@ static void fill(void *p, fb_dtype dtype, int64_t n)
     }
 }
 
-fb_status cpu_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_t in,
-                        int64_t out, int32_t repeats)
+fb_status cpu_gemm_rate(fb_context *ctx, fb_backend *be, double *flop_per_s,
+                        int64_t rows, int64_t in, int64_t out, int32_t repeats)
 {
     if (repeats < 1)
         repeats = 1;
@@ -80,11 +83,11 @@ fb_status cpu_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_
     fb_tensor output = fb_tensor_2d(y, be->dtype, rows, out);
     fb_status status = FB_OK;
     if (!x || !y || !weights || !times) {
-        status = fb_fail(be->ctx, FB_E_MEMORY, "no memory to measure a product");
+        status = fb_fail(ctx, FB_E_MEMORY, "no memory to measure a product");
     } else {
         fill(x, be->dtype, rows * in);
         fill(weights, FB_F32, in * out);
-        status = time_product(be, &seconds, &output, &input, &w, repeats, times);
+        status = time_product(ctx, be, &seconds, &output, &input, &w, repeats, times);
     }
     if (status == FB_OK)
         *flop_per_s = 2.0 * (double)rows * (double)in * (double)out / seconds;

@@ -1,8 +1,9 @@
 /* cpu_losses.c - cross entropy and KL divergence, rows cut between threads. */
 #include "backend/cpu/cpu_backend.h"
 
-fb_status cpu_cross_entropy_forward(fb_backend *be, float *loss, float *lse,
-                                    const fb_tensor *logits, const int32_t *targets)
+fb_status cpu_cross_entropy_forward(fb_context *ctx, fb_backend *be, float *loss,
+                                    float *lse, const fb_tensor *logits,
+                                    const int32_t *targets)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = logits->dims[0], classes = logits->dims[1];
@@ -19,9 +20,10 @@ fb_status cpu_cross_entropy_forward(fb_backend *be, float *loss, float *lse,
     return FB_OK;
 }
 
-fb_status cpu_cross_entropy_backward(fb_backend *be, const fb_tensor *dlogits,
-                                     const fb_tensor *logits, const float *lse,
-                                     const int32_t *targets, float scale)
+fb_status cpu_cross_entropy_backward(fb_context *ctx, fb_backend *be,
+                                     const fb_tensor *dlogits, const fb_tensor *logits,
+                                     const float *lse, const int32_t *targets,
+                                     float scale)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = logits->dims[0], classes = logits->dims[1];
@@ -55,14 +57,15 @@ static void divergences(fb_backend *be, float *loss, const fb_tensor *dlogits,
                   cpu_at(features, rows[m] * width), width, scale);
 }
 
-fb_status cpu_kld_forward(fb_backend *be, float *loss, const fb_tensor *logits,
-                          const fb_tensor *features, const int32_t *rows)
+fb_status cpu_kld_forward(fb_context *ctx, fb_backend *be, float *loss,
+                          const fb_tensor *logits, const fb_tensor *features,
+                          const int32_t *rows)
 {
     divergences(be, loss, NULL, logits, features, rows, 0.0f);
     return FB_OK;
 }
 
-fb_status cpu_kld_backward(fb_backend *be, const fb_tensor *dlogits,
+fb_status cpu_kld_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dlogits,
                            const fb_tensor *logits, const fb_tensor *features,
                            const int32_t *rows, float scale)
 {

@@ -10,19 +10,19 @@ static int64_t thread_floats(int64_t width)
     return (4 * width + 15) / 16 * 16 + 16; /* whole cache lines, none shared */
 }
 
-static fb_status thread_scratch(cpu_backend *c, int64_t width, float **scratch)
+static fb_status thread_scratch(fb_context *ctx, cpu_backend *c, int64_t width,
+                                float **scratch)
 {
     void *bytes;
     size_t floats = (size_t)(thread_floats(width) * c->base.threads);
-    FB_TRY(cpu_scratch(c, floats * sizeof(float), &bytes));
+    FB_TRY(cpu_scratch(ctx, c, floats * sizeof(float), &bytes));
     *scratch = bytes;
     return FB_OK;
 }
 
-fb_status cpu_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *z,
-                           float *stats, const fb_tensor *x, const fb_tensor *residual,
-                           const float *gamma, const float *beta, float eps,
-                           fb_dropout dropout)
+fb_status cpu_norm_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *z, float *stats, const fb_tensor *x,
+                           const fb_tensor *residual, const fb_norm *n)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = x->dims[0], width = x->dims[1];
@@ -33,14 +33,14 @@ fb_status cpu_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
                      .y = y->data,
                      .stats = stats,
                      .x = x->data,
-                     .gamma = gamma,
-                     .beta = beta,
-                     .eps = eps,
-                     .dropout = dropout};
+                     .gamma = n->gamma,
+                     .beta = n->beta,
+                     .eps = n->eps,
+                     .dropout = n->dropout};
     a.z = z ? z->data : NULL;
     a.residual = residual ? residual->data : NULL;
     float *scratch;
-    FB_TRY(thread_scratch(c, width, &scratch));
+    FB_TRY(thread_scratch(ctx, c, width, &scratch));
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(x));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
@@ -51,10 +51,9 @@ fb_status cpu_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
     return FB_OK;
 }
 
-fb_status cpu_norm_backward(fb_backend *be, const fb_tensor *dx,
-                            const fb_tensor *dresidual, float *dgamma, float *dbeta,
+fb_status cpu_norm_backward(fb_context *ctx, fb_backend *be, const fb_norm_grads *d,
                             const fb_tensor *dy, const fb_tensor *z, const float *stats,
-                            const float *gamma, fb_dropout dropout)
+                            const fb_norm *n)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = dy->dims[0], width = dy->dims[1];
@@ -62,15 +61,15 @@ fb_status cpu_norm_backward(fb_backend *be, const fb_tensor *dx,
         return FB_OK;
     vector_norm a = {.dtype = dy->dtype,
                      .width = width,
-                     .gamma = gamma,
-                     .dropout = dropout,
+                     .gamma = n->gamma,
+                     .dropout = n->dropout,
                      .dy = dy->data,
                      .z_in = z->data,
                      .stats_in = stats};
-    a.dx = dx ? dx->data : NULL;
-    a.dresidual = dresidual ? dresidual->data : NULL;
+    a.dx = d->dx ? d->dx->data : NULL;
+    a.dresidual = d->dresidual ? d->dresidual->data : NULL;
     float *scratch;
-    FB_TRY(thread_scratch(c, width, &scratch));
+    FB_TRY(thread_scratch(ctx, c, width, &scratch));
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(dy));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
@@ -82,10 +81,10 @@ fb_status cpu_norm_backward(fb_backend *be, const fb_tensor *dx,
     }
     for (int32_t t = 0; t < be->threads; t++) {
         const float *own = scratch + t * thread_floats(width) + 2 * width;
-        if (dgamma)
-            c->v->add(FB_F32, dgamma, own, width);
-        if (dbeta)
-            c->v->add(FB_F32, dbeta, own + width, width);
+        if (d->dgamma)
+            c->v->add(FB_F32, d->dgamma, own, width);
+        if (d->dbeta)
+            c->v->add(FB_F32, d->dbeta, own + width, width);
     }
     return FB_OK;
 }

@@ -5,14 +5,12 @@
 #include <omp.h>
 #include <stdlib.h>
 
-fb_status cpu_onednn_check(const cpu_onednn *lib, dnnl_status_t status,
-                           const char *what)
+fb_status cpu_onednn_check(fb_context *ctx, dnnl_status_t status, const char *what)
 {
     if (status == dnnl_success)
         return FB_OK;
     fb_status code = status == dnnl_out_of_memory ? FB_E_MEMORY : FB_E_BACKEND;
-    return fb_fail(lib->ctx, code, "oneDNN could not %s (status %d)", what,
-                   (int)status);
+    return fb_fail(ctx, code, "oneDNN could not %s (status %d)", what, (int)status);
 }
 
 /* ---- descriptors, in both majors ------------------------------------------------ */
@@ -106,14 +104,14 @@ static size_t round_to_64(size_t bytes)
     return (bytes + 63) / 64 * 64; /* aligned_alloc wants multiples */
 }
 
-fb_status cpu_onednn_reserve(cpu_onednn *lib, size_t bytes)
+fb_status cpu_onednn_reserve(fb_context *ctx, cpu_onednn *lib, size_t bytes)
 {
     if (bytes <= lib->scratch_bytes)
         return FB_OK;
     void *grown = aligned_alloc(64, round_to_64(bytes));
     if (!grown)
-        return fb_fail(lib->ctx, FB_E_MEMORY,
-                       "no memory for %zu bytes of oneDNN scratch", bytes);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %zu bytes of oneDNN scratch",
+                       bytes);
     free(lib->scratch);
     lib->scratch = grown;
     lib->scratch_bytes = bytes;
@@ -129,14 +127,13 @@ fb_status cpu_onednn_create(fb_context *ctx, cpu_onednn **lib, fb_dtype dtype,
     cpu_onednn *made = calloc(1, sizeof *made);
     if (!made)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the cpu backend");
-    made->ctx = ctx;
     made->type = dtype == FB_BF16 ? dnnl_bf16 : dnnl_f32;
     made->threads = threads;
     fb_status status = cpu_onednn_check(
-        made, dnnl_engine_create(&made->engine, dnnl_cpu, 0), "make a CPU engine");
+        ctx, dnnl_engine_create(&made->engine, dnnl_cpu, 0), "make a CPU engine");
     if (status == FB_OK)
         status = cpu_onednn_check(
-            made,
+            ctx,
             dnnl_stream_create(&made->stream, made->engine, dnnl_stream_default_flags),
             "make a stream");
     if (status != FB_OK) {
@@ -173,13 +170,12 @@ void cpu_onednn_leave(int before)
 
 /* ---- packed weights ------------------------------------------------------------- */
 
-fb_status cpu_onednn_packed(const cpu_onednn *lib, packed_weight **packed, fb_weight *w)
+fb_status cpu_onednn_packed(fb_context *ctx, packed_weight **packed, fb_weight *w)
 {
     if (!w->cache)
         w->cache = calloc(1, sizeof(packed_weight));
     *packed = w->cache;
-    return *packed ? FB_OK
-                   : fb_fail(lib->ctx, FB_E_MEMORY, "no memory for a packed weight");
+    return *packed ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for a packed weight");
 }
 
 void cpu_onednn_copy_free(packed_copy *copy)
@@ -238,7 +234,8 @@ dnnl_status_t cpu_onednn_copy_make(cpu_onednn *lib, packed_copy *copy, desc_ref 
     return status;
 }
 
-fb_status cpu_onednn_copy_renew(cpu_onednn *lib, packed_copy *copy, const fb_weight *w)
+fb_status cpu_onednn_copy_renew(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
+                                const fb_weight *w)
 {
     if (copy->version == w->version) /* versions begin at 1 */
         return FB_OK;
@@ -250,7 +247,7 @@ fb_status cpu_onednn_copy_renew(cpu_onednn *lib, packed_copy *copy, const fb_wei
         status = dnnl_primitive_execute(copy->reorder, lib->stream, 2, args);
     if (status == dnnl_success)
         status = dnnl_stream_wait(lib->stream);
-    FB_TRY(cpu_onednn_check(lib, status, "repack a weight"));
+    FB_TRY(cpu_onednn_check(ctx, status, "repack a weight"));
     copy->version = w->version;
     return FB_OK;
 }

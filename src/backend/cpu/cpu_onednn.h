@@ -37,7 +37,6 @@ enum {
 };
 
 typedef struct cpu_onednn {
-    fb_context *ctx;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_data_type_t type; /* of activations and packed weights */
@@ -52,12 +51,11 @@ fb_status cpu_onednn_create(fb_context *ctx, cpu_onednn **lib, fb_dtype dtype,
                             int32_t threads);
 void cpu_onednn_free(cpu_onednn *lib);
 
-fb_status cpu_onednn_check(const cpu_onednn *lib, dnnl_status_t status,
-                           const char *what);
-#define TRY_DNNL(lib, call, what) FB_TRY(cpu_onednn_check((lib), (call), (what)))
+fb_status cpu_onednn_check(fb_context *ctx, dnnl_status_t status, const char *what);
+#define TRY_DNNL(ctx, call, what) FB_TRY(cpu_onednn_check((ctx), (call), (what)))
 
 /* At least `bytes` in lib->scratch, aligned to 64. */
-fb_status cpu_onednn_reserve(cpu_onednn *lib, size_t bytes);
+fb_status cpu_onednn_reserve(fb_context *ctx, cpu_onednn *lib, size_t bytes);
 
 /* oneDNN takes its thread count from OpenMP's setting of the calling thread. Returns
  * the setting that cpu_onednn_leave puts back. */
@@ -103,15 +101,15 @@ typedef struct packed_weight {
 } packed_weight;
 
 /* w->cache, made when it is not there. */
-fb_status cpu_onednn_packed(const cpu_onednn *lib, packed_weight **packed,
-                            fb_weight *w);
+fb_status cpu_onednn_packed(fb_context *ctx, packed_weight **packed, fb_weight *w);
 void cpu_onednn_weight_release(fb_weight *w);
 
 /* An empty copy becomes one in layout `want` of f32 numbers in layout `plain`; the
  * numbers come with cpu_onednn_copy_renew, which does nothing for a version it has. */
 dnnl_status_t cpu_onednn_copy_make(cpu_onednn *lib, packed_copy *copy, desc_ref want,
                                    desc_ref plain);
-fb_status cpu_onednn_copy_renew(cpu_onednn *lib, packed_copy *copy, const fb_weight *w);
+fb_status cpu_onednn_copy_renew(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
+                                const fb_weight *w);
 void cpu_onednn_copy_free(packed_copy *copy);
 
 #endif

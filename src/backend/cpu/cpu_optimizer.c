@@ -3,13 +3,14 @@
 
 enum { STEP = 1024 };
 
-fb_status cpu_sum_squares(fb_backend *be, double *sum, const fb_tensor *x)
+fb_status cpu_sum_squares(fb_context *ctx, fb_backend *be, double *sum,
+                          const fb_tensor *x)
 {
     cpu_backend *c = cpu_of(be);
     int64_t n = fb_tensor_count(x);
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(x));
     void *scratch;
-    FB_TRY(cpu_scratch(c, (size_t)be->threads * sizeof(double), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)be->threads * sizeof(double), &scratch));
     double *part_sum = scratch, total = 0.0;
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
@@ -23,7 +24,8 @@ fb_status cpu_sum_squares(fb_backend *be, double *sum, const fb_tensor *x)
     return FB_OK;
 }
 
-fb_status cpu_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x)
+fb_status cpu_find_nonfinite(fb_context *ctx, fb_backend *be, int64_t *index,
+                             const fb_tensor *x)
 {
     cpu_backend *c = cpu_of(be);
     int64_t n = fb_tensor_count(x), first = INT64_MAX;
@@ -42,7 +44,7 @@ fb_status cpu_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x)
     return FB_OK;
 }
 
-fb_status cpu_adamw_step(fb_backend *be, float *x, float *m, float *v,
+fb_status cpu_adamw_step(fb_context *ctx, fb_backend *be, float *x, float *m, float *v,
                          const float *grad, int64_t n, const fb_adamw *options)
 {
     cpu_backend *c = cpu_of(be);

@@ -2,8 +2,8 @@
  * backward the input's), and the mean of rows, sequences cut between threads. */
 #include "backend/cpu/cpu_backend.h"
 
-fb_status cpu_max_pool_forward(fb_backend *be, const fb_tensor *y, uint8_t *which,
-                               const fb_tensor *x, const fb_max_pool *p)
+fb_status cpu_max_pool_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                               uint8_t *which, const fb_tensor *x, const fb_max_pool *p)
 {
     cpu_backend *c = cpu_of(be);
     if (fb_tensor_count(y) == 0)
@@ -20,7 +20,7 @@ fb_status cpu_max_pool_forward(fb_backend *be, const fb_tensor *y, uint8_t *whic
     return FB_OK;
 }
 
-fb_status cpu_max_pool_backward(fb_backend *be, const fb_tensor *dx,
+fb_status cpu_max_pool_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                 const fb_tensor *dy, const uint8_t *which,
                                 const fb_max_pool *p)
 {
@@ -38,14 +38,14 @@ fb_status cpu_max_pool_backward(fb_backend *be, const fb_tensor *dx,
     return FB_OK;
 }
 
-fb_status cpu_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                                const int32_t *offsets)
+fb_status cpu_mean_rows_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                const fb_tensor *x, const int32_t *offsets)
 {
     cpu_backend *c = cpu_of(be);
     int64_t width = y->dims[1], row_floats = (width + 31) / 16 * 16;
     void *scratch;
-    FB_TRY(
-        cpu_scratch(c, (size_t)(row_floats * be->threads) * sizeof(float), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)(row_floats * be->threads) * sizeof(float),
+                       &scratch));
     float *row = scratch;
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(x));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
@@ -59,7 +59,7 @@ fb_status cpu_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_ten
     return FB_OK;
 }
 
-fb_status cpu_mean_rows_backward(fb_backend *be, const fb_tensor *dx,
+fb_status cpu_mean_rows_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                  const fb_tensor *dy, const int32_t *offsets)
 {
     cpu_backend *c = cpu_of(be);

@@ -6,8 +6,8 @@
  */
 #include "backend/cpu/cpu_backend.h"
 
-fb_status cpu_embed_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                            const fb_embed *e)
+fb_status cpu_embed_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                            const fb_tensor *x, const fb_embed *e)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = y->dims[0], width = y->dims[1];
@@ -21,8 +21,9 @@ fb_status cpu_embed_forward(fb_backend *be, const fb_tensor *y, const fb_tensor 
     return FB_OK;
 }
 
-fb_status cpu_embed_backward(fb_backend *be, float *const dtable[FB_EMBED_TABLES],
-                             const fb_tensor *dy, const fb_embed *e)
+fb_status cpu_embed_backward(fb_context *ctx, fb_backend *be,
+                             float *const dtable[FB_EMBED_TABLES], const fb_tensor *dy,
+                             const fb_embed *e)
 {
     cpu_backend *c = cpu_of(be);
     int64_t rows = dy->dims[0], width = dy->dims[1];
@@ -38,8 +39,8 @@ fb_status cpu_embed_backward(fb_backend *be, float *const dtable[FB_EMBED_TABLES
     return FB_OK;
 }
 
-fb_status cpu_gather_rows(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
-                          const fb_tensor *b, const int32_t *index)
+fb_status cpu_gather_rows(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                          const fb_tensor *a, const fb_tensor *b, const int32_t *index)
 {
     int64_t rows = y->dims[0], first = a->dims[0];
     size_t row_bytes = (size_t)y->dims[1] * fb_dtype_size(y->dtype);
@@ -79,13 +80,14 @@ static void sort_rows(row_lists l, const int32_t *index, int64_t count, int64_t 
     l.start[0] = 0;
 }
 
-fb_status cpu_scatter_rows(fb_backend *be, const fb_tensor *da, const fb_tensor *db,
-                           const fb_tensor *dy, const int32_t *index, bool accumulate)
+fb_status cpu_scatter_rows(fb_context *ctx, fb_backend *be, const fb_tensor *da,
+                           const fb_tensor *db, const fb_tensor *dy,
+                           const int32_t *index, bool accumulate)
 {
     cpu_backend *c = cpu_of(be);
     int64_t count = dy->dims[0], width = dy->dims[1];
     if (!da)
-        return db ? fb_fail(be->ctx, FB_E_SHAPE,
+        return db ? fb_fail(ctx, FB_E_SHAPE,
                             "scatter: the second gradient alone; the rows of the first "
                             "are not known then")
                   : FB_OK;
@@ -93,8 +95,8 @@ fb_status cpu_scatter_rows(fb_backend *be, const fb_tensor *da, const fb_tensor 
     int64_t row_floats = (width + 31) / 16 * 16;
     size_t float_bytes = (size_t)(row_floats * be->threads) * sizeof(float);
     void *scratch;
-    FB_TRY(cpu_scratch(c, float_bytes + (size_t)(rows + 1 + count) * sizeof(int32_t),
-                       &scratch));
+    FB_TRY(cpu_scratch(
+        ctx, c, float_bytes + (size_t)(rows + 1 + count) * sizeof(int32_t), &scratch));
     float *row = scratch;
     row_lists l = {(int32_t *)(void *)((char *)scratch + float_bytes), NULL};
     l.list = l.start + rows + 1;
@@ -115,8 +117,8 @@ fb_status cpu_scatter_rows(fb_backend *be, const fb_tensor *da, const fb_tensor 
     return FB_OK;
 }
 
-fb_status cpu_patchify(fb_backend *be, const fb_tensor *y, const uint8_t *pixels,
-                       const fb_patchify *p)
+fb_status cpu_patchify(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                       const uint8_t *pixels, const fb_patchify *p)
 {
     cpu_backend *c = cpu_of(be);
     if (p->images == 0 || p->size == 0)
@@ -130,8 +132,8 @@ fb_status cpu_patchify(fb_backend *be, const fb_tensor *y, const uint8_t *pixels
     int64_t image = (int64_t)p->size * p->size * 3,
             row_floats = (2 * line + 31) / 16 * 16;
     void *scratch;
-    FB_TRY(
-        cpu_scratch(c, (size_t)(row_floats * be->threads) * sizeof(float), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)(row_floats * be->threads) * sizeof(float),
+                       &scratch));
     float *row = scratch;
 #pragma omp parallel for schedule(static) num_threads(be->threads)
     for (int32_t t = 0; t < be->threads; t++) {

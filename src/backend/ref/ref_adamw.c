@@ -5,10 +5,9 @@
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_adamw_step(fb_backend *be, float *x, float *m, float *v,
+fb_status ref_adamw_step(fb_context *ctx, fb_backend *be, float *x, float *m, float *v,
                          const float *grad, int64_t n, const fb_adamw *options)
 {
-    (void)be;
     double lr = (double)options->lr, eps = (double)options->eps;
     double beta1 = (double)options->beta1, beta2 = (double)options->beta2;
     double decay = (double)options->weight_decay;

@@ -94,15 +94,15 @@ static int64_t longest_sequence(const fb_attention *a)
     return longest;
 }
 
-fb_status ref_attention_forward(fb_backend *be, const fb_tensor *out, float *lse,
-                                const fb_tensor *qkv, const fb_attention *a)
+fb_status ref_attention_forward(fb_context *ctx, fb_backend *be, const fb_tensor *out,
+                                float *lse, const fb_tensor *qkv, const fb_attention *a)
 {
     if (out->dims[0] == 0)
         return FB_OK;
     int64_t longest = longest_sequence(a);
     double *scratch = malloc((size_t)(longest + a->width) * sizeof *scratch);
     if (!scratch)
-        return fb_fail(be->ctx, FB_E_MEMORY, "attention_forward: out of memory");
+        return fb_fail(ctx, FB_E_MEMORY, "attention_forward: out of memory");
     for (int32_t b = 0; b < a->sequences; b++)
         for (int64_t t = a->offsets[b]; t < a->offsets[b + 1]; t++)
             for (int32_t h = 0; h < a->heads; h++) {
@@ -137,7 +137,7 @@ static void attend_backward(const query *q, double *dqkv, const float *dout,
     }
 }
 
-fb_status ref_attention_backward(fb_backend *be, const fb_tensor *dqkv,
+fb_status ref_attention_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dqkv,
                                  const fb_tensor *dout, const fb_tensor *out,
                                  const float *lse, const fb_tensor *qkv,
                                  const fb_attention *a)
@@ -147,7 +147,7 @@ fb_status ref_attention_backward(fb_backend *be, const fb_tensor *dqkv,
         return FB_OK;
     double *sums = calloc((size_t)count, sizeof *sums);
     if (!sums)
-        return fb_fail(be->ctx, FB_E_MEMORY, "attention_backward: out of memory");
+        return fb_fail(ctx, FB_E_MEMORY, "attention_backward: out of memory");
     for (int32_t b = 0; b < a->sequences; b++)
         for (int64_t t = a->offsets[b]; t < a->offsets[b + 1]; t++)
             for (int32_t h = 0; h < a->heads; h++) {

@@ -27,12 +27,10 @@ static void column_statistics(float *stats, const float *x, int64_t rows, int64_
     }
 }
 
-fb_status ref_batch_norm_forward(fb_backend *be, const fb_tensor *y, float *stats,
-                                 const fb_tensor *x, const fb_tensor *residual,
-                                 const float *gamma, const float *beta,
-                                 const fb_batch_norm *n)
+fb_status ref_batch_norm_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                 float *stats, const fb_tensor *x,
+                                 const fb_tensor *residual, const fb_batch_norm *n)
 {
-    (void)be;
     int64_t rows = x->dims[0], width = x->dims[1];
     const float *xs = x->data, *rs = residual ? residual->data : NULL;
     float *ys = y->data;
@@ -42,22 +40,20 @@ fb_status ref_batch_norm_forward(fb_backend *be, const fb_tensor *y, float *stat
         int64_t c = i % width;
         double u = ((double)xs[i] - (double)stats[c]) * (double)stats[width + c];
         double sum =
-            (double)gamma[c] * u + (double)beta[c] + (rs ? (double)rs[i] : 0.0);
+            (double)n->gamma[c] * u + (double)n->beta[c] + (rs ? (double)rs[i] : 0.0);
         ys[i] = n->relu && sum < 0.0 ? 0.0f : (float)sum; /* NaN stays */
     }
     return FB_OK;
 }
 
-fb_status ref_batch_norm_backward(fb_backend *be, const fb_tensor *dx,
-                                  const fb_tensor *dresidual, float *dgamma,
-                                  float *dbeta, const fb_tensor *dy, const fb_tensor *y,
-                                  const fb_tensor *x, const float *stats,
-                                  const float *gamma, const fb_batch_norm *n)
+fb_status ref_batch_norm_backward(fb_context *ctx, fb_backend *be,
+                                  const fb_norm_grads *d, const fb_tensor *dy,
+                                  const fb_tensor *y, const fb_tensor *x,
+                                  const float *stats, const fb_batch_norm *n)
 {
-    (void)be;
     int64_t rows = x->dims[0], width = x->dims[1];
     const float *dys = dy->data, *ys = y->data, *xs = x->data;
-    float *dxs = dx->data, *drs = dresidual ? dresidual->data : NULL;
+    float *dxs = d->dx->data, *drs = d->dresidual ? d->dresidual->data : NULL;
     for (int64_t c = 0; c < width; c++) {
         double mean = (double)stats[c], inv = (double)stats[width + c];
         double sum = 0.0, sum_u = 0.0;
@@ -66,10 +62,10 @@ fb_status ref_batch_norm_backward(fb_backend *be, const fb_tensor *dx,
             sum += g;
             sum_u += g * ((double)xs[i] - mean) * inv;
         }
-        if (dgamma)
-            dgamma[c] = (float)((double)dgamma[c] + sum_u);
-        if (dbeta)
-            dbeta[c] = (float)((double)dbeta[c] + sum);
+        if (d->dgamma)
+            d->dgamma[c] = (float)((double)d->dgamma[c] + sum_u);
+        if (d->dbeta)
+            d->dbeta[c] = (float)((double)d->dbeta[c] + sum);
         double mean_g = n->given ? 0.0 : sum / (double)rows;
         double mean_gu = n->given ? 0.0 : sum_u / (double)rows;
         for (int64_t i = c; i < rows * width; i += width) {
@@ -77,7 +73,7 @@ fb_status ref_batch_norm_backward(fb_backend *be, const fb_tensor *dx,
             double u = ((double)xs[i] - mean) * inv;
             if (drs)
                 drs[i] = (float)g;
-            dxs[i] = (float)((double)gamma[c] * inv * (g - mean_g - u * mean_gu));
+            dxs[i] = (float)((double)n->gamma[c] * inv * (g - mean_g - u * mean_gu));
         }
     }
     return FB_OK;

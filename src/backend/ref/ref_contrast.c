@@ -36,10 +36,9 @@ static void entropy(float *loss, float *lse, const float *s, const fb_contrast *
     *loss = (float)(sum - scale * (double)s[i * count + i]);
 }
 
-fb_status ref_contrast_forward(fb_backend *be, float *loss, float *lse,
+fb_status ref_contrast_forward(fb_context *ctx, fb_backend *be, float *loss, float *lse,
                                const fb_tensor *similarity, const fb_contrast *c)
 {
-    (void)be;
     for (int64_t i = 0; i < c->count; i++) {
         entropy(loss + i, lse + i, similarity->data, c, i, false);
         entropy(loss + c->count + i, lse + c->count + i, similarity->data, c, i, true);
@@ -47,11 +46,11 @@ fb_status ref_contrast_forward(fb_backend *be, float *loss, float *lse,
     return FB_OK;
 }
 
-fb_status ref_contrast_backward(fb_backend *be, const fb_tensor *dsimilarity,
-                                float *dscale, const fb_tensor *similarity,
-                                const float *lse, const fb_contrast *c, float seed)
+fb_status ref_contrast_backward(fb_context *ctx, fb_backend *be,
+                                const fb_tensor *dsimilarity, float *dscale,
+                                const fb_tensor *similarity, const float *lse,
+                                const fb_contrast *c, float seed)
 {
-    (void)be;
     int64_t count = c->count;
     const float *s = similarity->data;
     float *ds = dsimilarity->data;

@@ -42,35 +42,34 @@ static bool places(const conv_walk *k, int64_t row, int64_t n, int64_t place,
     return true;
 }
 
-fb_status ref_conv_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                           fb_weight *w, const float *bias, const fb_tensor *residual,
-                           bool relu, const fb_conv *c)
+fb_status ref_conv_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x, fb_weight *w, const fb_conv *c,
+                           const fb_conv_epilogue *after)
 {
-    (void)be;
     conv_walk k = walk_of(c);
     int64_t window = (int64_t)c->kernel * c->kernel, at_x, at_w;
     const float *xs = x->data;
     float *ys = y->data;
     for (int64_t i = 0; i < y->dims[0] * c->out; i++) {
         int64_t row = i / c->out, n = i % c->out;
-        double sum = bias ? (double)bias[n] : 0.0;
+        double sum = after->bias ? (double)after->bias[n] : 0.0;
         for (int64_t place = 0; place < window; place++)
             if (places(&k, row, n, place, &at_x, &at_w))
                 for (int64_t j = 0; j < k.in; j++)
                     sum += (double)xs[at_x + j] * (double)w->data[at_w + j * window];
-        if (residual)
-            sum += (double)((const float *)residual->data)[i];
-        ys[i] = (float)(relu && sum < 0.0 ? 0.0 : sum); /* NaN stays */
+        if (after->residual)
+            sum += (double)((const float *)after->residual->data)[i];
+        ys[i] = (float)(after->relu && sum < 0.0 ? 0.0 : sum); /* NaN stays */
     }
     return FB_OK;
 }
 
 /* sums of f64 to begin with: those of `numbers`, or 0. */
-static double *sums_of(fb_backend *be, const float *numbers, int64_t count)
+static double *sums_of(fb_context *ctx, const float *numbers, int64_t count)
 {
     double *sums = calloc((size_t)count + 1, sizeof *sums);
     if (!sums)
-        fb_fail(be->ctx, FB_E_MEMORY, "convolution: no memory for %lld sums",
+        fb_fail(ctx, FB_E_MEMORY, "convolution: no memory for %lld sums",
                 (long long)count);
     for (int64_t i = 0; sums && numbers && i < count; i++)
         sums[i] = (double)numbers[i];
@@ -84,14 +83,14 @@ static void round_sums(float *numbers, double *sums, int64_t count)
     free(sums);
 }
 
-fb_status ref_conv_backward_input(fb_backend *be, const fb_tensor *dx,
+fb_status ref_conv_backward_input(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                   const fb_tensor *dy, fb_weight *w, const fb_conv *c,
                                   bool accumulate)
 {
     conv_walk k = walk_of(c);
     int64_t window = (int64_t)c->kernel * c->kernel, at_x, at_w;
     int64_t count = dx->dims[0] * c->in;
-    double *sums = sums_of(be, accumulate ? dx->data : NULL, count);
+    double *sums = sums_of(ctx, accumulate ? dx->data : NULL, count);
     if (!sums)
         return FB_E_MEMORY;
     for (int64_t i = 0; i < dy->dims[0] * c->out; i++) {
@@ -105,14 +104,15 @@ fb_status ref_conv_backward_input(fb_backend *be, const fb_tensor *dx,
     return FB_OK;
 }
 
-fb_status ref_conv_backward_weight(fb_backend *be, float *dw, const fb_tensor *x,
-                                   const fb_tensor *dy, const fb_conv *c)
+fb_status ref_conv_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
+                                   const fb_tensor *x, const fb_tensor *dy,
+                                   const fb_conv *c)
 {
     conv_walk k = walk_of(c);
     int64_t window = (int64_t)c->kernel * c->kernel, at_x, at_w;
     int64_t count = c->out * k.in * window;
     const float *xs = x->data;
-    double *sums = sums_of(be, dw, count);
+    double *sums = sums_of(ctx, dw, count);
     if (!sums)
         return FB_E_MEMORY;
     for (int64_t i = 0; i < dy->dims[0] * c->out; i++) {

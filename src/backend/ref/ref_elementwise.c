@@ -3,9 +3,9 @@
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_gelu_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
+fb_status ref_gelu_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x)
 {
-    (void)be;
     const float *xs = x->data;
     float *ys = y->data;
     int64_t count = fb_tensor_count(x);
@@ -15,10 +15,9 @@ fb_status ref_gelu_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
 }
 
 /* gelu'(x) = Phi(x) + x phi(x), the normal distribution's integral and density. */
-fb_status ref_gelu_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor *dy,
-                            const fb_tensor *x)
+fb_status ref_gelu_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
+                            const fb_tensor *dy, const fb_tensor *x)
 {
-    (void)be;
     const double sqrt_half = 0.70710678118654752440;
     const double one_over_sqrt_two_pi = 0.39894228040143267794;
     const float *xs = x->data, *dys = dy->data;
@@ -33,9 +32,9 @@ fb_status ref_gelu_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor
     return FB_OK;
 }
 
-fb_status ref_tanh_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
+fb_status ref_tanh_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *x)
 {
-    (void)be;
     const float *xs = x->data;
     float *ys = y->data;
     int64_t count = fb_tensor_count(x);
@@ -44,10 +43,9 @@ fb_status ref_tanh_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
     return FB_OK;
 }
 
-fb_status ref_tanh_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor *dy,
-                            const fb_tensor *y)
+fb_status ref_tanh_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
+                            const fb_tensor *dy, const fb_tensor *y)
 {
-    (void)be;
     const float *ys = y->data, *dys = dy->data;
     float *dxs = dx->data;
     int64_t count = fb_tensor_count(y);
@@ -56,10 +54,9 @@ fb_status ref_tanh_backward(fb_backend *be, const fb_tensor *dx, const fb_tensor
     return FB_OK;
 }
 
-fb_status ref_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
-                       const fb_tensor *b)
+fb_status ref_multiply(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                       const fb_tensor *a, const fb_tensor *b)
 {
-    (void)be;
     const float *as = a->data, *bs = b->data;
     float *ys = y->data;
     int64_t count = fb_tensor_count(y);
@@ -68,10 +65,9 @@ fb_status ref_multiply(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
     return FB_OK;
 }
 
-fb_status ref_dropout(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                      fb_dropout dropout)
+fb_status ref_dropout(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                      const fb_tensor *x, fb_dropout dropout)
 {
-    (void)be;
     const float *xs = x->data;
     float *ys = y->data;
     int64_t count = fb_tensor_count(x);
@@ -80,9 +76,9 @@ fb_status ref_dropout(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
     return FB_OK;
 }
 
-fb_status ref_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
+fb_status ref_add(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                  const fb_tensor *x)
 {
-    (void)be;
     const float *xs = x->data;
     float *ys = y->data;
     int64_t count = fb_tensor_count(x);
@@ -91,9 +87,9 @@ fb_status ref_add(fb_backend *be, const fb_tensor *y, const fb_tensor *x)
     return FB_OK;
 }
 
-fb_status ref_sum_squares(fb_backend *be, double *sum, const fb_tensor *x)
+fb_status ref_sum_squares(fb_context *ctx, fb_backend *be, double *sum,
+                          const fb_tensor *x)
 {
-    (void)be;
     const float *xs = x->data;
     int64_t count = fb_tensor_count(x);
     double total = 0.0;
@@ -103,9 +99,9 @@ fb_status ref_sum_squares(fb_backend *be, double *sum, const fb_tensor *x)
     return FB_OK;
 }
 
-fb_status ref_find_nonfinite(fb_backend *be, int64_t *index, const fb_tensor *x)
+fb_status ref_find_nonfinite(fb_context *ctx, fb_backend *be, int64_t *index,
+                             const fb_tensor *x)
 {
-    (void)be;
     const float *xs = x->data;
     int64_t count = fb_tensor_count(x);
     *index = -1;

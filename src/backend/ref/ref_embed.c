@@ -4,10 +4,9 @@
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_embed_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                            const fb_embed *e)
+fb_status ref_embed_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                            const fb_tensor *x, const fb_embed *e)
 {
-    (void)be;
     int64_t rows = y->dims[0], width = y->dims[1];
     const float *xs = x ? x->data : NULL;
     float *ys = y->data;
@@ -21,10 +20,10 @@ fb_status ref_embed_forward(fb_backend *be, const fb_tensor *y, const fb_tensor 
     return FB_OK;
 }
 
-fb_status ref_embed_backward(fb_backend *be, float *const dtable[FB_EMBED_TABLES],
-                             const fb_tensor *dy, const fb_embed *e)
+fb_status ref_embed_backward(fb_context *ctx, fb_backend *be,
+                             float *const dtable[FB_EMBED_TABLES], const fb_tensor *dy,
+                             const fb_embed *e)
 {
-    (void)be;
     int64_t rows = dy->dims[0], width = dy->dims[1];
     const float *dys = dy->data;
     for (int32_t k = 0; k < e->count; k++)

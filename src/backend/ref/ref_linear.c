@@ -7,10 +7,10 @@
 
 #include <stdlib.h>
 
-fb_status ref_linear_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                             fb_weight *w, const float *bias, fb_activation act)
+fb_status ref_linear_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                             const fb_tensor *x, fb_weight *w, const float *bias,
+                             fb_activation act)
 {
-    (void)be;
     int64_t rows = x->dims[0], in = w->in, out = w->out;
     const float *xs = x->data;
     float *ys = y->data;
@@ -24,8 +24,9 @@ fb_status ref_linear_forward(fb_backend *be, const fb_tensor *y, const fb_tensor
     return FB_OK;
 }
 
-fb_status ref_linear_backward_input(fb_backend *be, const fb_tensor *dx,
-                                    const fb_tensor *dy, fb_weight *w, bool accumulate)
+fb_status ref_linear_backward_input(fb_context *ctx, fb_backend *be,
+                                    const fb_tensor *dx, const fb_tensor *dy,
+                                    fb_weight *w, bool accumulate)
 {
     int64_t rows = dx->dims[0], in = w->in, out = w->out;
     const float *dys = dy->data;
@@ -34,7 +35,7 @@ fb_status ref_linear_backward_input(fb_backend *be, const fb_tensor *dx,
         return FB_OK;
     double *sums = malloc((size_t)in * sizeof *sums);
     if (!sums)
-        return fb_fail(be->ctx, FB_E_MEMORY, "linear_backward_input: out of memory");
+        return fb_fail(ctx, FB_E_MEMORY, "linear_backward_input: out of memory");
     for (int64_t t = 0; t < rows; t++) {
         for (int64_t k = 0; k < in; k++)
             sums[k] = accumulate ? (double)dxs[t * in + k] : 0.0;
@@ -58,8 +59,9 @@ static void add_bias_gradient(float *dbias, const float *dy, int64_t rows, int64
     }
 }
 
-fb_status ref_linear_backward_weight(fb_backend *be, float *dw, float *dbias,
-                                     const fb_tensor *x, const fb_tensor *dy)
+fb_status ref_linear_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
+                                     float *dbias, const fb_tensor *x,
+                                     const fb_tensor *dy)
 {
     int64_t rows = x->dims[0], in = x->dims[1], out = dy->dims[1];
     const float *xs = x->data, *dys = dy->data;
@@ -69,7 +71,7 @@ fb_status ref_linear_backward_weight(fb_backend *be, float *dw, float *dbias,
         return FB_OK;
     double *sums = malloc((size_t)in * sizeof *sums);
     if (!sums)
-        return fb_fail(be->ctx, FB_E_MEMORY, "linear_backward_weight: out of memory");
+        return fb_fail(ctx, FB_E_MEMORY, "linear_backward_weight: out of memory");
     for (int64_t n = 0; n < out; n++) {
         for (int64_t k = 0; k < in; k++)
             sums[k] = (double)dw[n * in + k];
@@ -90,8 +92,9 @@ static int compare_doubles(const void *a, const void *b)
 }
 
 /* The median of `repeats` products, after one that is not counted. */
-static fb_status measure(fb_backend *be, double *seconds, float *numbers, double *times,
-                         int64_t rows, int64_t in, int64_t out, int32_t repeats)
+static fb_status measure(fb_context *ctx, fb_backend *be, double *seconds,
+                         float *numbers, double *times, int64_t rows, int64_t in,
+                         int64_t out, int32_t repeats)
 {
     float *xs = numbers, *ws = xs + rows * in, *ys = ws + out * in;
     for (int64_t i = 0; i < rows * in + out * in; i++)
@@ -101,7 +104,7 @@ static fb_status measure(fb_backend *be, double *seconds, float *numbers, double
     fb_weight w = {ws, out, in, 1, NULL};
     for (int32_t i = -1; i < repeats; i++) {
         double start = fb_clock_s();
-        FB_TRY(ref_linear_forward(be, &y, &x, &w, NULL, FB_ACT_NONE));
+        FB_TRY(ref_linear_forward(ctx, be, &y, &x, &w, NULL, FB_ACT_NONE));
         if (i >= 0)
             times[i] = fb_clock_s() - start;
     }
@@ -110,8 +113,8 @@ static fb_status measure(fb_backend *be, double *seconds, float *numbers, double
     return FB_OK;
 }
 
-fb_status ref_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_t in,
-                        int64_t out, int32_t repeats)
+fb_status ref_gemm_rate(fb_context *ctx, fb_backend *be, double *flop_per_s,
+                        int64_t rows, int64_t in, int64_t out, int32_t repeats)
 {
     if (rows < 1 || in < 1 || out < 1 || repeats < 1) {
         *flop_per_s = 0.0;
@@ -123,8 +126,8 @@ fb_status ref_gemm_rate(fb_backend *be, double *flop_per_s, int64_t rows, int64_
     double seconds = 0.0;
     fb_status status =
         numbers && times
-            ? measure(be, &seconds, numbers, times, rows, in, out, repeats)
-            : fb_fail(be->ctx, FB_E_MEMORY, "gemm_rate: out of memory for %lld numbers",
+            ? measure(ctx, be, &seconds, numbers, times, rows, in, out, repeats)
+            : fb_fail(ctx, FB_E_MEMORY, "gemm_rate: out of memory for %lld numbers",
                       (long long)count);
     if (status == FB_OK) /* a clock too coarse for the product must not give infinity */
         *flop_per_s = 2.0 * (double)rows * (double)in * (double)out /

@@ -24,15 +24,14 @@ static double share(const float *targets, int64_t l, int64_t k, int32_t length)
     return targets ? (double)targets[l * length + k] : k == 0;
 }
 
-fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
-                           const fb_tensor *logits, const int32_t *members,
-                           const float *targets, int32_t lists, int32_t length)
+fb_status ref_list_forward(fb_context *ctx, fb_backend *be, float *loss, float *lse,
+                           const fb_tensor *logits, const fb_lists *l)
 {
-    (void)be;
+    int32_t length = l->length;
     if (length == 0)
         return FB_OK;
-    for (int32_t l = 0; l < lists; l++) {
-        const int32_t *member = members + (int64_t)l * length;
+    for (int32_t i = 0; i < l->count; i++) {
+        const int32_t *member = l->members + (int64_t)i * length;
         double most = -INFINITY, total = 0.0;
         for (int32_t k = 0; k < length; k++) {
             double d = margin(logits->data, member[k]);
@@ -41,22 +40,21 @@ fb_status ref_list_forward(fb_backend *be, float *loss, float *lse,
         for (int32_t k = 0; k < length; k++)
             total += exp(margin(logits->data, member[k]) - most);
         double sum = most + log(total);
-        lse[l] = (float)sum;
+        lse[i] = (float)sum;
         double right = 0.0;
         for (int32_t k = 0; k < length; k++) {
-            double t = share(targets, l, k, length);
+            double t = share(l->targets, i, k, length);
             if (t > 0)
                 right += t * margin(logits->data, member[k]);
         }
-        loss[l] = (float)(sum - right);
+        loss[i] = (float)(sum - right);
     }
     return FB_OK;
 }
 
-fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
+fb_status ref_list_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dlogits,
                             const fb_tensor *logits, const float *lse,
-                            const int32_t *members, const float *targets, int32_t lists,
-                            int32_t length, float scale)
+                            const fb_lists *l, float scale)
 {
     int64_t rows = logits->dims[0];
     float *out = dlogits->data;
@@ -64,12 +62,12 @@ fb_status ref_list_backward(fb_backend *be, const fb_tensor *dlogits,
         return FB_OK;
     double *sums = calloc((size_t)rows, sizeof *sums);
     if (!sums)
-        return fb_fail(be->ctx, FB_E_MEMORY, "list_backward: out of memory");
-    for (int64_t l = 0; l < lists; l++)
-        for (int64_t k = 0; k < length; k++) {
-            int32_t row = members[l * length + k];
-            double p = exp(margin(logits->data, row) - (double)lse[l]);
-            sums[row] += (double)scale * (p - share(targets, l, k, length));
+        return fb_fail(ctx, FB_E_MEMORY, "list_backward: out of memory");
+    for (int64_t i = 0; i < l->count; i++)
+        for (int64_t k = 0; k < l->length; k++) {
+            int32_t row = l->members[i * l->length + k];
+            double p = exp(margin(logits->data, row) - (double)lse[i]);
+            sums[row] += (double)scale * (p - share(l->targets, i, k, l->length));
         }
     for (int64_t r = 0; r < rows; r++) {
         out[2 * r] = (float)-sums[r];

@@ -19,10 +19,10 @@ static double log_sum_exp(const float *x, int64_t count)
     return most + log(total);
 }
 
-fb_status ref_cross_entropy_forward(fb_backend *be, float *loss, float *lse,
-                                    const fb_tensor *logits, const int32_t *targets)
+fb_status ref_cross_entropy_forward(fb_context *ctx, fb_backend *be, float *loss,
+                                    float *lse, const fb_tensor *logits,
+                                    const int32_t *targets)
 {
-    (void)be;
     int64_t rows = logits->dims[0], classes = logits->dims[1];
     for (int64_t m = 0; m < rows; m++) {
         const float *row = (const float *)logits->data + m * classes;
@@ -33,11 +33,11 @@ fb_status ref_cross_entropy_forward(fb_backend *be, float *loss, float *lse,
     return FB_OK;
 }
 
-fb_status ref_cross_entropy_backward(fb_backend *be, const fb_tensor *dlogits,
-                                     const fb_tensor *logits, const float *lse,
-                                     const int32_t *targets, float scale)
+fb_status ref_cross_entropy_backward(fb_context *ctx, fb_backend *be,
+                                     const fb_tensor *dlogits, const fb_tensor *logits,
+                                     const float *lse, const int32_t *targets,
+                                     float scale)
 {
-    (void)be;
     int64_t rows = logits->dims[0], classes = logits->dims[1];
     const float *xs = logits->data;
     float *dxs = dlogits->data;
@@ -50,10 +50,10 @@ fb_status ref_cross_entropy_backward(fb_backend *be, const fb_tensor *dlogits,
     return FB_OK;
 }
 
-fb_status ref_kld_forward(fb_backend *be, float *loss, const fb_tensor *logits,
-                          const fb_tensor *features, const int32_t *rows)
+fb_status ref_kld_forward(fb_context *ctx, fb_backend *be, float *loss,
+                          const fb_tensor *logits, const fb_tensor *features,
+                          const int32_t *rows)
 {
-    (void)be;
     int64_t count = logits->dims[0], width = logits->dims[1];
     for (int64_t m = 0; m < count; m++) {
         const float *x = (const float *)logits->data + m * width;
@@ -69,11 +69,10 @@ fb_status ref_kld_forward(fb_backend *be, float *loss, const fb_tensor *logits,
     return FB_OK;
 }
 
-fb_status ref_kld_backward(fb_backend *be, const fb_tensor *dlogits,
+fb_status ref_kld_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dlogits,
                            const fb_tensor *logits, const fb_tensor *features,
                            const int32_t *rows, float scale)
 {
-    (void)be;
     int64_t count = logits->dims[0], width = logits->dims[1];
     for (int64_t m = 0; m < count; m++) {
         const float *x = (const float *)logits->data + m * width;

@@ -7,10 +7,10 @@
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
-                     bool transpose_a, const fb_tensor *b, bool transpose_b)
+fb_status ref_matmul(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                     const fb_tensor *a, bool transpose_a, const fb_tensor *b,
+                     bool transpose_b)
 {
-    (void)be;
     int64_t rows = y->dims[0], columns = y->dims[1];
     int64_t depth = a->dims[transpose_a ? 0 : 1];
     int64_t a_row = transpose_a ? 1 : depth, a_depth = transpose_a ? rows : 1;
@@ -31,7 +31,6 @@ fb_status ref_matmul(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
 void ref_row_products(const fb_backend *be, float *y, const float *rows, int64_t count,
                       int64_t width, const float *query)
 {
-    (void)be;
     for (int64_t n = 0; n < count; n++) {
         double sum = 0.0;
         for (int64_t k = 0; k < width; k++)

@@ -21,12 +21,10 @@ static void row_statistics(const float *z, int64_t width, float eps, double *mea
     *rstd = 1.0 / sqrt(squares / (double)width + (double)eps);
 }
 
-fb_status ref_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *z,
-                           float *stats, const fb_tensor *x, const fb_tensor *residual,
-                           const float *gamma, const float *beta, float eps,
-                           fb_dropout dropout)
+fb_status ref_norm_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *z, float *stats, const fb_tensor *x,
+                           const fb_tensor *residual, const fb_norm *n)
 {
-    (void)be;
     int64_t rows = x->dims[0], width = x->dims[1];
     const float *xs = x->data, *rs = residual ? residual->data : NULL;
     float *ys = y->data, *zs = z ? z->data : NULL;
@@ -35,15 +33,15 @@ fb_status ref_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
         for (int64_t c = 0; c < width; c++) {
             int64_t i = t * width + c;
             row[c] =
-                ref_dropout_value(dropout, (uint32_t)i, xs[i]) + (rs ? rs[i] : 0.0f);
+                ref_dropout_value(n->dropout, (uint32_t)i, xs[i]) + (rs ? rs[i] : 0.0f);
             if (zs)
                 zs[i] = row[c];
         }
         double mean, rstd;
-        row_statistics(row, width, eps, &mean, &rstd);
+        row_statistics(row, width, n->eps, &mean, &rstd);
         for (int64_t c = 0; c < width; c++)
-            row[c] = (float)(((double)row[c] - mean) * rstd * (double)gamma[c] +
-                             (double)beta[c]);
+            row[c] = (float)(((double)row[c] - mean) * rstd * (double)n->gamma[c] +
+                             (double)n->beta[c]);
         if (stats) {
             stats[2 * t] = (float)mean;
             stats[2 * t + 1] = (float)rstd;
@@ -52,31 +50,29 @@ fb_status ref_norm_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *
     return FB_OK;
 }
 
-fb_status ref_norm_backward(fb_backend *be, const fb_tensor *dx,
-                            const fb_tensor *dresidual, float *dgamma, float *dbeta,
+fb_status ref_norm_backward(fb_context *ctx, fb_backend *be, const fb_norm_grads *d,
                             const fb_tensor *dy, const fb_tensor *z, const float *stats,
-                            const float *gamma, fb_dropout dropout)
+                            const fb_norm *n)
 {
-    (void)be;
     int64_t rows = z->dims[0], width = z->dims[1];
     const float *dys = dy->data, *zs = z->data;
-    float *dxs = dx->data, *drs = dresidual ? dresidual->data : NULL;
+    float *dxs = d->dx->data, *drs = d->dresidual ? d->dresidual->data : NULL;
     for (int64_t t = 0; t < rows; t++) {
         double mean = (double)stats[2 * t], rstd = (double)stats[2 * t + 1];
         double mean_g = 0.0, mean_gu = 0.0;
         for (int64_t c = 0; c < width; c++) {
-            double g = (double)gamma[c] * (double)dys[t * width + c];
+            double g = (double)n->gamma[c] * (double)dys[t * width + c];
             mean_g += g / (double)width;
             mean_gu += g * ((double)zs[t * width + c] - mean) * rstd / (double)width;
         }
         for (int64_t c = 0; c < width; c++) {
             int64_t i = t * width + c;
             double u = ((double)zs[i] - mean) * rstd;
-            double g = (double)gamma[c] * (double)dys[i];
+            double g = (double)n->gamma[c] * (double)dys[i];
             float dz = (float)(rstd * (g - mean_g - u * mean_gu));
             if (drs)
                 drs[i] = dz;
-            dxs[i] = ref_dropout_value(dropout, (uint32_t)i, dz);
+            dxs[i] = ref_dropout_value(n->dropout, (uint32_t)i, dz);
         }
     }
     for (int64_t c = 0; c < width; c++) {
@@ -87,10 +83,10 @@ fb_status ref_norm_backward(fb_backend *be, const fb_tensor *dx,
             sum_gamma += dv * centred * (double)stats[2 * t + 1];
             sum_beta += dv;
         }
-        if (dgamma)
-            dgamma[c] = (float)((double)dgamma[c] + sum_gamma);
-        if (dbeta)
-            dbeta[c] = (float)((double)dbeta[c] + sum_beta);
+        if (d->dgamma)
+            d->dgamma[c] = (float)((double)d->dgamma[c] + sum_gamma);
+        if (d->dbeta)
+            d->dbeta[c] = (float)((double)d->dbeta[c] + sum_beta);
     }
     return FB_OK;
 }

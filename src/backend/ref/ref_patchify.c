@@ -6,10 +6,9 @@
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_patchify(fb_backend *be, const fb_tensor *y, const uint8_t *pixels,
-                       const fb_patchify *p)
+fb_status ref_patchify(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                       const uint8_t *pixels, const fb_patchify *p)
 {
-    (void)be;
     int64_t side = p->size / p->grid, patches = (int64_t)p->grid * p->grid;
     float *out = y->data;
     for (int64_t row = 0; row < p->images * patches; row++) {

@@ -30,10 +30,9 @@ static float window_max(const float *image, const fb_max_pool *p, int32_t i, int
     return best;
 }
 
-fb_status ref_max_pool_forward(fb_backend *be, const fb_tensor *y, uint8_t *which,
-                               const fb_tensor *x, const fb_max_pool *p)
+fb_status ref_max_pool_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                               uint8_t *which, const fb_tensor *x, const fb_max_pool *p)
 {
-    (void)be;
     int32_t height = fb_window_out(p->height, p->kernel, p->stride, p->padding);
     int32_t width = fb_window_out(p->width, p->kernel, p->stride, p->padding);
     int64_t channels = x->dims[1], image = (int64_t)p->height * p->width * channels;
@@ -50,11 +49,10 @@ fb_status ref_max_pool_forward(fb_backend *be, const fb_tensor *y, uint8_t *whic
     return FB_OK;
 }
 
-fb_status ref_max_pool_backward(fb_backend *be, const fb_tensor *dx,
+fb_status ref_max_pool_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                 const fb_tensor *dy, const uint8_t *which,
                                 const fb_max_pool *p)
 {
-    (void)be;
     int32_t height = fb_window_out(p->height, p->kernel, p->stride, p->padding);
     int32_t width = fb_window_out(p->width, p->kernel, p->stride, p->padding);
     int64_t channels = dx->dims[1], image = (int64_t)p->height * p->width * channels;
@@ -72,10 +70,9 @@ fb_status ref_max_pool_backward(fb_backend *be, const fb_tensor *dx,
     return FB_OK;
 }
 
-fb_status ref_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_tensor *x,
-                                const int32_t *offsets)
+fb_status ref_mean_rows_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                const fb_tensor *x, const int32_t *offsets)
 {
-    (void)be;
     int64_t width = y->dims[1];
     const float *xs = x->data;
     float *ys = y->data;
@@ -90,10 +87,9 @@ fb_status ref_mean_rows_forward(fb_backend *be, const fb_tensor *y, const fb_ten
     return FB_OK;
 }
 
-fb_status ref_mean_rows_backward(fb_backend *be, const fb_tensor *dx,
+fb_status ref_mean_rows_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                  const fb_tensor *dy, const int32_t *offsets)
 {
-    (void)be;
     int64_t width = dy->dims[1];
     const float *dys = dy->data;
     float *dxs = dx->data;

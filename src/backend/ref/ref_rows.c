@@ -6,10 +6,9 @@
 
 #include <string.h>
 
-fb_status ref_gather_rows(fb_backend *be, const fb_tensor *y, const fb_tensor *a,
-                          const fb_tensor *b, const int32_t *index)
+fb_status ref_gather_rows(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                          const fb_tensor *a, const fb_tensor *b, const int32_t *index)
 {
-    (void)be;
     int64_t rows = y->dims[0], width = y->dims[1], split = a->dims[0];
     float *ys = y->data;
     for (int64_t n = 0; n < rows; n++)
@@ -27,11 +26,12 @@ static void clear(const fb_tensor *t)
         memset(t->data, 0, fb_tensor_bytes(t));
 }
 
-fb_status ref_scatter_rows(fb_backend *be, const fb_tensor *da, const fb_tensor *db,
-                           const fb_tensor *dy, const int32_t *index, bool accumulate)
+fb_status ref_scatter_rows(fb_context *ctx, fb_backend *be, const fb_tensor *da,
+                           const fb_tensor *db, const fb_tensor *dy,
+                           const int32_t *index, bool accumulate)
 {
     if (!da)
-        return db ? fb_fail(be->ctx, FB_E_SHAPE,
+        return db ? fb_fail(ctx, FB_E_SHAPE,
                             "scatter_rows: db without da, whose rows come first")
                   : FB_OK;
     int64_t rows = dy->dims[0], width = dy->dims[1], split = da->dims[0];

@@ -7,10 +7,9 @@
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengths,
-                                const fb_tensor *x)
+fb_status ref_unit_rows_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                float *lengths, const fb_tensor *x)
 {
-    (void)be;
     int64_t rows = x->dims[0], width = x->dims[1];
     const float *xs = x->data;
     float *ys = y->data;
@@ -28,11 +27,10 @@ fb_status ref_unit_rows_forward(fb_backend *be, const fb_tensor *y, float *lengt
     return FB_OK;
 }
 
-fb_status ref_unit_rows_backward(fb_backend *be, const fb_tensor *dx,
+fb_status ref_unit_rows_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
                                  const fb_tensor *dy, const fb_tensor *y,
                                  const float *lengths)
 {
-    (void)be;
     int64_t rows = y->dims[0], width = y->dims[1];
     const float *ys = y->data, *dys = dy->data;
     float *dxs = dx->data;

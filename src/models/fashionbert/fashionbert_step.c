@@ -87,7 +87,7 @@ static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
             continue;
         pass->loss[i]->seed = 1.0f;
         FB_TRY(fb_tape_backward(tape, pass->loss[i]->node, pass->mark[i], false));
-        FB_TRY(tape->be->k->sum_squares(tape->be, &out->squared_norm[i],
+        FB_TRY(tape->be->k->sum_squares(tape->ctx, tape->be, &out->squared_norm[i],
                                         &pass->rows[i]->grad));
         fb_tape_grad_release(tape, pass->rows[i]);
     }
@@ -118,7 +118,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
             fb_tensor g = fb_tensor_1d(p->leaf.grad, FB_F32, p->rows * p->columns);
             double sum = 0;
             if (p->shared && !p->frozen)
-                status = tape->be->k->sum_squares(tape->be, &sum, &g);
+                status = tape->be->k->sum_squares(tape->ctx, tape->be, &sum, &g);
             out->squared_norm[i] += sum;
         }
     }
@@ -232,7 +232,7 @@ fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
     int64_t bad = -1;
     FB_TRY(fb_patch_encoder_look(tape, &x, &m->patch_encoder, pixels, images,
                                  m->matcher.config.views));
-    FB_TRY(tape->be->k->find_nonfinite(tape->be, &bad, &x->value));
+    FB_TRY(tape->be->k->find_nonfinite(tape->ctx, tape->be, &bad, &x->value));
     if (bad >= 0)
         return fb_fail(tape->ctx, FB_E_NUMBER,
                        "a feature of image %lld of these is not finite",
