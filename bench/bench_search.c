@@ -69,9 +69,9 @@ static fb_status write_rows(bench *b, fb_segment_writer *w)
                                    fb_product_table_title(s->products, at),
                                    fb_product_table_image(s->products, at), NULL, 0};
         perturb(b, i, vector);
-        FB_TRY(fb_segment_writer_add(w, 1, vector, NULL, NULL, NULL));
+        FB_TRY(fb_segment_writer_add(b->ctx, w, 1, vector, NULL, NULL, NULL));
     }
-    fb_status status = fb_segment_writer_finish(w, rows, true);
+    fb_status status = fb_segment_writer_finish(b->ctx, w, rows, true);
     free(vector);
     free(rows);
     fb_arena_free(arena);
@@ -113,13 +113,13 @@ static fb_status make_large(bench *b, const char *folder, const char *kind)
         status = encode_titles(b, c.query_count, &queries);
     c.queries = queries;
     if (status == FB_OK)
-        status = fb_segment_writer_open(&c, &w, b->count, false,
+        status = fb_segment_writer_open(b->ctx, &c, &w, b->count, false,
                                         b->small->manifest.segment[0].catalog);
     double started_s = fb_clock_s();
     if (status == FB_OK)
         status = write_rows(b, w);
     if (status == FB_OK)
-        status = fb_index_change_commit(&c);
+        status = fb_index_change_commit(b->ctx, &c);
     if (status == FB_OK)
         printf("%s: %lld vectors of %d, built in %.1f s, effort %d, recall@10 %.4f\n",
                kind, (long long)b->count, (int)b->width, fb_clock_s() - started_s,

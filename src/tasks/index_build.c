@@ -207,8 +207,8 @@ static fb_status add_block(build *b, const fb_vector_block *block)
                            text ? text + (int64_t)i * m->width : NULL,
                            image ? image + (int64_t)i * m->width : NULL, m->text_weight,
                            m->width);
-    return fb_segment_writer_add(b->writer, block->count, b->vectors, image, text,
-                                 kept);
+    return fb_segment_writer_add(b->ctx, b->writer, block->count, b->vectors, image,
+                                 text, kept);
 }
 
 static fb_status add_encoded(build *b)
@@ -242,7 +242,8 @@ static fb_status add_given(build *b)
         fb_status status = fb_vector_file_row(b->ctx, &b->given, i, b->vectors);
         if (status != FB_OK)
             return fb_fail_in(b->ctx, b->options->vectors);
-        FB_TRY(fb_segment_writer_add(b->writer, 1, b->vectors, NULL, NULL, NULL));
+        FB_TRY(
+            fb_segment_writer_add(b->ctx, b->writer, 1, b->vectors, NULL, NULL, NULL));
     }
     return FB_OK;
 }
@@ -281,12 +282,12 @@ static fb_status write_segment(build *b, bool graph)
         return fb_fail(b->ctx, FB_E_MEMORY, "no memory for vectors");
     FB_TRY(list_products(b));
     FB_TRY(set_path(b->ctx, folder, b->options->catalog));
-    FB_TRY(
-        fb_segment_writer_open(&b->change, &b->writer, b->item_count, parts, folder));
+    FB_TRY(fb_segment_writer_open(b->ctx, &b->change, &b->writer, b->item_count, parts,
+                                  folder));
     FB_TRY(b->given.bytes ? add_given(b) : add_encoded(b));
     FB_TRY(encode_queries(b));
     b->report.encode_seconds = fb_clock_s() - started_s;
-    FB_TRY(fb_segment_writer_finish(b->writer, b->products, graph));
+    FB_TRY(fb_segment_writer_finish(b->ctx, b->writer, b->products, graph));
     b->report.added = b->item_count;
     return FB_OK;
 }
@@ -348,7 +349,7 @@ static fb_status extend_index(build *b, bool replace)
     FB_TRY(fb_index_mark_products(b, replace));
     FB_TRY(write_segment(b, b->item_count >= FB_GRAPH_ROWS_LEAST));
     FB_TRY(fb_index_delete_marked(b));
-    return fb_index_change_merge(&b->change);
+    return fb_index_change_merge(b->ctx, &b->change);
 }
 
 static fb_status shrink_index(build *b)
@@ -362,7 +363,7 @@ static fb_status shrink_index(build *b)
     FB_TRY(fb_index_load(b->ctx, &b->there, b->options->out, b->options->threads));
     FB_TRY(fb_index_mark_ids(b));
     FB_TRY(fb_index_delete_marked(b));
-    return fb_index_change_merge(&b->change);
+    return fb_index_change_merge(b->ctx, &b->change);
 }
 
 static fb_status run(build *b)
@@ -379,7 +380,7 @@ static fb_status run(build *b)
     else
         return fb_fail(b->ctx, FB_E_USAGE,
                        "index mode %.20s is not make, add, replace or delete", mode);
-    return fb_index_change_commit(&b->change);
+    return fb_index_change_commit(b->ctx, &b->change);
 }
 
 /* What the folder holds now. */

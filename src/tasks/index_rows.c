@@ -66,6 +66,6 @@ fb_status fb_index_delete_marked(build *b)
 {
     for (int32_t i = 0; i < b->there->segment_count; i++)
         if (b->deleted[i])
-            FB_TRY(fb_index_change_delete(&b->change, i, b->deleted[i]));
+            FB_TRY(fb_index_change_delete(b->ctx, &b->change, i, b->deleted[i]));
     return FB_OK;
 }

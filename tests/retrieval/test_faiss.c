@@ -103,8 +103,8 @@ static void filters_and_deletions_hold_in_a_graph(void **state)
     for (int32_t i = 0; i < 4000; i += 3)
         deleted[i] = 1;
     world_ok(w, fb_index_change_begin(w->f->ctx, &c, w->folder, false));
-    world_ok(w, fb_index_change_delete(&c, 0, deleted));
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_delete(w->f->ctx, &c, 0, deleted));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     index = world_load(w);
     assert_true(recall(w, index, NULL, 60) >= 0.97);

@@ -206,7 +206,7 @@ static void delete_some(index_world *w, fb_index_change *c, int32_t step)
             if (!w->product[i].alive && row >= 0)
                 deleted[row] = 1;
         }
-        world_ok(w, fb_index_change_delete(c, s, deleted));
+        world_ok(w, fb_index_change_delete(w->f->ctx, c, s, deleted));
         free(deleted);
     }
     fb_index_unload(index);
@@ -220,12 +220,12 @@ static void what_is_deleted_is_not_found(void **state)
     world_build(w, 150);
     begin(w, &c);
     delete_some(w, &c, 5);
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     check_index(w);
     begin(w, &c);
     delete_some(w, &c, 7); /* beside those that are */
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     check_index(w);
     world_close(w);
@@ -256,8 +256,8 @@ static void many_additions_stay_few_segments_and_lose_nothing(void **state)
             delete_some(w, &c, 11);
         world_make(w, 1000 + 10 * i, 1 + i % 4, 0);
         world_write(w, &c, first, false);
-        world_ok(w, fb_index_change_merge(&c));
-        world_ok(w, fb_index_change_commit(&c));
+        world_ok(w, fb_index_change_merge(w->f->ctx, &c));
+        world_ok(w, fb_index_change_commit(w->f->ctx, &c));
         fb_index_change_end(&c);
         assert_true(count_segments(w) <= 7);
     }
@@ -290,17 +290,17 @@ static void a_segment_that_is_mostly_deleted_is_written_anew(void **state)
     begin(w, &c);
     delete_some(w, &c, 2);
     delete_some(w, &c, 3);
-    world_ok(w, fb_index_change_merge(&c));
+    world_ok(w, fb_index_change_merge(w->f->ctx, &c));
     assert_int_equal(c.manifest->segment[0].deleted, 0);
     assert_int_equal(c.manifest->segment[0].rows, 100);
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     forget_dead(w);
     check_index(w);
     begin(w, &c);
     delete_some(w, &c, 1); /* all */
-    world_ok(w, fb_index_change_merge(&c));
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_merge(w->f->ctx, &c));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     check_index(w);
     world_close(w);
@@ -400,7 +400,7 @@ static void damage_anywhere_is_refused(void **state)
     world_build(w, 30);
     begin(w, &c);
     delete_some(w, &c, 3);
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_segment_entry entry = c.manifest->segment[0];
     fb_index_change_end(&c);
     for (int file = 0; file < FB_INDEX_FILES; file++) {
@@ -424,7 +424,7 @@ static void damage_anywhere_is_refused(void **state)
         world_build(w, 30); /* whole again */
         begin(w, &c);
         delete_some(w, &c, 3);
-        world_ok(w, fb_index_change_commit(&c));
+        world_ok(w, fb_index_change_commit(w->f->ctx, &c));
         entry = c.manifest->segment[0];
         fb_index_change_end(&c);
     }
@@ -506,6 +506,28 @@ static void threads_share_an_index(void **state)
     world_close(w);
 }
 
+/* A change outlives the context that it was begun with: each call has its own. */
+static void a_change_keeps_no_context(void **state)
+{
+    index_world *w = world_open(*state);
+    fb_index_change c;
+    fb_segment_writer *writer = NULL;
+    char catalog[5000];
+    fb_context *first = fb_context_create();
+    world_make(w, 0, 10, 0);
+    world_build(w, 10);
+    memset(catalog, 'c', sizeof catalog - 1);
+    catalog[sizeof catalog - 1] = 0;
+    assert_int_equal(fb_index_change_begin(first, &c, w->folder, false), FB_OK);
+    fb_context_free(first);
+    assert_int_equal(fb_segment_writer_open(w->f->ctx, &c, &writer, 1, false, catalog),
+                     FB_E_LIMIT);
+    assert_non_null(strstr(fb_context_message(w->f->ctx), "path is too long"));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
+    fb_index_change_end(&c);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +541,7 @@ int main(void)
         FIXTURE_TEST(a_segment_that_is_mostly_deleted_is_written_anew),
         FIXTURE_TEST(a_change_that_was_not_committed_never_was),
         FIXTURE_TEST(an_open_index_outlives_changes_of_its_folder),
+        FIXTURE_TEST(a_change_keeps_no_context),
         FIXTURE_TEST(another_folder_is_not_taken),
         FIXTURE_TEST(damage_anywhere_is_refused),
         FIXTURE_TEST(damage_of_what_is_kept_shows_where_it_is_read),

@@ -120,16 +120,17 @@ static inline void world_write(index_world *w, fb_index_change *c, int32_t first
     fb_segment_writer *writer = NULL;
     fb_product_row *rows = calloc((size_t)count + 1, sizeof *rows);
     assert_non_null(rows);
-    world_ok(w, fb_segment_writer_open(c, &writer, count, true, "/catalogue"));
+    world_ok(w,
+             fb_segment_writer_open(w->f->ctx, c, &writer, count, true, "/catalogue"));
     for (int32_t i = 0; i < count; i++) {
         world_product *p = &w->product[first + i];
         uint16_t kept[KEPT / 2];
         world_kept(p, kept);
         rows[i] = world_row(p);
-        world_ok(w, fb_segment_writer_add(writer, 1, p->vector, p->image_part,
-                                          p->text_part, kept));
+        world_ok(w, fb_segment_writer_add(w->f->ctx, writer, 1, p->vector,
+                                          p->image_part, p->text_part, kept));
     }
-    world_ok(w, fb_segment_writer_finish(writer, rows, graph));
+    world_ok(w, fb_segment_writer_finish(w->f->ctx, writer, rows, graph));
     fb_segment_writer_close(writer);
     free(rows);
 }
@@ -147,7 +148,7 @@ static inline void world_build(index_world *w, int32_t segment)
         world_write(w, &c, first, true);
         first = w->count;
     }
-    world_ok(w, fb_index_change_commit(&c));
+    world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
 }
 

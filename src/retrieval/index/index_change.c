@@ -45,11 +45,11 @@ static bool is_named(const fb_index_change *c, const char *name)
 
 /* Take away what a killed change left and what this one has replaced. With `look` only
  * see whether there is something that is not an index's. */
-static fb_status sweep(fb_index_change *c, bool look)
+static fb_status sweep(fb_context *ctx, fb_index_change *c, bool look)
 {
     DIR *folder = opendir(c->folder);
     if (!folder)
-        return fb_fail(c->ctx, FB_E_IO, "%s: cannot be read: %s", c->folder,
+        return fb_fail(ctx, FB_E_IO, "%s: cannot be read: %s", c->folder,
                        strerror(errno));
     fb_status status = FB_OK;
     for (const struct dirent *e; status == FB_OK && (e = readdir(folder)) != NULL;) {
@@ -58,7 +58,7 @@ static fb_status sweep(fb_index_change *c, bool look)
             strcmp(name, "lock") == 0 || strcmp(name, "index.json") == 0)
             continue;
         if (look && !is_ours(name))
-            status = fb_fail(c->ctx, FB_E_STATE,
+            status = fb_fail(ctx, FB_E_STATE,
                              "%s is not an index and holds other things (%.80s); give "
                              "another folder",
                              c->folder, name);
@@ -69,47 +69,47 @@ static fb_status sweep(fb_index_change *c, bool look)
     return status;
 }
 
-static fb_status lock_folder(fb_index_change *c)
+static fb_status lock_folder(fb_context *ctx, fb_index_change *c)
 {
     char path[4096];
-    FB_TRY(fb_path_join(c->ctx, path, c->folder, "lock"));
+    FB_TRY(fb_path_join(ctx, path, c->folder, "lock"));
     c->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (c->lock < 0)
-        return fb_fail(c->ctx, FB_E_IO, "%s: cannot be written: %s", path,
+        return fb_fail(ctx, FB_E_IO, "%s: cannot be written: %s", path,
                        strerror(errno));
     if (flock(c->lock, LOCK_EX | LOCK_NB) != 0)
-        return fb_fail(c->ctx, FB_E_STATE, "%s: another process is changing this index",
+        return fb_fail(ctx, FB_E_STATE, "%s: another process is changing this index",
                        c->folder);
     return FB_OK;
 }
 
-static fb_status begin(fb_index_change *c, bool fresh)
+static fb_status begin(fb_context *ctx, fb_index_change *c, bool fresh)
 {
     char path[4096];
-    FB_TRY(fb_path_join(c->ctx, path, c->folder, "index.json"));
+    FB_TRY(fb_path_join(ctx, path, c->folder, "index.json"));
     c->existed = fb_path_exists(path);
     if (!c->existed && !fresh)
-        return fb_fail(c->ctx, FB_E_MISSING, "%s: no index there (no index.json)",
+        return fb_fail(ctx, FB_E_MISSING, "%s: no index there (no index.json)",
                        c->folder);
     if (!c->existed) {
         if (!fb_path_is_folder(c->folder))
-            FB_TRY(fb_folder_make(c->ctx, c->folder));
-        FB_TRY(sweep(c, true));
+            FB_TRY(fb_folder_make(ctx, c->folder));
+        FB_TRY(sweep(ctx, c, true));
     }
-    FB_TRY(lock_folder(c));
+    FB_TRY(lock_folder(ctx, c));
     c->manifest = fb_index_manifest_create();
     if (!c->manifest)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory for an index");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for an index");
     c->manifest->next = 1;
     if (!c->existed)
-        return sweep(c, false);
-    fb_status status = fb_index_manifest_read(c->ctx, c->manifest, c->folder);
+        return sweep(ctx, c, false);
+    fb_status status = fb_index_manifest_read(ctx, c->manifest, c->folder);
     if (status == FB_E_FORMAT && fresh) { /* a damaged one may be made anew */
-        fb_context_clear(c->ctx);
+        fb_context_clear(ctx);
         return FB_OK;
     }
     FB_TRY(status);
-    FB_TRY(sweep(c, false));
+    FB_TRY(sweep(ctx, c, false));
     if (fresh)
         c->manifest->segment_count = 0;
     return FB_OK;
@@ -118,21 +118,21 @@ static fb_status begin(fb_index_change *c, bool fresh)
 fb_status fb_index_change_begin(fb_context *ctx, fb_index_change *change,
                                 const char *folder, bool fresh)
 {
-    *change = (fb_index_change){.ctx = ctx, .lock = -1};
+    *change = (fb_index_change){.lock = -1};
     if (strlen(folder) >= sizeof change->folder)
         return fb_fail(ctx, FB_E_LIMIT, "the index folder's path is too long");
     memcpy(change->folder, folder, strlen(folder) + 1);
-    fb_status status = begin(change, fresh);
+    fb_status status = begin(ctx, change, fresh);
     if (status != FB_OK)
         fb_index_change_end(change);
     return status;
 }
 
-fb_status fb_index_change_commit(fb_index_change *change)
+fb_status fb_index_change_commit(fb_context *ctx, fb_index_change *change)
 {
     change->manifest->generation++;
-    FB_TRY(fb_index_manifest_write(change->ctx, change->manifest, change->folder));
-    return sweep(change, false);
+    FB_TRY(fb_index_manifest_write(ctx, change->manifest, change->folder));
+    return sweep(ctx, change, false);
 }
 
 void fb_index_change_end(fb_index_change *change)
@@ -146,33 +146,34 @@ void fb_index_change_end(fb_index_change *change)
 
 /* ---- deleting ------------------------------------------------------------------- */
 
-static fb_status write_bits(fb_index_change *c, fb_segment_entry *entry,
-                            const uint8_t *bits, size_t size)
+static fb_status write_bits(fb_context *ctx, fb_index_change *c,
+                            fb_segment_entry *entry, const uint8_t *bits, size_t size)
 {
     char path[4096], header[FB_NPY_HEADER];
     fb_replace r;
     int64_t count = (int64_t)size;
-    FB_TRY(fb_index_file_path(c->ctx, path, c->folder, entry, FB_INDEX_DELETED));
-    FB_TRY(fb_replace_open(c->ctx, path, &r));
+    FB_TRY(fb_index_file_path(ctx, path, c->folder, entry, FB_INDEX_DELETED));
+    FB_TRY(fb_replace_open(ctx, path, &r));
     fb_npy_header(header, "|u1", 1, &count);
     (void)fwrite(header, 1, sizeof header, r.stream);
     (void)fwrite(bits, 1, size, r.stream);
-    FB_TRY(fb_replace_commit(c->ctx, &r));
+    FB_TRY(fb_replace_commit(ctx, &r));
     fb_map map;
-    FB_TRY(fb_map_open(c->ctx, path, &map));
+    FB_TRY(fb_map_open(ctx, path, &map));
     entry->file[FB_INDEX_DELETED] = (fb_index_part){
         true, (int64_t)map.size_bytes, fb_checksum(0, map.bytes, map.size_bytes)};
     fb_map_close(&map);
     return FB_OK;
 }
 
-static fb_status delete_rows(fb_index_change *c, fb_segment_entry *entry,
-                             const fb_segment *s, const uint8_t *deleted)
+static fb_status delete_rows(fb_context *ctx, fb_index_change *c,
+                             fb_segment_entry *entry, const fb_segment *s,
+                             const uint8_t *deleted)
 {
     size_t size = (size_t)(s->rows + 7) / 8;
     uint8_t *bits = calloc(size + 1, 1);
     if (!bits)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory to delete rows");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to delete rows");
     int64_t count = 0;
     for (int64_t r = 0; r < s->rows; r++)
         if (deleted[r] || !fb_segment_is_alive(s, r)) {
@@ -183,24 +184,24 @@ static fb_status delete_rows(fb_index_change *c, fb_segment_entry *entry,
     if (count > entry->deleted) {
         entry->deleted_generation = c->manifest->generation + 1;
         entry->deleted = count;
-        status = write_bits(c, entry, bits, size);
+        status = write_bits(ctx, c, entry, bits, size);
     }
     free(bits);
     return status;
 }
 
-fb_status fb_index_change_delete(fb_index_change *change, int32_t segment,
-                                 const uint8_t *deleted)
+fb_status fb_index_change_delete(fb_context *ctx, fb_index_change *change,
+                                 int32_t segment, const uint8_t *deleted)
 {
     fb_segment_entry *entry = &change->manifest->segment[segment];
     fb_segment s = {0};
     fb_arena *arena = fb_arena_create(1 << 12);
-    fb_status status = arena ? FB_OK : fb_fail(change->ctx, FB_E_MEMORY, "no memory");
+    fb_status status = arena ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory");
     if (status == FB_OK)
-        status = fb_segment_open(change->ctx, &s, change->folder, change->manifest,
-                                 entry, arena);
+        status =
+            fb_segment_open(ctx, &s, change->folder, change->manifest, entry, arena);
     if (status == FB_OK)
-        status = delete_rows(change, entry, &s, deleted);
+        status = delete_rows(ctx, change, entry, &s, deleted);
     fb_segment_close(&s);
     fb_arena_free(arena);
     return status;
@@ -217,14 +218,14 @@ typedef struct merge {
     int64_t rows;
 } merge;
 
-static fb_status row_attributes(merge *m, const fb_segment *s, int64_t row,
-                                fb_product_row *p)
+static fb_status row_attributes(fb_context *ctx, merge *m, const fb_segment *s,
+                                int64_t row, fb_product_row *p)
 {
     int32_t columns = fb_product_table_columns(s->products);
     const char **pairs =
         fb_arena_alloc(m->arena, 2 * ((size_t)columns + 1) * sizeof *pairs);
     if (!pairs)
-        return fb_fail(m->change->ctx, FB_E_MEMORY, "no memory to merge segments");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to merge segments");
     int32_t n = 0;
     for (int32_t c = 0; c < columns; c++) {
         int32_t cell = fb_product_table_cells(s->products, c)[row];
@@ -238,7 +239,7 @@ static fb_status row_attributes(merge *m, const fb_segment *s, int64_t row,
     return FB_OK;
 }
 
-static fb_status list_rows(merge *m, const fb_segment *s)
+static fb_status list_rows(fb_context *ctx, merge *m, const fb_segment *s)
 {
     for (int64_t r = 0; r < s->rows; r++) {
         if (!fb_segment_is_alive(s, r))
@@ -247,7 +248,7 @@ static fb_status list_rows(merge *m, const fb_segment *s)
         p->id = fb_product_table_id(s->products, r);
         p->title = fb_product_table_title(s->products, r);
         p->image = fb_product_table_image(s->products, r);
-        FB_TRY(row_attributes(m, s, r, p));
+        FB_TRY(row_attributes(ctx, m, s, r, p));
     }
     return FB_OK;
 }
@@ -266,7 +267,7 @@ static fb_status copy_run(fb_context *ctx, fb_segment_writer *w,
                            "again",
                            fb_product_table_id(s->products, r));
     return fb_segment_writer_add(
-        w, to - from, s->vectors + at, s->image ? s->image + at : NULL,
+        ctx, w, to - from, s->vectors + at, s->image ? s->image + at : NULL,
         s->text ? s->text + at : NULL, s->kept ? s->kept + (size_t)from * kept : NULL);
 }
 
@@ -287,18 +288,18 @@ static fb_status copy_rows(fb_context *ctx, fb_segment_writer *w,
     return FB_OK;
 }
 
-static fb_status write_merged(merge *m, fb_segment_writer **writer)
+static fb_status write_merged(fb_context *ctx, merge *m, fb_segment_writer **writer)
 {
     fb_index_manifest *manifest = m->change->manifest;
     const fb_segment *s = m->segment;
     bool graph = m->rows >= FB_GRAPH_ROWS_LEAST;
-    FB_TRY(fb_segment_writer_open(m->change, writer, m->rows, s->image != NULL,
+    FB_TRY(fb_segment_writer_open(ctx, m->change, writer, m->rows, s->image != NULL,
                                   s->entry->catalog));
     for (int32_t i = 0; i < m->count; i++) {
         graph = graph || s[i].ann;
-        FB_TRY(copy_rows(m->change->ctx, *writer, manifest, &s[i]));
+        FB_TRY(copy_rows(ctx, *writer, manifest, &s[i]));
     }
-    FB_TRY(fb_segment_writer_finish(*writer, m->products, graph));
+    FB_TRY(fb_segment_writer_finish(ctx, *writer, m->products, graph));
     fb_segment_entry fresh = manifest->segment[--manifest->segment_count];
     for (int32_t i = m->first; i + m->count < manifest->segment_count; i++)
         manifest->segment[i] = manifest->segment[i + m->count];
@@ -307,41 +308,42 @@ static fb_status write_merged(merge *m, fb_segment_writer **writer)
     return FB_OK;
 }
 
-static fb_status open_merge(merge *m)
+static fb_status open_merge(fb_context *ctx, merge *m)
 {
     fb_index_change *c = m->change;
     int64_t most = 0;
     m->arena = fb_arena_create(1 << 20);
     if (!m->arena)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory to merge segments");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to merge segments");
     for (int32_t i = 0; i < m->count; i++) {
-        FB_TRY(fb_segment_open(c->ctx, &m->segment[i], c->folder, c->manifest,
+        FB_TRY(fb_segment_open(ctx, &m->segment[i], c->folder, c->manifest,
                                &c->manifest->segment[m->first + i], m->arena));
         most += m->segment[i].rows;
     }
     m->products = calloc((size_t)most + 1, sizeof *m->products);
     if (!m->products)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory to merge %lld rows",
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to merge %lld rows",
                        (long long)most);
     for (int32_t i = 0; i < m->count; i++)
-        FB_TRY(list_rows(m, &m->segment[i]));
+        FB_TRY(list_rows(ctx, m, &m->segment[i]));
     return FB_OK;
 }
 
 /* Segments [first, first + count) as one, behind the others. Those whose images lie in
  * different catalogues stay apart. */
-static fb_status merge_segments(fb_index_change *c, int32_t first, int32_t count)
+static fb_status merge_segments(fb_context *ctx, fb_index_change *c, int32_t first,
+                                int32_t count)
 {
     merge *m = calloc(1, sizeof *m);
     fb_segment_writer *writer = NULL;
     if (!m)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory to merge segments");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to merge segments");
     m->change = c;
     m->first = first;
     m->count = count;
-    fb_status status = open_merge(m);
+    fb_status status = open_merge(ctx, m);
     if (status == FB_OK)
-        status = write_merged(m, &writer);
+        status = write_merged(ctx, m, &writer);
     fb_segment_writer_close(writer);
     for (int32_t i = 0; i < count; i++)
         fb_segment_close(&m->segment[i]);
@@ -368,7 +370,7 @@ static int32_t gather(const fb_index_manifest *m)
     return m->segment_count - n;
 }
 
-fb_status fb_index_change_merge(fb_index_change *change)
+fb_status fb_index_change_merge(fb_context *ctx, fb_index_change *change)
 {
     fb_index_manifest *m = change->manifest;
     for (int32_t i = m->segment_count - 1; i >= 0; i--)
@@ -381,9 +383,9 @@ fb_status fb_index_change_merge(fb_index_change *change)
         return FB_OK;
     int32_t count = gather(m);
     if (count > 1)
-        FB_TRY(merge_segments(change, m->segment_count - count, count));
+        FB_TRY(merge_segments(ctx, change, m->segment_count - count, count));
     for (int32_t i = m->segment_count - 1; i >= 0; i--)
         if (m->segment[i].deleted * 2 > m->segment[i].rows)
-            return merge_segments(change, i, 1); /* the others next time */
+            return merge_segments(ctx, change, i, 1); /* the others next time */
     return FB_OK;
 }

@@ -21,11 +21,11 @@ struct fb_segment_writer {
     size_t row_bytes[FB_INDEX_FILES]; /* of the arrays that are written row by row */
 };
 
-static fb_status open_array(fb_segment_writer *w, fb_index_file file, const char *descr,
-                            int32_t rank, const int64_t *dims, size_t row_bytes)
+static fb_status open_array(fb_context *ctx, fb_segment_writer *w, fb_index_file file,
+                            const char *descr, int32_t rank, const int64_t *dims,
+                            size_t row_bytes)
 {
     char path[4096], header[FB_NPY_HEADER];
-    fb_context *ctx = w->change->ctx;
     FB_TRY(fb_index_file_path(ctx, path, w->change->folder, &w->entry, file));
     FB_TRY(fb_replace_open(ctx, path, &w->out[file]));
     fb_npy_header(header, descr, rank, dims);
@@ -35,44 +35,44 @@ static fb_status open_array(fb_segment_writer *w, fb_index_file file, const char
     return FB_OK;
 }
 
-static fb_status open_arrays(fb_segment_writer *w, bool parts)
+static fb_status open_arrays(fb_context *ctx, fb_segment_writer *w, bool parts)
 {
     const fb_index_manifest *m = w->change->manifest;
     int64_t rows = w->entry.rows, dims[4] = {rows, m->width};
     size_t vector = (size_t)m->width * sizeof(float);
-    FB_TRY(open_array(w, FB_INDEX_VECTORS, "<f4", 2, dims, vector));
+    FB_TRY(open_array(ctx, w, FB_INDEX_VECTORS, "<f4", 2, dims, vector));
     if (parts) {
-        FB_TRY(open_array(w, FB_INDEX_IMAGE, "<f4", 2, dims, vector));
-        FB_TRY(open_array(w, FB_INDEX_TEXT, "<f4", 2, dims, vector));
+        FB_TRY(open_array(ctx, w, FB_INDEX_IMAGE, "<f4", 2, dims, vector));
+        FB_TRY(open_array(ctx, w, FB_INDEX_TEXT, "<f4", 2, dims, vector));
     }
     if (m->keep == FB_KEEP_NONE)
         return FB_OK;
     bool pixels = m->keep == FB_KEEP_PIXELS;
     int64_t kept[4] = {rows, m->kept_dims[0], m->kept_dims[1], m->kept_dims[2]};
-    FB_TRY(open_array(w, FB_INDEX_KEPT, pixels ? "|u1" : "<u2", pixels ? 4 : 3, kept,
-                      fb_index_kept_bytes(m)));
-    return open_array(w, FB_INDEX_SUMS, "<u8", 1, &rows, sizeof(uint64_t));
+    FB_TRY(open_array(ctx, w, FB_INDEX_KEPT, pixels ? "|u1" : "<u2", pixels ? 4 : 3,
+                      kept, fb_index_kept_bytes(m)));
+    return open_array(ctx, w, FB_INDEX_SUMS, "<u8", 1, &rows, sizeof(uint64_t));
 }
 
-fb_status fb_segment_writer_open(fb_index_change *change, fb_segment_writer **writer,
-                                 int64_t rows, bool parts, const char *catalog)
+fb_status fb_segment_writer_open(fb_context *ctx, fb_index_change *change,
+                                 fb_segment_writer **writer, int64_t rows, bool parts,
+                                 const char *catalog)
 {
     fb_segment_writer *w = calloc(1, sizeof *w);
     if (!w)
-        return fb_fail(change->ctx, FB_E_MEMORY, "no memory to write an index");
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to write an index");
     w->change = change;
     w->entry.rows = rows;
     w->entry.number = change->manifest->next;
     fb_status status = FB_OK;
     if (strlen(catalog) >= sizeof w->entry.catalog)
-        status = fb_fail(change->ctx, FB_E_LIMIT, "the catalogue's path is too long");
+        status = fb_fail(ctx, FB_E_LIMIT, "the catalogue's path is too long");
     else if (change->manifest->segment_count == FB_INDEX_SEGMENTS)
-        status = fb_fail(change->ctx, FB_E_LIMIT, "more than %d segments",
-                         FB_INDEX_SEGMENTS);
+        status = fb_fail(ctx, FB_E_LIMIT, "more than %d segments", FB_INDEX_SEGMENTS);
     else
         memcpy(w->entry.catalog, catalog, strlen(catalog) + 1);
     if (status == FB_OK)
-        status = open_arrays(w, parts);
+        status = open_arrays(ctx, w, parts);
     if (status != FB_OK) {
         fb_segment_writer_close(w);
         return status;
@@ -98,11 +98,10 @@ static void write_rows(fb_segment_writer *w, fb_index_file file, const void *row
         (void)fwrite(rows, w->row_bytes[file], (size_t)count, w->out[file].stream);
 }
 
-fb_status fb_segment_writer_add(fb_segment_writer *writer, int64_t count,
-                                const float *vectors, const float *image,
+fb_status fb_segment_writer_add(fb_context *ctx, fb_segment_writer *writer,
+                                int64_t count, const float *vectors, const float *image,
                                 const float *text, const void *kept)
 {
-    fb_context *ctx = writer->change->ctx;
     if (count > writer->entry.rows - writer->done)
         return fb_fail(ctx, FB_E_STATE, "more rows than the segment was begun for");
     for (int64_t i = 0; i < count * writer->change->manifest->width; i++)
@@ -127,11 +126,10 @@ fb_status fb_segment_writer_add(fb_segment_writer *writer, int64_t count,
 /* ---- finish --------------------------------------------------------------------- */
 
 /* Length and sum of a file that is there; kept rows have sums of their own. */
-static fb_status seal(fb_segment_writer *w, fb_index_file file)
+static fb_status seal(fb_context *ctx, fb_segment_writer *w, fb_index_file file)
 {
     char path[4096];
     fb_map map;
-    fb_context *ctx = w->change->ctx;
     fb_index_part *part = &w->entry.file[file];
     FB_TRY(fb_index_file_path(ctx, path, w->change->folder, &w->entry, file));
     FB_TRY(fb_map_open(ctx, path, &map));
@@ -143,18 +141,18 @@ static fb_status seal(fb_segment_writer *w, fb_index_file file)
     return FB_OK;
 }
 
-static fb_status write_products(fb_segment_writer *w, const fb_product_row *products)
+static fb_status write_products(fb_context *ctx, fb_segment_writer *w,
+                                const fb_product_row *products)
 {
     char path[4096];
     uint8_t *bytes;
     size_t size;
-    fb_context *ctx = w->change->ctx;
     FB_TRY(
         fb_index_file_path(ctx, path, w->change->folder, &w->entry, FB_INDEX_PRODUCTS));
     FB_TRY(fb_product_table_make(ctx, products, w->entry.rows, &bytes, &size));
     fb_status status = fb_file_write(ctx, path, bytes, size);
     free(bytes);
-    return status == FB_OK ? seal(w, FB_INDEX_PRODUCTS) : status;
+    return status == FB_OK ? seal(ctx, w, FB_INDEX_PRODUCTS) : status;
 }
 
 /* Evenly chosen rows, at most FB_RECALL_QUERIES, malloc'ed. */
@@ -170,8 +168,8 @@ static float *choose_rows(const float *rows, int64_t count, int64_t width,
     return out;
 }
 
-static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_kind kind,
-                            const fb_backend *be)
+static fb_status tune_graph(fb_context *ctx, fb_segment_writer *w, const fb_segment *s,
+                            fb_ann_kind kind, const fb_backend *be)
 {
     fb_index_change *c = w->change;
     fb_index_manifest *m = c->manifest;
@@ -180,7 +178,7 @@ static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_ki
     if (!c->queries) {
         chosen = choose_rows(s->text ? s->text : s->vectors, s->rows, m->width, &count);
         if (!chosen)
-            return fb_fail(c->ctx, FB_E_MEMORY, "no memory to measure recall");
+            return fb_fail(ctx, FB_E_MEMORY, "no memory to measure recall");
     }
     double recall = NAN;
     const fb_index_probe probe = {
@@ -188,7 +186,7 @@ static fb_status tune_graph(fb_segment_writer *w, const fb_segment *s, fb_ann_ki
         .kind = kind,
         .vectors = {s->vectors, s->rows, m->width},
         .queries = {chosen ? chosen : c->queries, count, m->width}};
-    fb_status status = fb_index_tune(c->ctx, be, &probe, &m->effort, &recall);
+    fb_status status = fb_index_tune(ctx, be, &probe, &m->effort, &recall);
     if (status == FB_OK)
         m->recall10 = recall;
     free(chosen);
@@ -206,58 +204,59 @@ static fb_status sync_file(fb_context *ctx, const char *path)
     return synced ? FB_OK : fb_fail(ctx, FB_E_IO, "%s: %s", path, strerror(error));
 }
 
-static fb_status make_graph(fb_segment_writer *w, fb_segment *s, const fb_backend *be)
+static fb_status make_graph(fb_context *ctx, fb_segment_writer *w, fb_segment *s,
+                            const fb_backend *be)
 {
     char path[4096];
     fb_index_change *c = w->change;
     const fb_index_manifest *m = c->manifest;
     fb_ann_kind kind = m->kind == FB_INDEX_HNSW ? FB_ANN_HNSW : FB_ANN_IVFPQ;
-    FB_TRY(fb_ann_build(c->ctx, &s->ann, kind, s->vectors, s->rows, m->width,
-                        be->threads));
-    FB_TRY(fb_index_file_path(c->ctx, path, c->folder, &w->entry, FB_INDEX_GRAPH));
-    FB_TRY(fb_ann_write(c->ctx, s->ann, path));
-    FB_TRY(sync_file(c->ctx, path));
-    FB_TRY(tune_graph(w, s, kind, be));
-    return seal(w, FB_INDEX_GRAPH);
+    FB_TRY(
+        fb_ann_build(ctx, &s->ann, kind, s->vectors, s->rows, m->width, be->threads));
+    FB_TRY(fb_index_file_path(ctx, path, c->folder, &w->entry, FB_INDEX_GRAPH));
+    FB_TRY(fb_ann_write(ctx, s->ann, path));
+    FB_TRY(sync_file(ctx, path));
+    FB_TRY(tune_graph(ctx, w, s, kind, be));
+    return seal(ctx, w, FB_INDEX_GRAPH);
 }
 
 /* The segment as it lies in the folder now, and a graph over it. */
-static fb_status add_graph(fb_segment_writer *w)
+static fb_status add_graph(fb_context *ctx, fb_segment_writer *w)
 {
     fb_index_change *c = w->change;
     fb_segment s = {0};
     fb_backend *be = NULL;
     fb_arena *arena = fb_arena_create(1 << 12);
     fb_status status =
-        arena ? FB_OK : fb_fail(c->ctx, FB_E_MEMORY, "no memory for a graph");
+        arena ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for a graph");
     if (status == FB_OK)
-        status = fb_backend_create(c->ctx, &be, "cpu", "f32", c->threads);
+        status = fb_backend_create(ctx, &be, "cpu", "f32", c->threads);
     if (status == FB_OK)
-        status = fb_segment_open(c->ctx, &s, c->folder, c->manifest, &w->entry, arena);
+        status = fb_segment_open(ctx, &s, c->folder, c->manifest, &w->entry, arena);
     if (status == FB_OK)
-        status = make_graph(w, &s, be);
+        status = make_graph(ctx, w, &s, be);
     fb_segment_close(&s);
     fb_backend_free(be);
     fb_arena_free(arena);
     return status;
 }
 
-fb_status fb_segment_writer_finish(fb_segment_writer *w, const fb_product_row *products,
-                                   bool graph)
+fb_status fb_segment_writer_finish(fb_context *ctx, fb_segment_writer *w,
+                                   const fb_product_row *products, bool graph)
 {
     fb_index_manifest *m = w->change->manifest;
     if (w->done != w->entry.rows)
-        return fb_fail(w->change->ctx, FB_E_STATE,
+        return fb_fail(ctx, FB_E_STATE,
                        "%lld rows of a segment that was begun for %lld",
                        (long long)w->done, (long long)w->entry.rows);
     for (int f = 0; f < FB_INDEX_FILES; f++)
         if (w->entry.file[f].present) {
-            FB_TRY(fb_replace_commit(w->change->ctx, &w->out[f]));
-            FB_TRY(seal(w, (fb_index_file)f));
+            FB_TRY(fb_replace_commit(ctx, &w->out[f]));
+            FB_TRY(seal(ctx, w, (fb_index_file)f));
         }
-    FB_TRY(write_products(w, products));
+    FB_TRY(write_products(ctx, w, products));
     if (graph && m->kind != FB_INDEX_EXACT && w->entry.rows > 0)
-        FB_TRY(add_graph(w));
+        FB_TRY(add_graph(ctx, w));
     m->segment[m->segment_count++] = w->entry;
     return FB_OK;
 }

@@ -13,7 +13,6 @@
 #include "retrieval/index/index_store.h"
 
 typedef struct fb_index_change {
-    fb_context *ctx;
     char folder[4096];
     int lock; /* of the folder's file "lock" */
     bool existed;
@@ -29,41 +28,42 @@ typedef struct fb_index_change {
  * FB_E_MISSING where there is no index. abandon in any case. */
 fb_status fb_index_change_begin(fb_context *ctx, fb_index_change *change,
                                 const char *folder, bool fresh);
-fb_status fb_index_change_commit(fb_index_change *change);
+fb_status fb_index_change_commit(fb_context *ctx, fb_index_change *change);
 /* Files that no index.json names are taken away with the next change. After commit it
  * only unlocks. */
 void fb_index_change_end(fb_index_change *change);
 
 /* Set bits of the segment's rows [rows] that are deleted now, beside those that were.
  */
-fb_status fb_index_change_delete(fb_index_change *change, int32_t segment,
-                                 const uint8_t *deleted);
+fb_status fb_index_change_delete(fb_context *ctx, fb_index_change *change,
+                                 int32_t segment, const uint8_t *deleted);
 
 /* Where the last segments have grown alike, or hold much that is deleted, write them as
  * one, so that there are few: of the order of the logarithm of the rows. */
-fb_status fb_index_change_merge(fb_index_change *change);
+fb_status fb_index_change_merge(fb_context *ctx, fb_index_change *change);
 
 /* ---- one segment ---------------------------------------------------------------- */
 
 typedef struct fb_segment_writer fb_segment_writer;
 
 /* rows are known from the start. parts: image and text vectors are given too. */
-fb_status fb_segment_writer_open(fb_index_change *change, fb_segment_writer **writer,
-                                 int64_t rows, bool parts, const char *catalog);
+fb_status fb_segment_writer_open(fb_context *ctx, fb_index_change *change,
+                                 fb_segment_writer **writer, int64_t rows, bool parts,
+                                 const char *catalog);
 void fb_segment_writer_close(fb_segment_writer *writer); /* after finish too */
 
 /* The next `count` rows: unit vectors [count, D]; image and text with parts; kept
  * [count, bytes of a row] where the manifest keeps. FB_E_NUMBER: a vector is not
  * finite.
  */
-fb_status fb_segment_writer_add(fb_segment_writer *writer, int64_t count,
-                                const float *vectors, const float *image,
+fb_status fb_segment_writer_add(fb_context *ctx, fb_segment_writer *writer,
+                                int64_t count, const float *vectors, const float *image,
                                 const float *text, const void *kept);
 
 /* products [rows]. graph: make one where the manifest's kind has one; then effort is
  * raised until it finds what is wanted (index_tune.h). Its entry is appended to the
  * manifest. */
-fb_status fb_segment_writer_finish(fb_segment_writer *writer,
+fb_status fb_segment_writer_finish(fb_context *ctx, fb_segment_writer *writer,
                                    const fb_product_row *products, bool graph);
 
 /* Added and merged segments of fewer rows are searched exactly, whatever the kind. */
