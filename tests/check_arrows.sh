@@ -5,6 +5,7 @@
 #     The folders inside data/ and retrieval/ have ranks too.
 #   - systems, image encoders and losses are named in their rooms and lists alone
 #   - no two files share a base name but a header and its source
+#   - a file's first line names it: /* NAME - what it is
 #   - no file of src/ is longer than 700 lines
 # The build folder is not needed; every test script is given it. The script first proves
 # on small made-up trees that it sees each fault.
@@ -169,6 +170,12 @@ check_tree() {
             faults=$((faults + 1))
         fi
     done < <(find "$root/src" -type f | sed 's|.*/||; s|\.[^.]*$||' | sort | uniq -d)
+    while read -r path; do
+        if ! head -n 1 "$path" | grep -qF "/* ${path##*/} - "; then
+            echo "$path:1: begins with \"/* ${path##*/} - \" and what it is"
+            faults=$((faults + 1))
+        fi
+    done < <(find "$root/src" -type f -name '*.[ch]')
     while read -r count path; do
         if [ "$path" != total ] && [ "$count" -gt "$MAX_LINES" ]; then
             echo "$path: $count lines, at most $MAX_LINES: look for the seam"
@@ -178,14 +185,16 @@ check_tree() {
     [ "$faults" -eq 0 ]
 }
 
-# expect WANT NAME FILE TEXT: a tree with FILE beside a good one is WANT (good or bad).
+# expect WANT NAME FILE TEXT [CALLED]: a tree with FILE, whose first line says CALLED,
+# beside a good one is WANT (good or bad).
 expect() {
-    local want=$1 name=$2 file=$3 text=$4 root got=good
+    local want=$1 name=$2 file=$3 text=$4 called=${5-${3##*/}} root got=good
     root=$(mktemp -d)
     mkdir -p "$root/src/base" "$root/src/ops" "$root/$(dirname "$file")"
-    printf '/* */\n' >"$root/src/base/status.h"
-    printf '#include "base/status.h"\n#include "fashionbert.h"\n' >"$root/src/ops/add.c"
-    printf '%s\n' "$text" >"$root/$file"
+    printf '/* status.h - */\n' >"$root/src/base/status.h"
+    printf '/* add.c - */\n#include "base/status.h"\n#include "fashionbert.h"\n' \
+        >"$root/src/ops/add.c"
+    printf '/* %s - */\n%s\n' "$called" "$text" >"$root/$file"
     check_tree "$root" >/dev/null && check_names "$root" >/dev/null || got=bad
     rm -rf "$root"
     if [ "$got" != "$want" ]; then
@@ -231,6 +240,7 @@ self_check() {
     expect bad "a system's number" src/tasks/x.c 'if (s == FB_SYSTEM_QTI)'
     expect bad "a loss's number" src/tasks/x.c 'x = loss[FB_LOSS_TIA];'
     expect bad "a function that asks for a system" src/tasks/x.c 'if (is_qti(o))'
+    expect bad "a file that calls itself otherwise" src/base/x.c '' y.c
     expect bad "a file too long" src/ops/x.c "$(yes '/* */' | head -n 701)"
 }
 

@@ -173,7 +173,7 @@ def webp_files():
 
 
 def reference(data):
-    """The contract of src/data/image_decode.h, in Pillow."""
+    """The contract of src/data/image/image_decode.h, in Pillow."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))

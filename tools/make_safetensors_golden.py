@@ -3,7 +3,7 @@
 
 Every floating-point type with its awkward values (subnormals, infinities, NaN, both zeros), an
 integer type, an empty tensor and one without dimensions. The numbers stand again, as f32 bits,
-in tests/test_safetensors.c.
+in tests/nn/test_safetensors.c.
 
     pip install torch safetensors;  python tools/make_safetensors_golden.py
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write what Hugging Face `tokenizers` does, for the C tokenizer to be held against.
 
-    make_tokenizer_golden.py tables     src/data/basic_tokenizer_tables.h
+    make_tokenizer_golden.py tables     src/data/text/basic_tokenizer_tables.h
     make_tokenizer_golden.py golden     tests/golden/tokenizer/{vocab.txt,strings.tsv}
 
 tables asks the library for what it makes of each code point. golden writes strings with
@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 UNKNOWN = "[UNK]"
 SPECIALS = ["[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]"]
-TABLES_FILE = "src/data/basic_tokenizer_tables.h"
+TABLES_FILE = "src/data/text/basic_tokenizer_tables.h"
 GOLDEN_FOLDER = "tests/golden/tokenizer/"
 # Decompositions of Unicode 10 and later, which the library does not have.
 LATER_DECOMPOSED = [(0x105C9, 0x105C9), (0x105E4, 0x105E4), (0x11383, 0x11383),

@@ -1,6 +1,5 @@
-/* id_set.h - 64-bit keys and the number each came with first,
- * in 32 to 64 bytes a key: open addressing, linear probing, at most half full. Keys are
- * hashes; 0 is kept as 1.
+/* id_set.h - 64-bit keys and the number each came with first, in 32 to 64 bytes a key:
+ * open addressing, linear probing, at most half full. Keys are hashes; 0 is kept as 1.
  */
 #ifndef FB_BASE_ID_SET_H
 #define FB_BASE_ID_SET_H

@@ -1,8 +1,9 @@
 /* random.h - counter-based random numbers: bits are a function of (seed, stream, step,
- * index) and of nothing else, so a resumed run draws what the uninterrupted one would.
+ * index) and of nothing else, so a resumed run draws what the uninterrupted one would
+ * (Salmon et al. 2011).
  *
- * key   = mix(seed, stream, step)            once a step and purpose
- * bits  = hash(key, index)                   any index, any order, any thread
+ *     key   = mix(seed, stream, step)        once a step and purpose
+ *     bits  = hash(key, index)               any index, any order, any thread
  *
  * The mixing is splitmix64's finaliser (Steele et al. 2014); the 32-bit hash is the
  * two-round "lowbias32" finaliser (Wellons), which vectorises.

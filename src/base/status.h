@@ -4,8 +4,7 @@
  *     FB_TRY(fb_file_read(ctx, path, limit, &bytes));
  *
  * A sentence names what failed, where in the input, and what would be right. No full
- * stop, no newline. The codes and their meanings stand in
- * fashionbert_status.h.
+ * stop, no newline. The codes and their meanings stand in fashionbert_status.h.
  */
 #ifndef FB_BASE_STATUS_H
 #define FB_BASE_STATUS_H

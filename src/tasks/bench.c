@@ -1,5 +1,6 @@
 /* bench.c - how fast this machine scores, trains, runs image networks and reads images,
- * the first three as a share of its own matrix-product rate, measured in the same run.
+ * the first three as a share of its own matrix-product (GEMM) rate, measured in the
+ * same run: model FLOPs utilisation.
  *
  *     rate    x[2048,768] w[3072,768]^T by the backend, same dtype and threads; before
  *             each run and at the end, the median counts

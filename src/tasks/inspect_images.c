@@ -1,5 +1,5 @@
 /* inspect_images.c - every image file of a catalogue, read and decoded once on all
- * threads: sizes and kinds, those that cannot be read, and which repeat which.
+ * threads: sizes and kinds, those that cannot be read, duplicates and near-duplicates.
  *
  * What repeats is found on one image for each different file: a class is the files of
  * one look (near_pairs.h), near pairs stand between classes, and for a class all that

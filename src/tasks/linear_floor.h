@@ -1,5 +1,5 @@
-/* linear_floor.h - what a linear reader of colours and edges reaches: the score that a
- * trained model must beat.
+/* linear_floor.h - the linear baseline that a trained model must beat: ridge regression
+ * from hand-made image features to the title's TF-IDF vector.
  *
  *     x   features of an image (floor_features.h), minus their mean over split train
  *     y   TF-IDF of a title: count * (log((1 + n) / (1 + df)) + 1) of each word that at

@@ -2,8 +2,8 @@
  *
  *     encode   the query's vector
  *     search   the products nearest to it (retrieval/index/index_search.c)
- *     rerank   the best of them by the model's own score of each pair
- *              (engine/rerank.c)
+ *     rerank   the best of them by the model's own score of each pair, as a
+ *              cross-encoder (engine/rerank.c)
  */
 #include "base/clock.h"
 #include "engine/model_index.h"

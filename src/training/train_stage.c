@@ -1,4 +1,4 @@
-/* train.c - the train verb: batches in, steps, checkpoints out.
+/* train_stage.c - one stage of training: batches in, steps, checkpoints out.
  *
  * One step: `accumulate` batches, each forward, weigh, backward; then AdamW; then its
  * line in the log. A checkpoint is taken between steps, validation just before it.

@@ -1,5 +1,6 @@
 /* item_order.h - the order in which training goes through the items, epoch after epoch,
- * as a function of the seed and the epoch.
+ * as a function of the seed and the epoch. Batches grouped by category mine hard
+ * negatives by their composition: the others of a batch are similar products.
  *
  * Epochs lie end to end: place p of the stream is place p % N of epoch p / N, and step
  * s takes the B places from s*B on. Every epoch has each item exactly once.

@@ -1,6 +1,7 @@
-/* masking.h - which tokens and patches the model must guess.
+/* masking.h - masked words and patches: whole-word masking of masked language
+ * modelling, rare-word masking, masked patches.
  *
- * Text, as BERT's create_masked_lm_predictions with whole words (Gao et al. 2020, 2.2):
+ * Words to guess, as BERT's create_masked_lm_predictions with whole words (Gao et al. 2020, 2.2):
  *     quota = min(max_masked, max(1, round(0.15 * tokens with [CLS] and [SEP])))
  *     words in random order; a word with more tokens than the quota has left is skipped
  *     each token of a taken word: 80 % [MASK], 10 % a random ordinary token,
@@ -9,13 +10,15 @@
  * round() is to even, as Python's. A word is a token and the "##" continuations behind
  * it; special tokens are in no word.
  *
- * Words without targets, to make texts harder to recognise: each word by itself becomes
- * [MASK] tokens with probability max(share, rare / (rare + n)), n the products whose
- * titles have its least seen token: a word of one product tells which it is and nothing
- * about any other. Where rarity has the larger say, half of these words become random
- * ordinary tokens instead, which are mostly rare ones: so that words never seen before,
- * as every new product has them, are read past. One word, by chance, stays when all
- * would go.
+ * Word dropout and rare-word masking (no targets, so that products are not memorised by
+ * their names): each word by itself becomes [MASK] tokens with probability
+ *
+ *     max(share, rare / (rare + n))    n: products whose titles have its rarest token
+ *
+ * since a word of one product identifies it and says nothing about any other. Where the
+ * second is larger, half of these words become random ordinary tokens instead, mostly
+ * rare ones, so that the model learns to ignore words that it has never seen, as every
+ * new product has them. One word, by chance, stays when all would go.
  *
  * Patches: exactly max(1, round(share * P)) different ones an image; a share of .1 is
  * the paper's, 6 of 64.

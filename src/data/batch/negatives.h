@@ -1,4 +1,5 @@
-/* negatives.h - texts and images that do not match.
+/* negatives.h - negative sampling: texts and images that do not match, hard ones (of
+ * the same category) first.
  *
  * A text and an image may stand as a mismatched pair when
  *   - they are of different products,

@@ -1,5 +1,5 @@
-/* query_split.h - the queries of one split: what training matches, and with what it
- * mismatches.
+/* query_split.h - the queries of one split: positives, and negative sampling for them
+ * (products that were shown and not clicked first, then others of the category).
  *
  *     rows    a query and a product that it wanted, one item or more of the split; each
  *             pair once, however often it was clicked

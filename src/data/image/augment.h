@@ -1,4 +1,5 @@
-/* augment.h - small random changes of a decoded and fitted image, for training.
+/* augment.h - data augmentation of a decoded and fitted image: random crop,
+ * translation, horizontal flip.
  *
  *     zoom    crop a square of side rint(size (1 - zoom u)), anywhere, and bring it
  *             back to size

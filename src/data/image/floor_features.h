@@ -1,5 +1,6 @@
-/* floor_features.h - what a photograph says without anything learned: the inputs of the
- * linear floor (tasks/linear_floor.h).
+/* floor_features.h - hand-made image features: colour thumbnail, colour histogram,
+ * histogram of oriented gradients; the inputs of the linear baseline
+ * (tasks/linear_floor.h).
  *
  *     588  the image squashed to 14x14 (bilinear), red, green, blue in 0 .. 1
  *     512  histogram of its pixels' colours, 8x8x8 bins, shares that sum to 1

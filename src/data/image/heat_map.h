@@ -1,5 +1,5 @@
-/* heat_map.h - an explanation as a picture: which parts of the photo, and which words,
- * speak for a match and which against.
+/* heat_map.h - an explanation as a picture (saliency map): which parts of the photo,
+ * and which words, speak for a match and which against.
  *
  *     P(match) 0.931   score +2.60 (both)
  *     [photo]  [the same in grey, each patch tinted by its weight]

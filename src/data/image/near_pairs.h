@@ -1,4 +1,5 @@
-/* near_pairs.h - all pairs of images that look nearly the same, among millions.
+/* near_pairs.h - near-duplicate detection: all pairs of near-duplicate images, among
+ * millions.
  *
  * The signs' 255 bits are dealt out to FB_LOOK_DISTANCE + 1 = 13 chunks of 19 or 20
  * bits (bit k to chunk k mod 13). Two looks at most 12 bits apart agree in one whole

@@ -1,5 +1,5 @@
-/* perceptual_hash.h - what a photograph looks like, in 80 bytes, to find the same one
- * in other bytes: saved again, resized, a little brighter.
+/* perceptual_hash.h - a perceptual hash of a photograph ("look"), in 80 bytes, to find
+ * near-duplicates: the same photo saved again, resized, a little brighter.
  *
  * The image is squashed to 32x32 (bilinear, as Pillow). From that
  *

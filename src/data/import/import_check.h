@@ -1,10 +1,13 @@
 /* import_check.h - whether a record makes a row of a catalogue, and that row.
  *
- * What is looked at here needs no image: title, id, path, split. Ids that came before
- * are known by 64 bits of each: among a million products, two other
- * ids are taken for one with a chance of 3e-8.
- *     an id must not come twice
- *     a product_id may: it has several images; but not twice with one image and title
+ * What is looked at here needs no image: title, id, path, split.
+ *
+ *   - An id must not come twice.
+ *   - A product_id may, since it has several images; but not twice with one image and
+ *     title.
+ *
+ * Ids that came before are known by a 64-bit hash of each: among a million products,
+ * two different ids collide with a chance of 3e-8.
  */
 #ifndef FB_DATA_IMPORT_IMPORT_CHECK_H
 #define FB_DATA_IMPORT_IMPORT_CHECK_H

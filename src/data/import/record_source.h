@@ -8,7 +8,7 @@
  *     while (status == FB_OK && !record.end);
  *     source.close(source.self);
  *
- * A format NAME has src/data/NAME_source.[ch] with the two functions
+ * A format NAME has src/data/import/NAME_source.[ch] with the two functions
  *
  *     bool      fb_NAME_source_recognise(const char *path);
  *     fb_status fb_NAME_source_open(fb_context *, fb_record_source *, const char *path,

@@ -1,10 +1,14 @@
 /* vocab_learn.h - learn a WordPiece vocabulary from texts.
  *
  * As Hugging Face's WordPieceTrainer: byte-pair merges by frequency, pieces inside a
- * word with "##" in front. Ids in this order: [PAD] [UNK] [CLS] [SEP] [MASK] every
- * character c of the texts, by code point, then "##c" of those that also stand inside a
- * word, by code point what merges make: always the pair of neighbours that is most
- * frequent over all words, ties going to the smaller left id, then the smaller right id
+ * word with "##" in front. Ids in this order:
+ *
+ *     [PAD] [UNK] [CLS] [SEP] [MASK]
+ *     every character c of the texts, by code point, then "##c" of those that also
+ *         stand inside a word, by code point
+ *     what merges make: always the pair of neighbours that is most frequent over all
+ *         words, ties going to the smaller left id, then the smaller right id
+ *
  * The characters take at most half of vocab_size: the most frequent ones, ties going to
  * the smaller code point; others become [UNK] at encoding. Merging ends at vocab_size
  * tokens or when each word is one piece. The order of the texts does not matter.

@@ -1,5 +1,5 @@
-/* exact_search.h - the best rows by inner product, all of them compared: the oracle of
- * every approximate index, and the default where there are not too many.
+/* exact_search.h - exact maximum inner product search (brute force, a flat index): the
+ * oracle of every approximate index, and the default where there are not too many rows.
  *
  *     score[n] = rows[n] . query        [N, D] f32 and [D], sums in f32
  *

@@ -1,9 +1,9 @@
-/* faiss_shim.h - approximate nearest rows by inner product: FAISS's HNSW graph
- * (Malkov & Yashunin 2016) and inverted lists with product quantisation (Jegou et al.
- * 2011), behind functions of C.
+/* faiss_shim.h - approximate nearest neighbours by inner product: FAISS's HNSW graph
+ * (Malkov & Yashunin 2016) and IVF-PQ, inverted lists with product quantisation (Jegou
+ * et al. 2011), behind functions of C.
  *
- *     faiss_shim.cpp   where the library is there when the program is built
- *     faiss_shim_missing.c     elsewhere: nothing is available, and says so
+ *     faiss_shim.cpp         where the library is there when the program is built
+ *     faiss_shim_missing.c   elsewhere: nothing is available, and says so
  *
  * Rows are numbered from 0 as they came. One that is open is searched by any number of
  * threads at once. The file is FAISS's own (faiss::write_index); it must come from

@@ -1,7 +1,7 @@
 /* npy.h - arrays in NumPy's .npy format: the frame around the numbers.
  *
- *     \x93NUMPY  major minor  length  {'descr': '<f4', 'fortran_order': False,
- *     'shape': (3, 256), }  spaces  newline  | numbers, row-major
+ *     \x93NUMPY  major minor  length  header  spaces  newline  | numbers, row-major
+ *     header: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 256), }
  *
  * Written with the numbers at a multiple of 64 bytes, version 1.0; versions 1 to 3 are
  * read, row-major arrays of rank 1 to 4 alone.

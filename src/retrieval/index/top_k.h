@@ -3,8 +3,8 @@
  * Better is the higher score, and of equal scores the lower row: what comes out does
  * not depend on the order in which rows came in. A score that is NaN never enters.
  *
- *     heap [capacity]: the worst of those kept at its root, so that most rows cost one
- *     comparison
+ *     heap [capacity]    the worst of those kept at its root, so that most rows cost
+ *                        one comparison
  */
 #ifndef FB_RETRIEVAL_INDEX_TOP_K_H
 #define FB_RETRIEVAL_INDEX_TOP_K_H
