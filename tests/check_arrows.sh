@@ -4,6 +4,7 @@
 #     not see each other; cli/ and server/ see fashionbert.h, base/ and themselves only.
 #     The folders inside data/ and retrieval/ have ranks too.
 #   - systems, image encoders and losses are named in their rooms and lists alone
+#   - above backend/ nobody reaches into a tensor's memory but by backend/memory.h
 #   - no two files share a base name but a header and its source
 #   - a file's first line names it: /* NAME - what it is
 #   - no file of src/ is longer than 700 lines
@@ -85,11 +86,16 @@ check_include() {
 # image encoders, and what in code stands for one.
 ENCODERS='pixels|thin|resnet[0-9]+|resnext[0-9a-z_]+'
 LOSSES='mlm|mpm|tia|itc|click|qt|qi'
-NAME_CODE='FB_SYSTEM_[A-Z]|FB_LOSS_[A-Z]|is_(qti|selfie)|has_(itc|selfie)'
+NAME_CODE='FB_SYSTEM_[A-Z]|FB_LOSS_[A-Z]|(fb_train_)?is_(qti|selfie)|has_(itc|selfie)|fb_[a-z]+_system\b'
 # Where such a name may stand outside of src/models/ and src/nn/encoders/: FILE:NAME.
 NAMES_ALLOWED='
 src/retrieval/index/index_manifest.c:pixels
 '
+
+# How code reaches into a tensor of a backend on the host, in place of backend/memory.h.
+NUMBERS='(const )?(float|double|fb_bf16|u?int(8|16|32|64)_t)'
+REACH="(->|\\.)data\\[|\\bmem(cpy|set|move|cmp)\\(.*(->|\\.)data\\b"
+REACH="$REACH|\\b$NUMBERS \\*[a-z0-9_]+ = .*(->|\\.)data\\b|\\($NUMBERS \\*\\)[^;]*(->|\\.)data\\b"
 
 # code_of FILE...: their lines as FILE:LINE:CODE, without comments.
 code_of() {
@@ -140,6 +146,16 @@ check_names() {
             echo "$line"
         done)
     [ -z "$found" ] || { echo "$found" | sed 's/$/    names what its room alone may name/' && return 1; }
+}
+
+# check_memory ROOT: print where code above backend/ reads or writes a tensor's memory.
+check_memory() {
+    local root=$1 found files
+    mapfile -t files < <(find "$root/src" -type f -name '*.[ch]' |
+        grep -E "^$root/src/(ops|nn|models|engine|training|tasks)/" | LC_ALL=C sort)
+    [ "${#files[@]}" -gt 0 ] || return 0
+    found=$(code_of "${files[@]}" | grep -E "$REACH")
+    [ -z "$found" ] || { echo "$found" | sed 's/$/    reaches into a backend'"'"'s memory/' && return 1; }
 }
 
 # check_tree ROOT: print every fault under ROOT/src; the status says whether there was one.
@@ -195,7 +211,8 @@ expect() {
     printf '/* add.c - */\n#include "base/status.h"\n#include "fashionbert.h"\n' \
         >"$root/src/ops/add.c"
     printf '/* %s - */\n%s\n' "$called" "$text" >"$root/$file"
-    check_tree "$root" >/dev/null && check_names "$root" >/dev/null || got=bad
+    { check_tree "$root" && check_names "$root" && check_memory "$root"; } >/dev/null ||
+        got=bad
     rm -rf "$root"
     if [ "$got" != "$want" ]; then
         echo "self-check: $name must be $want and was found $got"
@@ -240,15 +257,18 @@ self_check() {
     expect bad "a system's number" src/tasks/x.c 'if (s == FB_SYSTEM_QTI)'
     expect bad "a loss's number" src/tasks/x.c 'x = loss[FB_LOSS_TIA];'
     expect bad "a function that asks for a system" src/tasks/x.c 'if (is_qti(o))'
+    expect good "a tensor handed on" src/ops/x.c 'f(be, t->data, n);'
+    expect good "a tensor's memory named" src/ops/x.c 't->data = memory;'
+    expect bad "an element read" src/nn/x.c 'y = w->data[0];'
+    expect bad "numbers of a tensor" src/models/x.c 'const float *x = t->value.data;'
+    expect bad "numbers by a cast" src/models/x.c 'y = ((const float *)t->data)[i];'
+    expect bad "a tensor copied" src/nn/x.c 'memcpy(x, t.data, n);'
     expect bad "a file that calls itself otherwise" src/base/x.c '' y.c
     expect bad "a file too long" src/ops/x.c "$(yes '/* */' | head -n 701)"
 }
 
 self_check
-if [ "${1:-}" = --names ]; then
-    check_names .
-    exit
-fi
+case "${1:-}" in --names | --memory) "check_${1#--}" . && exit 0 || exit 1 ;; esac
 if ! check_tree .; then
     echo "check_arrows: the faults above are in the tree"
     exit 1
