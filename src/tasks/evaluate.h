@@ -8,9 +8,9 @@
 #define FB_TASKS_EVALUATE_H
 
 #include "engine/model_match.h"
+#include "engine/split_items.h"
 #include "retrieval/ranking/candidates.h"
 #include "retrieval/ranking/ranking_metrics.h"
-#include "engine/split_items.h"
 
 typedef struct fb_ranks_entry {
     int32_t draw, direction, category;

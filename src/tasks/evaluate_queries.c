@@ -1,8 +1,8 @@
 /* evaluate_queries.c - the evaluate verb for models of queries: what each query wanted
  * among a split's products (query_ranking.h).
  */
-#include "tasks/evaluate.h"
 #include "engine/query_ranking.h"
+#include "tasks/evaluate.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -14,8 +14,8 @@
 #ifndef FB_TRAINING_TRAIN_LOG_H
 #define FB_TRAINING_TRAIN_LOG_H
 
-#include "models/matcher.h"
 #include "engine/query_ranking.h"
+#include "models/matcher.h"
 
 typedef struct fb_train_log fb_train_log;
 
