@@ -144,7 +144,7 @@ static fb_status block_features(void *self, fb_context *ctx, int32_t number,
 static fb_status compute(fb_context *ctx, fb_catalogue_vectors *v, int32_t count)
 {
     fb_score_source source = {.self = v, .text = block_text, .image = block_image};
-    bool vectors = v->model->matcher->config.vector > 0;
+    bool vectors = fb_matcher_gives(v->model->matcher, FB_GIVES_VECTORS);
     if (v->wants.features)
         FB_TRY(
             fb_scorer_features(ctx, v->model->scorer, v->pixels, count, v->features));

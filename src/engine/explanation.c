@@ -1,12 +1,11 @@
 /* explanation.c - one text and one image to the weights of words and patches
- * (models/fashionbert/attribution.h), words put together again from their pieces.
+ * (fb_attribution in matcher.h), words put together again from their pieces.
  */
 #include "engine/explanation.h"
 
 #include "data/text/basic_tokenizer.h"
 #include "engine/model_inputs.h"
 #include "engine/neighbours.h"
-#include "models/fashionbert/attribution.h"
 #include "ops/tape.h"
 
 #include <math.h>
@@ -167,11 +166,7 @@ static fb_status attribute(const request *r, fb_attribution *found, double *bias
 {
     fb_matcher *m = r->model->matcher;
     bool vectors = r->kind != FB_SCORE_TIA;
-    if (vectors && !r->config->vector)
-        return fb_fail(r->ctx, FB_E_STATE,
-                       "score %s: this model gives no vectors; it was trained without "
-                       "the contrastive loss",
-                       fb_score_kind_name(r->kind));
+    FB_TRY(fb_score_kind_check(r->ctx, r->kind, m));
     if (!fb_matcher_gives(m, FB_GIVES_ATTRIBUTION))
         return fb_fail(r->ctx, FB_E_STATE, "a score of %s cannot be explained",
                        m->system->name);

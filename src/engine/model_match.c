@@ -263,6 +263,15 @@ fb_status fb_model_match(fb_context *ctx, fb_model *model, const fb_input *produ
     return status;
 }
 
+/* The first system that reads queries, for sentences. */
+static const char *a_system_of_queries(void)
+{
+    for (int32_t i = 0; i < fb_systems_count(); i++)
+        if (fb_systems_get(i)->reads & FB_READS_QUERY)
+            return fb_systems_get(i)->name;
+    return "";
+}
+
 static fb_status check_triples(fb_context *ctx, const fb_model *model,
                                const char *const *queries, const fb_input *products,
                                int64_t count)
@@ -270,8 +279,8 @@ static fb_status check_triples(fb_context *ctx, const fb_model *model,
     if (!fb_model_takes_query(model))
         return fb_fail(ctx, FB_E_STATE,
                        "%s: a model of titles and images, which takes no query; one "
-                       "that does is trained by train --objective qti",
-                       model->folder);
+                       "that does is trained by train --objective %s",
+                       model->folder, a_system_of_queries());
     if (count < 0)
         return fb_fail(ctx, FB_E_USAGE, "a count must not be negative");
     for (int64_t i = 0; i < count; i++)

@@ -94,7 +94,7 @@ fb_status fb_text_weight_check(fb_context *ctx, double *weight)
 
 fb_status fb_model_check_vectors(fb_context *ctx, const fb_model *model)
 {
-    if (model->matcher->config.vector > 0)
+    if (fb_matcher_gives(model->matcher, FB_GIVES_VECTORS))
         return FB_OK;
     return fb_fail(
         ctx, FB_E_STATE,

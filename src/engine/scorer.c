@@ -152,6 +152,17 @@ static fb_status run_vectors(fb_context *ctx, fb_scorer *s,
     return status;
 }
 
+fb_status fb_score_kind_check(fb_context *ctx, fb_score_kind kind,
+                              const fb_matcher *matcher)
+{
+    if (kind == FB_SCORE_TIA || fb_matcher_gives(matcher, FB_GIVES_VECTORS))
+        return FB_OK;
+    return fb_fail(ctx, FB_E_STATE,
+                   "score %s: this model gives no vectors; it was trained without the "
+                   "contrastive loss",
+                   fb_score_kind_name(kind));
+}
+
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_request *request,
                         fb_score_kind kind, float *margins)
@@ -163,13 +174,9 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
     if (!fb_scorer_reads_query(scorer) && source->query)
         return fb_fail(ctx, FB_E_STATE,
                        "this model scores titles and images; it takes no query");
+    FB_TRY(fb_score_kind_check(ctx, kind, scorer->matcher));
     if (kind == FB_SCORE_TIA)
         return run_stream(ctx, scorer, source, request, margins);
-    if (!scorer->matcher->config.vector)
-        return fb_fail(ctx, FB_E_STATE,
-                       "score %s: this model gives no vectors; it was trained without "
-                       "the contrastive loss",
-                       fb_score_kind_name(kind));
     return run_vectors(ctx, scorer, source, request, kind == FB_SCORE_BOTH, margins);
 }
 

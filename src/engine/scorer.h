@@ -63,8 +63,12 @@ void fb_scorer_use_neighbours(fb_scorer *scorer, const fb_neighbours *neighbours
 /* config.neighbour_weight, 0 without neighbours. */
 double fb_scorer_neighbour_weight(const fb_scorer *scorer);
 
+/* FB_E_STATE: a kind with vectors that the model lacks. */
+fb_status fb_score_kind_check(fb_context *ctx, fb_score_kind kind,
+                              const fb_matcher *matcher);
+
 /* margins[count] of the request's triples, in their order, by `kind` (model_config.h).
- * FB_E_STATE   a kind with vectors that the model lacks; a source without queries of a
+ * FB_E_STATE   fb_score_kind_check; a source without queries of a
  *              model that reads them, or the other way round
  * FB_E_LIMIT   a text is longer than the model takes */
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,

@@ -53,6 +53,27 @@ typedef struct fb_step_losses {
     double points_chance; /* what guessing gets right of them */
 } fb_step_losses;
 
+/* ---- what a score is made of ------------------------------------------------------ */
+
+enum { FB_ATTRIBUTION_STEPS = 256 };
+
+/* score = alignment * margin + similarity * cosine; 0: that part is not computed. */
+struct fb_attribution_options {
+    double alignment, similarity;
+    int32_t mask_id; /* token id of [MASK] */
+    int32_t steps;   /* 1 to FB_ATTRIBUTION_STEPS */
+    int64_t pixels;  /* that go through a network at once, at least one image's: bounds
+                        memory; 0: 2^19 */
+};
+
+struct fb_attribution {
+    double score, without_text, without_image;
+    double *tokens;  /* [text tokens]; 0 for [CLS] and [SEP] */
+    double *patches; /* [P] */
+};
+
+/* ---- a model ---------------------------------------------------------------------- */
+
 struct fb_matcher {
     const fb_system *system;
     fb_model_config config;

@@ -22,23 +22,6 @@
 
 #include "models/matcher.h"
 
-enum { FB_ATTRIBUTION_STEPS = 256 };
-
-/* score = alignment * margin + similarity * cosine; 0: that part is not computed. */
-struct fb_attribution_options {
-    double alignment, similarity;
-    int32_t mask_id; /* token id of [MASK] */
-    int32_t steps;   /* 1 to FB_ATTRIBUTION_STEPS */
-    int64_t pixels;  /* that go through a network at once, at least one image's: bounds
-                        memory; 0: 2^19 */
-};
-
-struct fb_attribution {
-    double score, without_text, without_image;
-    double *tokens;  /* [text tokens]; 0 for [CLS] and [SEP] */
-    double *patches; /* [P] */
-};
-
 /* batch: one text in [CLS] ... [SEP], and as images the photo and a blank one; pairs
  * are not read. tape: begun, on an arena that stays until `out` was read (its arrays
  * lie there). FB_E_STATE: a similarity that the model does not have; FB_E_NUMBER: a
