@@ -213,14 +213,27 @@ void fb_train_options_defaults(fb_train_options *options);
 fb_status fb_train_options_set(fb_context *ctx, fb_train_options *options,
                                const char *name, const char *text);
 
+enum { FB_TRAIN_MEASURES_MAX = 64 };
+
+/* One of the losses that make up the total. */
+typedef struct fb_train_measure {
+    const char *name; /* of static lifetime */
+    double mean;      /* over the last 100 steps; 0: not trained */
+    bool shown;       /* belongs to what was trained, and is not the total itself */
+} fb_train_measure;
+
 typedef struct fb_train_report {
     int64_t steps;
-    double seconds, wait_seconds;    /* wait: training stood still for data */
-    double loss, mlm, mpm, tia, itc; /* means over the last 100 steps */
-    double selfie;                   /* likewise */
-    double click, qt, qi;            /* likewise, with qti */
+    double seconds, wait_seconds; /* wait: training stood still for data */
+    double loss;                  /* the total, mean over the last 100 steps */
+    fb_train_measure measures[FB_TRAIN_MEASURES_MAX]; /* [measure_count] all losses that
+                                                         a system may have */
+    int32_t measure_count;
+    const char
+        *accuracy; /* what best_val_accuracy is of, of static lifetime: "accuracy"
+                             of matching, or such as "pointing_accuracy" */
     double best_val_accuracy;
-    double chance; /* selfie: what guessing reaches of that accuracy; else 0 */
+    double chance; /* what guessing reaches of that accuracy; 0: not known */
     int64_t best_step;
 } fb_train_report;
 

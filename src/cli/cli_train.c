@@ -3,6 +3,8 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
+#include <string.h>
+
 typedef struct train_arguments {
     fb_train_options task;
 #define FB_COMMAND FB_OPTION_MEMBER
@@ -27,19 +29,34 @@ static void print_json(const train_arguments *a, const fb_train_report *report)
     fb_json_key_double(&w, "seconds", report->seconds);
     fb_json_key_double(&w, "wait_seconds", report->wait_seconds);
     fb_json_key_double(&w, "loss", report->loss);
-    fb_json_key_double(&w, "mlm", report->mlm);
-    fb_json_key_double(&w, "mpm", report->mpm);
-    fb_json_key_double(&w, "tia", report->tia);
-    fb_json_key_double(&w, "itc", report->itc);
-    fb_json_key_double(&w, "selfie", report->selfie);
-    fb_json_key_double(&w, "click", report->click);
-    fb_json_key_double(&w, "qt", report->qt);
-    fb_json_key_double(&w, "qi", report->qi);
+    for (int32_t i = 0; i < report->measure_count; i++)
+        fb_json_key_double(&w, report->measures[i].name, report->measures[i].mean);
     fb_json_key_double(&w, "best_val_accuracy", report->best_val_accuracy);
     fb_json_key_double(&w, "chance", report->chance > 0 ? report->chance : (double)NAN);
     fb_json_key_int(&w, "best_step", report->best_step);
     fb_json_close_object(&w);
     fputc('\n', stdout);
+}
+
+static void spell(char *title, size_t size_bytes, const char *before, const char *name)
+{
+    size_t at = strlen(title);
+    snprintf(title + at, size_bytes - at, "%s%s", before, name);
+    for (char *c = title + at; *c; c++)
+        if (*c == '_')
+            *c = ' ';
+}
+
+static fb_table *make_table(const fb_train_report *report)
+{
+    char columns[1024] = "<model|>steps|>seconds|>waited|>loss";
+    for (int32_t i = 0; i < report->measure_count; i++)
+        if (report->measures[i].shown)
+            spell(columns, sizeof columns, "|>", report->measures[i].name);
+    spell(columns, sizeof columns, "|>best val ", report->accuracy);
+    spell(columns, sizeof columns, report->chance > 0 ? "|>chance" : "", "");
+    spell(columns, sizeof columns, "|>at step", "");
+    return fb_table_create(columns);
 }
 
 static void fill_row(fb_table *table, const train_arguments *a,
@@ -50,22 +67,12 @@ static void fill_row(fb_table *table, const train_arguments *a,
     fb_table_number(table, report->seconds, 1);
     fb_table_number(table, report->wait_seconds, 1);
     fb_table_number(table, report->loss, 4);
-    if (report->chance > 0) { /* selfie */
-        fb_table_number(table, report->best_val_accuracy, 4);
+    for (int32_t i = 0; i < report->measure_count; i++)
+        if (report->measures[i].shown)
+            fb_table_number(table, report->measures[i].mean, 4);
+    fb_table_number(table, report->best_val_accuracy, 4);
+    if (report->chance > 0)
         fb_table_number(table, report->chance, 4);
-    } else {
-        fb_table_number(table, report->mlm, 4);
-        fb_table_number(table, report->mpm, 4);
-        fb_table_number(table, report->tia, 4);
-        if (report->click > 0) {
-            fb_table_number(table, report->click, 4);
-            fb_table_number(table, report->qt, 4);
-            fb_table_number(table, report->qi, 4);
-        } else {
-            fb_table_number(table, report->itc, 4);
-        }
-        fb_table_number(table, report->best_val_accuracy, 4);
-    }
     fb_table_int(table, report->best_step);
 }
 
@@ -78,15 +85,7 @@ static fb_status run(fb_context *ctx, void *arguments)
         print_json(a, &report);
         return FB_OK;
     }
-    fb_table *table = fb_table_create(
-        report.chance > 0
-            ? "<model|>steps|>seconds|>waited|>loss|>best val pointing accuracy|>chance"
-              "|>at step"
-        : report.click > 0
-            ? "<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia|>click|>qt|>qi"
-              "|>best val accuracy|>at step"
-            : "<model|>steps|>seconds|>waited|>loss|>mlm|>mpm|>tia|>itc"
-              "|>best val accuracy|>at step");
+    fb_table *table = make_table(&report);
     fill_row(table, a, &report);
     fb_status status = fb_table_print(ctx, table, stdout);
     fb_table_free(table);

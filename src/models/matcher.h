@@ -8,6 +8,7 @@
 #define FB_MODELS_MATCHER_H
 
 #include "models/adaptive_loss.h"
+#include "models/measures.h"
 #include "models/model_config.h"
 #include "models/system.h"
 #include "nn/param.h"
@@ -34,24 +35,6 @@ typedef struct fb_loss_options {
     bool blocks;   /* with it: among all pairs of blocks of items (hard_pairs.h) */
     uint64_t key;  /* random bits of the step, for negatives */
 } fb_loss_options;
-
-/* What one batch gave. A loss without rows in the batch is not present: value 0. */
-typedef struct fb_step_losses {
-    bool present[FB_LOSSES_ALL], has_itc;
-    double loss[FB_LOSSES_ALL], itc;
-    double weight[FB_LOSSES_ALL];
-    double squared_norm[FB_LOSSES_ALL]; /* gradient mode */
-    double total;                       /* sum of weight * loss */
-    int64_t pairs, pairs_right;     /* alignment: argmax equals the label; listwise: the
-                                       right one of each list wins; qti: of triples */
-    int64_t queries, queries_right; /* contrastive: its own is the most similar */
-    int64_t rows[FB_LOSSES_ALL];
-    bool has_selfie;
-    double selfie; /* pointing at masked patches (selfie.h) */
-    int64_t points;
-    double points_right;  /* k that are equally the best count 1/k each */
-    double points_chance; /* what guessing gets right of them */
-} fb_step_losses;
 
 /* ---- what a score is made of ------------------------------------------------------ */
 

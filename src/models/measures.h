@@ -44,8 +44,8 @@ typedef struct fb_measure {
 typedef struct fb_measures {
     double total; /* what is minimised: sum of weight * loss */
     int32_t count;
-    fb_measure
-        items[FB_MEASURES_MAX + 1]; /* [count]; the last takes what does not fit */
+    /* [count], and one behind that takes what does not fit */
+    fb_measure items[FB_MEASURES_MAX + 1];
 } fb_measures;
 
 /* Append. `list` begins as {0}; the 33rd and later items are left out. rows may be 0. */

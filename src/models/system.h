@@ -9,13 +9,13 @@
 #ifndef FB_MODELS_SYSTEM_H
 #define FB_MODELS_SYSTEM_H
 
+#include "models/measures.h"
 #include "models/model_config.h"
 #include "nn/param.h"
 #include "tensor/batch.h"
 
 typedef struct fb_matcher fb_matcher;
 typedef struct fb_loss_options fb_loss_options;
-typedef struct fb_step_losses fb_step_losses;
 typedef struct fb_attribution_options fb_attribution_options;
 typedef struct fb_attribution fb_attribution;
 
@@ -47,6 +47,9 @@ struct fb_system {
     const char *name; /* in config.json */
     int32_t number;   /* its own for ever: fingerprints of models are made of it */
     uint32_t reads, gives;
+    /* What it calls its losses in measures.h, in the order of a report; NULL behind the
+     * last. */
+    const char *const *loss_names;
     /* Whether a configuration suits the system, beyond what holds for all
      * (fb_model_config_check). NULL: nothing more. FB_E_FORMAT names `where`. */
     fb_status (*check)(fb_context *ctx, const fb_model_config *config,
@@ -59,10 +62,10 @@ struct fb_system {
     /* Forward, weigh, backward: parameter gradients of the total are added. The tape
      * must record. */
     fb_status (*train_batch)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_step_losses *losses);
+                             const fb_loss_options *options, fb_measures *measures);
     /* Losses alone, unweighted; the tape need not record. */
     fb_status (*losses)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                        const fb_loss_options *options, fb_step_losses *losses);
+                        const fb_loss_options *options, fb_measures *measures);
     /* Learn the image network at a share of the learning rate. */
     void (*scale_encoder_lr)(fb_matcher *m, float share);
     /* After contrastive training alone, before alignment is learnt: let patches enter

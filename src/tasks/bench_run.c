@@ -143,7 +143,7 @@ static fb_status step(work *w, int64_t number)
     fb_tape_begin(&tape, w->ctx, w->be, w->arena, training);
     if (!training)
         return forward_alone(w, &tape);
-    fb_step_losses out;
+    fb_measures out;
     fb_optimizer_figures figures;
     fb_tape_set_dropout(&tape, (float)w->matcher->config.dropout, (uint64_t)number);
     FB_TRY(w->matcher->system->train_batch(w->matcher, &tape, w->batch, &losses, &out));

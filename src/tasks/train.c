@@ -8,11 +8,13 @@
  * Killed, the newest stage that has begun goes on with the options that it was started
  * with, then the rest follow.
  */
+#include "base/arena.h"
 #include "base/file.h"
 #include "data/catalogue/catalogue.h"
 #include "training/recipe.h"
 #include "training/train_options.h"
-#include "training/train_run.h"
+#include "training/train_stage.h"
+#include "training/train_state.h"
 
 #include <stdio.h>
 #include <string.h>

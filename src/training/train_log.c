@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,13 +17,6 @@ struct fb_train_log {
     char path[4096];
     fb_event_file *events;
 };
-
-/* FashionBERT's losses stand in every line, null where absent; others where they are.
- */
-static bool has_key(const fb_step_losses *l, int32_t loss)
-{
-    return loss < FB_LOSSES || l->present[loss];
-}
 
 static fb_status open_stream(fb_context *ctx, fb_train_log *log, const char *out,
                              int64_t keep_bytes)
@@ -56,95 +50,49 @@ fb_status fb_train_log_open(fb_context *ctx, fb_train_log **log, const char *out
     return FB_OK;
 }
 
-static void write_pointing(fb_json_writer *w, const char *prefix,
-                           const fb_step_losses *l)
+enum { KEY = 96 };
+
+static void write_value(fb_json_writer *w, const char *prefix, const char *name,
+                        double value)
 {
-    char key[32];
-    snprintf(key, sizeof key, "%sselfie", prefix);
-    fb_json_key_double(w, key, l->selfie);
-    snprintf(key, sizeof key, "%spointing_accuracy", prefix);
-    fb_json_key_double(w, key, l->points_right / (double)l->points);
-    snprintf(key, sizeof key, "%schance", prefix);
-    fb_json_key_double(w, key, l->points_chance / (double)l->points);
+    char key[KEY];
+    snprintf(key, sizeof key, "%s%s", prefix, name);
+    fb_json_key_double(w, key, value);
 }
 
-static void write_losses(fb_json_writer *w, const char *prefix, const fb_step_losses *l)
+static void write_measures(fb_json_writer *w, const char *prefix,
+                           const fb_measures *list)
 {
-    char key[32];
-    for (int i = 0; i < FB_LOSSES_ALL; i++) {
-        if (!has_key(l, i))
+    for (int32_t i = 0; i < list->count; i++) {
+        const fb_measure *m = &list->items[i];
+        char name[KEY] = "chance";
+        write_value(w, prefix, m->name, m->rows ? m->value : (double)NAN);
+        if (!(m->chance > 0))
             continue;
-        snprintf(key, sizeof key, "%s%s", prefix, fb_loss_name(i));
-        fb_json_key_double(w, key, l->present[i] ? l->loss[i] : (double)NAN);
-    }
-    snprintf(key, sizeof key, "%saccuracy", prefix);
-    fb_json_key_double(w, key,
-                       l->pairs ? (double)l->pairs_right / (double)l->pairs
-                                : (l->has_itc || l->points ? (double)NAN : 0.0));
-    if (l->points)
-        write_pointing(w, prefix, l);
-    if (!l->has_itc)
-        return;
-    snprintf(key, sizeof key, "%sitc", prefix);
-    fb_json_key_double(w, key, l->itc);
-    snprintf(key, sizeof key, "%sitc_accuracy", prefix);
-    fb_json_key_double(
-        w, key, l->queries ? (double)l->queries_right / (double)l->queries : 0.0);
-}
-
-/* Of the validation split's queries: name and number. */
-typedef struct measure {
-    const char *name;
-    double value;
-} measure;
-enum { MEASURES = 7 };
-
-static void list_measures(const fb_query_report *r, measure out[MEASURES])
-{
-    const fb_ranking *k = &r->ranking;
-    out[0] = (measure){"auc", r->auc};
-    out[1] = (measure){"ndcg10", r->ndcg10};
-    out[2] = (measure){"r1", k->r1};
-    out[3] = (measure){"r10", k->r10};
-    out[4] = (measure){"chance_ndcg10", r->chance_ndcg10};
-    out[5] = (measure){"chance_r1", k->chance_r1};
-    out[6] = (measure){"candidates", k->candidates_mean};
-}
-
-static void write_measures(fb_json_writer *w, const fb_query_report *r)
-{
-    measure all[MEASURES];
-    list_measures(r, all);
-    for (int i = 0; i < MEASURES; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "val_%s", all[i].name);
-        fb_json_key_double(w, key, all[i].value);
+        if (!(m->flags & FB_MEASURE_HEADLINE))
+            snprintf(name, sizeof name, "chance_%s", m->name);
+        write_value(w, prefix, name, fb_measure_chance(m));
     }
 }
 
 static void write_json(FILE *stream, const fb_train_line *line)
 {
+    const fb_measures *list = &line->measures;
     fb_json_writer w;
     fb_json_begin(&w, stream, 0);
     fb_json_open_object(&w);
     fb_json_key_int(&w, "step", line->step);
     fb_json_key_double(&w, "epoch", line->epoch);
-    fb_json_key_double(&w, "loss", line->losses.total);
-    write_losses(&w, "", &line->losses);
-    for (int i = 0; i < FB_LOSSES_ALL; i++) {
-        char key[32];
-        if (!has_key(&line->losses, i))
-            continue;
-        snprintf(key, sizeof key, "weight_%s", fb_loss_name(i));
-        fb_json_key_double(&w, key, line->losses.weight[i]);
-    }
+    fb_json_key_double(&w, "loss", list->total);
+    write_measures(&w, "", list);
+    for (int32_t i = 0; i < list->count; i++)
+        if (list->items[i].flags & FB_MEASURE_WEIGHED)
+            write_value(&w, "weight_", list->items[i].name, list->items[i].weight);
     fb_json_key_double(&w, "lr", line->lr);
     fb_json_key_double(&w, "gradient_norm", line->gradient_norm);
     fb_json_key_int(&w, "fallback_negatives", line->fallbacks);
     if (line->validated)
-        write_losses(&w, "val_", &line->validation);
-    if (line->ranked)
-        write_measures(&w, &line->ranking);
+        write_measures(&w, "val_", &line->validation);
     fb_json_key_float(&w, "wait_ms", (float)(line->wait_s * 1e3));
     fb_json_key_float(&w, "pairs_per_s", (float)line->pairs_per_s);
     fb_json_close_object(&w);
@@ -152,40 +100,21 @@ static void write_json(FILE *stream, const fb_train_line *line)
 }
 
 static fb_status write_scalars(fb_context *ctx, fb_event_file *events,
-                               const char *group, int64_t step, const fb_step_losses *l,
+                               const char *group, int64_t step, const fb_measures *list,
                                bool weights)
 {
-    char tag[48];
-    for (int i = 0; i < FB_LOSSES_ALL; i++) {
-        if (!l->present[i])
+    char tag[KEY];
+    for (int32_t i = 0; i < list->count; i++) {
+        const fb_measure *m = &list->items[i];
+        if (!m->rows)
             continue;
-        snprintf(tag, sizeof tag, "%s/%s", group, fb_loss_name(i));
-        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->loss[i]));
-        snprintf(tag, sizeof tag, "weight/%s", fb_loss_name(i));
-        if (weights)
-            FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->weight[i]));
+        snprintf(tag, sizeof tag, "%s/%s", group, m->name);
+        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)m->value));
+        snprintf(tag, sizeof tag, "weight/%s", m->name);
+        if (weights && m->flags & FB_MEASURE_WEIGHED)
+            FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)m->weight));
     }
-    if (l->has_itc) {
-        snprintf(tag, sizeof tag, "%s/itc", group);
-        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->itc));
-        snprintf(tag, sizeof tag, "%s/itc_accuracy", group);
-        FB_TRY(fb_event_file_scalar(ctx, events, tag, step,
-                                    (float)l->queries_right /
-                                        (float)(l->queries ? l->queries : 1)));
-    }
-    if (l->points) {
-        snprintf(tag, sizeof tag, "%s/selfie", group);
-        FB_TRY(fb_event_file_scalar(ctx, events, tag, step, (float)l->selfie));
-        snprintf(tag, sizeof tag, "%s/pointing_accuracy", group);
-        FB_TRY(fb_event_file_scalar(ctx, events, tag, step,
-                                    (float)(l->points_right / (double)l->points)));
-    }
-    if (!l->pairs)
-        return FB_OK;
-    snprintf(tag, sizeof tag, "%s/accuracy", group);
-    return fb_event_file_scalar(ctx, events, tag, step,
-                                (float)l->pairs_right /
-                                    (float)(l->pairs ? l->pairs : 1));
+    return FB_OK;
 }
 
 fb_status fb_train_log_write(fb_context *ctx, fb_train_log *log,
@@ -195,21 +124,14 @@ fb_status fb_train_log_write(fb_context *ctx, fb_train_log *log,
     if (fflush(log->stream) != 0)
         return fb_fail(ctx, FB_E_IO, "%s: %s", log->path, strerror(errno));
     fb_event_file *e = log->events;
-    FB_TRY(write_scalars(ctx, e, "train", line->step, &line->losses, true));
+    FB_TRY(write_scalars(ctx, e, "train", line->step, &line->measures, true));
     FB_TRY(fb_event_file_scalar(ctx, e, "train/loss", line->step,
-                                (float)line->losses.total));
+                                (float)line->measures.total));
     FB_TRY(fb_event_file_scalar(ctx, e, "train/lr", line->step, (float)line->lr));
     FB_TRY(fb_event_file_scalar(ctx, e, "train/gradient_norm", line->step,
                                 (float)line->gradient_norm));
     if (line->validated)
         FB_TRY(write_scalars(ctx, e, "val", line->step, &line->validation, false));
-    measure all[MEASURES];
-    list_measures(&line->ranking, all);
-    for (int i = 0; i < MEASURES && line->ranked; i++) {
-        char tag[48];
-        snprintf(tag, sizeof tag, "val/%s", all[i].name);
-        FB_TRY(fb_event_file_scalar(ctx, e, tag, line->step, (float)all[i].value));
-    }
     return FB_OK;
 }
 
@@ -230,4 +152,33 @@ void fb_train_log_close(fb_train_log *log)
         fclose(log->stream);
     fb_event_file_close(log->events);
     free(log);
+}
+
+/* Text that does not fit is cut. */
+static void append(char *text, size_t size_bytes, const char *format, ...)
+{
+    size_t at = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + at, size_bytes - at, format, arguments);
+    va_end(arguments);
+}
+
+void fb_train_line_describe(const fb_train_line *line, char *text, size_t size_bytes)
+{
+    const fb_measures *list = &line->measures;
+    snprintf(text, size_bytes, "loss %.3f", list->total);
+    for (int32_t i = 0; i < list->count; i++) {
+        const fb_measure *m = &list->items[i];
+        if (!m->rows)
+            continue;
+        if (m->flags & FB_MEASURE_LOSS && !(m->flags & FB_MEASURE_IS_TOTAL))
+            append(text, size_bytes, "  %s %.3f", m->name, m->value);
+        if (m->flags & FB_MEASURE_WEIGHED)
+            append(text, size_bytes, " x %.2f", m->weight);
+        if (m->chance > 0)
+            append(text, size_bytes, "  chance %.3f", fb_measure_chance(m));
+    }
+    append(text, size_bytes, "  accuracy %.2f",
+           fb_measures_value(list, FB_MEASURE_HEADLINE));
 }

@@ -2,6 +2,7 @@
 #include "training/train_queries.h"
 
 #include "base/file.h"
+#include "engine/query_ranking.h"
 #include "models/selfie/selfie.h"
 #include "nn/weights.h"
 
@@ -138,7 +139,19 @@ fb_status fb_train_queries_begin(fb_train_run *run)
 
 /* ---- how it goes ----------------------------------------------------------------- */
 
-fb_status fb_train_queries_rank(fb_train_run *run, fb_query_report *report)
+static void put_ranks(const fb_query_report *r, fb_measures *out)
+{
+    const fb_ranking *k = &r->ranking;
+    fb_measures_put_figure(out, "auc", r->auc);
+    fb_measures_put_figure(out, "ndcg10", r->ndcg10);
+    fb_measures_put_figure(out, "r1", k->r1);
+    fb_measures_put_figure(out, "r10", k->r10);
+    fb_measures_put_figure(out, "chance_ndcg10", r->chance_ndcg10);
+    fb_measures_put_figure(out, "chance_r1", k->chance_r1);
+    fb_measures_put_figure(out, "candidates", k->candidates_mean);
+}
+
+fb_status fb_train_queries_rank(fb_train_run *run, fb_measures *measures)
 {
     const fb_train_options *o = &run->options;
     int32_t most =
@@ -155,11 +168,14 @@ fb_status fb_train_queries_rank(fb_train_run *run, fb_query_report *report)
                                         .seed = o->seed,
                                         .trec = "",
                                         .quiet = true};
+    fb_query_report report;
     fb_status status =
         with.resizer ? fb_scorer_create(run->ctx, &with.scorer, run->be, run->matcher)
                      : fb_fail(run->ctx, FB_E_MEMORY, "no memory to rank");
     if (status == FB_OK)
-        status = fb_query_rank(run->ctx, &with, &options, report);
+        status = fb_query_rank(run->ctx, &with, &options, &report);
+    if (status == FB_OK)
+        put_ranks(&report, measures);
     fb_scorer_free(with.scorer);
     fb_resizer_free(with.resizer);
     return status;

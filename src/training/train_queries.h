@@ -25,8 +25,8 @@ fb_status fb_train_queries_config(fb_train_run *run, fb_model_config *config);
 /* The weights of --init. */
 fb_status fb_train_queries_begin(fb_train_run *run);
 
-/* Ranks of the validation split: of up to 300 rows, each among up to 15 others. The
- * same lists every time. */
-fb_status fb_train_queries_rank(fb_train_run *run, fb_query_report *report);
+/* Ranks of the validation split, put behind what `measures` has: of up to 300 rows, each
+ * among up to 15 others. The same lists every time. */
+fb_status fb_train_queries_rank(fb_train_run *run, fb_measures *measures);
 
 #endif

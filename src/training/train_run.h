@@ -47,10 +47,6 @@ fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
                             int32_t stages);
 void fb_train_run_close(fb_train_run *run);
 
-/* One whole run: open, train, calibrate, close. */
-fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
-                         int32_t stage, int32_t stages, fb_train_report *report);
-
 /* Loader of training batches from micro-batch `first`, or of validation batches. */
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
                               int64_t first, int64_t count);
@@ -58,17 +54,5 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
 /* What micro-batch `number` is asked for, or validation batch `number`. */
 const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
                                            bool validation);
-
-/* Losses and accuracy over the validation split's batches, no dropout. The same batches
- * every time. */
-fb_status fb_train_validate(fb_train_run *run, fb_step_losses *losses);
-
-/* Sum over batches, then the means: losses and weights weigh by batch, accuracy by
- * pair. */
-void fb_step_losses_add(fb_step_losses *sum, const fb_step_losses *one);
-void fb_step_losses_mean(fb_step_losses *sum, int64_t count);
-/* Alignment's share of right answers; without alignment the contrastive one's, or
- * pointing's. */
-double fb_step_losses_accuracy(const fb_step_losses *losses);
 
 #endif

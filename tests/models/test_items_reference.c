@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "support/model_dump.h"
+#include "support/step_numbers.h"
 
 enum { ITEMS = 4, NEGATIVES = 2, PATCHES = 4, SIZE = 8, PAIRS = 20 };
 #define ITC_WEIGHT 0.7
@@ -86,14 +87,15 @@ static void check_step(model_dump *d, const char *prefix, bool listwise,
                        double tolerance)
 {
     fb_tape tape = {0};
-    fb_step_losses losses;
+    fb_measures measures;
     fb_params *params = d->matcher->params;
     const fb_loss_options options = ask(listwise, strcmp(prefix, "late/") == 0);
     memset(params->grad, 0, (size_t)params->total * sizeof(float));
     fb_tape_begin(&tape, d->ctx, d->be, d->arena, true);
-    assert_int_equal(
-        d->matcher->system->train_batch(d->matcher, &tape, d->batch, &options, &losses),
-        FB_OK);
+    assert_int_equal(d->matcher->system->train_batch(d->matcher, &tape, d->batch,
+                                                     &options, &measures),
+                     FB_OK);
+    const step_numbers losses = step_numbers_of(&measures);
     float want[4], got[4] = {0, 0, 0, (float)losses.itc};
     for (int i = 0; i < FB_LOSSES; i++)
         got[i] = (float)losses.loss[i];

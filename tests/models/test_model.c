@@ -77,7 +77,7 @@ static void score_is_the_softmax_that_the_loss_sees(void **state)
         float scores[PAIRS];
         double want = 0;
         int64_t right = 0;
-        fb_step_losses losses;
+        fb_measures measures;
         score(&w, w.batch, scores);
         for (int i = 0; i < PAIRS; i++) {
             double p = (double)scores[i];
@@ -85,7 +85,8 @@ static void score_is_the_softmax_that_the_loss_sees(void **state)
             right += (p > 0.5) == (pairs[i][2] == 1);
         }
         begin(&w, false);
-        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &losses));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &measures));
+        step_numbers losses = step_numbers_of(&measures);
         assert_true(fabs(losses.loss[FB_LOSS_TIA] - want) <=
                     10 * kinds[kind_].tolerance);
         assert_int_equal(losses.pairs, PAIRS);
@@ -101,16 +102,18 @@ static void masked_patch_counts_only_as_zero(void **state)
     EACH_KIND(w)
     {
         float before[PAIRS], after[PAIRS];
-        fb_step_losses first, second;
+        fb_measures measures;
         score(&w, w.batch, before);
         begin(&w, false);
-        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &first));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &measures));
+        step_numbers first = step_numbers_of(&measures);
         for (int y = 0; y < SIZE / 2; y++) /* patch 1: the upper right quarter */
             memset(w.batch->pixels + (y * SIZE + SIZE / 2) * 3, 255 - y, SIZE / 2 * 3);
         score(&w, w.batch, after);
         assert_memory_equal(before, after, sizeof before);
         begin(&w, false);
-        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &second));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &fixed_all, &measures));
+        step_numbers second = step_numbers_of(&measures);
         assert_true(first.loss[FB_LOSS_MLM] == second.loss[FB_LOSS_MLM]);
         assert_true(first.loss[FB_LOSS_MPM] != second.loss[FB_LOSS_MPM]); /* target */
         w.batch->patch_masked[1] = 0;
@@ -129,7 +132,7 @@ static void losses_are_present_only_where_rows_are(void **state)
     world w;
     EACH_KIND(w)
     {
-        fb_step_losses all = train(&w, &fixed_all);
+        step_numbers all = train(&w, &fixed_all);
         assert_int_equal(all.rows[FB_LOSS_MLM], 3);
         assert_int_equal(all.rows[FB_LOSS_MPM], 2);
         assert_int_equal(all.rows[FB_LOSS_TIA], PAIRS);
@@ -137,7 +140,7 @@ static void losses_are_present_only_where_rows_are(void **state)
             assert_true(all.present[i] && all.loss[i] > 0 &&
                         fabs(all.weight[i] - 1.0 / 3) < 1e-12);
         w.batch->mlm_count = 0;
-        fb_step_losses two = train(&w, &fixed_all);
+        step_numbers two = train(&w, &fixed_all);
         assert_false(two.present[FB_LOSS_MLM]);
         assert_true(two.loss[FB_LOSS_MLM] == 0 && two.weight[FB_LOSS_MLM] == 0);
         assert_true(fabs(two.weight[FB_LOSS_TIA] - 0.5) < 1e-12);
@@ -152,7 +155,7 @@ static void losses_are_present_only_where_rows_are(void **state)
                                  .mode = modes[i],
                                  .detach = false,
                                  .shared_norms = false};
-            fb_step_losses one = train(&w, &o);
+            step_numbers one = train(&w, &o);
             assert_false(one.present[FB_LOSS_MPM]);
             assert_true(fabs(one.weight[FB_LOSS_TIA] - 1) < 1e-12);
         }
@@ -169,12 +172,12 @@ static void check_combination(world *w, const fb_loss_options *options, double b
                                .mode = FB_ADAPTIVE_FIXED};
         one.enabled[i] = true;
         clear_gradients(w);
-        fb_step_losses l = train(w, &one);
+        step_numbers l = train(w, &one);
         assert_true(l.present[i] && fabs(l.weight[i] - 1) < 1e-12);
         alone[i] = copy_gradients(w);
     }
     clear_gradients(w);
-    fb_step_losses l = train(w, options);
+    step_numbers l = train(w, options);
     double c[FB_LOSSES], weight[FB_LOSSES], largest = 0, total = 0;
     memcpy(c, l.weight, sizeof c);
     if (options->mode == FB_ADAPTIVE_SOFTMAX)
@@ -235,13 +238,14 @@ static void gradient_norms_make_the_weights_of_equation_6(void **state)
                                  .mode = FB_ADAPTIVE_GRADIENT,
                                  .detach = false,
                                  .shared_norms = shared == 1};
-            fb_step_losses l = train(&w, &o);
+            fb_pass_losses l = weigh(&w, &o);
+            step_numbers trained = train(&w, &o);
             double g[FB_LOSSES], weight[FB_LOSSES];
             fb_adaptive_normalise(g, l.squared_norm, l.present, FB_LOSSES);
             fb_adaptive_solve(weight, g, l.present, FB_LOSSES);
             for (int i = 0; i < FB_LOSSES; i++) {
                 assert_true(l.squared_norm[i] > 0);
-                assert_true(fabs(l.weight[i] - weight[i]) < 1e-12);
+                assert_true(fabs(trained.weight[i] - weight[i]) < 1e-12);
             }
         }
         world_close(&w);
@@ -332,7 +336,7 @@ static void nothing_is_dropped_outside_training(void **state)
     EACH_KIND(w)
     {
         float first[PAIRS], second[PAIRS];
-        fb_step_losses plain, dropped;
+        step_numbers plain, dropped;
         score(&w, w.batch, first); /* the config's dropout is 0.3 */
         score(&w, w.batch, second);
         assert_memory_equal(first, second, sizeof first);
@@ -359,14 +363,14 @@ static void dropout_is_the_same_to_the_bit_under_one_key(void **state)
         w.dropout = 0.3f;
         w.key = fb_random_key(1, FB_STREAM_DROPOUT, 40);
         clear_gradients(&w);
-        fb_step_losses first = train(&w, &o);
+        step_numbers first = train(&w, &o);
         float *grads = copy_gradients(&w);
         clear_gradients(&w);
-        fb_step_losses again = train(&w, &o);
+        step_numbers again = train(&w, &o);
         assert_memory_equal(grads, w.m->params->grad, block_bytes(&w));
         assert_memory_equal(first.loss, again.loss, sizeof first.loss);
         w.key = fb_random_key(1, FB_STREAM_DROPOUT, 41);
-        fb_step_losses other = train(&w, &o);
+        step_numbers other = train(&w, &o);
         assert_true(other.total != first.total);
         free(grads);
         world_close(&w);
@@ -380,7 +384,7 @@ static void two_models_of_one_seed_are_the_same_to_the_bit(void **state)
     EACH_KIND(a)
     {
         assert_true(world_open(&b, &kinds[kind_]));
-        fb_step_losses la = train(&a, &fixed_all), lb = train(&b, &fixed_all);
+        step_numbers la = train(&a, &fixed_all), lb = train(&b, &fixed_all);
         assert_memory_equal(la.loss, lb.loss, sizeof la.loss);
         assert_memory_equal(a.m->params->value, b.m->params->value, block_bytes(&a));
         assert_memory_equal(a.m->params->grad, b.m->params->grad, block_bytes(&a));
@@ -437,7 +441,7 @@ static void nan_in_a_weight_stops_the_step_naming_where(void **state)
     {
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
             float *value = weight_named(&w, names[i][0]), before = *value;
-            fb_step_losses losses;
+            fb_measures losses;
             float scores[PAIRS];
             *value = NAN;
             fb_params_touch(w.m->params);
@@ -471,7 +475,7 @@ static void model_without_training_scores_but_does_not_train(void **state)
     score(&w, w.batch, want);
     fb_matcher *plain = NULL, *trained = w.m;
     fb_model_config c = config();
-    fb_step_losses losses;
+    fb_measures losses;
     must(&w, fb_matcher_create(w.ctx, &plain, &c, FB_MODEL_SCORE));
     memcpy(plain->params->value, w.m->params->value, block_bytes(&w));
     fb_params_touch(plain->params);

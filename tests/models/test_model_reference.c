@@ -5,8 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/fashionbert/fashionbert_parts.h"
 #include "nn/optimizer.h"
 #include "support/model_dump.h"
+#include "support/step_numbers.h"
 
 #define assert_near(a, b, tolerance)                                                   \
     assert_true(fabs((double)(a) - (double)(b)) <= (tolerance))
@@ -82,11 +84,11 @@ static void check_forward_and_gradients(const char *backend, const char *dtype,
     model_dump_compare("losses", got, want, 3, tolerance);
 
     fb_loss_options fixed = {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_FIXED};
-    fb_step_losses losses;
+    fb_measures measures;
     fb_arena_reset(w.arena);
     fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
     assert_int_equal(
-        w.matcher->system->train_batch(w.matcher, &tape, w.batch, &fixed, &losses),
+        w.matcher->system->train_batch(w.matcher, &tape, w.batch, &fixed, &measures),
         FB_OK);
     model_dump_compare_block(&w, "grad/", w.matcher->params->grad, tolerance * 4, NULL);
     model_dump_close(&w);
@@ -103,10 +105,14 @@ static void check_norms(const char *backend, const char *dtype, double tolerance
                                    .mode = FB_ADAPTIVE_GRADIENT,
                                    .detach = false,
                                    .shared_norms = shared == 1};
-        fb_step_losses losses;
+        fb_fashionbert *m = (fb_fashionbert *)w.matcher;
+        fb_fashionbert_pass pass;
+        fb_pass_losses losses;
         fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
-        assert_int_equal(w.matcher->system->train_batch(w.matcher, &tape, w.batch,
-                                                        &options, &losses),
+        assert_int_equal(
+            fb_fashionbert_forward_training(m, &tape, w.batch, &options, &pass), FB_OK);
+        assert_int_equal(fb_fashionbert_record(&tape, &pass, &losses), FB_OK);
+        assert_int_equal(fb_fashionbert_weigh(m, &tape, &pass, &options, &losses),
                          FB_OK);
         float want[3], got[3];
         double sum = 0, weights = 0;
@@ -136,18 +142,18 @@ static void check_ten_steps(const char *backend, const char *dtype, double toler
     model_dump_numbers(&w, "", "steps/losses", want, 30);
     for (int64_t s = 0; s < 10; s++) {
         fb_tape tape = {0};
-        fb_step_losses losses;
+        fb_measures measures;
         fb_optimizer_figures figures;
         fb_arena_reset(w.arena);
         fb_tape_begin(&tape, w.ctx, w.be, w.arena, true);
         assert_int_equal(w.matcher->system->train_batch(w.matcher, &tape, w.batch,
-                                                        &official, &losses),
+                                                        &official, &measures),
                          FB_OK);
         assert_int_equal(fb_optimizer_step(w.ctx, w.matcher->params, w.be, &adamw, s,
                                            1000000000000, 1.0f, &figures),
                          FB_OK);
         for (int i = 0; i < 3; i++)
-            got[s * 3 + i] = (float)losses.loss[i];
+            got[s * 3 + i] = (float)step_numbers_of(&measures).loss[i];
     }
     model_dump_compare("losses of ten steps", got, want, 30, tolerance);
     /* AdamW makes steps of any size out of the rounding of a gradient of 0. */

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "support/qti_world.h"
+#include "support/step_numbers.h"
 
 static const struct {
     const char *backend, *dtype;
@@ -147,10 +148,11 @@ static void losses_are_present_only_where_sequences_are(void **state)
     EACH_KIND(w)
     {
         fb_loss_options o = {.mode = FB_ADAPTIVE_GRADIENT};
-        fb_step_losses l;
+        fb_measures measures;
         memcpy(o.enabled, every_loss, sizeof every_loss);
         begin(&w, true);
-        must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &o, &l));
+        must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &o, &measures));
+        step_numbers l = step_numbers_of(&measures);
         const int64_t rows[FB_LOSSES_ALL] = {3, 2, 2, TRIPLES, 2, 3};
         double weights = 0, total = 0;
         for (int32_t i = 0; i < FB_LOSSES_ALL; i++) {
@@ -165,7 +167,8 @@ static void losses_are_present_only_where_sequences_are(void **state)
         w.batch->mlm_count = 0;
         fb_batch_pack(w.batch);
         begin(&w, true);
-        must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &o, &l));
+        must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &o, &measures));
+        l = step_numbers_of(&measures);
         for (int32_t i = 0; i < FB_LOSSES_ALL; i++)
             assert_int_equal(l.present[i], i == FB_LOSS_CLICK || i == FB_LOSS_MPM);
         world_close(&w);
@@ -179,10 +182,11 @@ static void right_answers_are_the_larger_logits_of_triples(void **state)
     EACH_KIND(w)
     {
         fb_loss_options o = {.enabled = {[FB_LOSS_CLICK] = true}};
-        fb_step_losses l;
+        fb_measures measures;
         float margins[TRIPLES];
         begin(&w, false);
-        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &o, &l));
+        must(&w, w.m->system->losses(w.m, &w.tape, w.batch, &o, &measures));
+        step_numbers l = step_numbers_of(&measures);
         score(&w, margins);
         double want = 0;
         int64_t right = 0;

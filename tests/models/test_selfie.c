@@ -16,6 +16,7 @@
 #include "nn/weights.h"
 #include "nn/weights_import.h"
 #include "support/selfie_world.h"
+#include "support/step_numbers.h"
 
 static const struct {
     const char *backend, *dtype;
@@ -145,15 +146,16 @@ static void a_model_that_sees_no_difference_has_chance(void **state)
     EACH_KIND(w)
     {
         fb_selfie *m = (fb_selfie *)w.m;
-        fb_step_losses losses;
+        fb_measures losses;
         memset((float *)(uintptr_t)m->output_weight->weight.data, 0,
                FEATURES * WIDTH * sizeof(float));
         fb_params_touch(w.m->params);
         begin(&w, false);
         must(&w, w.m->system->losses(w.m, &w.tape, w.batch, NULL, &losses));
-        assert_true(fabs(losses.selfie - log(M)) <= 1e-6);
-        assert_int_equal(losses.points, IMAGES * M);
-        assert_true(fabs(losses.points_right - losses.points_chance) <= 1e-9);
+        fb_measure points = measure_named(&losses, "pointing_accuracy");
+        assert_true(fabs(measure_named(&losses, "selfie").value - log(M)) <= 1e-6);
+        assert_int_equal(points.rows, IMAGES * M);
+        assert_true(fabs(points.right - points.chance) <= 1e-9);
         world_close(&w);
     }
 }
@@ -169,7 +171,7 @@ static void equal_patches_share_a_right_answer(void **state)
         for (int32_t y = 0; y < SIDE; y++)
             memcpy(patch_row(&w, 6, y), patch_row(&w, 1, y), SIDE * 3);
         w.batch->images = 1;
-        fb_step_losses losses;
+        fb_measures losses;
         fb_selfie_pass pass = forward(&w, false);
         double want = 0;
         for (int32_t i = 0; i < M; i++) {
@@ -183,7 +185,8 @@ static void equal_patches_share_a_right_answer(void **state)
         }
         begin(&w, false);
         must(&w, w.m->system->losses(w.m, &w.tape, w.batch, NULL, &losses));
-        assert_true(fabs(losses.points_right - want) <= 1e-9);
+        assert_true(fabs(measure_named(&losses, "pointing_accuracy").right - want) <=
+                    1e-9);
         world_close(&w);
     }
 }

@@ -15,6 +15,7 @@
 
 #include "nn/safetensors.h"
 #include "support/selfie_world.h"
+#include "support/step_numbers.h"
 
 static const char *const dump_path =
     FB_TEST_DATA "/golden/selfie/reference.safetensors";
@@ -100,7 +101,7 @@ static void check(const char *backend, const char *dtype, double tolerance,
 {
     world w;
     fb_safetensors *dump;
-    fb_step_losses still, losses;
+    fb_measures still, losses;
     float want[MOST];
     if (!world_open(&w, backend, dtype))
         return;
@@ -108,8 +109,8 @@ static void check(const char *backend, const char *dtype, double tolerance,
     read_dump(&w, dump, "", "losses", want);
     begin(&w, false);
     must(&w, w.m->system->losses(w.m, &w.tape, w.batch, NULL, &still));
-    near("the loss of running statistics", still.selfie, (double)want[1],
-         tolerance * 4);
+    near("the loss of running statistics", measure_named(&still, "selfie").value,
+         (double)want[1], tolerance * 4);
 
     fb_selfie_pass pass = forward(&w, true);
     compare(&w, dump, "h", &pass.features->value, STRIDE, tolerance * 4);
@@ -118,12 +119,14 @@ static void check(const char *backend, const char *dtype, double tolerance,
 
     begin(&w, true);
     must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, NULL, &losses));
-    near("the loss", losses.selfie, (double)want[0], tolerance * 4);
-    assert_true(losses.total == losses.selfie);
-    assert_int_equal(losses.points, IMAGES * M);
-    near("chance", losses.points_chance, IMAGES, 1e-12);
+    fb_measure points = measure_named(&losses, "pointing_accuracy");
+    double loss = measure_named(&losses, "selfie").value;
+    near("the loss", loss, (double)want[0], tolerance * 4);
+    assert_true(losses.total == loss);
+    assert_int_equal(points.rows, IMAGES * M);
+    near("chance", points.chance, IMAGES, 1e-12);
     if (of_gradients > 0) {
-        near("right answers", losses.points_right, (double)want[2], 1e-12);
+        near("right answers", points.right, (double)want[2], 1e-12);
         compare_gradients(&w, dump, of_gradients);
     }
     fb_safetensors_close(dump);

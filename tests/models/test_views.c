@@ -165,7 +165,7 @@ static void a_step_of_training_looks_once(void **state)
     static const fb_loss_options o = {
         .enabled = {true, true, true}, .mode = FB_ADAPTIVE_FIXED, .itc = 0};
     for (size_t k = 0; k < 3; k++) {
-        fb_step_losses losses[2];
+        step_numbers losses[2];
         world w;
         for (int32_t views = 1; views <= 2; views++) {
             if (!views_open(&w, &kinds[k], "thin", views))

@@ -104,7 +104,7 @@ static void norms_over_shared_parameters_leave_it_out(void **state)
     o.mode = FB_ADAPTIVE_GRADIENT;
     o.shared_norms = true;
     assert_true(thin_open(&w, &kinds[1], FB_MODEL_TRAIN_FROZEN));
-    fb_step_losses losses = train(&w, &o);
+    fb_pass_losses losses = weigh(&w, &o);
     for (int i = 0; i < FB_LOSSES; i++)
         assert_true(losses.squared_norm[i] > 0);
     for (const fb_param *p = w.m->params->first; p; p = p->next)
@@ -179,13 +179,13 @@ static void features_given_train_like_pixels(void **state)
         w.key = 5;
         /* bf16 is what the network computes there, elsewhere it rounds */
         double bound = w.be->dtype == FB_BF16 ? 0 : 2e-3;
-        fb_step_losses pixels = train(&w, &all_losses);
+        step_numbers pixels = train(&w, &all_losses);
         float *gradients = copy_gradients(&w);
         clear_gradients(&w);
         size_t numbers = (size_t)(IMAGES * P * fb_model_config_features(&w.m->config));
         fb_bf16 *features = malloc(numbers * sizeof *features);
         give_features(&w, features);
-        fb_step_losses given = train(&w, &all_losses);
+        step_numbers given = train(&w, &all_losses);
         for (int i = 0; i < FB_LOSSES; i++)
             if (!(fabs(given.loss[i] - pixels.loss[i]) <= bound * pixels.loss[i]))
                 fail_msg("%s %s loss %d: %g, with pixels %g", kinds[k].backend,
@@ -210,7 +210,7 @@ static void features_of_another_width_are_refused(void **state)
 {
     (void)state;
     world w;
-    fb_step_losses losses;
+    fb_measures losses;
     fb_bf16 features[IMAGES * P * 16] = {0};
     assert_true(thin_open(&w, &kinds[0], FB_MODEL_TRAIN_FROZEN));
     fb_bf16 *own = w.batch->features;
@@ -262,7 +262,7 @@ static void no_gradient_flows_into_the_target_of_masked_patches(void **state)
     for (size_t k = 0; k < 3; k++) {
         if (!thin_open(&w, &kinds[k], FB_MODEL_TRAIN))
             continue;
-        fb_step_losses losses = train(&w, &all_losses);
+        step_numbers losses = train(&w, &all_losses);
         assert_true(network_gradient(&w) > 0);
         const fb_param *projector = param_named(&w, "image.projector.weight");
         memset(w.m->params->value + projector->offset, 0,

@@ -5,7 +5,8 @@
 #define FB_TESTS_MODEL_WORLD_H
 
 #include "base/random.h"
-#include "models/fashionbert/fashionbert_model.h"
+#include "models/fashionbert/fashionbert_parts.h"
+#include "support/step_numbers.h"
 
 enum { TEXTS = 3, IMAGES = 3, PAIRS = 5, P = 4, SIZE = 16, VOCAB = 40, TOKENS = 15 };
 
@@ -134,11 +135,24 @@ static inline void must(const world *w, fb_status status)
         fail_msg("%s: %s", fb_status_name(status), fb_context_message(w->ctx));
 }
 
-static inline fb_step_losses train(world *w, const fb_loss_options *options)
+static inline step_numbers train(world *w, const fb_loss_options *options)
 {
-    fb_step_losses losses;
+    fb_measures measures;
     begin(w, true);
-    must(w, w->m->system->train_batch(w->m, &w->tape, w->batch, options, &losses));
+    must(w, w->m->system->train_batch(w->m, &w->tape, w->batch, options, &measures));
+    return step_numbers_of(&measures);
+}
+
+/* As train(), but for the gradients; with the norms that the weights were made of. */
+static inline fb_pass_losses weigh(world *w, const fb_loss_options *options)
+{
+    fb_fashionbert *m = (fb_fashionbert *)w->m;
+    fb_fashionbert_pass pass;
+    fb_pass_losses losses;
+    begin(w, true);
+    must(w, fb_fashionbert_forward_training(m, &w->tape, w->batch, options, &pass));
+    must(w, fb_fashionbert_record(&w->tape, &pass, &losses));
+    must(w, fb_fashionbert_weigh(m, &w->tape, &pass, options, &losses));
     return losses;
 }
 

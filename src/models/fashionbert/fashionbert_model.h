@@ -46,6 +46,20 @@ typedef struct fb_fashionbert_pass {
     const fb_batch *batch; /* of the stream: the caller's, or hard's */
 } fb_fashionbert_pass;
 
+/* What the losses of a pass come to. One that is not present: value 0. */
+typedef struct fb_pass_losses {
+    bool present[FB_LOSSES_ALL];
+    double loss[FB_LOSSES_ALL], weight[FB_LOSSES_ALL];
+    double squared_norm[FB_LOSSES_ALL]; /* gradient mode */
+    int64_t rows[FB_LOSSES_ALL];
+    double itc, itc_weight;
+    int64_t itc_rows;               /* 0: not present */
+    double total;                   /* sum of weight * loss */
+    int64_t pairs, pairs_right;     /* alignment: argmax equals the label; listwise: the
+                                   right one of each list wins; qti: of triples */
+    int64_t queries, queries_right; /* contrastive: its own is the most similar */
+} fb_pass_losses;
+
 /* Embeddings, of images in config.views views, and encoder, then the heads in
  * `enabled`; losses of them with `with_losses`, else only the alignment logits matter.
  */

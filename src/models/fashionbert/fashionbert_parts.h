@@ -31,10 +31,14 @@ fb_status fb_fashionbert_head_mpm(fb_fashionbert *m, fb_tape *tape,
 
 /* Take down what losses the pass has. FB_E_NUMBER: one is not finite. */
 fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
-                                fb_step_losses *out);
+                                fb_pass_losses *out);
 /* Give each loss its weight and seed, and sum them up. */
 fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
                                fb_fashionbert_pass *pass,
-                               const fb_loss_options *options, fb_step_losses *out);
+                               const fb_loss_options *options, fb_pass_losses *out);
+/* As a list: mlm, tia, mpm, then those of queries that are there, accuracy, and the
+ * contrastive loss with its own. `deciding`: the loss that picks the best checkpoint. */
+void fb_fashionbert_list(const fb_pass_losses *losses, int32_t deciding,
+                         fb_measures *measures);
 
 #endif

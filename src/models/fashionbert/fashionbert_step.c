@@ -12,7 +12,7 @@
 /* Pairs whose label is the larger logit, or lists whose first has the largest margin.
  */
 static void count_right(const fb_fashionbert_pass *pass, bool listwise,
-                        fb_step_losses *out)
+                        fb_pass_losses *out)
 {
     const float *logits = pass->logits[FB_LOSS_TIA]->value.data;
     const fb_batch *batch = pass->batch;
@@ -31,7 +31,7 @@ static void count_right(const fb_fashionbert_pass *pass, bool listwise,
 
 /* Images whose own text is the most similar of the batch's, and texts whose own image.
  */
-static void count_queries(const fb_tensor *similarity, fb_step_losses *out)
+static void count_queries(const fb_tensor *similarity, fb_pass_losses *out)
 {
     int64_t n = similarity->dims[0];
     const float *s = similarity->data;
@@ -47,9 +47,9 @@ static void count_queries(const fb_tensor *similarity, fb_step_losses *out)
 }
 
 fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
-                                fb_step_losses *out)
+                                fb_pass_losses *out)
 {
-    *out = (fb_step_losses){0};
+    *out = (fb_pass_losses){0};
     for (int i = 0; i < FB_LOSSES_ALL; i++) {
         if (!pass->loss[i])
             continue;
@@ -59,15 +59,15 @@ fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
         FB_TRY(fb_matcher_check_loss(tape, out->loss[i]));
     }
     if (pass->itc) {
-        out->has_itc = true;
         out->itc = pass->itc->value;
+        out->itc_rows = pass->itc->rows;
         FB_TRY(fb_matcher_check_loss(tape, out->itc));
     }
     return FB_OK;
 }
 
 static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
-                               const fb_loss_options *options, fb_step_losses *out)
+                               const fb_loss_options *options, fb_pass_losses *out)
 {
     FB_TRY(fb_fashionbert_record(tape, pass, out));
     if (pass->itc)
@@ -77,10 +77,29 @@ static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
     return FB_OK;
 }
 
+void fb_fashionbert_list(const fb_pass_losses *l, int32_t deciding, fb_measures *out)
+{
+    *out = (fb_measures){.total = l->total};
+    for (int i = 0; i < FB_LOSSES_ALL; i++)
+        if (i < FB_LOSSES || l->present[i])
+            fb_measures_put_loss(out, fb_loss_name(i),
+                                 FB_MEASURE_WEIGHED |
+                                     (i == deciding ? FB_MEASURE_DECIDES : 0),
+                                 l->loss[i], l->weight[i], l->rows[i]);
+    fb_measures_put_share(out, "accuracy", FB_MEASURE_HEADLINE, (double)l->pairs_right,
+                          l->pairs, 0);
+    if (!l->itc_rows)
+        return;
+    fb_measures_put_loss(out, "itc", FB_MEASURE_BATCHES | FB_MEASURE_DECIDES, l->itc,
+                         l->itc_weight, l->itc_rows);
+    fb_measures_put_share(out, "itc_accuracy", FB_MEASURE_HEADLINE,
+                          (double)l->queries_right, l->queries, 0);
+}
+
 /* Squared norms of d l_i / d h: nonzero only in the rows that head i reads, so the
  * head's own backward down to those rows tells all. */
 static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
-                              fb_step_losses *out)
+                              fb_pass_losses *out)
 {
     for (int i = 0; i < FB_LOSSES_ALL; i++) {
         if (!pass->loss[i])
@@ -97,7 +116,7 @@ static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
 /* Squared norms over all shared parameters: a whole backward pass for each loss, into a
  * block of its own. */
 static fb_status shared_norms(fb_params *params, fb_tape *tape,
-                              fb_fashionbert_pass *pass, fb_step_losses *out)
+                              fb_fashionbert_pass *pass, fb_pass_losses *out)
 {
     void *memory; /* from the step's arena: the same block every step */
     FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->trained * sizeof(float)));
@@ -128,7 +147,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
 
 fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
                                fb_fashionbert_pass *pass,
-                               const fb_loss_options *options, fb_step_losses *out)
+                               const fb_loss_options *options, fb_pass_losses *out)
 {
     double coefficient[FB_LOSSES_ALL], g[FB_LOSSES_ALL] = {0};
     if (options->mode == FB_ADAPTIVE_SOFTMAX) {
@@ -149,6 +168,7 @@ fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
             pass->loss[i]->seed = (float)coefficient[i];
     }
     if (pass->itc) {
+        out->itc_weight = options->itc;
         out->total += options->itc * out->itc;
         pass->itc->seed = (float)options->itc;
     }
@@ -158,26 +178,31 @@ fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
 fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
                                      const fb_batch *batch,
                                      const fb_loss_options *options,
-                                     fb_step_losses *losses)
+                                     fb_measures *measures)
 {
     fb_fashionbert *m = (fb_fashionbert *)matcher;
     fb_fashionbert_pass pass;
+    fb_pass_losses losses;
     if (!m->matcher.params->grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_fashionbert_forward_training(m, tape, batch, options, &pass));
-    FB_TRY(record_losses(tape, &pass, options, losses));
-    FB_TRY(fb_fashionbert_weigh(m, tape, &pass, options, losses));
+    FB_TRY(record_losses(tape, &pass, options, &losses));
+    FB_TRY(fb_fashionbert_weigh(m, tape, &pass, options, &losses));
+    fb_fashionbert_list(&losses, FB_LOSS_TIA, measures);
     return fb_tape_backward(tape, NULL, NULL, true);
 }
 
 fb_status fb_fashionbert_losses(fb_matcher *matcher, fb_tape *tape,
                                 const fb_batch *batch, const fb_loss_options *options,
-                                fb_step_losses *losses)
+                                fb_measures *measures)
 {
     fb_fashionbert_pass pass;
+    fb_pass_losses losses;
     FB_TRY(fb_fashionbert_forward_training((fb_fashionbert *)matcher, tape, batch,
                                            options, &pass));
-    return record_losses(tape, &pass, options, losses);
+    FB_TRY(record_losses(tape, &pass, options, &losses));
+    fb_fashionbert_list(&losses, FB_LOSS_TIA, measures);
+    return FB_OK;
 }
 
 fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,

@@ -8,10 +8,10 @@
 fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
                                      const fb_batch *batch,
                                      const fb_loss_options *options,
-                                     fb_step_losses *losses);
+                                     fb_measures *measures);
 fb_status fb_fashionbert_losses(fb_matcher *matcher, fb_tape *tape,
                                 const fb_batch *batch, const fb_loss_options *options,
-                                fb_step_losses *losses);
+                                fb_measures *measures);
 fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
                                const fb_batch *batch, float *margins);
 fb_status fb_fashionbert_vectors(fb_matcher *matcher, fb_tape *tape,

@@ -62,12 +62,15 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
     return FB_OK;
 }
 
+static const char *const loss_names[] = {"mlm", "mpm", "tia", "itc", NULL};
+
 const fb_system fb_fashionbert_system = {
     .name = "fashionbert",
     .number = 0,
     .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
     .gives =
         FB_GIVES_SCORE | FB_GIVES_VECTORS | FB_GIVES_FEATURES | FB_GIVES_ATTRIBUTION,
+    .loss_names = loss_names,
     .create = create,
     .train_batch = fb_fashionbert_train_batch,
     .losses = fb_fashionbert_losses,

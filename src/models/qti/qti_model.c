@@ -193,7 +193,7 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
 /* ---- as a matcher ---------------------------------------------------------------- */
 
 /* Triples whose label is the larger logit. */
-static void count_right(const fb_fashionbert_pass *pass, fb_step_losses *out)
+static void count_right(const fb_fashionbert_pass *pass, fb_pass_losses *out)
 {
     const fb_batch *b = pass->batch;
     const fb_var *clicks = pass->logits[FB_LOSS_CLICK];
@@ -208,27 +208,31 @@ static void count_right(const fb_fashionbert_pass *pass, fb_step_losses *out)
 }
 
 static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                           const fb_loss_options *options, fb_step_losses *losses)
+                           const fb_loss_options *options, fb_measures *measures)
 {
     fb_fashionbert_pass pass;
+    fb_pass_losses losses;
     FB_TRY(
         fb_qti_forward((fb_qti *)matcher, tape, batch, options->enabled, true, &pass));
-    FB_TRY(fb_fashionbert_record(tape, &pass, losses));
-    count_right(&pass, losses);
+    FB_TRY(fb_fashionbert_record(tape, &pass, &losses));
+    count_right(&pass, &losses);
+    fb_fashionbert_list(&losses, FB_LOSS_CLICK, measures);
     return FB_OK;
 }
 
 static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_step_losses *losses)
+                             const fb_loss_options *options, fb_measures *measures)
 {
     fb_qti *m = (fb_qti *)matcher;
     fb_fashionbert_pass pass;
+    fb_pass_losses losses;
     if (!matcher->params->grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_qti_forward(m, tape, batch, options->enabled, true, &pass));
-    FB_TRY(fb_fashionbert_record(tape, &pass, losses));
-    count_right(&pass, losses);
-    FB_TRY(fb_fashionbert_weigh(&m->base, tape, &pass, options, losses));
+    FB_TRY(fb_fashionbert_record(tape, &pass, &losses));
+    count_right(&pass, &losses);
+    FB_TRY(fb_fashionbert_weigh(&m->base, tape, &pass, options, &losses));
+    fb_fashionbert_list(&losses, FB_LOSS_CLICK, measures);
     return fb_tape_backward(tape, NULL, NULL, true);
 }
 
@@ -295,11 +299,15 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
     return FB_OK;
 }
 
+static const char *const loss_names[] = {"mlm", "mpm", "tia", "click",
+                                         "qt",  "qi",  NULL};
+
 const fb_system fb_qti_system = {
     .name = "qti",
     .number = 2,
     .reads = FB_READS_QUERY | FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
     .gives = FB_GIVES_SCORE | FB_GIVES_FEATURES,
+    .loss_names = loss_names,
     .check = check,
     .create = create,
     .train_batch = train_batch,

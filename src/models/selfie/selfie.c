@@ -202,40 +202,53 @@ static double point(const float *logits, int64_t i, int32_t masked)
     return 1.0 / equal;
 }
 
-static fb_status record(fb_tape *tape, const fb_selfie_pass *pass, fb_step_losses *out)
+static double count_right(const fb_selfie_pass *pass)
 {
     const float *logits = pass->logits->value.data;
-    *out = (fb_step_losses){.has_selfie = true,
-                            .selfie = pass->loss->value,
-                            .total = pass->loss->value,
-                            .points = pass->loss->rows};
-    FB_TRY(fb_matcher_check_loss(tape, out->selfie));
-    out->points_chance = (double)out->points / pass->masked;
-    for (int64_t i = 0; i < out->points; i++)
-        out->points_right += point(logits, i, pass->masked);
+    double right = 0;
+    for (int64_t i = 0; i < pass->loss->rows; i++)
+        right += point(logits, i, pass->masked);
+    return right;
+}
+
+static fb_status record(fb_tape *tape, const fb_selfie_pass *pass, fb_measures *out)
+{
+    /* Every log line has these columns, whatever is trained: null here. */
+    static const char *const columns[] = {"mlm", "tia", "mpm"};
+    double loss = pass->loss->value;
+    int64_t points = pass->loss->rows;
+    FB_TRY(fb_matcher_check_loss(tape, loss));
+    *out = (fb_measures){.total = loss};
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
+        fb_measures_put_loss(out, columns[i], FB_MEASURE_WEIGHED, 0, 0, 0);
+    fb_measures_put_share(out, "accuracy", 0, 0, 0, 0);
+    fb_measures_put_loss(out, "selfie", FB_MEASURE_IS_TOTAL | FB_MEASURE_DECIDES, loss,
+                         1, points);
+    fb_measures_put_share(out, "pointing_accuracy", FB_MEASURE_HEADLINE,
+                          count_right(pass), points, (double)points / pass->masked);
     return FB_OK;
 }
 
 static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_step_losses *losses)
+                             const fb_loss_options *options, fb_measures *measures)
 {
     (void)options; /* of FashionBERT's losses */
     fb_selfie_pass pass;
     if (!matcher->params->grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_selfie_forward((fb_selfie *)matcher, tape, batch, &pass));
-    FB_TRY(record(tape, &pass, losses));
+    FB_TRY(record(tape, &pass, measures));
     pass.loss->seed = 1.0f;
     return fb_tape_backward(tape, NULL, NULL, true);
 }
 
 static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                           const fb_loss_options *options, fb_step_losses *losses)
+                           const fb_loss_options *options, fb_measures *measures)
 {
     (void)options;
     fb_selfie_pass pass;
     FB_TRY(fb_selfie_forward((fb_selfie *)matcher, tape, batch, &pass));
-    return record(tape, &pass, losses);
+    return record(tape, &pass, measures);
 }
 
 static void scale_encoder_lr(fb_matcher *matcher, float share)
@@ -298,10 +311,13 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
     return FB_OK;
 }
 
+static const char *const loss_names[] = {"selfie", NULL};
+
 const fb_system fb_selfie_system = {
     .name = "selfie",
     .number = 1,
     .reads = FB_READS_PIXELS,
+    .loss_names = loss_names,
     .check = check,
     .create = create,
     .train_batch = train_batch,

@@ -1,0 +1,39 @@
+/* train_step.c - one optimiser step of a training run; see train_step.h. */
+#include "training/train_step.h"
+
+#include "base/random.h"
+
+fb_status fb_train_step(fb_train_run *run, fb_train_line *line)
+{
+    const fb_train_options *o = &run->options;
+    int64_t step = run->state.step;
+    *line = (fb_train_line){.step = step + 1};
+    for (int32_t i = 0; i < o->accumulate; i++) {
+        const fb_batch *batch;
+        double wait_s;
+        fb_measures one;
+        fb_tape tape = {0};
+        uint64_t micro = (uint64_t)(step * o->accumulate + i);
+        FB_TRY(fb_loader_next(run->ctx, run->loader, &batch, &wait_s));
+        line->wait_s += wait_s;
+        line->fallbacks += batch->fallbacks;
+        fb_arena_reset(run->arena);
+        fb_tape_begin(&tape, run->ctx, run->be, run->arena, true);
+        fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
+                            fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
+        FB_TRY(run->matcher->system->train_batch(
+            run->matcher, &tape, batch, fb_train_run_losses(run, (int64_t)micro, false),
+            &one));
+        fb_measures_add(&line->measures, &one);
+    }
+    fb_measures_mean(&line->measures, o->accumulate);
+    fb_optimizer_figures figures;
+    FB_TRY(fb_optimizer_step(run->ctx, run->matcher->params, run->be, &run->optimizer,
+                             step, run->state.total_steps, 1.0f / (float)o->accumulate,
+                             &figures));
+    line->gradient_norm = figures.norm;
+    line->lr = figures.lr;
+    run->state.step++;
+    line->epoch = (double)run->state.step / (double)run->steps_per_epoch;
+    return FB_OK;
+}
