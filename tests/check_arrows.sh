@@ -7,6 +7,7 @@
 #   - above backend/ nobody reaches into a tensor's memory but by backend/memory.h
 #   - no two files share a base name but a header and its source
 #   - a file's first line names it: /* NAME - what it is
+#   - a header that a comment or a document names is there
 #   - no file of src/ is longer than 700 lines
 # The build folder is not needed; every test script is given it. The script first proves
 # on small made-up trees that it sees each fault.
@@ -158,6 +159,34 @@ check_memory() {
     [ -z "$found" ] || { echo "$found" | sed 's/$/    reaches into a backend'"'"'s memory/' && return 1; }
 }
 
+# check_mentions ROOT: print where a header is named that is not in the tree. Lines that
+# include one, C's or Python's strings of C, are not mentions.
+check_mentions() {
+    local root=$1 found places
+    places=$(for place in src include docs examples README.md; do
+        [ ! -e "$root/$place" ] || echo "$root/$place"
+    done)
+    # shellcheck disable=SC2086 # several places
+    found=$({
+        find "$root" -name '*.h' -not -path '*/build*' | sed 's|.*/|have |'
+        grep -rnE '[a-z0-9_]\.h\b' --include='*.[ch]' --include='*.cpp' \
+            --include='*.md' --include='*.def' $places | grep -vE '#[[:space:]]*include'
+    } | awk '
+        $1 == "have" { have[$2] = 1; next }
+        {
+            split($0, at, ":")
+            rest = substr($0, length(at[1]) + length(at[2]) + 3)
+            while (match(rest, /[a-z0-9_]+\.h([^A-Za-z0-9_]|$)/)) {
+                name = substr(rest, RSTART, RLENGTH)
+                sub(/[^A-Za-z0-9_]$/, "", name)
+                if (!(name in have))
+                    print at[1] ":" at[2] ": names " name ", which is not in the tree"
+                rest = substr(rest, RSTART + RLENGTH)
+            }
+        }')
+    [ -z "$found" ] || { echo "$found" && return 1; }
+}
+
 # check_tree ROOT: print every fault under ROOT/src; the status says whether there was one.
 check_tree() {
     local root=$1 faults=0 place line include folder fault
@@ -198,6 +227,7 @@ check_tree() {
             faults=$((faults + 1))
         fi
     done < <(find "$root/src" -type f -exec wc -l {} +)
+    check_mentions "$root" || faults=$((faults + 1))
     [ "$faults" -eq 0 ]
 }
 
@@ -263,6 +293,9 @@ self_check() {
     expect bad "numbers of a tensor" src/models/x.c 'const float *x = t->value.data;'
     expect bad "numbers by a cast" src/models/x.c 'y = ((const float *)t->data)[i];'
     expect bad "a tensor copied" src/nn/x.c 'memcpy(x, t.data, n);'
+    expect good "a header that is named" src/base/x.c '/* see base/status.h */'
+    expect bad "a header named that is not there" src/base/x.c '/* see tasks/gone.h. */'
+    expect bad "one named in a document" docs/x.md 'as `gone.h` says'
     expect bad "a file that calls itself otherwise" src/base/x.c '' y.c
     expect bad "a file too long" src/ops/x.c "$(yes '/* */' | head -n 701)"
 }
