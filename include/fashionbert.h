@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fashionbert/option_lists.h"
 #include "fashionbert_status.h"
 
 #ifdef __cplusplus
@@ -39,9 +40,7 @@ extern "C" {
 typedef struct fb_model fb_model;
 
 typedef struct fb_model_options {
-    const char *backend; /* "cpu" or "ref" */
-    const char *dtype;   /* "auto", "bf16" or "f32"; auto: bf16 where the CPU has it */
-    int32_t threads;     /* 0: all cores this process may use */
+    FB_COMPUTE_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
 } fb_model_options;
 
 void fb_model_options_defaults(fb_model_options *options);
@@ -105,29 +104,9 @@ enum { FB_IMPORT_NAMED = 20 };
 #define FB_IMPORT_SPLIT_SOURCE "source"
 
 typedef struct fb_import_options {
-    const char *const *sources; /* files or folders to read, in order */
-    int32_t source_count;
-    const char *from; /* a name of FB_IMPORT_SOURCE_MAP; "auto": what each is; "scan":
-                         a folder of SCAN's pairs, regions without images */
-    const char *out;  /* folder to make; must not exist */
-    const char *map;  /* "title=name,image=images/{id}.jpg"; "": by the names */
-    const char *encoding; /* of CSV: "utf-8", "latin-1" or "windows-1252" */
-    bool only_mapped;     /* fields that are no use to the map are dropped */
-    const char *split;    /* "80/10/10": percent of train/val/test; "": as the source
-                             says where it does, but that copies stay together, else
-                             that; FB_IMPORT_SPLIT_SOURCE: just as the source says */
-    const char *compose_queries; /* "{colour} {category}|{category}": queries for rows
-                                    without, marked as composed; "": none */
-    const char *clicks;   /* click log to check and put into out as clicks.tsv: lines of
-                             query, product id, clicked 0 or 1, maybe a count, with
-                             tabs between; "": none */
-    const char *split_by; /* "product", "title" or a field: equal ones stay together */
-    const char *store;    /* "original" bytes, or "resized" where that is smaller */
-    int32_t image_size;   /* resized: pixels of the longer side */
-    bool skip_bad;        /* leave bad records out; else there must be none */
-    const char *language; /* sweethome3d: such as "zh_CN"; "": the catalogue's own */
-    int32_t threads;      /* that check images; 0: all cores */
-    bool quiet;           /* no progress on stderr */
+#define FB_OPTION FB_OPTION_MEMBER
+#define FB_LIST   FB_LIST_MEMBER
+#include "fashionbert/import.def"
     /* Told of each of the first FB_IMPORT_NAMED bad records; NULL: nobody is. */
     void (*notice)(void *notice_self, const char *sentence);
     void *notice_self;
@@ -154,6 +133,8 @@ typedef struct fb_import_report {
 } fb_import_report;
 
 void fb_import_options_defaults(fb_import_options *options);
+fb_status fb_import_options_set(fb_context *ctx, fb_import_options *options,
+                                const char *name, const char *text);
 /* Read products into a new catalogue folder. Killed, the same call goes on from what
  * was done (OUT.part); failed, nothing is left. Bad records without skip_bad are
  * FB_E_FORMAT once all have been looked at. */
@@ -166,12 +147,10 @@ fb_status fb_import(fb_context *ctx, const fb_import_options *options,
 typedef struct fb_import_regions_options {
     const char *const *sources; /* files or patterns of files, in order */
     int32_t source_count;
-    const char *catalog; /* whose images they are of; "": names stay as they are */
-    const char *ids;     /* for arrays, file with an image's name a line; "": they are
-                            in the catalogue's order */
-    const char *out;     /* file to make or replace */
-    bool skip_bad;       /* leave bad images out; else there must be none */
-    bool quiet;          /* no progress on stderr */
+    FB_REGION_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h: catalog, ids */
+    const char *out;                    /* file to make or replace */
+    bool skip_bad; /* leave bad images out; else there must be none */
+    bool quiet;    /* no progress on stderr */
     /* Told of each of the first FB_IMPORT_NAMED bad images; NULL: nobody is. */
     void (*notice)(void *notice_self, const char *sentence);
     void *notice_self;
@@ -246,24 +225,8 @@ fb_status fb_train(fb_context *ctx, const fb_train_options *options,
  */
 
 typedef struct fb_evaluate_options {
-    const char *model, *catalog, *split;
-    const char *protocol;  /* "sampled" or "full" */
-    const char *negatives; /* sampled: "category" or "any" */
-    const char *score;     /* "own": the model's; or "tia", "itc", "both" */
-    const char *clicks;    /* model of queries: as fb_train_options' */
-    int32_t queries;       /* each way, at most; 0: all; not with full, but by index
-                              and of a model of queries */
-    const char *index;     /* "": none; else full by searching this index folder */
-    int32_t rerank; /* with index: so many of the nearest are re-ranked; 0: none */
-    int32_t negative_count;
-    int32_t min_candidates; /* a query with fewer others is left out */
-    int32_t draws;
-    uint64_t seed;
-    const char *candidates; /* "": none; else re-read if it exists, else written */
-    const char *trec;       /* "": none; else prefix of .run and .qrels files */
-    const char *backend, *dtype;
-    int32_t threads;
-    bool quiet;
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/evaluate.def"
 } fb_evaluate_options;
 
 /* One direction of ranking; rates as fractions, means over draws. */
@@ -316,6 +279,8 @@ typedef struct fb_evaluation {
 } fb_evaluation;
 
 void fb_evaluate_options_defaults(fb_evaluate_options *options);
+fb_status fb_evaluate_options_set(fb_context *ctx, fb_evaluate_options *options,
+                                  const char *name, const char *text);
 fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
                       fb_evaluation **evaluation);
 void fb_evaluation_free(fb_evaluation *evaluation);
@@ -324,17 +289,8 @@ void fb_evaluation_free(fb_evaluation *evaluation);
  */
 
 typedef struct fb_bench_options {
-    const char *presets; /* some of "mini,small,base": runs on pixels */
-    const char *modes;   /* some of "score,train,features,images" */
-    int32_t batch, text_tokens, repeats;
-    const char *encoders;       /* "pixels", and networks of runs with one */
-    const char *encoder_preset; /* what is trained with each network */
-    int32_t encoder_batch;      /* pairs, or images, a step of runs with a network */
-    const char *image_folder;   /* "": none; keeps the JPEGs of mode images */
-    const char *backend, *dtype;
-    int32_t threads;
-    bool profile; /* fill op_seconds */
-    bool quiet;
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/bench.def"
 } fb_bench_options;
 
 enum {
@@ -376,6 +332,8 @@ typedef struct fb_bench_report {
 } fb_bench_report;
 
 void fb_bench_options_defaults(fb_bench_options *options);
+fb_status fb_bench_options_set(fb_context *ctx, fb_bench_options *options,
+                               const char *name, const char *text);
 fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
                    fb_bench_report *report);
 
@@ -476,30 +434,16 @@ fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
 typedef struct fb_index fb_index;
 
 typedef struct fb_index_build_options {
-    const char *model, *catalog;
-    const char *out;     /* index folder to make or to change */
-    const char *mode;    /* "make": a new index, in the place of an older one;
-                            "add": products that are not there yet, one that is there is
-                                   FB_E_USAGE;
-                            "replace": the same, taking the place of those of equal
-                                   product_id;
-                            "delete": take out the products `ids` (no model or catalogue
-                                   is read) */
-    const char *split;   /* "all", or "train", "val", "test" */
-    const char *what;    /* what a product's vector is of: "product", title and image;
-                            "image"; "text" */
-    double text_weight;  /* product: w above; -1: FB_TEXT_WEIGHT */
-    const char *kind;    /* "exact", "hnsw", "ivfpq"; "auto": exact below 200,000
-                            vectors, else hnsw */
-    const char *keep;    /* what is kept of images, so that re-ranking need not read
-                            them: "pixels", "features", "none"; "auto": the smaller, as
-                            long as it stays below 2 GiB */
-    const char *vectors; /* "": encode; else .npy or .fvecs [products, D] to take */
-    const char *const *ids; /* mode delete: product ids */
-    int32_t id_count;
-    const char *backend, *dtype;
-    int32_t threads;
-    bool quiet;
+#define FB_OPTION FB_OPTION_MEMBER
+#define FB_LIST   FB_LIST_MEMBER
+#include "fashionbert/index.def"
+    const char *mode; /* "make": a new index, in the place of an older one;
+                         "add": products that are not there yet, one that is there is
+                                FB_E_USAGE;
+                         "replace": the same, taking the place of those of equal
+                                product_id;
+                         "delete": take out the products `ids` (no model or catalogue
+                                is read) */
 } fb_index_build_options;
 
 typedef struct fb_index_report {
@@ -515,6 +459,8 @@ typedef struct fb_index_report {
 } fb_index_report;
 
 void fb_index_build_options_defaults(fb_index_build_options *options);
+fb_status fb_index_build_options_set(fb_context *ctx, fb_index_build_options *options,
+                                     const char *name, const char *text);
 
 /* Make or change an index folder. Killed at any instant, the folder holds the index as
  * it was or as it is to be.
@@ -576,22 +522,17 @@ typedef struct fb_search_filter {
 } fb_search_filter;
 
 typedef struct fb_search_options {
-    int32_t k;        /* hits wanted, at least 1 */
-    int32_t rerank;   /* re-rank so many of the best by vector; 0: none; below
-                         k: k of them */
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/search.def"
     fb_model *ranker; /* that re-ranks, such as a model of queries; NULL: the one that
                          encodes; fb_search alone reads this */
     const fb_search_filter *filters; /* [filter_count] */
     int32_t filter_count;
-    double text_weight; /* of a query with a text and an image; -1: FB_TEXT_WEIGHT */
-    bool exact;         /* compare all vectors, whatever the kind */
-    int32_t effort;     /* hnsw: efSearch; ivfpq: nprobe; 0: as built */
-    const char *by;     /* "": the index's vectors; "image" or "text": that part of a
-                           product's vector alone, compared exactly (an index of what
-                           "product" keeps both) */
 } fb_search_options;
 
 void fb_search_options_defaults(fb_search_options *options);
+fb_status fb_search_options_set(fb_context *ctx, fb_search_options *options,
+                                const char *name, const char *text);
 
 typedef struct fb_search_result {
     fb_hit *hits; /* [hit_count] best first: re-ranked, or by vector */
@@ -650,11 +591,8 @@ fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
  * counted under filters, and a search may fail as databases do (FB_E_IO), after which
  * the next one connects anew. docs/scale.md */
 typedef struct fb_store_options {
-    const char *index;    /* index folder to load */
-    const char *store;    /* postgresql:// URIs, blanks between */
-    int32_t links;        /* of the graph: of each vector, HNSW's m, 2 to 100 */
-    int32_t build_effort; /* ef_construction, 4 to 1000 */
-    int32_t effort;       /* of searches unless told, ef_search, 1 to 1000 */
+    const char *index;                 /* index folder to load */
+    FB_STORE_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
     bool quiet;
 } fb_store_options;
 
@@ -682,15 +620,8 @@ fb_status fb_store_load(fb_context *ctx, const fb_store_options *options,
 /* ---- 8. Vectors of a catalogue in files ----------------------------------------- */
 
 typedef struct fb_encode_options {
-    const char *model, *catalog;
-    const char *split; /* "all", or "train", "val", "test" */
-    const char *what;  /* "product", "image", "text", or "query": the rows' queries */
-    const char *out;   /* folder to make: WHAT.npy f32 [n, D] and WHAT.ids.txt; one that
-                          was begun is gone on with */
-    double text_weight; /* product; -1: FB_TEXT_WEIGHT */
-    const char *backend, *dtype;
-    int32_t threads;
-    bool quiet;
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/encode.def"
 } fb_encode_options;
 
 typedef struct fb_encode_report {
@@ -700,6 +631,8 @@ typedef struct fb_encode_report {
 } fb_encode_report;
 
 void fb_encode_options_defaults(fb_encode_options *options);
+fb_status fb_encode_options_set(fb_context *ctx, fb_encode_options *options,
+                                const char *name, const char *text);
 
 /* FB_E_STATE: what was begun in `out` is of another model, catalogue or option. */
 fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
@@ -722,12 +655,13 @@ fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
  */
 
 typedef struct fb_explain_options {
-    const char *score; /* "own": the model's; or "tia", "itc", "both" */
-    int32_t steps;     /* points on the way from nothing to all; more of them bring
-                          the weights' sums nearer to what they share out; 1 to 256 */
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/explain.def"
 } fb_explain_options;
 
 void fb_explain_options_defaults(fb_explain_options *options);
+fb_status fb_explain_options_set(fb_context *ctx, fb_explain_options *options,
+                                 const char *name, const char *text);
 
 typedef struct fb_word_weight {
     const char *text; /* as the model reads it: lower case, accents dropped */
@@ -776,31 +710,13 @@ fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
  */
 
 typedef struct fb_serve_options {
-    const char *model;
-    const char *index;      /* "": none, then nothing is searched */
-    const char *ranker;     /* "": none; model of queries that re-ranks in the model's
-                               place where a query has a text */
-    const char *host;       /* address to listen on */
-    int32_t port;           /* 0: any that is free; it is said on standard error */
-    const char *api_key;    /* "": none is asked for */
-    const char *access_log; /* "-": standard output; "none"; else a file */
-    int32_t workers;        /* that compute, each with a copy of the model */
-    int32_t readers;        /* threads that decode images and read bodies */
-    int32_t queue;          /* requests that may wait; past it 429 */
-    double max_wait_s;      /* 429 too where waiting would take longer, or has */
-    int32_t batch_tokens;   /* tokens and patches computed together, about */
-    int32_t max_body_mb;    /* past it 413 */
-    int32_t max_megapixels; /* of an image that is sent */
-    int32_t memory_mb;   /* of bodies and images of requests that wait; past it 429 */
-    int32_t connections; /* open at once */
-    double receive_s;    /* a request must arrive within it, or 408 */
-    double drain_s;      /* after SIGTERM, for what is on its way */
-    const char *backend, *dtype;
-    int32_t threads; /* of each worker */
-    bool quiet;
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/serve.def"
 } fb_serve_options;
 
 void fb_serve_options_defaults(fb_serve_options *options);
+fb_status fb_serve_options_set(fb_context *ctx, fb_serve_options *options,
+                               const char *name, const char *text);
 
 /* Serve until SIGTERM or SIGINT; then take no more, answer what has come, and return.
  * On SIGHUP the model and the index are opened anew and take the place of the old ones
@@ -814,12 +730,8 @@ fb_status fb_serve(fb_context *ctx, const fb_serve_options *options);
 
 typedef struct fb_inspect_options {
     const char *catalog;
-    const char *html;            /* "": none; else a self-contained page to write */
-    bool floor;                  /* measure the linear floor too */
-    fb_evaluate_options ranking; /* how the floor is ranked; its model, catalog, score,
-                                    trec, backend, dtype and threads are not read */
-    int32_t threads;             /* 0: all cores this process may use */
-    bool quiet;
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/inspect.def"
 } fb_inspect_options;
 
 typedef struct fb_spread {
@@ -903,6 +815,8 @@ typedef struct fb_inspection {
 } fb_inspection;
 
 void fb_inspect_options_defaults(fb_inspect_options *options);
+fb_status fb_inspect_options_set(fb_context *ctx, fb_inspect_options *options,
+                                 const char *name, const char *text);
 /* An image that cannot be read is counted and named in the inspection; with floor it is
  * a failure. A row that breaks the rules of metadata.jsonl is a failure. */
 fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,

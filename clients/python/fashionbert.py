@@ -70,10 +70,10 @@ class _Filter(Structure):
 
 class _SearchOptions(Structure):
     _name_ = "fb_search_options"
-    _fields_ = [("k", c_int32), ("rerank", c_int32), ("ranker", c_void_p),
-                ("filters", POINTER(_Filter)),
-                ("filter_count", c_int32), ("text_weight", c_double), ("exact", c_bool),
-                ("effort", c_int32), ("by", c_char_p)]
+    _fields_ = [("k", c_int32), ("rerank", c_int32), ("text_weight", c_double),
+                ("by", c_char_p), ("exact", c_bool), ("effort", c_int32),
+                ("ranker", c_void_p), ("filters", POINTER(_Filter)),
+                ("filter_count", c_int32)]
 
 
 class _Hit(Structure):
@@ -308,7 +308,8 @@ class Index:
             struct.name, struct.value = name.encode(), value.encode()
         options.k, options.rerank, options.exact, options.effort = k, rerank, exact, effort
         options.filters, options.filter_count = filters, len(pairs)
-        options.by = by.encode()
+        if by:
+            options.by = by.encode()
         if text_weight is not None:
             options.text_weight = text_weight
         return options

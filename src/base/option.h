@@ -4,7 +4,7 @@
  *            environment variable, man page, what a training run remembers
  *
  * A verb's rows stand in include/fashionbert/VERB.def and nowhere else
- * (option_list_begin.h there says how to read them). Who wants the table of a struct
+ * (option_lists.h there says how to read them). Who wants the table of a struct
  * includes that list with FB_OPTION made a row:
  *
  *     #define FB_OPTION FB_OPTION_ROW
@@ -65,6 +65,8 @@ typedef struct fb_option_table {
     const fb_option *rows;
     int32_t count;
 } fb_option_table;
+
+#define FB_OPTION_TABLE(rows_) {rows_, sizeof(rows_) / sizeof(rows_)[0]}
 
 /* A value by the option's name, in lists of defaults: {"lr", "1e-3"}. */
 typedef struct fb_option_value {

@@ -6,83 +6,17 @@
 
 typedef struct bench_arguments {
     fb_bench_options task;
-    bool json;
+#define FB_COMMAND FB_OPTION_MEMBER
+#include "fashionbert/bench.def"
 } bench_arguments;
 
-#define AT(member) offsetof(bench_arguments, task.member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_OPTION_AT(member)  offsetof(bench_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(bench_arguments, member)
 static const fb_option options[] = {
-    {.name = "presets",
-     .value = "LIST",
-     .type = FB_OPTION_SET,
-     .choices = "mini,small,base",
-     .offset = AT(presets),
-     .help = "model sizes to run on pixels"},
-    {.name = "modes",
-     .value = "LIST",
-     .type = FB_OPTION_SET,
-     .choices = "score,train,features,images",
-     .offset = AT(modes),
-     .help = "scoring of pairs on pixels, whole training steps, features of each "
-             "network alone, and decoding and resizing of images on one core"},
-    {.name = "batch",
-     .value = "PAIRS",
-     .type = FB_OPTION_INT32,
-     .offset = AT(batch),
-     .low = 2,
-     .high = 65536,
-     .help = "pairs a step"},
-    {.name = "text-tokens",
-     .value = "TOKENS",
-     .type = FB_OPTION_INT32,
-     .offset = AT(text_tokens),
-     .low = 3,
-     .high = 512,
-     .help = "of each title, beside the patches"},
-    {.name = "repeats",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(repeats),
-     .low = 1,
-     .high = 10000,
-     .help = "runs of which the median counts"},
-    {.name = "encoders",
-     .value = "LIST",
-     .type = FB_OPTION_SET,
-     .choices = "pixels,thin,resnet18,resnet34,resnet50,resnet101,resnet152,resnext101",
-     .offset = AT(encoders),
-     .help = "pixels, and networks to run over whole images and to train end to end; a "
-             "run of one stops after three seconds"},
-    {.name = "encoder-preset",
-     .value = "NAME",
-     .type = FB_OPTION_CHOICE,
-     .choices = "mini,small,base",
-     .offset = AT(encoder_preset),
-     .help = "model size to train with each network"},
-    {.name = "encoder-batch",
-     .value = "COUNT",
-     .type = FB_OPTION_INT32,
-     .offset = AT(encoder_batch),
-     .low = 2,
-     .high = 1024,
-     .help = "pairs, or images, a step of runs with a network"},
-    {.name = "image-folder",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(image_folder),
-     .help = "folder to keep the JPEGs in that mode images reads, for other programs "
-             "to be measured on"},
-    FB_OPTION_COMPUTE_ROWS(bench_arguments, task.backend, task.dtype, task.threads),
-    FB_OPTION_FLAG_ROW(bench_arguments, "profile", task.profile,
-                       "print the time of each class of operation too"),
-    FB_OPTION_FLAG_ROW(bench_arguments, "json", json, "print the numbers as JSON"),
-    FB_OPTION_FLAG_ROW(bench_arguments, "quiet", task.quiet, "no progress on stderr"),
+#include "fashionbert/bench.def"
 };
-
-static void defaults(void *arguments)
-{
-    fb_bench_options_defaults(&((bench_arguments *)arguments)->task);
-}
 
 static void write_name(fb_json_writer *w, const char *key, const char *name)
 {
@@ -249,6 +183,5 @@ const fb_verb fb_verb_bench = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(bench_arguments),
-    .defaults = defaults,
     .run = run,
 };

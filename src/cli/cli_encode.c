@@ -6,61 +6,17 @@
 
 typedef struct encode_arguments {
     fb_encode_options task;
-    bool json;
+#define FB_COMMAND FB_OPTION_MEMBER
+#include "fashionbert/encode.def"
 } encode_arguments;
 
-#define AT(member) offsetof(encode_arguments, task.member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_OPTION_AT(member)  offsetof(encode_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(encode_arguments, member)
 static const fb_option options[] = {
-    {.name = "model",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(model),
-     .required = true,
-     .help = "model folder, trained with vectors"},
-    {.name = "catalog",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(catalog),
-     .required = true,
-     .help = "catalogue whose products are encoded"},
-    {.name = "out",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(out),
-     .required = true,
-     .help =
-         "folder for WHAT.npy and WHAT.ids.txt; one that was begun is gone on with"},
-    {.name = "split",
-     .value = "NAME",
-     .type = FB_OPTION_CHOICE,
-     .choices = "all,train,val,test",
-     .offset = AT(split),
-     .help = "products to encode, by their split field"},
-    {.name = "what",
-     .value = "OF",
-     .type = FB_OPTION_CHOICE,
-     .choices = "product,image,text,query",
-     .offset = AT(what),
-     .help =
-         "title and image as one vector, the image, the title, or the rows' queries"},
-    {.name = "text-weight",
-     .value = "W",
-     .type = FB_OPTION_DOUBLE,
-     .offset = AT(text_weight),
-     .high = 1,
-     .automatic = true,
-     .help = "of the title beside the image, with --what product; auto is " FB_QUOTED(
-         FB_TEXT_WEIGHT)},
-    FB_OPTION_COMPUTE_ROWS(encode_arguments, task.backend, task.dtype, task.threads),
-    FB_OPTION_FLAG_ROW(encode_arguments, "json", json, "print what was done as JSON"),
-    FB_OPTION_FLAG_ROW(encode_arguments, "quiet", task.quiet, "no progress on stderr"),
+#include "fashionbert/encode.def"
 };
-
-static void defaults(void *arguments)
-{
-    fb_encode_options_defaults(&((encode_arguments *)arguments)->task);
-}
 
 static void print_json(const encode_arguments *a, const fb_encode_report *r)
 {
@@ -107,6 +63,5 @@ const fb_verb fb_verb_encode = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(encode_arguments),
-    .defaults = defaults,
     .run = run,
 };

@@ -8,73 +8,17 @@
 
 typedef struct evaluate_arguments {
     fb_evaluate_options task;
-    bool per_category, json;
+#define FB_COMMAND FB_OPTION_MEMBER
+#include "fashionbert/evaluate.def"
 } evaluate_arguments;
 
-#define AT(member) offsetof(evaluate_arguments, task.member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_OPTION_AT(member)  offsetof(evaluate_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(evaluate_arguments, member)
 static const fb_option options[] = {
-    {.name = "model",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(model),
-     .required = true,
-     .help = "model folder"},
-    {.name = "catalog",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(catalog),
-     .required = true,
-     .help = "catalogue with the products to rank"},
-    {.name = "split",
-     .value = "NAME",
-     .type = FB_OPTION_STRING,
-     .offset = AT(split),
-     .help = "products to use, by their split field: train, val, test or another name"},
-    {.name = "clicks",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(clicks),
-     .help = "model of queries: click log that says what was wanted; without one "
-             "clicks.tsv in the catalogue, or else the queries of its products; the "
-             "word catalog takes these anyway"},
-    FB_OPTION_PROTOCOL_ROWS(evaluate_arguments, task),
-    {.name = "index",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(index),
-     .help = "full: rank by searching this index, then re-rank the best; both stages "
-             "are printed"},
-    {.name = "rerank",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(rerank),
-     .high = 100000,
-     .help = "with --index: so many of the nearest are re-ranked; 0 is none"},
-    {.name = "score",
-     .value = "KIND",
-     .type = FB_OPTION_CHOICE,
-     .choices = "own,tia,itc,both",
-     .offset = AT(score),
-     .help = "what to rank by: the model's own score, the single stream's alignment, "
-             "the similarity of the two vectors, or their sum"},
-    {.name = "trec",
-     .value = "PREFIX",
-     .type = FB_OPTION_STRING,
-     .offset = AT(trec),
-     .help = "write the rankings as TREC .run and .qrels files"},
-    FB_OPTION_COMPUTE_ROWS(evaluate_arguments, task.backend, task.dtype, task.threads),
-    FB_OPTION_FLAG_ROW(evaluate_arguments, "per-category", per_category,
-                       "print each category's numbers too (--json always has them)"),
-    FB_OPTION_FLAG_ROW(evaluate_arguments, "json", json, "print the numbers as JSON"),
-    FB_OPTION_FLAG_ROW(evaluate_arguments, "quiet", task.quiet,
-                       "no progress on stderr"),
+#include "fashionbert/evaluate.def"
 };
-
-static void defaults(void *arguments)
-{
-    fb_evaluate_options_defaults(&((evaluate_arguments *)arguments)->task);
-}
 
 static void write_stages(fb_json_writer *w, const evaluate_arguments *a,
                          const fb_two_stages *s)
@@ -289,6 +233,5 @@ const fb_verb fb_verb_evaluate = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(evaluate_arguments),
-    .defaults = defaults,
     .run = run,
 };

@@ -7,68 +7,18 @@
 #include "fashionbert.h"
 
 typedef struct explain_arguments {
-    const char *model, *text, *image, *out;
     fb_explain_options task;
-    fb_model_options compute;
-    bool json;
+#define FB_COMMAND FB_OPTION_MEMBER
+#include "fashionbert/explain.def"
 } explain_arguments;
 
-#define AT(member) offsetof(explain_arguments, member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_OPTION_AT(member)  offsetof(explain_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(explain_arguments, member)
 static const fb_option options[] = {
-    {.name = "model",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(model),
-     .required = true,
-     .help = "model folder"},
-    {.name = "text",
-     .value = "TEXT",
-     .type = FB_OPTION_STRING,
-     .offset = AT(text),
-     .required = true,
-     .help = "the text of the pair"},
-    {.name = "image",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(image),
-     .required = true,
-     .help = "its image: JPEG, PNG or WebP"},
-    {.name = "out",
-     .value = "FILE.png",
-     .type = FB_OPTION_STRING,
-     .offset = AT(out),
-     .help = "draw the heat map of the patches over the image, and the words' weights; "
-             "none for no picture"},
-    {.name = "score",
-     .value = "KIND",
-     .type = FB_OPTION_CHOICE,
-     .choices = "own,tia,itc,both",
-     .offset = AT(task.score),
-     .help = "what is explained: the model's own score, or alignment (tia), the "
-             "vectors' similarity (itc) or both"},
-    {.name = "steps",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(task.steps),
-     .low = 1,
-     .high = 256,
-     .help =
-         "points on the way from nothing to all; more of them take longer and bring "
-         "the weights' sums nearer to the scores' differences"},
-    FB_OPTION_COMPUTE_ROWS(explain_arguments, compute.backend, compute.dtype,
-                           compute.threads),
-    FB_OPTION_FLAG_ROW(explain_arguments, "json", json,
-                       "print the explanation as JSON"),
+#include "fashionbert/explain.def"
 };
-
-static void defaults(void *arguments)
-{
-    explain_arguments *a = arguments;
-    a->out = "";
-    fb_explain_options_defaults(&a->task);
-    fb_model_options_defaults(&a->compute);
-}
 
 static void print_words(fb_json_writer *w, const fb_explanation *e)
 {
@@ -172,7 +122,8 @@ static fb_status run(fb_context *ctx, void *arguments)
     const fb_image_input image = {.file = a->image};
     fb_model *model = NULL;
     fb_explanation *e = NULL;
-    FB_TRY(fb_model_open(ctx, &model, a->model, &a->compute));
+    const fb_model_options compute = {a->backend, a->dtype, a->threads};
+    FB_TRY(fb_model_open(ctx, &model, a->model, &compute));
     fb_status status = fb_explain(ctx, model, a->text, &image, &a->task, &e);
     if (status == FB_OK)
         status = show(ctx, a, &image, e);
@@ -196,6 +147,5 @@ const fb_verb fb_verb_explain = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(explain_arguments),
-    .defaults = defaults,
     .run = run,
 };

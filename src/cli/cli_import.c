@@ -7,123 +7,17 @@
 
 typedef struct import_arguments {
     fb_import_options task;
-    fb_import_regions_options regions; /* catalog and ids; the others from task */
-    bool json;
+#define FB_COMMAND FB_OPTION_MEMBER
+#include "fashionbert/import.def"
 } import_arguments;
 
-#define AT(member) offsetof(import_arguments, member)
-
-#define SOURCE_CHOICE(name, text) "," #name
-#define SOURCE_HELP(name, text)   "; " #name ": " text
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_LIST               FB_LIST_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_OPTION_AT(member)  offsetof(import_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(import_arguments, member)
 static const fb_option options[] = {
-    {.name = "sources",
-     .value = "PATH",
-     .type = FB_OPTION_LIST,
-     .offset = AT(task.sources),
-     .count_offset = AT(task.source_count),
-     .required = true,
-     .positional = true,
-     .help = "files or folders to read, in order; loose words are sources too"},
-    {.name = "from",
-     .value = "FORMAT",
-     .type = FB_OPTION_CHOICE,
-     .choices = "auto" FB_IMPORT_SOURCE_MAP(SOURCE_CHOICE) ",scan,regions",
-     .offset = AT(task.from),
-     .help = "what the sources are; auto looks at each" FB_IMPORT_SOURCE_MAP(
-         SOURCE_HELP) "; regions: features of regions for the images of --catalog, TSV "
-                      "of bottom-up "
-                      "attention, .npy or .npz"},
-    {.name = "out",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.out),
-     .required = true,
-     .help = "catalogue folder to make; it must not exist yet. Of regions: the file to "
-             "make"},
-    {.name = "map",
-     .value = "MAP",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.map),
-     .help = "what the source's fields are: TARGET=FIELD or TARGET=text{FIELD}text, "
-             "with commas between; targets are title, image, category, subcategory, "
-             "master_category, product_id, id, description, queries, split, or any "
-             "name of an attribute"},
-    FB_OPTION_FLAG_ROW(import_arguments, "only-mapped", task.only_mapped,
-                       "keep no attribute but those that --map names"),
-    {.name = "encoding",
-     .value = "NAME",
-     .type = FB_OPTION_CHOICE,
-     .choices = "utf-8,latin-1,windows-1252",
-     .offset = AT(task.encoding),
-     .help = "of CSV files"},
-    {.name = "split",
-     .value = "PERCENTS",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.split),
-     .help =
-         "train/val/test in percent, by a hash, so that added rows move no others; "
-         "none: the source's own split, and 80/10/10 where it has none; source: the "
-         "source's own even where copies straddle it, to repeat others' numbers"},
-    {.name = "split-by",
-     .value = "FIELD",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.split_by),
-     .help = "what is hashed, so that equal ones stay together: product, title, or a "
-             "field"},
-    {.name = "compose-queries",
-     .value = "TEMPLATE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.compose_queries),
-     .help = "search queries for products without any, from fields: \"{colour} "
-             "{category}\"; \"|\" between several; the catalogue says that they were "
-             "composed"},
-    {.name = "clicks",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.clicks),
-     .help = "click log of these products, TSV of query, product id, clicked (1 or 0) "
-             "and maybe a count; checked and put beside them as clicks.tsv"},
-    {.name = "store",
-     .value = "HOW",
-     .type = FB_OPTION_CHOICE,
-     .choices = "original,resized",
-     .offset = AT(task.store),
-     .help = "images as they are, or their longer side shrunk to --image-size where "
-             "that takes fewer bytes"},
-    {.name = "image-size",
-     .value = "PIXELS",
-     .type = FB_OPTION_INT32,
-     .low = 16,
-     .high = 16384,
-     .offset = AT(task.image_size),
-     .help = "of the longer side with --store resized"},
-    FB_OPTION_FLAG_ROW(import_arguments, "skip-bad", task.skip_bad,
-                       "leave out what cannot be used; else it ends the import"),
-    {.name = "language",
-     .value = "CODE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.language),
-     .help = "of sweethome3d's titles, such as zh_CN; none for the catalogue's own"},
-    {.name = "catalog",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(regions.catalog),
-     .help = "of regions: the catalogue whose images they are of"},
-    {.name = "ids",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(regions.ids),
-     .help = "of regions in arrays: the images' names, one a line; none: they are in "
-             "the catalogue's order"},
-    {.name = "threads",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .high = 64,
-     .offset = AT(task.threads),
-     .help = "that read images; 0 is every core this process may use"},
-    FB_OPTION_FLAG_ROW(import_arguments, "json", json, "print the counts as JSON"),
-    FB_OPTION_FLAG_ROW(import_arguments, "quiet", task.quiet, "no progress on stderr"),
+#include "fashionbert/import.def"
 };
 
 /* One line, whatever control characters the source holds. */
@@ -137,10 +31,7 @@ static void notice(void *self, const char *sentence)
 
 static void defaults(void *arguments)
 {
-    import_arguments *a = arguments;
-    fb_import_options_defaults(&a->task);
-    fb_import_regions_options_defaults(&a->regions);
-    a->task.notice = notice;
+    ((import_arguments *)arguments)->task.notice = notice;
 }
 
 static void print_json(const import_arguments *a, const fb_import_report *report)
@@ -256,8 +147,11 @@ static fb_status print_regions(fb_context *ctx, const import_arguments *a,
 
 static fb_status run_regions(fb_context *ctx, const import_arguments *a)
 {
-    fb_import_regions_options o = a->regions;
+    fb_import_regions_options o;
     fb_import_regions_report report = {0};
+    fb_import_regions_options_defaults(&o);
+    o.catalog = a->catalog;
+    o.ids = a->ids;
     o.sources = a->task.sources;
     o.source_count = a->task.source_count;
     o.out = a->task.out;

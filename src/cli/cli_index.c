@@ -8,120 +8,22 @@
 
 typedef struct index_arguments {
     fb_index_build_options task;
-    fb_store_options store;
-    bool add, replace, json;
+#define FB_COMMAND FB_OPTION_MEMBER
+#include "fashionbert/index.def"
 } index_arguments;
 
-#define AT(member) offsetof(index_arguments, task.member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_LIST               FB_LIST_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_OPTION_AT(member)  offsetof(index_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(index_arguments, member)
 static const fb_option options[] = {
-    {.name = "model",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(model),
-     .help = "model folder, trained with vectors; not needed with --delete"},
-    {.name = "catalog",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(catalog),
-     .help = "catalogue whose products are indexed; not needed with --delete"},
-    {.name = "out",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(out),
-     .required = true,
-     .help = "index folder to make (in the place of an older index) or to change"},
-    FB_OPTION_FLAG_ROW(index_arguments, "add", add,
-                       "add the catalogue's products to the index; none may be there"),
-    FB_OPTION_FLAG_ROW(index_arguments, "replace", replace,
-                       "add them, in the place of those of the same product id"),
-    {.name = "delete",
-     .value = "ID",
-     .type = FB_OPTION_LIST,
-     .offset = AT(ids),
-     .count_offset = AT(id_count),
-     .help = "take the products of these ids out of the index"},
-    {.name = "split",
-     .value = "NAME",
-     .type = FB_OPTION_CHOICE,
-     .choices = "all,train,val,test",
-     .offset = AT(split),
-     .help = "products to index, by their split field"},
-    {.name = "what",
-     .value = "OF",
-     .type = FB_OPTION_CHOICE,
-     .choices = "product,image,text",
-     .offset = AT(what),
-     .help = "what a product's vector is made of: its title and its image, or one"},
-    {.name = "text-weight",
-     .value = "W",
-     .type = FB_OPTION_DOUBLE,
-     .offset = AT(text_weight),
-     .high = 1,
-     .automatic = true,
-     .help = "of the title beside the image in a product's vector; auto is " FB_QUOTED(
-         FB_TEXT_WEIGHT)},
-    {.name = "kind",
-     .value = "KIND",
-     .type = FB_OPTION_CHOICE,
-     .choices = "auto,exact,hnsw,ivfpq",
-     .offset = AT(kind),
-     .help = "exact compares all vectors in each search, hnsw follows a graph, ivfpq "
-             "looks through short codes; auto is exact below 200,000 products, else "
-             "hnsw"},
-    {.name = "keep",
-     .value = "WHAT",
-     .type = FB_OPTION_CHOICE,
-     .choices = "auto,pixels,features,none",
-     .offset = AT(keep),
-     .help =
-         "of each image, so that re-ranking need not read it: its pixels, or what the "
-         "image network makes of them; auto is features where the model has a "
-         "network, else pixels, up to 2 GiB in all"},
-    {.name = "vectors",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(vectors),
-     .help = "vectors of the products, .npy or .fvecs in the catalogue's order, in the "
-             "place of encoding them"},
-    {.name = "to",
-     .value = "URI",
-     .type = FB_OPTION_STRING,
-     .offset = offsetof(index_arguments, store.store),
-     .help = "then load the index into PostgreSQL with pgvector: postgresql://host/db, "
-             "and others behind blanks to hold a part each; without --catalog the "
-             "index as it is; none for none"},
-    {.name = "links",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = offsetof(index_arguments, store.links),
-     .low = 2,
-     .high = 100,
-     .help = "of each vector in the database's graph (pgvector's m)"},
-    {.name = "build-effort",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = offsetof(index_arguments, store.build_effort),
-     .low = 4,
-     .high = 1000,
-     .help = "with which that is built (ef_construction); at least twice the links"},
-    {.name = "search-effort",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = offsetof(index_arguments, store.effort),
-     .low = 1,
-     .high = 1000,
-     .help = "of searches there, unless told (ef_search)"},
-    FB_OPTION_COMPUTE_ROWS(index_arguments, task.backend, task.dtype, task.threads),
-    FB_OPTION_FLAG_ROW(index_arguments, "json", json, "print what was done as JSON"),
-    FB_OPTION_FLAG_ROW(index_arguments, "quiet", task.quiet, "no progress on stderr"),
+#include "fashionbert/index.def"
 };
 
 static void defaults(void *arguments)
 {
-    index_arguments *a = arguments;
-    fb_index_build_options_defaults(&a->task);
-    fb_store_options_defaults(&a->store);
+    ((index_arguments *)arguments)->task.mode = "make";
 }
 
 static void print_json(const char *folder, const fb_index_report *r)
@@ -198,7 +100,7 @@ static fb_status build(fb_context *ctx, const index_arguments *a)
 {
     fb_index_report report;
     FB_TRY(fb_index_build(ctx, &a->task, &report));
-    if (a->store.store[0])
+    if (a->store[0])
         return FB_OK; /* one result is printed, the last */
     if (!a->json)
         return print_table(ctx, &report);
@@ -209,9 +111,15 @@ static fb_status build(fb_context *ctx, const index_arguments *a)
 static fb_status load(fb_context *ctx, index_arguments *a)
 {
     fb_store_report report;
-    a->store.index = a->task.out;
-    a->store.quiet = a->task.quiet;
-    FB_TRY(fb_store_load(ctx, &a->store, &report));
+    fb_store_options o;
+    fb_store_options_defaults(&o);
+    o.index = a->task.out;
+    o.store = a->store;
+    o.links = a->links;
+    o.build_effort = a->build_effort;
+    o.effort = a->effort;
+    o.quiet = a->task.quiet;
+    FB_TRY(fb_store_load(ctx, &o, &report));
     if (!a->json)
         return print_store(ctx, &report);
     print_store_json(a, &report);
@@ -227,9 +135,9 @@ static fb_status run(fb_context *ctx, void *arguments)
                        "--add, --replace and --delete do not go together");
     if (modes)
         a->task.mode = a->add ? "add" : a->replace ? "replace" : "delete";
-    if (modes || a->task.catalog[0] || a->task.model[0] || !a->store.store[0])
+    if (modes || a->task.catalog[0] || a->task.model[0] || !a->store[0])
         FB_TRY(build(ctx, a));
-    return a->store.store[0] ? load(ctx, a) : FB_OK;
+    return a->store[0] ? load(ctx, a) : FB_OK;
 }
 
 const fb_verb fb_verb_index = {

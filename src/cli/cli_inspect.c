@@ -10,60 +10,19 @@
 
 typedef struct inspect_arguments {
     fb_inspect_options task;
-    const char *const *catalogs;
-    int32_t catalog_count;
-    int32_t shown; /* categories and fields in the tables */
-    bool json;
+#define FB_COMMAND      FB_OPTION_MEMBER
+#define FB_COMMAND_LIST FB_LIST_MEMBER
+#include "fashionbert/inspect.def"
 } inspect_arguments;
 
-#define AT(member) offsetof(inspect_arguments, member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_COMMAND_LIST       FB_COMMAND_LIST_ROW
+#define FB_OPTION_AT(member)  offsetof(inspect_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(inspect_arguments, member)
 static const fb_option options[] = {
-    {.name = "catalog",
-     .value = "DIR",
-     .type = FB_OPTION_LIST,
-     .offset = AT(catalogs),
-     .count_offset = AT(catalog_count),
-     .required = true,
-     .positional = true,
-     .help = "catalogue folder to look at; a loose word is one too"},
-    {.name = "html",
-     .value = "FILE.html",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.html),
-     .help =
-         "also write a page with pictures that needs no other file; none for no page"},
-    {.name = "show",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(shown),
-     .low = 1,
-     .high = INFINITY,
-     .help = "categories to print, the largest (--json and --html have all)"},
-    FB_OPTION_FLAG_ROW(inspect_arguments, "floor", task.floor,
-                       "also measure the linear floor, by the options below"),
-    {.name = "split",
-     .value = "NAME",
-     .type = FB_OPTION_STRING,
-     .offset = AT(task.ranking.split),
-     .help = "floor: products to rank, train, val or test; it learns from train"},
-    FB_OPTION_PROTOCOL_ROWS(inspect_arguments, task.ranking),
-    {.name = "threads",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(task.threads),
-     .high = 1024,
-     .help = "that read images; 0 is every core this process may use"},
-    FB_OPTION_FLAG_ROW(inspect_arguments, "json", json, "print the numbers as JSON"),
-    FB_OPTION_FLAG_ROW(inspect_arguments, "quiet", task.quiet, "no progress on stderr"),
+#include "fashionbert/inspect.def"
 };
-
-static void defaults(void *arguments)
-{
-    inspect_arguments *a = arguments;
-    fb_inspect_options_defaults(&a->task);
-    a->shown = 20;
-}
 
 /* ---- JSON ---------------------------------------------------------------------------
  */
@@ -192,7 +151,7 @@ static void write_floor_score(fb_json_writer *w, const fb_evaluation *e)
 static void write_floor(fb_json_writer *w, const inspect_arguments *a,
                         const fb_inspection *in)
 {
-    const fb_evaluate_options *r = &a->task.ranking;
+    const fb_inspect_options *r = &a->task;
     bool sampled = strcmp(r->protocol, "sampled") == 0;
     fb_json_key(w, "floor");
     fb_json_open_object(w);
@@ -511,6 +470,5 @@ const fb_verb fb_verb_inspect = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(inspect_arguments),
-    .defaults = defaults,
     .run = run,
 };

@@ -11,66 +11,17 @@
 #include <string.h>
 
 typedef struct match_arguments {
-    const char *model;
-    const char *const *queries, *const *texts, *const *images;
-    int32_t query_count, text_count, image_count;
-    int32_t top;
-    const char *sheet;
-    fb_model_options task;
-    bool json;
+#define FB_COMMAND      FB_OPTION_MEMBER
+#define FB_COMMAND_LIST FB_LIST_MEMBER
+#include "fashionbert/match.def"
 } match_arguments;
 
-#define AT(member) offsetof(match_arguments, member)
-
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_COMMAND_LIST       FB_COMMAND_LIST_ROW
+#define FB_COMMAND_AT(member) offsetof(match_arguments, member)
 static const fb_option options[] = {
-    {.name = "model",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(model),
-     .required = true,
-     .help = "model folder"},
-    {.name = "query",
-     .value = "TEXT",
-     .type = FB_OPTION_LIST,
-     .offset = AT(queries),
-     .count_offset = AT(query_count),
-     .help =
-         "model of queries: what was asked; each is scored with each text and image"},
-    {.name = "text",
-     .value = "TEXT",
-     .type = FB_OPTION_LIST,
-     .offset = AT(texts),
-     .count_offset = AT(text_count),
-     .required = true,
-     .help = "texts to score; - reads them from standard input, one a line"},
-    {.name = "image",
-     .value = "FILE",
-     .type = FB_OPTION_LIST,
-     .offset = AT(images),
-     .count_offset = AT(image_count),
-     .required = true,
-     .help = "JPEG, PNG or WebP images to score each text with"},
-    {.name = "top",
-     .value = "K",
-     .type = FB_OPTION_INT32,
-     .offset = AT(top),
-     .high = INFINITY,
-     .help = "images to keep of each text, best first; 0 is all, in the order given"},
-    {.name = "sheet",
-     .value = "FILE.png",
-     .type = FB_OPTION_STRING,
-     .offset = AT(sheet),
-     .help = "also draw the images that are listed, a row a text; none for no picture"},
-    FB_OPTION_COMPUTE_ROWS(match_arguments, task.backend, task.dtype, task.threads),
-    FB_OPTION_FLAG_ROW(match_arguments, "json", json, "print the scores as JSON"),
+#include "fashionbert/match.def"
 };
-
-static void defaults(void *arguments)
-{
-    match_arguments *a = arguments;
-    a->sheet = "";
-    fb_model_options_defaults(&a->task);
-}
 
 /* Texts from standard input, one a line; empty lines are passed over. */
 typedef struct text_list {
@@ -363,7 +314,8 @@ static fb_status score(fb_context *ctx, const match_arguments *a,
     fb_model *model = NULL;
     if ((int64_t)(a->query_count ? a->query_count : 1) * texts->count > INT32_MAX)
         return fb_fail(ctx, FB_E_LIMIT, "too many queries with too many texts");
-    FB_TRY(fb_model_open(ctx, &model, a->model, &a->task));
+    const fb_model_options compute = {a->backend, a->dtype, a->threads};
+    FB_TRY(fb_model_open(ctx, &model, a->model, &compute));
     float *scores =
         calloc((size_t)count_rows(a, texts), (size_t)a->image_count * sizeof *scores);
     fb_status status =
@@ -404,6 +356,5 @@ const fb_verb fb_verb_match = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(match_arguments),
-    .defaults = defaults,
     .run = run,
 };

@@ -7,107 +7,20 @@
 #include <string.h>
 
 typedef struct search_arguments {
-    const char *model, *index, *store, *text, *image, *ranker;
-    const char *const *filters; /* "name=value" */
-    int32_t filter_count;
     fb_search_options task;
-    fb_model_options compute;
-    bool json;
+#define FB_COMMAND      FB_OPTION_MEMBER
+#define FB_COMMAND_LIST FB_LIST_MEMBER
+#include "fashionbert/search.def"
 } search_arguments;
 
-#define AT(member) offsetof(search_arguments, member)
-
+#define FB_OPTION             FB_OPTION_ROW
+#define FB_COMMAND            FB_COMMAND_ROW
+#define FB_COMMAND_LIST       FB_COMMAND_LIST_ROW
+#define FB_OPTION_AT(member)  offsetof(search_arguments, task.member)
+#define FB_COMMAND_AT(member) offsetof(search_arguments, member)
 static const fb_option options[] = {
-    {.name = "model",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(model),
-     .required = true,
-     .help = "model folder, the one that made the index"},
-    {.name = "index",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(index),
-     .help = "index folder"},
-    {.name = "store",
-     .value = "URI",
-     .type = FB_OPTION_STRING,
-     .offset = AT(store),
-     .help = "in the place of an index: what `index --to` loaded, "
-             "postgresql://host/db and others behind blanks"},
-    {.name = "text",
-     .value = "TEXT",
-     .type = FB_OPTION_STRING,
-     .offset = AT(text),
-     .help = "what to look for, in words"},
-    {.name = "image",
-     .value = "FILE",
-     .type = FB_OPTION_STRING,
-     .offset = AT(image),
-     .help = "what to look for, a JPEG, PNG or WebP image; alone or beside a text"},
-    {.name = "k",
-     .value = "K",
-     .type = FB_OPTION_INT32,
-     .offset = AT(task.k),
-     .low = 1,
-     .high = 100000,
-     .help = "products wanted"},
-    {.name = "rerank",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(task.rerank),
-     .high = 100000,
-     .help = "re-rank so many of the nearest with the model's score; 0 is none"},
-    {.name = "ranker",
-     .value = "DIR",
-     .type = FB_OPTION_STRING,
-     .offset = AT(ranker),
-     .help = "model of queries (train --objective qti) that re-ranks in the place of "
-             "--model, 100 of the nearest unless --rerank says"},
-    {.name = "filter",
-     .value = "NAME=VALUE",
-     .type = FB_OPTION_LIST,
-     .offset = AT(filters),
-     .count_offset = AT(filter_count),
-     .help = "only products with this attribute; two of one name: either"},
-    {.name = "text-weight",
-     .value = "W",
-     .type = FB_OPTION_DOUBLE,
-     .offset = AT(task.text_weight),
-     .high = 1,
-     .automatic = true,
-     .help =
-         "of the text of a query with an image; auto is " FB_QUOTED(FB_TEXT_WEIGHT)},
-    {.name = "by",
-     .value = "PART",
-     .type = FB_OPTION_CHOICE,
-     .choices = "index,image,text",
-     .offset = AT(task.by),
-     .help =
-         "what to compare with: what the index was made of, or the products' images "
-         "or titles alone"},
-    FB_OPTION_FLAG_ROW(search_arguments, "exact", task.exact,
-                       "compare all vectors, also in an approximate index"),
-    {.name = "effort",
-     .value = "N",
-     .type = FB_OPTION_INT32,
-     .offset = AT(task.effort),
-     .high = 1000000,
-     .help = "of an approximate search: more finds more; 0 is what the index was "
-             "measured with"},
-    FB_OPTION_COMPUTE_ROWS(search_arguments, compute.backend, compute.dtype,
-                           compute.threads),
-    FB_OPTION_FLAG_ROW(search_arguments, "json", json, "print the answer as JSON"),
+#include "fashionbert/search.def"
 };
-
-static void defaults(void *arguments)
-{
-    search_arguments *a = arguments;
-    a->index = a->store = a->text = a->image = a->ranker = "";
-    fb_search_options_defaults(&a->task);
-    a->task.by = "index";
-    fb_model_options_defaults(&a->compute);
-}
 
 /* ---- printing ------------------------------------------------------------------- */
 
@@ -220,13 +133,12 @@ static fb_status search(fb_context *ctx, search_arguments *a)
     fb_search_result *result = NULL;
     fb_image_input image = {.file = a->image};
     fb_input query = {a->text[0] ? a->text : NULL, a->image[0] ? &image : NULL};
-    if (strcmp(a->task.by, "index") == 0)
-        a->task.by = "";
-    fb_status status = fb_model_open(ctx, &model, a->model, &a->compute);
+    fb_model_options compute = {a->backend, a->dtype, a->threads};
+    fb_status status = fb_model_open(ctx, &model, a->model, &compute);
     if (status == FB_OK)
         status = fb_index_open(ctx, &index, a->index[0] ? a->index : a->store, model);
     if (status == FB_OK && a->ranker[0])
-        status = fb_model_open(ctx, &ranker, a->ranker, &a->compute);
+        status = fb_model_open(ctx, &ranker, a->ranker, &compute);
     a->task.ranker = ranker;
     if (status == FB_OK)
         status = fb_search(ctx, model, index, &query, &a->task, &result);
@@ -273,6 +185,5 @@ const fb_verb fb_verb_search = {
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .arguments_bytes = sizeof(search_arguments),
-    .defaults = defaults,
     .run = run,
 };

@@ -2,6 +2,7 @@
 #include "engine/model_folder.h"
 
 #include "base/file.h"
+#include "base/option.h"
 #include "engine/model_vectors.h"
 #include "engine/neighbours.h"
 #include "nn/weights.h"
@@ -9,9 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FB_OPTION_AT(member) offsetof(fb_model_options, member)
+static const fb_option option_rows[] = {FB_COMPUTE_OPTIONS(FB_OPTION_ROW)};
+#undef FB_OPTION_AT
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_model_options_defaults(fb_model_options *options)
 {
-    *options = (fb_model_options){.backend = "cpu", .dtype = "auto", .threads = 0};
+    *options = (fb_model_options){0};
+    fb_options_defaults(&option_table, options);
 }
 
 static fb_status open_parts(fb_context *ctx, fb_model *m,

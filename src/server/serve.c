@@ -11,6 +11,7 @@
  * in whose stead the process would end.
  */
 #include "base/clock.h"
+#include "base/option.h"
 #include "server/http_server.h"
 #include "server/openapi.h"
 #include <errno.h>
@@ -23,30 +24,23 @@
 enum { THREADS = 64 };
 #define LAST_CALL_S .25 /* after SIGTERM, for connections that are not accepted yet */
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_serve_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/serve.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_serve_options_defaults(fb_serve_options *options)
 {
-    *options = (fb_serve_options){
-        .model = "",
-        .index = "",
-        .ranker = "",
-        .host = "127.0.0.1",
-        .port = 8080,
-        .api_key = "",
-        .access_log = "-",
-        .workers = 1,
-        .readers = 1,
-        .queue = 512,
-        .max_wait_s = 30,
-        .batch_tokens = 4096,
-        .max_body_mb = 16,
-        .max_megapixels = 40,
-        .memory_mb = 512,
-        .connections = 1024,
-        .receive_s = 30,
-        .drain_s = 30,
-        .backend = "cpu",
-        .dtype = "auto",
-    };
+    *options = (fb_serve_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_serve_options_set(fb_context *ctx, fb_serve_options *options,
+                               const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 /* ---- what the threads share ------------------------------------------------------ */
@@ -125,17 +119,12 @@ typedef struct running {
 
 static fb_status check_options(fb_context *ctx, const fb_serve_options *o)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, o));
     if (!o->model[0])
         return fb_fail(ctx, FB_E_USAGE, "a model folder is needed to serve");
-    if (o->workers < 1 || o->workers > THREADS || o->readers < 1 ||
-        o->readers > THREADS)
-        return fb_fail(ctx, FB_E_USAGE, "workers and readers must be 1 to %d", THREADS);
-    if (o->port < 0 || o->port > 65535)
-        return fb_fail(ctx, FB_E_USAGE, "a port is a number from 0 to 65535");
-    if (o->queue < 1 || o->batch_tokens < 1 || o->max_body_mb < 1 ||
-        o->max_megapixels < 1 || o->memory_mb < o->max_body_mb || o->connections < 1)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "a limit is below 1, or memory_mb below max_body_mb");
+    if (o->memory_mb < o->max_body_mb)
+        return fb_fail(ctx, FB_E_USAGE, "--memory %d is below --max-body %d",
+                       (int)o->memory_mb, (int)o->max_body_mb);
     return FB_OK;
 }
 

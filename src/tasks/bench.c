@@ -8,6 +8,7 @@
  *             features, and training with it end to end
  *     images  decoding and resizing, on one thread
  */
+#include "base/option.h"
 #include "tasks/bench_run.h"
 
 #include <stdio.h>
@@ -22,25 +23,28 @@ static const char *const encoders[] = {"pixels",    "thin",      "resnet18",
                                        "resnet152", "resnext101"};
 enum {
     PRESETS = sizeof presets / sizeof presets[0],
-    MODES = sizeof modes / sizeof modes[0],
     ENCODERS = sizeof encoders / sizeof encoders[0]
 };
 
 static const double unlimited_s = 1e9, network_s = 3;
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_bench_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/bench.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_bench_options_defaults(fb_bench_options *options)
 {
-    *options = (fb_bench_options){.presets = "mini,small,base",
-                                  .modes = "score,train,features,images",
-                                  .batch = 32,
-                                  .text_tokens = 20,
-                                  .repeats = 10,
-                                  .encoders = "pixels,thin,resnet18,resnet50",
-                                  .encoder_preset = "mini",
-                                  .encoder_batch = 16,
-                                  .image_folder = "",
-                                  .backend = "cpu",
-                                  .dtype = "auto"};
+    *options = (fb_bench_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_bench_options_set(fb_context *ctx, fb_bench_options *options,
+                               const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 typedef struct bench {
@@ -100,32 +104,6 @@ static bool listed(const char *list, const char *word)
     return false;
 }
 
-static bool is_one_of(const char *word, const char *const *words, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++)
-        if (strcmp(word, words[i]) == 0)
-            return true;
-    return false;
-}
-
-static fb_status check_list(fb_context *ctx, const char *option, const char *list,
-                            const char *const *words, int32_t count)
-{
-    char copy[256], known[128] = "";
-    snprintf(copy, sizeof copy, "%s", list);
-    for (int32_t i = 0; i < count; i++) {
-        size_t length = strlen(known);
-        snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "",
-                 words[i]);
-    }
-    char *rest = copy;
-    for (char *word; (word = strsep(&rest, ",")) != NULL;)
-        if (!is_one_of(word, words, count))
-            return fb_fail(ctx, FB_E_USAGE, "%s %s is not known; use some of %s",
-                           option, word, known);
-    return FB_OK;
-}
-
 static void describe_machine(char *out, size_t out_bytes)
 {
     char line[256];
@@ -178,29 +156,10 @@ static fb_status run_all(bench *s, fb_bench_report *report)
     return FB_OK;
 }
 
-static fb_status check_options(fb_context *ctx, const fb_bench_options *o)
-{
-    FB_TRY(check_list(ctx, "--presets", o->presets, presets, PRESETS));
-    FB_TRY(check_list(ctx, "--modes", o->modes, modes, MODES));
-    FB_TRY(check_list(ctx, "--encoders", o->encoders, encoders, ENCODERS));
-    if (!is_one_of(o->encoder_preset, presets, PRESETS))
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--encoder-preset %s is not known; use mini, small or base",
-                       o->encoder_preset);
-    if (o->batch < 1 || o->batch > 1024 || o->encoder_batch < 1 ||
-        o->encoder_batch > 1024 || o->text_tokens < 3 || o->text_tokens > 448 ||
-        o->repeats < 1 || o->repeats > FB_BENCH_REPEATS)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--batch and --encoder-batch take 1 to 1024, --text-tokens 3 to "
-                       "448, --repeats 1 to %d",
-                       (int)FB_BENCH_REPEATS);
-    return FB_OK;
-}
-
 fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
                    fb_bench_report *report)
 {
-    FB_TRY(check_options(ctx, options));
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     bench s = {.ctx = ctx, .options = options};
     fb_bench_report fresh = {0};
     FB_TRY(fb_backend_create(ctx, &s.be, options->backend, options->dtype,

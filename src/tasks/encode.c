@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/option.h"
 #include "base/progress.h"
 #include "engine/catalogue_vectors.h"
 #include "engine/model_vectors.h"
@@ -44,16 +45,23 @@ typedef struct encoder {
     char state[4096], part[4096], npy[4096], ids[4096];
 } encoder;
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_encode_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/encode.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_encode_options_defaults(fb_encode_options *options)
 {
-    *options = (fb_encode_options){.model = "",
-                                   .catalog = "",
-                                   .split = "all",
-                                   .what = "product",
-                                   .out = "",
-                                   .text_weight = -1,
-                                   .backend = "cpu",
-                                   .dtype = "auto"};
+    *options = (fb_encode_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_encode_options_set(fb_context *ctx, fb_encode_options *options,
+                                const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 static fb_status fail_errno(const encoder *e, const char *path)
@@ -375,6 +383,7 @@ static fb_status run(encoder *e, int64_t *resumed)
 fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
                     fb_encode_report *report)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     double started_s = fb_clock_s();
     int64_t resumed = 0;
     encoder *e = calloc(1, sizeof *e);

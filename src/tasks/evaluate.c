@@ -2,32 +2,30 @@
 #include "tasks/evaluate.h"
 
 #include "base/clock.h"
+#include "base/option.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_evaluate_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/evaluate.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_evaluate_options_defaults(fb_evaluate_options *options)
 {
-    *options = (fb_evaluate_options){.model = "",
-                                     .catalog = "",
-                                     .split = "test",
-                                     .protocol = "sampled",
-                                     .negatives = "category",
-                                     .score = "own",
-                                     .clicks = "",
-                                     .queries = 0,
-                                     .index = "",
-                                     .rerank = 100,
-                                     .negative_count = 100,
-                                     .min_candidates = 9,
-                                     .draws = 1,
-                                     .seed = 1,
-                                     .candidates = "",
-                                     .trec = "",
-                                     .backend = "cpu",
-                                     .dtype = "auto"};
+    *options = (fb_evaluate_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_evaluate_options_set(fb_context *ctx, fb_evaluate_options *options,
+                                  const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, int32_t draw,
@@ -142,9 +140,6 @@ static bool is_full(const fb_evaluate_options *options)
 
 fb_status fb_evaluate_check_protocol(fb_context *ctx, const fb_evaluate_options *o)
 {
-    if (strcmp(o->protocol, "sampled") != 0 && !is_full(o))
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--protocol %s is not known; use sampled or full", o->protocol);
     if (o->index[0] && (!is_full(o) || o->trec[0]))
         return fb_fail(ctx, FB_E_USAGE,
                        "--index goes with --protocol full and without --trec");
@@ -235,6 +230,7 @@ static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
 fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
                       fb_evaluation **evaluation)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     FB_TRY(check(ctx, options));
     double started_s = fb_clock_s();
     fb_model_options compute = {options->backend, options->dtype, options->threads};

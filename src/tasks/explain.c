@@ -1,6 +1,7 @@
 /* explain.c - the explain verb: one text and one image to the weights of words and
  * patches (engine/explanation.h), and the picture of them.
  */
+#include "base/option.h"
 #include "data/image/heat_map.h"
 #include "engine/explanation.h"
 
@@ -8,11 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 16 };
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_explain_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/explain.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
 
 void fb_explain_options_defaults(fb_explain_options *options)
 {
-    *options = (fb_explain_options){.score = "own", .steps = STEPS};
+    *options = (fb_explain_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_explain_options_set(fb_context *ctx, fb_explain_options *options,
+                                 const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
@@ -25,6 +38,7 @@ fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
     fb_explain_options_defaults(&o);
     if (options)
         o = *options;
+    FB_TRY(fb_options_check(ctx, &option_table, &o));
     if (!text)
         return fb_fail(ctx, FB_E_USAGE, "an explanation needs a text");
     if (strcmp(o.score, "own") != 0)

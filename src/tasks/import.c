@@ -3,6 +3,7 @@
  * writer.
  */
 #include "base/file.h"
+#include "base/option.h"
 #include "data/import/csv_source.h"
 #include "data/import/fashiongen_source.h"
 #include "data/import/imagefolder_source.h"
@@ -30,21 +31,24 @@ enum { FORMATS = sizeof formats / sizeof formats[0] };
 static const char format_names[] = FB_IMPORT_SOURCE_MAP(FORMAT_NAME);
 #undef FORMAT_NAME
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_LIST              FB_LIST_ROW
+#define FB_OPTION_AT(member) offsetof(fb_import_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/import.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_import_options_defaults(fb_import_options *options)
 {
-    *options = (fb_import_options){
-        .from = "auto",
-        .out = "",
-        .map = "",
-        .encoding = "utf-8",
-        .split = "",
-        .split_by = "product",
-        .compose_queries = "",
-        .clicks = "",
-        .store = "original",
-        .image_size = 256,
-        .language = "",
-    };
+    *options = (fb_import_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_import_options_set(fb_context *ctx, fb_import_options *options,
+                                const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 static fb_status choose(fb_context *ctx, const format **chosen, const char *path,
@@ -102,6 +106,7 @@ static fb_status read_sources(fb_context *ctx, const fb_import_options *options,
 fb_status fb_import(fb_context *ctx, const fb_import_options *options,
                     fb_import_report *report)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     fb_import_writer *writer = NULL;
     fb_context_clear(ctx);
     if (options->source_count < 1)

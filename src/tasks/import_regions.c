@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/option.h"
 #include "base/progress.h"
 #include "data/import/file_list.h"
 #include "data/regions/region_names.h"
@@ -31,9 +32,16 @@ typedef struct regions {
     fb_progress progress;
 } regions;
 
+#define FB_OPTION_AT(member) offsetof(fb_import_regions_options, member)
+static const fb_option option_rows[] = {FB_REGION_OPTIONS(FB_OPTION_ROW)};
+#undef FB_OPTION_AT
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_import_regions_options_defaults(fb_import_regions_options *options)
 {
-    *options = (fb_import_regions_options){.catalog = "", .ids = "", .out = ""};
+    *options = (fb_import_regions_options){0};
+    fb_options_defaults(&option_table, options);
+    options->out = "";
 }
 
 /* ---- bad images --------------------------------------------------------------------

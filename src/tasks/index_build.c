@@ -10,6 +10,7 @@
 #include "tasks/index_build.h"
 
 #include "base/clock.h"
+#include "base/option.h"
 #include "base/progress.h"
 #include "engine/catalogue_vectors.h"
 #include "engine/model_vectors.h"
@@ -24,20 +25,25 @@
 enum { EXACT_BELOW = 200000 };
 static const int64_t keep_bytes_most = INT64_C(2) << 30;
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_LIST              FB_LIST_ROW
+#define FB_OPTION_AT(member) offsetof(fb_index_build_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/index.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_index_build_options_defaults(fb_index_build_options *options)
 {
-    *options = (fb_index_build_options){.model = "",
-                                        .catalog = "",
-                                        .out = "",
-                                        .mode = "make",
-                                        .split = "all",
-                                        .what = "product",
-                                        .text_weight = -1,
-                                        .kind = "auto",
-                                        .keep = "auto",
-                                        .vectors = "",
-                                        .backend = "cpu",
-                                        .dtype = "auto"};
+    *options = (fb_index_build_options){0};
+    fb_options_defaults(&option_table, options);
+    options->mode = "make";
+}
+
+fb_status fb_index_build_options_set(fb_context *ctx, fb_index_build_options *options,
+                                     const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 /* ---- options -------------------------------------------------------------------- */
@@ -404,6 +410,7 @@ static fb_status count_all(build *b)
 fb_status fb_index_build(fb_context *ctx, const fb_index_build_options *options,
                          fb_index_report *report)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     double started_s = fb_clock_s();
     build b = {.ctx = ctx, .options = options, .change = {.lock = -1}};
     b.arena = fb_arena_create(1 << 18);

@@ -2,6 +2,7 @@
 #include "tasks/inspect.h"
 
 #include "base/clock.h"
+#include "base/option.h"
 #include "data/image/floor_features.h"
 #include "tasks/linear_floor.h"
 
@@ -10,10 +11,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_inspect_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/inspect.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_inspect_options_defaults(fb_inspect_options *options)
 {
-    *options = (fb_inspect_options){.catalog = "", .html = ""};
-    fb_evaluate_options_defaults(&options->ranking);
+    *options = (fb_inspect_options){0};
+    fb_options_defaults(&option_table, options);
+    options->catalog = "";
+}
+
+fb_status fb_inspect_options_set(fb_context *ctx, fb_inspect_options *options,
+                                 const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
+}
+
+/* How the floor is ranked, as evaluate ranks a model. */
+static void ranking_options(fb_evaluate_options *ranking, const fb_inspect_options *o)
+{
+    fb_evaluate_options_defaults(ranking);
+    ranking->split = o->split;
+    ranking->protocol = o->protocol;
+    ranking->negatives = o->negatives;
+    ranking->queries = o->queries;
+    ranking->negative_count = o->negative_count;
+    ranking->min_candidates = o->min_candidates;
+    ranking->draws = o->draws;
+    ranking->seed = o->seed;
+    ranking->candidates = o->candidates;
+}
+
+static fb_status check_ranking(fb_context *ctx, const fb_inspect_options *options)
+{
+    fb_evaluate_options ranking;
+    ranking_options(&ranking, options);
+    return fb_evaluate_check_protocol(ctx, &ranking);
 }
 
 static fb_status rank(fb_context *ctx, const fb_inspect_options *options,
@@ -21,8 +58,8 @@ static fb_status rank(fb_context *ctx, const fb_inspect_options *options,
                       const char *name, fb_evaluation **evaluation)
 {
     double started_s = fb_clock_s();
-    fb_evaluate_options ranking = options->ranking;
-    ranking.trec = "";
+    fb_evaluate_options ranking;
+    ranking_options(&ranking, options);
     *evaluation = calloc(1, sizeof **evaluation);
     if (!*evaluation)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the result");
@@ -39,7 +76,7 @@ static fb_status measure_floor(fb_context *ctx, const fb_inspect_options *option
 {
     fb_split_items *items = NULL;
     fb_linear_floor *floor = NULL;
-    FB_TRY(fb_split_items_open(ctx, &items, options->catalog, options->ranking.split));
+    FB_TRY(fb_split_items_open(ctx, &items, options->catalog, options->split));
     fb_status status =
         fb_linear_floor_create(ctx, &floor, items, options->threads, options->quiet);
     if (status == FB_OK) {
@@ -78,12 +115,13 @@ static fb_status run(fb_context *ctx, const fb_inspect_options *options,
 fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,
                      fb_inspection **inspection)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     fb_context_clear(ctx);
     double started_s = fb_clock_s();
     if (!options->catalog[0])
         return fb_fail(ctx, FB_E_USAGE, "inspect needs a catalogue folder");
     if (options->floor)
-        FB_TRY(fb_evaluate_check_protocol(ctx, &options->ranking));
+        FB_TRY(check_ranking(ctx, options));
     fb_inspection *in = calloc(1, sizeof *in);
     if (!in)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the inspection");

@@ -1,5 +1,6 @@
 /* store_load.c - an index folder's products into PostgreSQL, and how much of the exact
  * answer a search there then finds. */
+#include "base/option.h"
 #include "retrieval/postgres/pg_store.h"
 #include "tasks/index_build.h"
 
@@ -9,23 +10,24 @@
 
 enum { QUERIES = 200, WANTED = 10 };
 
+#define FB_OPTION_AT(member) offsetof(fb_store_options, member)
+static const fb_option option_rows[] = {FB_STORE_OPTIONS(FB_OPTION_ROW)};
+#undef FB_OPTION_AT
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_store_options_defaults(fb_store_options *options)
 {
-    *options = (fb_store_options){
-        .index = "", .store = "", .links = 16, .build_effort = 64, .effort = 100};
+    *options = (fb_store_options){0};
+    fb_options_defaults(&option_table, options);
+    options->index = "";
 }
 
 static fb_status check(fb_context *ctx, const fb_store_options *o)
 {
-    if (o->links < 2 || o->links > 100 || o->build_effort < 2 * o->links ||
-        o->build_effort > 1000)
+    if (o->build_effort < 2 * o->links)
         return fb_fail(ctx, FB_E_USAGE,
-                       "links %d, build effort %d: 2 to 100 links and a build effort "
-                       "from twice as many to 1000 are right",
-                       (int)o->links, (int)o->build_effort);
-    if (o->effort < 1 || o->effort > 1000)
-        return fb_fail(ctx, FB_E_USAGE, "a search effort of %d; 1 to 1000 are right",
-                       (int)o->effort);
+                       "--build-effort %d: at least twice the --links, %d, is right",
+                       (int)o->build_effort, (int)o->links);
     return FB_OK;
 }
 
@@ -84,6 +86,7 @@ static fb_status measure(fb_context *ctx, const fb_index *index, const char *pla
 fb_status fb_store_load(fb_context *ctx, const fb_store_options *options,
                         fb_store_report *report)
 {
+    FB_TRY(fb_options_check(ctx, &option_table, options));
     fb_index *index = NULL;
     fb_store_report made = {0};
     FB_TRY(check(ctx, options));

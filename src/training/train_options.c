@@ -7,7 +7,7 @@ static const fb_option rows[] = {
 #include "fashionbert/train.def"
 };
 
-const fb_option_table fb_train_option_table = {rows, sizeof rows / sizeof rows[0]};
+const fb_option_table fb_train_option_table = FB_OPTION_TABLE(rows);
 
 void fb_train_options_defaults(fb_train_options *options)
 {

@@ -16,7 +16,7 @@ static fb_search_result *ask(const index_world *w, const fb_index *index,
     fb_search_result *result = NULL;
     fb_search_options_defaults(&how);
     how.k = k;
-    how.by = by;
+    how.by = by[0] ? by : "index";
     how.filters = filters;
     for (int c = 0; c < COLOURS; c++)
         if (colours >> c & 1)
@@ -129,7 +129,7 @@ static void a_query_and_its_options_are_checked(void **state)
     how.rerank = 0;
     how.by = "price";
     assert_int_equal(fb_index_search(ctx, index, query, &how, &r), FB_E_USAGE);
-    how.by = "";
+    how.by = "index";
     const fb_search_filter filter = {"price", "3"};
     how.filters = &filter;
     how.filter_count = 1;

@@ -11,6 +11,7 @@
 #include "retrieval/index/index_search.h"
 
 #include "base/clock.h"
+#include "base/option.h"
 #include "base/random.h"
 #include "retrieval/index/exact_search.h"
 #include "retrieval/index/index_tune.h"
@@ -23,14 +24,27 @@
 #include <strings.h>
 
 enum {
-    WANTED_MOST = 1 << 20,
     EXACT_ROWS = 20000, /* fewer that pass are compared, not looked for in a graph */
     EXACT_SHARE = 10    /* so is a tenth or less of a segment */
 };
 
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_search_options, member)
+static const fb_option option_rows[] = {
+#include "fashionbert/search.def"
+};
+static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
+
 void fb_search_options_defaults(fb_search_options *options)
 {
-    *options = (fb_search_options){.k = 10, .text_weight = -1, .by = ""};
+    *options = (fb_search_options){0};
+    fb_options_defaults(&option_table, options);
+}
+
+fb_status fb_search_options_set(fb_context *ctx, fb_search_options *options,
+                                const char *name, const char *text)
+{
+    return fb_option_set(ctx, &option_table, options, name, text);
 }
 
 /* ---- results -------------------------------------------------------------------- */
@@ -217,12 +231,12 @@ static const float *text_vectors(const fb_segment *s)
 
 static fb_status choose_vectors(search *s)
 {
-    const char *by = s->options->by ? s->options->by : "";
+    const char *by = s->options->by;
     const fb_index_manifest *m = &s->index->manifest;
     fb_index_what what;
     s->vectors = own_vectors;
     s->exact = s->options->exact;
-    if (!by[0])
+    if (strcmp(by, "index") == 0)
         return FB_OK;
     FB_TRY(fb_index_what_parse(s->ctx, "by", by, &what));
     if (what == m->what)
@@ -396,10 +410,7 @@ static fb_status check_query(const search *s, const float *vector)
 static fb_status run(search *s, const float *vector, fb_search_result **result)
 {
     int64_t wanted = s->options->k, count = 0;
-    if (s->options->k < 1 || s->options->rerank < 0 || s->options->k > WANTED_MOST ||
-        s->options->rerank > WANTED_MOST)
-        return fb_fail(s->ctx, FB_E_USAGE, "k must be 1 to %d, rerank 0 to %d",
-                       WANTED_MOST, WANTED_MOST);
+    FB_TRY(fb_options_check(s->ctx, &option_table, s->options));
     if (s->options->rerank > wanted)
         wanted = s->options->rerank;
     FB_TRY(check_query(s, vector));

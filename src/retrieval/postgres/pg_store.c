@@ -324,8 +324,9 @@ fb_status fb_pg_store_search(fb_context *ctx, const fb_index *index,
                              const float *vector, const fb_search_options *options,
                              int64_t wanted, fb_search_result **result)
 {
-    const char *by = options->by ? options->by : "";
-    if (by[0] && strcmp(by, fb_index_what_name(index->manifest.what)) != 0)
+    const char *by = options->by;
+    if (strcmp(by, "index") != 0 &&
+        strcmp(by, fb_index_what_name(index->manifest.what)) != 0)
         return fb_fail(ctx, FB_E_USAGE,
                        "by %s: a store keeps the vectors of each product's %s alone",
                        by, fb_index_what_name(index->manifest.what));
