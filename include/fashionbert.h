@@ -14,11 +14,15 @@
  *
  * Rules that hold for every function here:
  *   - A function that can fail returns fb_status. Anything but FB_OK left a sentence in
- * the context: what, where in the input, what would be right. Nothing else changed:
- * outputs are untouched, files on disk are as they were before the call.
+ *     the context: what, where in the input, what would be right. Nothing else changed:
+ *     outputs are untouched, files on disk are as they were before the call.
  *   - Pairs create/free and open/close; free and close take NULL.
  *   - Strings are UTF-8 and borrowed for the call. One context serves one thread.
- *   - Every options struct starts as what its fb_..._defaults() filled in.
+ *   - Every options struct starts as what its fb_..._defaults() filled in. Its members,
+ *     defaults and ranges stand in the list that it is made of, fashionbert/VERB.def,
+ *     as `fashionbert VERB --help` shows them. fb_..._options_set(ctx, &options, "lr",
+ *     "5e-4") sets one by its name there, from a text that is borrowed as long as the
+ *     options are used; FB_E_USAGE: no such option, or not a value that it takes.
  */
 #ifndef FASHIONBERT_H
 #define FASHIONBERT_H
@@ -35,7 +39,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default) /* the shared library exports what stands here */
 
-/* ---- 1. Use a model ------------------------------------------------------------- */
+/* ---- 1. Open a model, score texts and images ------------------------------------- */
 
 typedef struct fb_model fb_model;
 
@@ -57,6 +61,301 @@ fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *te
                          int32_t text_count, const char *const *image_files,
                          int32_t image_count, float *scores);
 
+/* ---- 2. Texts and images as files or in memory ----------------------------------- */
+
+/* One image: a JPEG, PNG or WebP by content, as a file or as its bytes in memory; or
+ * what fb_model_read_image made of one. */
+typedef struct fb_image_input {
+    const char *file; /* NULL: it is in memory */
+    const void *bytes;
+    size_t size_bytes;
+    const uint8_t *pixels; /* not NULL: read already; the rest is not looked at */
+} fb_image_input;
+
+/* A query or a product: a text, an image, or both. An input with neither is
+ * FB_E_USAGE. */
+typedef struct fb_input {
+    const char *text;            /* NULL: none; "" is a text */
+    const fb_image_input *image; /* NULL: none */
+} fb_input;
+
+/* fb_model_score with images as files or in memory. */
+fb_status fb_model_score_images(fb_context *ctx, fb_model *model,
+                                const char *const *texts, int32_t text_count,
+                                const fb_image_input *images, int32_t image_count,
+                                float *scores);
+
+/* Match probability of each input's text with its own image. scores [count]. Inputs
+ * that point to the same image share the work on it.
+ * FB_E_USAGE   an input lacks its text or its image; else as fb_model_encode */
+fb_status fb_model_match(fb_context *ctx, fb_model *model, const fb_input *inputs,
+                         int64_t count, float *scores);
+
+/* A model that was trained with queries and clicks reads a query, a product's title and
+ * its image at once: it says how likely the product is clicked for the query. It scores
+ * no pairs (fb_model_score is FB_E_STATE) and gives no vectors; other models score no
+ * triples. */
+bool fb_model_takes_query(const fb_model *model);
+
+/* Probability of queries[i] with products[i], both their title and their image.
+ * scores [count]. Equal addresses of queries, titles and images share the work on them:
+ * to re-rank products for one query, give it each time.
+ * FB_E_STATE   the model takes no query
+ * FB_E_USAGE   a query is NULL, or a product lacks its title or its image
+ * FB_E_MISSING, FB_E_IO, FB_E_FORMAT, FB_E_LIMIT   an image; the sentence names the
+ * file, or "image N" (from 0) for one in memory */
+fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
+                               const char *const *queries, const fb_input *products,
+                               int64_t count, float *scores);
+
+/* What can be done ahead, on any number of threads at once and while the model is in
+ * use: reading an image, and counting what a text costs. */
+
+/* Pixels a side of the square that the model reads; the patches that it becomes. */
+int32_t fb_model_image_size(const fb_model *model);
+int32_t fb_model_patches(const fb_model *model);
+
+/* Decode, turn upright and fit: pixels [size, size, 3]. Images of more than most_pixels
+ * (0: 40 million) are FB_E_LIMIT, told before anything is decoded. `name` is what
+ * sentences call an image in memory. On failure pixels are untouched. */
+fb_status fb_model_read_image(fb_context *ctx, const fb_model *model,
+                              const fb_image_input *image, const char *name,
+                              int64_t most_pixels, uint8_t *pixels);
+
+/* Tokens of a text with [CLS] and [SEP], as the model reads it: cut to its longest. */
+fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
+                                const char *text, int32_t *tokens);
+
+/* ---- 3. Vectors --------------------------------------------------------------------
+ *
+ * A model that was trained with the contrastive loss turns a text, an image or both
+ * into one unit vector of fb_model_vector_size() numbers; the inner product of two is
+ * their similarity.
+ *
+ *     text alone      u               image alone     v
+ *     both            unit(w u + (1 - w) v),   w: text_weight
+ */
+
+#define FB_TEXT_WEIGHT 0.6 /* of a text beside an image, unless told */
+
+/* Width D of the model's vectors; 0: it gives none. */
+int32_t fb_model_vector_size(const fb_model *model);
+
+/* 64 bits over all that the model's vectors depend on: weights, vocabulary and how
+ * texts and images are read. */
+uint64_t fb_model_fingerprint(const fb_model *model);
+
+/* Unit vectors [count, D] of the inputs. A model serves one thread at a time, any one.
+ * FB_E_STATE   the model gives no vectors
+ * FB_E_USAGE   an input holds neither text nor image; text_weight is not in [0, 1]
+ * FB_E_MISSING, FB_E_IO, FB_E_FORMAT, FB_E_LIMIT   an image; the sentence names the
+ * file, or "image N" (from 0) for one in memory */
+fb_status fb_model_encode(fb_context *ctx, fb_model *model, const fb_input *inputs,
+                          int64_t count, double text_weight, float *vectors);
+
+/* ---- 4. Search an index ------------------------------------------------------------
+ *
+ *     fb_index *index = NULL;
+ *     fb_index_open(ctx, &index, "my-index", NULL);
+ *     fb_input query = {.text = "red summer dress"};
+ *     fb_search_options how;
+ *     fb_search_options_defaults(&how);
+ *     fb_search_result *found = NULL;
+ *     fb_search(ctx, model, index, &query, &how, &found);
+ *     for (int32_t i = 0; i < found->hit_count; i++)
+ *         puts(found->hits[i].title);
+ *     fb_search_result_free(found);
+ *     fb_index_close(index);
+ *
+ * An index is a folder: the vectors of a catalogue's products and what a result shows
+ * of them (section 7 makes one). Once open it does not change, and any number of
+ * threads may search it at once, each with its own context. The folder may be changed
+ * meanwhile (fb_index_build with another `mode`): an open index goes on showing what it
+ * was opened with, open it again to see the change.
+ */
+
+typedef struct fb_index fb_index;
+
+/* folder: an index folder, or a store (below): postgresql://host/database, and others
+ * behind blanks.
+ * FB_E_MISSING  no index there
+ * FB_E_FORMAT   damaged, cut short, or not an index
+ * FB_E_IO       a database does not answer
+ * FB_E_STATE    `model` (may be NULL: not looked at) is not the one that made it */
+fb_status fb_index_open(fb_context *ctx, fb_index **index, const char *folder,
+                        const fb_model *model);
+void fb_index_close(fb_index *index);
+
+typedef struct fb_index_info {
+    int64_t products;
+    int32_t vector_size;
+    uint64_t fingerprint; /* the model's; 0: vectors from elsewhere */
+    const char *kind, *what, *catalog;
+    double text_weight;
+    int32_t attribute_count;
+    const char *const *attributes; /* [attribute_count] names one can filter by */
+} fb_index_info;
+
+/* Borrowed from the index. */
+const fb_index_info *fb_index_get_info(const fb_index *index);
+
+/* One attribute's distinct values and how many products have each, most first; at most
+ * `limit` of them. *values and *counts [*count] are in one block: free(*values).
+ * FB_E_USAGE: no such attribute, the sentence lists those there are. */
+fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *attribute,
+                          int32_t limit, const char *const **values,
+                          const int64_t **counts, int32_t *count);
+
+/* A product as a result shows it. Strings are borrowed: they stay as long as both the
+ * result and the index. */
+typedef struct fb_hit {
+    const char *product_id, *title;
+    const char *image; /* the image's path: catalogue folder and file_name */
+    const char *const *attributes; /* [attribute_count, 2] name, value; category and the
+                                      other levels among them */
+    int32_t attribute_count;
+    float score;         /* inner product of the vectors */
+    float rerank_score;  /* 0 to 1, see fb_index_rerank; NaN: not re-ranked */
+    int32_t rank;        /* by the vectors alone, from 1 */
+    int32_t rerank_rank; /* after re-ranking, from 1; 0: not re-ranked */
+    int64_t row;         /* in the index, the same as long as it is open */
+} fb_hit;
+
+/* Products pass when, for every name there, one of its values is theirs; ASCII letters
+ * compare without case. */
+typedef struct fb_search_filter {
+    const char *name, *value;
+} fb_search_filter;
+
+typedef struct fb_search_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/search.def"
+    fb_model *ranker; /* that re-ranks, such as a model of queries; NULL: the one that
+                         encodes; fb_search alone reads this */
+    const fb_search_filter *filters; /* [filter_count] */
+    int32_t filter_count;
+} fb_search_options;
+
+void fb_search_options_defaults(fb_search_options *options);
+fb_status fb_search_options_set(fb_context *ctx, fb_search_options *options,
+                                const char *name, const char *text);
+
+typedef struct fb_search_result {
+    fb_hit *hits; /* [hit_count] best first: re-ranked, or by vector */
+    int32_t hit_count;
+    fb_hit *retrieved; /* [retrieved_count] the best by vector alone, all that were
+                          re-ranked or the hits; the same products' numbers */
+    int32_t retrieved_count;
+    int64_t compared; /* products that passed the filters; -1: not counted */
+    double encode_ms, search_ms, rerank_ms, total_ms;
+} fb_search_result;
+
+void fb_search_result_free(fb_search_result *result);
+
+/* The products nearest to a vector [vector_size] (need not be of unit length), without
+ * a model; each product once, equal scores in the order of rows. options->rerank only
+ * widens `retrieved` to as many, so that fb_index_rerank can follow.
+ * FB_E_USAGE   k, an unknown filter name, `by` a part that is not kept
+ * FB_E_NUMBER  the vector is not finite, or 0 */
+fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *vector,
+                          const fb_search_options *options, fb_search_result **result);
+
+/* Re-rank `retrieved` with the model's own score of the pair: the query's text with the
+ * product's image, the product's title with the query's image, or the mean of both
+ * margins; hits become the best k of them. Where that score counts the similarity of
+ * two vectors, a hit's `score` stands for it (NaN, of products that no search found:
+ * the pair's own). So in an index of images rerank_score is P(match); in one of
+ * products it orders, by the title too. A model of queries (section 2) reads the
+ * query's text, the title and the image file at once, of any model's index. Uses the
+ * model (one thread at a time).
+ * FB_E_STATE: another model's index. On failure result is as it was. */
+fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
+                          const fb_input *query, const fb_search_options *options,
+                          fb_search_result *result);
+
+/* All of it: encode the query, search, re-rank where options->rerank > 0. */
+fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
+                    const fb_input *query, const fb_search_options *options,
+                    fb_search_result **result);
+
+/* The product of that id (its first row) as a result of one hit, scores NaN.
+ * FB_E_MISSING: not there. */
+fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
+                        fb_search_result **result);
+
+/* The products of those ids, in that order, as hits and as `retrieved`, so that
+ * fb_index_rerank can follow; scores NaN. FB_E_MISSING: the sentence names the first
+ * that is not there. */
+fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
+                            const char *const *product_ids, int32_t count,
+                            fb_search_result **result);
+
+/* ---- 5. Explain a score ------------------------------------------------------------
+ *
+ *     fb_image_input image = {.file = "1.jpg"};
+ *     fb_explanation *why = NULL;
+ *     fb_explain(ctx, model, "red summer dress", &image, NULL, &why);
+ *     for (int32_t i = 0; i < why->word_count; i++)
+ *         printf("%s %+.3f\n", why->words[i].text, why->words[i].weight);
+ *     fb_explanation_draw(ctx, why, &image, "heat.png");
+ *     fb_explanation_free(why);
+ *
+ * How much each word of a text and each patch of an image adds to their score, by
+ * integrated gradients: the score's change from a text of [MASK] tokens, and from a
+ * blank white image, shared out among words and patches. A weight above 0 speaks for a
+ * match, one below against. docs/explain.md
+ */
+
+typedef struct fb_explain_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/explain.def"
+} fb_explain_options;
+
+void fb_explain_options_defaults(fb_explain_options *options);
+fb_status fb_explain_options_set(fb_context *ctx, fb_explain_options *options,
+                                 const char *name, const char *text);
+
+typedef struct fb_word_weight {
+    const char *text; /* as the model reads it: lower case, accents dropped */
+    int32_t tokens;   /* pieces that it is cut into */
+    double weight;
+} fb_word_weight;
+
+typedef struct fb_explanation {
+    const char *method; /* how the weights were found, a line to show */
+    char score_kind[8]; /* "tia", "itc" or "both" */
+    double probability; /* P(match) = 1 / (1 + exp(-score)) */
+    double score;
+    double without_words; /* the score with every word masked; the words' weights sum to
+                             score - without_words, but for what `steps` points miss */
+    double without_image; /* with a blank white image; the patches' weights likewise */
+    fb_word_weight *words; /* [word_count], in the text's order */
+    int32_t word_count;
+    int32_t words_left_out; /* behind the last token that the model takes */
+    int32_t grid;           /* patches a side, such as 8 */
+    double *patches;        /* [grid, grid], row by row from the upper left */
+    double photo[4]; /* the image's left, top, right and bottom edge in the square that
+                        the patches cover, 0 to 1: less than all of it where the model
+                        pads images with white */
+} fb_explanation;
+
+/* options may be NULL. FB_E_STATE: a score that the model does not have; and what
+ * reading the image gives. Of an image given as pixels, `photo` is all of the square.
+ */
+fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
+                     const fb_image_input *image, const fb_explain_options *options,
+                     fb_explanation **explanation);
+void fb_explanation_free(fb_explanation *explanation);
+
+/* A PNG to look at: the image, beside it the same under its patches' weights (red for a
+ * match, blue against), and a bar for each word. Into a file, or into memory: free()
+ * *png. The image as file or bytes. */
+fb_status fb_explanation_draw(fb_context *ctx, const fb_explanation *explanation,
+                              const fb_image_input *image, const char *path);
+fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
+                             const fb_image_input *image, uint8_t **png,
+                             size_t *size_bytes);
+
 /* Write a PNG to look at: a row a caption, images_per_row thumbnails a row, under each
  * its own caption. image_files and image_captions [row_count, images_per_row];
  * image_captions may be NULL. */
@@ -65,8 +364,282 @@ fb_status fb_contact_sheet(fb_context *ctx, const char *path,
                            const char *const *image_files, int32_t images_per_row,
                            const char *const *image_captions);
 
-/* ---- 2. Bring a catalogue in ------------------------------------------------------
+/* ---- 6. Evaluate ----------------------------------------------------------------- */
+
+typedef struct fb_evaluate_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/evaluate.def"
+} fb_evaluate_options;
+
+/* One direction of ranking; rates as fractions, means over draws. */
+typedef struct fb_ranking {
+    int64_t queries, left_out;
+    double candidates_mean;
+    double r1, r5, r10, r_all; /* r_all must be 1: the sanity check */
+    double mrr, median_rank, chance_r1;
+} fb_ranking;
+
+typedef struct fb_category_result {
+    char name[96];
+    fb_ranking image_to_text, text_to_image;
+} fb_category_result;
+
+/* Retrieval in two stages: by the vectors of an index, then its best re-ranked. A right
+ * answer that is not among the first `depth` by vectors counts as the last of all. */
+typedef struct fb_two_stages {
+    bool used;
+    char kind[8];  /* of the index */
+    int32_t depth; /* looked at by vectors, and re-ranked */
+    bool reranked; /* the evaluation's rankings are re-ranked, else by vectors */
+    fb_ranking image_to_text, text_to_image; /* by the vectors alone */
+    double sum_r;
+    double image_to_text_ceiling,
+        text_to_image_ceiling; /* share of queries with a right
+answer among the depth nearest: what re-ranking can reach */
+} fb_two_stages;
+
+typedef struct fb_evaluation {
+    int64_t items;
+    fb_ranking image_to_text, text_to_image;
+    double sum_r;    /* R@1 + R@5 + R@10, both ways */
+    char score[8];   /* what was ranked by: "tia", "itc" or "both" */
+    double accuracy; /* of matched against mismatched pairs, at probability 1/2; NaN
+                        for another score than the model's own */
+    double auc;
+    int64_t pairs_scored;
+    double seconds;
+    fb_category_result *categories; /* largest first; owned */
+    int64_t category_count;
+    fb_two_stages stages;
+    /* A model of queries: products ranked for each query; both directions above, sum_r
+     * and categories are empty. */
+    bool of_queries;
+    fb_ranking query_to_product; /* of the best product that was wanted */
+    double ndcg10, chance_ndcg10;
+    char wanted[12]; /* what says what was wanted: "clicks", "queries" of the catalogue,
+                        "composed" where some of these are */
+} fb_evaluation;
+
+void fb_evaluate_options_defaults(fb_evaluate_options *options);
+fb_status fb_evaluate_options_set(fb_context *ctx, fb_evaluate_options *options,
+                                  const char *name, const char *text);
+fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
+                      fb_evaluation **evaluation);
+void fb_evaluation_free(fb_evaluation *evaluation);
+
+/* ---- 7. Make an index ------------------------------------------------------------ */
+
+typedef struct fb_index_build_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#define FB_LIST   FB_LIST_MEMBER
+#include "fashionbert/index.def"
+    const char *mode; /* "make": a new index, in the place of an older one;
+                         "add": products that are not there yet, one that is there is
+                                FB_E_USAGE;
+                         "replace": the same, taking the place of those of equal
+                                product_id;
+                         "delete": take out the products `ids` (no model or catalogue
+                                is read) */
+} fb_index_build_options;
+
+typedef struct fb_index_report {
+    int64_t products; /* in the index now */
+    int64_t added, deleted;
+    int64_t size_bytes;
+    double recall10; /* of an approximate index: the share of the exact 10 nearest that
+                        it finds, for up to 1,000 titles of its products (its own
+                        vectors where it has none of titles); NaN: exact */
+    int32_t effort;  /* with which it does; a search's, unless told */
+    double encode_seconds, build_seconds;
+    char kind[8];
+} fb_index_report;
+
+void fb_index_build_options_defaults(fb_index_build_options *options);
+fb_status fb_index_build_options_set(fb_context *ctx, fb_index_build_options *options,
+                                     const char *name, const char *text);
+
+/* Make or change an index folder. Killed at any instant, the folder holds the index as
+ * it was or as it is to be.
+ * FB_E_STATE   add, replace: the folder was made by another model; the model gives no
+ *              vectors; an approximate kind and the program was built without FAISS
+ * FB_E_MISSING delete: an id that is not there (then none is deleted) */
+fb_status fb_index_build(fb_context *ctx, const fb_index_build_options *options,
+                         fb_index_report *report);
+
+/* The same in PostgreSQL with pgvector, for more products than one machine holds: an
+ * index folder's products are loaded into one database, or into several that hold a
+ * part each, and fb_index_open with their URIs opens them. What differs there: images
+ * are read from their files to re-rank, `by` is not available, `compared` is not
+ * counted under filters, and a search may fail as databases do (FB_E_IO), after which
+ * the next one connects anew. docs/scale.md */
+typedef struct fb_store_options {
+    const char *index;                 /* index folder to load */
+    FB_STORE_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
+    bool quiet;
+} fb_store_options;
+
+typedef struct fb_store_report {
+    int64_t products, rows;
+    int32_t shards;
+    double copy_seconds, build_seconds;
+    double recall10; /* the share of the exact 10 nearest that a search finds, for up to
+                        200 titles of products (their own vectors where the index has
+                        none of titles) */
+} fb_store_report;
+
+void fb_store_options_defaults(fb_store_options *options);
+
+/* In the place of what the databases held, which is searched until the new products
+ * are there; killed or failing, they hold what they held, but where only some of
+ * several had come to the last step: then opening them says so, and loading again
+ * mends it.
+ * FB_E_IO     a database does not answer, or refuses
+ * FB_E_STATE  it has no pgvector of 0.8 or later; somebody else is loading there; the
+ *             program was built without libpq */
+fb_status fb_store_load(fb_context *ctx, const fb_store_options *options,
+                        fb_store_report *report);
+
+/* ---- 8. Serve ----------------------------------------------------------------------
+ *
+ * HTTP: search, match, re-rank, encode, explain, and a page to try them on.
+ * docs/serving.md
  */
+
+typedef struct fb_serve_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/serve.def"
+} fb_serve_options;
+
+void fb_serve_options_defaults(fb_serve_options *options);
+fb_status fb_serve_options_set(fb_context *ctx, fb_serve_options *options,
+                               const char *name, const char *text);
+
+/* Serve until SIGTERM or SIGINT; then take no more, answer what has come, and return.
+ * On SIGHUP the model and the index are opened anew and take the place of the old ones
+ * without a lost request; where that fails, the old ones stay. While it runs it takes
+ * these three signals for the whole process.
+ * FB_E_STATE   built without libmicrohttpd; the index is another model's */
+fb_status fb_serve(fb_context *ctx, const fb_serve_options *options);
+
+/* ---- 9. Vectors of a catalogue in files ------------------------------------------ */
+
+typedef struct fb_encode_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/encode.def"
+} fb_encode_options;
+
+typedef struct fb_encode_report {
+    int64_t vectors, resumed; /* resumed: of them there before */
+    int32_t vector_size;
+    double seconds;
+} fb_encode_report;
+
+void fb_encode_options_defaults(fb_encode_options *options);
+fb_status fb_encode_options_set(fb_context *ctx, fb_encode_options *options,
+                                const char *name, const char *text);
+
+/* FB_E_STATE: what was begun in `out` is of another model, catalogue or option. */
+fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
+                    fb_encode_report *report);
+
+/* ---- 10. Inspect a catalogue ----------------------------------------------------- */
+
+typedef struct fb_inspect_options {
+    const char *catalog;
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/inspect.def"
+} fb_inspect_options;
+
+typedef struct fb_spread {
+    double min, median, mean, p95, max; /* NaN of nothing */
+} fb_spread;
+
+typedef struct fb_inspect_category {
+    char name[96];
+    int64_t items, split[3]; /* train, val, test */
+} fb_inspect_category;
+
+typedef struct fb_inspect_field {
+    char name[64];
+    int64_t present, distinct; /* items with a value that is not blank; values */
+} fb_inspect_field;
+
+typedef struct fb_inspect_size {
+    int32_t width, height;
+    int64_t items;
+} fb_inspect_size;
+
+/* An image that could not be read. */
+typedef struct fb_inspect_broken {
+    int32_t line; /* of metadata.jsonl */
+    char message[400];
+} fb_inspect_broken;
+
+/* An item of val or test, and one of an earlier split whose image is the same or
+ * nearly. */
+typedef struct fb_inspect_pair {
+    int32_t line, earlier_line;
+    char split[8], earlier_split[8];
+    char file_name[200], earlier_file_name[200];
+    char title[200], earlier_title[200];
+    bool same_bytes;
+} fb_inspect_pair;
+
+/* Words of one split's titles, and those of them that training titles have. */
+typedef struct fb_inspect_words {
+    int64_t words, seen, distinct, distinct_seen;
+    int64_t titles, titles_seen; /* titles_seen: every word of theirs */
+} fb_inspect_words;
+
+enum { FB_INSPECT_SIZES = 8, FB_INSPECT_BROKEN = 20, FB_INSPECT_PAIRS = 24 };
+
+/* "Earlier" is in the order train, val, test for splits, that of the file for items. */
+typedef struct fb_inspection {
+    int64_t items, split[3];
+    int64_t products, titles;        /* distinct */
+    char category_level[24];         /* the field that is most specific; "": none */
+    fb_inspect_category *categories; /* largest first, "(none)" among them; owned */
+    int64_t category_count;
+    fb_inspect_field *fields; /* optional ones, as they come up; owned */
+    int64_t field_count;
+    fb_spread title_words, title_characters;
+    int64_t images_read, images_broken, image_bytes;
+    int64_t jpeg, png, webp;
+    fb_spread width, height;
+    fb_inspect_size sizes[FB_INSPECT_SIZES]; /* the most common, first the most */
+    int32_t size_count;
+    int64_t distinct_sizes;
+    fb_inspect_broken broken[FB_INSPECT_BROKEN]; /* the first */
+    /* Items whose image has the bytes of an earlier item's; others whose image nearly
+     * equals one of other bytes; images too plain to be compared but by bytes. */
+    int64_t duplicates, near_duplicates, flat_images;
+    /* Items of val and test that repeat one of an earlier split: its product, title,
+     * image to the byte, image nearly or to the byte. */
+    int64_t products_across_splits, titles_across_splits;
+    int64_t duplicates_across_splits, near_duplicates_across_splits;
+    int64_t duplicate_titles;                /* items whose title an earlier item has */
+    fb_inspect_pair pairs[FB_INSPECT_PAIRS]; /* the first of near_..._across_splits */
+    int32_t pair_count;
+    int64_t train_words; /* distinct */
+    fb_inspect_words val_words, test_words;
+    int64_t query_items, queries, composed_items; /* composed: marked so */
+    fb_evaluation *floor;        /* NULL unless asked for; owned. By inner product, */
+    fb_evaluation *floor_cosine; /* and by cosine, a little harder to beat */
+    int64_t floor_train_items, floor_features, floor_words;
+    double floor_ridge;
+    double seconds;
+} fb_inspection;
+
+void fb_inspect_options_defaults(fb_inspect_options *options);
+fb_status fb_inspect_options_set(fb_context *ctx, fb_inspect_options *options,
+                                 const char *name, const char *text);
+/* An image that cannot be read is counted and named in the inspection; with floor it is
+ * a failure. A row that breaks the rules of metadata.jsonl is a failure. */
+fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,
+                     fb_inspection **inspection);
+void fb_inspection_free(fb_inspection *inspection);
+
+/* ---- 11. Bring a catalogue in ---------------------------------------------------- */
 
 /* The formats that import reads: name and what it is. The one list of them; where more
  * than one recognises a source, the first does. */
@@ -173,22 +746,18 @@ void fb_import_regions_options_defaults(fb_import_regions_options *options);
 fb_status fb_import_regions(fb_context *ctx, const fb_import_regions_options *options,
                             fb_import_regions_report *report);
 
-/* ---- 3. Train -----------------------------------------------------------------------
- */
+/* ---- 12. Train ------------------------------------------------------------------- */
 
 /* The members, their defaults and what is right for each: fashionbert/train.def, as
- * `fashionbert train --help` shows it. With every option about what or how to learn left
- * at its default, the recipe for the catalogue's size is trained, stage by stage; with
- * all but objective "itc", the stages that make its vectors. */
+ * `fashionbert train --help` shows it. With every option about what or how to learn
+ * left at its default, the recipe for the catalogue's size is trained, stage by stage;
+ * with all but objective "itc", the stages that make its vectors. */
 typedef struct fb_train_options {
 #define FB_OPTION FB_OPTION_MEMBER
 #include "fashionbert/train.def"
 } fb_train_options;
 
 void fb_train_options_defaults(fb_train_options *options);
-/* An option by its name and as text, such as "lr", "5e-4", or "flip", "auto". The text
- * is borrowed as long as the options are used.
- * FB_E_USAGE: no such option, or not a value that it takes. */
 fb_status fb_train_options_set(fb_context *ctx, fb_train_options *options,
                                const char *name, const char *text);
 
@@ -221,72 +790,7 @@ typedef struct fb_train_report {
 fb_status fb_train(fb_context *ctx, const fb_train_options *options,
                    fb_train_report *report);
 
-/* ---- 4. Evaluate --------------------------------------------------------------------
- */
-
-typedef struct fb_evaluate_options {
-#define FB_OPTION FB_OPTION_MEMBER
-#include "fashionbert/evaluate.def"
-} fb_evaluate_options;
-
-/* One direction of ranking; rates as fractions, means over draws. */
-typedef struct fb_ranking {
-    int64_t queries, left_out;
-    double candidates_mean;
-    double r1, r5, r10, r_all; /* r_all must be 1: the sanity check */
-    double mrr, median_rank, chance_r1;
-} fb_ranking;
-
-typedef struct fb_category_result {
-    char name[96];
-    fb_ranking image_to_text, text_to_image;
-} fb_category_result;
-
-/* Retrieval in two stages: by the vectors of an index, then its best re-ranked. A right
- * answer that is not among the first `depth` by vectors counts as the last of all. */
-typedef struct fb_two_stages {
-    bool used;
-    char kind[8];  /* of the index */
-    int32_t depth; /* looked at by vectors, and re-ranked */
-    bool reranked; /* the evaluation's rankings are re-ranked, else by vectors */
-    fb_ranking image_to_text, text_to_image; /* by the vectors alone */
-    double sum_r;
-    double image_to_text_ceiling,
-        text_to_image_ceiling; /* share of queries with a right
-answer among the depth nearest: what re-ranking can reach */
-} fb_two_stages;
-
-typedef struct fb_evaluation {
-    int64_t items;
-    fb_ranking image_to_text, text_to_image;
-    double sum_r;    /* R@1 + R@5 + R@10, both ways */
-    char score[8];   /* what was ranked by: "tia", "itc" or "both" */
-    double accuracy; /* of matched against mismatched pairs, at probability 1/2; NaN
-                        for another score than the model's own */
-    double auc;
-    int64_t pairs_scored;
-    double seconds;
-    fb_category_result *categories; /* largest first; owned */
-    int64_t category_count;
-    fb_two_stages stages;
-    /* A model of queries: products ranked for each query; both directions above, sum_r
-     * and categories are empty. */
-    bool of_queries;
-    fb_ranking query_to_product; /* of the best product that was wanted */
-    double ndcg10, chance_ndcg10;
-    char wanted[12]; /* what says what was wanted: "clicks", "queries" of the catalogue,
-                        "composed" where some of these are */
-} fb_evaluation;
-
-void fb_evaluate_options_defaults(fb_evaluate_options *options);
-fb_status fb_evaluate_options_set(fb_context *ctx, fb_evaluate_options *options,
-                                  const char *name, const char *text);
-fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
-                      fb_evaluation **evaluation);
-void fb_evaluation_free(fb_evaluation *evaluation);
-
-/* ---- 5. Measure ---------------------------------------------------------------------
- */
+/* ---- 13. Measure speed ----------------------------------------------------------- */
 
 typedef struct fb_bench_options {
 #define FB_OPTION FB_OPTION_MEMBER
@@ -336,512 +840,6 @@ fb_status fb_bench_options_set(fb_context *ctx, fb_bench_options *options,
                                const char *name, const char *text);
 fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
                    fb_bench_report *report);
-
-/* ---- 6. Vectors ---------------------------------------------------------------------
- *
- * A model that was trained with the contrastive loss turns a text, an image or both
- * into one unit vector of fb_model_vector_size() numbers; the inner product of two is
- * their similarity.
- *
- *     text alone      u               image alone     v
- *     both            unit(w u + (1 - w) v),   w: text_weight
- */
-
-/* One image: a JPEG, PNG or WebP by content, as a file or as its bytes in memory; or
- * what fb_model_read_image made of one. */
-typedef struct fb_image_input {
-    const char *file; /* NULL: it is in memory */
-    const void *bytes;
-    size_t size_bytes;
-    const uint8_t *pixels; /* not NULL: read already; the rest is not looked at */
-} fb_image_input;
-
-/* A query or a product: a text, an image, or both. An input with neither is
- * FB_E_USAGE. */
-typedef struct fb_input {
-    const char *text;            /* NULL: none; "" is a text */
-    const fb_image_input *image; /* NULL: none */
-} fb_input;
-
-#define FB_TEXT_WEIGHT 0.6 /* of a text beside an image, unless told */
-
-/* Width D of the model's vectors; 0: it gives none. */
-int32_t fb_model_vector_size(const fb_model *model);
-
-/* 64 bits over all that the model's vectors depend on: weights, vocabulary and how
- * texts and images are read. */
-uint64_t fb_model_fingerprint(const fb_model *model);
-
-/* Unit vectors [count, D] of the inputs. A model serves one thread at a time, any one.
- * FB_E_STATE   the model gives no vectors
- * FB_E_USAGE   an input holds neither text nor image; text_weight is not in [0, 1]
- * FB_E_MISSING, FB_E_IO, FB_E_FORMAT, FB_E_LIMIT   an image; the sentence names the
- * file, or "image N" (from 0) for one in memory */
-fb_status fb_model_encode(fb_context *ctx, fb_model *model, const fb_input *inputs,
-                          int64_t count, double text_weight, float *vectors);
-
-/* fb_model_score with images as files or in memory. */
-fb_status fb_model_score_images(fb_context *ctx, fb_model *model,
-                                const char *const *texts, int32_t text_count,
-                                const fb_image_input *images, int32_t image_count,
-                                float *scores);
-
-/* Match probability of each input's text with its own image. scores [count]. Inputs
- * that point to the same image share the work on it.
- * FB_E_USAGE   an input lacks its text or its image; else as fb_model_encode */
-fb_status fb_model_match(fb_context *ctx, fb_model *model, const fb_input *inputs,
-                         int64_t count, float *scores);
-
-/* What can be done ahead, on any number of threads at once and while the model is in
- * use: reading an image, and counting what a text costs. */
-
-/* Pixels a side of the square that the model reads; the patches that it becomes. */
-int32_t fb_model_image_size(const fb_model *model);
-int32_t fb_model_patches(const fb_model *model);
-
-/* Decode, turn upright and fit: pixels [size, size, 3]. Images of more than most_pixels
- * (0: 40 million) are FB_E_LIMIT, told before anything is decoded. `name` is what
- * sentences call an image in memory. On failure pixels are untouched. */
-fb_status fb_model_read_image(fb_context *ctx, const fb_model *model,
-                              const fb_image_input *image, const char *name,
-                              int64_t most_pixels, uint8_t *pixels);
-
-/* Tokens of a text with [CLS] and [SEP], as the model reads it: cut to its longest. */
-fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
-                                const char *text, int32_t *tokens);
-
-/* ---- 7. Index and search --------------------------------------------------------
- *
- *     fb_index *index = NULL;
- *     fb_index_open(ctx, &index, "my-index", NULL);
- *     fb_input query = {.text = "red summer dress"};
- *     fb_search_options how;
- *     fb_search_options_defaults(&how);
- *     fb_search_result *found = NULL;
- *     fb_search(ctx, model, index, &query, &how, &found);
- *     for (int32_t i = 0; i < found->hit_count; i++)
- *         puts(found->hits[i].title);
- *     fb_search_result_free(found);
- *     fb_index_close(index);
- *
- * An index is a folder: the vectors of a catalogue's products and what a result shows
- * of them. Once open it does not change, and any number of threads may search it at
- * once, each with its own context. The folder may be changed meanwhile
- * (fb_index_build with another `mode`): an open index goes on showing what it was
- * opened with, open it again to see the change.
- */
-
-typedef struct fb_index fb_index;
-
-typedef struct fb_index_build_options {
-#define FB_OPTION FB_OPTION_MEMBER
-#define FB_LIST   FB_LIST_MEMBER
-#include "fashionbert/index.def"
-    const char *mode; /* "make": a new index, in the place of an older one;
-                         "add": products that are not there yet, one that is there is
-                                FB_E_USAGE;
-                         "replace": the same, taking the place of those of equal
-                                product_id;
-                         "delete": take out the products `ids` (no model or catalogue
-                                is read) */
-} fb_index_build_options;
-
-typedef struct fb_index_report {
-    int64_t products; /* in the index now */
-    int64_t added, deleted;
-    int64_t size_bytes;
-    double recall10; /* of an approximate index: the share of the exact 10 nearest that
-                        it finds, for up to 1,000 titles of its products (its own
-                        vectors where it has none of titles); NaN: exact */
-    int32_t effort;  /* with which it does; a search's, unless told */
-    double encode_seconds, build_seconds;
-    char kind[8];
-} fb_index_report;
-
-void fb_index_build_options_defaults(fb_index_build_options *options);
-fb_status fb_index_build_options_set(fb_context *ctx, fb_index_build_options *options,
-                                     const char *name, const char *text);
-
-/* Make or change an index folder. Killed at any instant, the folder holds the index as
- * it was or as it is to be.
- * FB_E_STATE   add, replace: the folder was made by another model; the model gives no
- *              vectors; an approximate kind and the program was built without FAISS
- * FB_E_MISSING delete: an id that is not there (then none is deleted) */
-fb_status fb_index_build(fb_context *ctx, const fb_index_build_options *options,
-                         fb_index_report *report);
-
-/* folder: an index folder, or a store (below): postgresql://host/database, and others
- * behind blanks.
- * FB_E_MISSING  no index there
- * FB_E_FORMAT   damaged, cut short, or not an index
- * FB_E_IO       a database does not answer
- * FB_E_STATE    `model` (may be NULL: not looked at) is not the one that made it */
-fb_status fb_index_open(fb_context *ctx, fb_index **index, const char *folder,
-                        const fb_model *model);
-void fb_index_close(fb_index *index);
-
-typedef struct fb_index_info {
-    int64_t products;
-    int32_t vector_size;
-    uint64_t fingerprint; /* the model's; 0: vectors from elsewhere */
-    const char *kind, *what, *catalog;
-    double text_weight;
-    int32_t attribute_count;
-    const char *const *attributes; /* [attribute_count] names one can filter by */
-} fb_index_info;
-
-/* Borrowed from the index. */
-const fb_index_info *fb_index_get_info(const fb_index *index);
-
-/* One attribute's distinct values and how many products have each, most first; at most
- * `limit` of them. *values and *counts [*count] are in one block: free(*values).
- * FB_E_USAGE: no such attribute, the sentence lists those there are. */
-fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *attribute,
-                          int32_t limit, const char *const **values,
-                          const int64_t **counts, int32_t *count);
-
-/* A product as a result shows it. Strings are borrowed: they stay as long as both the
- * result and the index. */
-typedef struct fb_hit {
-    const char *product_id, *title;
-    const char *image; /* the image's path: catalogue folder and file_name */
-    const char *const *attributes; /* [attribute_count, 2] name, value; category and the
-                                      other levels among them */
-    int32_t attribute_count;
-    float score;         /* inner product of the vectors */
-    float rerank_score;  /* 0 to 1, see fb_index_rerank; NaN: not re-ranked */
-    int32_t rank;        /* by the vectors alone, from 1 */
-    int32_t rerank_rank; /* after re-ranking, from 1; 0: not re-ranked */
-    int64_t row;         /* in the index, the same as long as it is open */
-} fb_hit;
-
-/* Products pass when, for every name there, one of its values is theirs; ASCII letters
- * compare without case. */
-typedef struct fb_search_filter {
-    const char *name, *value;
-} fb_search_filter;
-
-typedef struct fb_search_options {
-#define FB_OPTION FB_OPTION_MEMBER
-#include "fashionbert/search.def"
-    fb_model *ranker; /* that re-ranks, such as a model of queries; NULL: the one that
-                         encodes; fb_search alone reads this */
-    const fb_search_filter *filters; /* [filter_count] */
-    int32_t filter_count;
-} fb_search_options;
-
-void fb_search_options_defaults(fb_search_options *options);
-fb_status fb_search_options_set(fb_context *ctx, fb_search_options *options,
-                                const char *name, const char *text);
-
-typedef struct fb_search_result {
-    fb_hit *hits; /* [hit_count] best first: re-ranked, or by vector */
-    int32_t hit_count;
-    fb_hit *retrieved; /* [retrieved_count] the best by vector alone, all that were
-                          re-ranked or the hits; the same products' numbers */
-    int32_t retrieved_count;
-    int64_t compared; /* products that passed the filters; -1: not counted */
-    double encode_ms, search_ms, rerank_ms, total_ms;
-} fb_search_result;
-
-void fb_search_result_free(fb_search_result *result);
-
-/* The products nearest to a vector [vector_size] (need not be of unit length), without
- * a model; each product once, equal scores in the order of rows. options->rerank only
- * widens `retrieved` to as many, so that fb_index_rerank can follow.
- * FB_E_USAGE   k, an unknown filter name, `by` a part that is not kept
- * FB_E_NUMBER  the vector is not finite, or 0 */
-fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *vector,
-                          const fb_search_options *options, fb_search_result **result);
-
-/* Re-rank `retrieved` with the model's own score of the pair: the query's text with the
- * product's image, the product's title with the query's image, or the mean of both
- * margins; hits become the best k of them. Where that score counts the similarity of
- * two vectors, a hit's `score` stands for it (NaN, of products that no search found:
- * the pair's own). So in an index of images rerank_score is P(match); in one of
- * products it orders, by the title too. A model of queries (section 11) reads the
- * query's text, the title and the image file at once, of any model's index. Uses the
- * model (one thread at a time).
- * FB_E_STATE: another model's index. On failure result is as it was. */
-fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
-                          const fb_input *query, const fb_search_options *options,
-                          fb_search_result *result);
-
-/* All of it: encode the query, search, re-rank where options->rerank > 0. */
-fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
-                    const fb_input *query, const fb_search_options *options,
-                    fb_search_result **result);
-
-/* The product of that id (its first row) as a result of one hit, scores NaN.
- * FB_E_MISSING: not there. */
-fb_status fb_index_find(fb_context *ctx, const fb_index *index, const char *product_id,
-                        fb_search_result **result);
-
-/* The products of those ids, in that order, as hits and as `retrieved`, so that
- * fb_index_rerank can follow; scores NaN. FB_E_MISSING: the sentence names the first
- * that is not there. */
-fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
-                            const char *const *product_ids, int32_t count,
-                            fb_search_result **result);
-
-/* The same in PostgreSQL with pgvector, for more products than one machine holds: an
- * index folder's products are loaded into one database, or into several that hold a
- * part each, and fb_index_open with their URIs opens them. What differs there: images
- * are read from their files to re-rank, `by` is not available, `compared` is not
- * counted under filters, and a search may fail as databases do (FB_E_IO), after which
- * the next one connects anew. docs/scale.md */
-typedef struct fb_store_options {
-    const char *index;                 /* index folder to load */
-    FB_STORE_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
-    bool quiet;
-} fb_store_options;
-
-typedef struct fb_store_report {
-    int64_t products, rows;
-    int32_t shards;
-    double copy_seconds, build_seconds;
-    double recall10; /* the share of the exact 10 nearest that a search finds, for up to
-                        200 titles of products (their own vectors where the index has
-                        none of titles) */
-} fb_store_report;
-
-void fb_store_options_defaults(fb_store_options *options);
-
-/* In the place of what the databases held, which is searched until the new products
- * are there; killed or failing, they hold what they held, but where only some of
- * several had come to the last step: then opening them says so, and loading again
- * mends it.
- * FB_E_IO     a database does not answer, or refuses
- * FB_E_STATE  it has no pgvector of 0.8 or later; somebody else is loading there; the
- *             program was built without libpq */
-fb_status fb_store_load(fb_context *ctx, const fb_store_options *options,
-                        fb_store_report *report);
-
-/* ---- 8. Vectors of a catalogue in files ----------------------------------------- */
-
-typedef struct fb_encode_options {
-#define FB_OPTION FB_OPTION_MEMBER
-#include "fashionbert/encode.def"
-} fb_encode_options;
-
-typedef struct fb_encode_report {
-    int64_t vectors, resumed; /* resumed: of them there before */
-    int32_t vector_size;
-    double seconds;
-} fb_encode_report;
-
-void fb_encode_options_defaults(fb_encode_options *options);
-fb_status fb_encode_options_set(fb_context *ctx, fb_encode_options *options,
-                                const char *name, const char *text);
-
-/* FB_E_STATE: what was begun in `out` is of another model, catalogue or option. */
-fb_status fb_encode(fb_context *ctx, const fb_encode_options *options,
-                    fb_encode_report *report);
-
-/* ---- 9. Explain ---------------------------------------------------------------------
- *
- *     fb_image_input image = {.file = "1.jpg"};
- *     fb_explanation *why = NULL;
- *     fb_explain(ctx, model, "red summer dress", &image, NULL, &why);
- *     for (int32_t i = 0; i < why->word_count; i++)
- *         printf("%s %+.3f\n", why->words[i].text, why->words[i].weight);
- *     fb_explanation_draw(ctx, why, &image, "heat.png");
- *     fb_explanation_free(why);
- *
- * How much each word of a text and each patch of an image adds to their score, by
- * integrated gradients: the score's change from a text of [MASK] tokens, and from a
- * blank white image, shared out among words and patches. A weight above 0 speaks for a
- * match, one below against. docs/explain.md
- */
-
-typedef struct fb_explain_options {
-#define FB_OPTION FB_OPTION_MEMBER
-#include "fashionbert/explain.def"
-} fb_explain_options;
-
-void fb_explain_options_defaults(fb_explain_options *options);
-fb_status fb_explain_options_set(fb_context *ctx, fb_explain_options *options,
-                                 const char *name, const char *text);
-
-typedef struct fb_word_weight {
-    const char *text; /* as the model reads it: lower case, accents dropped */
-    int32_t tokens;   /* pieces that it is cut into */
-    double weight;
-} fb_word_weight;
-
-typedef struct fb_explanation {
-    const char *method; /* how the weights were found, a line to show */
-    char score_kind[8]; /* "tia", "itc" or "both" */
-    double probability; /* P(match) = 1 / (1 + exp(-score)) */
-    double score;
-    double without_words; /* the score with every word masked; the words' weights sum to
-                             score - without_words, but for what `steps` points miss */
-    double without_image; /* with a blank white image; the patches' weights likewise */
-    fb_word_weight *words; /* [word_count], in the text's order */
-    int32_t word_count;
-    int32_t words_left_out; /* behind the last token that the model takes */
-    int32_t grid;           /* patches a side, such as 8 */
-    double *patches;        /* [grid, grid], row by row from the upper left */
-    double photo[4]; /* the image's left, top, right and bottom edge in the square that
-                        the patches cover, 0 to 1: less than all of it where the model
-                        pads images with white */
-} fb_explanation;
-
-/* options may be NULL. FB_E_STATE: a score that the model does not have; and what
- * reading the image gives. Of an image given as pixels, `photo` is all of the square.
- */
-fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
-                     const fb_image_input *image, const fb_explain_options *options,
-                     fb_explanation **explanation);
-void fb_explanation_free(fb_explanation *explanation);
-
-/* A PNG to look at: the image, beside it the same under its patches' weights (red for a
- * match, blue against), and a bar for each word. Into a file, or into memory: free()
- * *png. The image as file or bytes. */
-fb_status fb_explanation_draw(fb_context *ctx, const fb_explanation *explanation,
-                              const fb_image_input *image, const char *path);
-fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
-                             const fb_image_input *image, uint8_t **png,
-                             size_t *size_bytes);
-/* ---- 10. Serve ----------------------------------------------------------------------
- *
- * HTTP: search, match, re-rank, encode, explain, and a page to try them on.
- * docs/serving.md
- */
-
-typedef struct fb_serve_options {
-#define FB_OPTION FB_OPTION_MEMBER
-#include "fashionbert/serve.def"
-} fb_serve_options;
-
-void fb_serve_options_defaults(fb_serve_options *options);
-fb_status fb_serve_options_set(fb_context *ctx, fb_serve_options *options,
-                               const char *name, const char *text);
-
-/* Serve until SIGTERM or SIGINT; then take no more, answer what has come, and return.
- * On SIGHUP the model and the index are opened anew and take the place of the old ones
- * without a lost request; where that fails, the old ones stay. While it runs it takes
- * these three signals for the whole process.
- * FB_E_STATE   built without libmicrohttpd; the index is another model's */
-fb_status fb_serve(fb_context *ctx, const fb_serve_options *options);
-
-/* ---- 10. Inspect a catalogue --------------------------------------------------------
- */
-
-typedef struct fb_inspect_options {
-    const char *catalog;
-#define FB_OPTION FB_OPTION_MEMBER
-#include "fashionbert/inspect.def"
-} fb_inspect_options;
-
-typedef struct fb_spread {
-    double min, median, mean, p95, max; /* NaN of nothing */
-} fb_spread;
-
-typedef struct fb_inspect_category {
-    char name[96];
-    int64_t items, split[3]; /* train, val, test */
-} fb_inspect_category;
-
-typedef struct fb_inspect_field {
-    char name[64];
-    int64_t present, distinct; /* items with a value that is not blank; values */
-} fb_inspect_field;
-
-typedef struct fb_inspect_size {
-    int32_t width, height;
-    int64_t items;
-} fb_inspect_size;
-
-/* An image that could not be read. */
-typedef struct fb_inspect_broken {
-    int32_t line; /* of metadata.jsonl */
-    char message[400];
-} fb_inspect_broken;
-
-/* An item of val or test, and one of an earlier split whose image is the same or
- * nearly. */
-typedef struct fb_inspect_pair {
-    int32_t line, earlier_line;
-    char split[8], earlier_split[8];
-    char file_name[200], earlier_file_name[200];
-    char title[200], earlier_title[200];
-    bool same_bytes;
-} fb_inspect_pair;
-
-/* Words of one split's titles, and those of them that training titles have. */
-typedef struct fb_inspect_words {
-    int64_t words, seen, distinct, distinct_seen;
-    int64_t titles, titles_seen; /* titles_seen: every word of theirs */
-} fb_inspect_words;
-
-enum { FB_INSPECT_SIZES = 8, FB_INSPECT_BROKEN = 20, FB_INSPECT_PAIRS = 24 };
-
-/* "Earlier" is in the order train, val, test for splits, that of the file for items. */
-typedef struct fb_inspection {
-    int64_t items, split[3];
-    int64_t products, titles;        /* distinct */
-    char category_level[24];         /* the field that is most specific; "": none */
-    fb_inspect_category *categories; /* largest first, "(none)" among them; owned */
-    int64_t category_count;
-    fb_inspect_field *fields; /* optional ones, as they come up; owned */
-    int64_t field_count;
-    fb_spread title_words, title_characters;
-    int64_t images_read, images_broken, image_bytes;
-    int64_t jpeg, png, webp;
-    fb_spread width, height;
-    fb_inspect_size sizes[FB_INSPECT_SIZES]; /* the most common, first the most */
-    int32_t size_count;
-    int64_t distinct_sizes;
-    fb_inspect_broken broken[FB_INSPECT_BROKEN]; /* the first */
-    /* Items whose image has the bytes of an earlier item's; others whose image nearly
-     * equals one of other bytes; images too plain to be compared but by bytes. */
-    int64_t duplicates, near_duplicates, flat_images;
-    /* Items of val and test that repeat one of an earlier split: its product, title,
-     * image to the byte, image nearly or to the byte. */
-    int64_t products_across_splits, titles_across_splits;
-    int64_t duplicates_across_splits, near_duplicates_across_splits;
-    int64_t duplicate_titles;                /* items whose title an earlier item has */
-    fb_inspect_pair pairs[FB_INSPECT_PAIRS]; /* the first of near_..._across_splits */
-    int32_t pair_count;
-    int64_t train_words; /* distinct */
-    fb_inspect_words val_words, test_words;
-    int64_t query_items, queries, composed_items; /* composed: marked so */
-    fb_evaluation *floor;        /* NULL unless asked for; owned. By inner product, */
-    fb_evaluation *floor_cosine; /* and by cosine, a little harder to beat */
-    int64_t floor_train_items, floor_features, floor_words;
-    double floor_ridge;
-    double seconds;
-} fb_inspection;
-
-void fb_inspect_options_defaults(fb_inspect_options *options);
-fb_status fb_inspect_options_set(fb_context *ctx, fb_inspect_options *options,
-                                 const char *name, const char *text);
-/* An image that cannot be read is counted and named in the inspection; with floor it is
- * a failure. A row that breaks the rules of metadata.jsonl is a failure. */
-fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,
-                     fb_inspection **inspection);
-void fb_inspection_free(fb_inspection *inspection);
-
-/* ---- 11. Queries ----------------------------------------------------------------
- *
- * A model trained with objective "qti" reads a query, a product's title and its image
- * at once: it says how likely the product is clicked for the query. It scores no pairs
- * (fb_model_score is FB_E_STATE) and gives no vectors; other models score no triples.
- */
-
-bool fb_model_takes_query(const fb_model *model);
-
-/* Probability of queries[i] with products[i], both their title and their image.
- * scores [count]. Equal addresses of queries, titles and images share the work on them:
- * to re-rank products for one query, give it each time.
- * FB_E_STATE   the model takes no query
- * FB_E_USAGE   a query is NULL, or a product lacks its title or its image
- * FB_E_MISSING, FB_E_IO, FB_E_FORMAT, FB_E_LIMIT   an image; the sentence names the
- * file, or "image N" (from 0) for one in memory */
-fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
-                               const char *const *queries, const fb_input *products,
-                               int64_t count, float *scores);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

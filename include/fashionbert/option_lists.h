@@ -8,7 +8,8 @@
  * are members of the verb's options struct in fashionbert.h, and FB_COMMAND and
  * FB_COMMAND_LIST, likewise, options that the command alone has. The name is that on
  * the command line (--name), and of fb_..._options_set(); the text behind it is what
- * --help says. Defaults are as one would type them; "auto" leaves the choice to the program.
+ * --help says. Defaults are as one would type them; "auto" leaves the choice to the
+ * program.
  *
  *     TYPE     STRING CHOICE SET (of words, with commas) INT32 INT64 UINT64 DOUBLE FLAG
  *     what     FB_RANGE(least, most)  FB_ONE_OF("a,b")  FB_SOME_OF("a,b")

@@ -33,33 +33,18 @@ misused() {
         fail "fashionbert $*: \"$(cat "$folder/err")\" does not say \"$part\""
 }
 
-# Every option of the contract, verb by verb.
-import="sources from out map only-mapped encoding split compose-queries clicks split-by store
-    image-size skip-bad language catalog ids threads json quiet"
-train="catalog out resume preset config vocab vocab-size objective init clicks layers encoder
-    encoder-weights patches patch-size image-size freeze-encoder feature-cache encoder-lr fit max-text epochs
-    steps itc vector-size vector-text-layers patches-from alignment-head hard-negatives alignment group flip shift zoom hard-items text-mask rare-mask patch-keep unmask-last
-    hardness hard-warmup margin soft-targets
-    batch accumulate lr weight-decay clip warmup beta1 beta2 dropout adaptive
-    adaptive-detach adaptive-norm losses negatives masked-on-mismatched seed checkpoint-every
-    validate-every validate-pairs backend dtype threads loader-threads json quiet"
-evaluate="model catalog split clicks protocol negatives queries index rerank negative-count min-candidates score
-    draws seed candidates trec backend dtype threads per-category json quiet"
-inspect="catalog html show floor split protocol negatives queries negative-count min-candidates
-    draws seed candidates threads json quiet"
-match="model query text image top sheet backend dtype threads json"
-explain="model text image out score steps backend dtype threads json"
-encode="model catalog out split what text-weight backend dtype threads json quiet"
-index="model catalog out add replace delete split what text-weight kind keep vectors
-    to links build-effort search-effort
-    backend dtype threads json quiet"
-search="model index store text image k rerank ranker filter text-weight by exact effort backend dtype
-    threads json"
-serve="model index store ranker host port api-key access-log workers readers queue max-wait batch-tokens
-    max-body max-megapixels memory connections receive-timeout drain-timeout backend dtype
-    threads quiet"
-bench="presets modes batch text-tokens repeats encoders encoder-preset encoder-batch
-    image-folder backend dtype threads profile json quiet"
+# options_of VERB: the names in its list of options, with rows that verbs share in their
+# place. A row's first quoted word is its name.
+lists=$(dirname "$0")/../../include/fashionbert
+options_of() {
+    awk '
+        function name(line) { match(line, /"[^"]*"/); return substr(line, RSTART + 1, RLENGTH - 2) }
+        /^#define FB_[A-Z]+_OPTIONS\(X\)/ { match($2, /^[A-Z_]+/); shared = substr($2, 1, RLENGTH) }
+        /^ +X\([A-Z]/ { rows[shared] = rows[shared] " " name($0) }
+        /^FB_(OPTION|COMMAND|LIST|COMMAND_LIST)\(/ { print name($0) }
+        /^FB_[A-Z]+_OPTIONS\(/ { match($0, /^[A-Z_]+/); print rows[substr($0, 1, RLENGTH)] }
+    ' "$lists/option_lists.h" "$lists/$1.def"
+}
 
 status 0 help --man
 cp "$folder/out" "$folder/man"
@@ -71,7 +56,8 @@ for verb in import inspect train evaluate match explain encode index search serv
     cp "$folder/out" "$folder/help"
     status 0 help "$verb"
     cmp -s "$folder/out" "$folder/help" || fail "help $verb is not $verb --help"
-    for option in ${!verb}; do
+    options=$(options_of "$verb")
+    for option in $options; do
         # From this option's row up to the next.
         row=$(awk -v name="--$option" '
             /^  --/ { on = ($1 == name) } /^$/ { on = 0 } on' "$folder/help" |
@@ -85,7 +71,8 @@ for verb in import inspect train evaluate match explain encode index search serv
             fail "help --man: no $variable"
     done
     rows=$(grep -c '^  --' "$folder/help")
-    [ "$rows" = "$(echo ${!verb} | wc -w)" ] || fail "$verb --help: $rows options"
+    [ "$rows" = "$(echo $options | wc -w)" ] || fail "$verb --help: $rows options"
+    [ "$rows" -ge 9 ] || fail "$verb.def: only $rows rows are read"
 done
 ! grep -vE '^\.(TH|SH|B|br|TP|PP|RS|RE|nf|fi)|^[^.]' "$folder/man" ||
     fail "help --man: a line that is no roff"
@@ -106,6 +93,10 @@ misused '--frobnicate' bench --frobnicate
 misused '--batch: "many" is not a whole number from 2' train --catalog c --out o --batch many
 misused '--batch: "1"' train --catalog c --out o --batch=1
 misused '--lr: "nan"' train --catalog c --out o --lr nan
+misused '--loader-threads: "0" is not a whole number from 1 to 64' train --catalog c --out o \
+    --loader-threads 0
+misused '--patch-keep: "0" is not a number from 0.01 to 1' train --catalog c --out o --patch-keep 0
+misused '--lr: "11" is not a number from 0 to 10' train --catalog c --out o --lr 11
 misused '--presets: "mini,huge"' bench --presets mini,huge
 misused '--protocol: "half"' evaluate --model m --catalog c --protocol half
 misused '--catalog DIR' train --out o
