@@ -66,7 +66,10 @@ typedef struct fb_option_table {
     int32_t count;
 } fb_option_table;
 
-#define FB_OPTION_TABLE(rows_) {rows_, sizeof(rows_) / sizeof(rows_)[0]}
+#define FB_OPTION_TABLE(rows_)                                                         \
+    {                                                                                  \
+        rows_, sizeof(rows_) / sizeof(rows_)[0]                                        \
+    }
 
 /* A value by the option's name, in lists of defaults: {"lr", "1e-3"}. */
 typedef struct fb_option_value {
