@@ -14,10 +14,6 @@
 #include "training/train_step.h"
 #include "training/train_validate.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
 /* Better: higher accuracy, or as high with a lower deciding loss (measures.h). */
 static bool is_best(const fb_train_run *run, const fb_train_line *line)
 {
