@@ -774,12 +774,12 @@ typedef struct fb_train_report {
     int64_t steps;
     double seconds, wait_seconds; /* wait: training stood still for data */
     double loss;                  /* the total, mean over the last 100 steps */
-    fb_train_measure measures[FB_TRAIN_MEASURES_MAX]; /* [measure_count] all losses that
-                                                         a system may have */
+    /* [measure_count] all losses that a system may have */
+    fb_train_measure measures[FB_TRAIN_MEASURES_MAX];
     int32_t measure_count;
-    const char
-        *accuracy; /* what best_val_accuracy is of, of static lifetime: "accuracy"
-                             of matching, or such as "pointing_accuracy" */
+    /* What best_val_accuracy is of: "accuracy" of matching, or such as
+     * "pointing_accuracy". Of static lifetime. */
+    const char *accuracy;
     double best_val_accuracy;
     double chance; /* what guessing reaches of that accuracy; 0: not known */
     int64_t best_step;
