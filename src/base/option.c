@@ -24,9 +24,22 @@ static bool is_text(const fb_option *option)
            option->type == FB_OPTION_SET;
 }
 
-static const char *choices_of(const fb_option *option)
+enum { CHOICES_BYTES = FB_OPTION_TEXT_BYTES };
+
+/* "pad,squash", in `room` where it has to be put together. */
+static const char *choices_of(const fb_option *option, char room[CHOICES_BYTES])
 {
-    return option->names ? option->names() : option->choices;
+    const char *name;
+    size_t used = 0;
+    if (option->names)
+        return option->names();
+    if (!option->name_at)
+        return option->choices;
+    room[0] = 0;
+    for (int32_t i = 0; (name = option->name_at(i)) && used < CHOICES_BYTES; i++)
+        used += (size_t)snprintf(room + used, CHOICES_BYTES - used, "%s%s",
+                                 i ? "," : "", name);
+    return room;
 }
 
 const fb_option *fb_option_find(const fb_option_table *table, const char *name)
@@ -86,11 +99,12 @@ static bool is_right_text(const fb_option *option, const char *text)
         return false;
     if (option->automatic && strcmp(text, "auto") == 0)
         return true;
+    char room[CHOICES_BYTES];
     switch (option->type) {
     case FB_OPTION_CHOICE:
-        return is_among(text, strlen(text), choices_of(option));
+        return is_among(text, strlen(text), choices_of(option, room));
     case FB_OPTION_SET:
-        return is_set(text, choices_of(option));
+        return is_set(text, choices_of(option, room));
     default:
         return true;
     }
@@ -99,8 +113,9 @@ static bool is_right_text(const fb_option *option, const char *text)
 /* "pad,squash" as "pad, squash" */
 static void format_choices(const fb_option *option, char *out, size_t size)
 {
+    char room[CHOICES_BYTES];
     size_t n = (size_t)snprintf(out, size, "%s", option->automatic ? "auto, " : "");
-    for (const char *c = choices_of(option); *c && n + 3 < size; c++) {
+    for (const char *c = choices_of(option, room); *c && n + 3 < size; c++) {
         out[n++] = *c;
         if (*c == ',')
             out[n++] = ' ';

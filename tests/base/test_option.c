@@ -12,7 +12,7 @@
 #include "base/option.h"
 
 typedef struct sample {
-    const char *out, *fit, *losses, *kind;
+    const char *out, *fit, *losses, *kind, *colours;
     int32_t batch;
     int64_t steps;
     uint64_t seed;
@@ -27,26 +27,28 @@ static const char *kinds(void)
     return "one,two";
 }
 
+static const char *colour(int32_t place)
+{
+    return place == 0 ? "red" : place == 1 ? "blue" : NULL;
+}
+
 #define FB_OPTION_AT(member) offsetof(sample, member)
+/* clang-format off */
 static const fb_option rows[] = {
-    FB_OPTION_ROW(STRING, out, "out", "DIR", "", "where", FB_REQUIRED) FB_OPTION_ROW(
-        CHOICE, fit, "fit", "HOW", "auto", "how", FB_ONE_OF("pad,squash"), FB_AUTO)
-        FB_OPTION_ROW(SET, losses, "losses", "LIST", "mlm,tia", "which",
-                      FB_SOME_OF("mlm,mpm,tia")) FB_OPTION_ROW(CHOICE, kind, "kind",
-                                                               "NAME", "two", "kind",
-                                                               FB_ONE_OF_NAMES(kinds))
-            FB_OPTION_ROW(INT32, batch, "batch", "PAIRS", "auto", "pairs",
-                          FB_RANGE(2, 512),
-                          FB_AUTO) FB_OPTION_ROW(INT64, steps, "steps", "STEPS", "7",
-                                                 "steps", FB_RANGE(0, 1e12))
-                FB_OPTION_ROW(UINT64, seed, "seed", "N", "1", "seed",
-                              FB_RANGE(0, FB_SEED_MOST))
-                    FB_OPTION_ROW(DOUBLE, lr, "lr", "NUMBER", "0.25", "rate",
-                                  FB_RANGE(0.01, INFINITY))
-                        FB_OPTION_ROW(FLAG, quiet, "quiet", NULL, "on", "hush", FB_ANY)
-                            FB_LIST_ROW(texts, text_count, "text", "TEXT", "texts",
-                                        FB_POSITIONAL)};
-static const fb_option_table table = {rows, sizeof rows / sizeof rows[0]};
+    FB_OPTION_ROW(STRING, out, "out", "DIR", "", "where", FB_REQUIRED)
+    FB_OPTION_ROW(CHOICE, fit, "fit", "HOW", "auto", "how", FB_ONE_OF("pad,squash"), FB_AUTO)
+    FB_OPTION_ROW(SET, losses, "losses", "LIST", "mlm,tia", "which", FB_SOME_OF("mlm,mpm,tia"))
+    FB_OPTION_ROW(CHOICE, kind, "kind", "NAME", "two", "kind", FB_ONE_OF_NAMES(kinds))
+    FB_OPTION_ROW(SET, colours, "colours", "LIST", "auto", "colours", FB_SOME_OF_EACH(colour), FB_AUTO)
+    FB_OPTION_ROW(INT32, batch, "batch", "PAIRS", "auto", "pairs", FB_RANGE(2, 512), FB_AUTO)
+    FB_OPTION_ROW(INT64, steps, "steps", "STEPS", "7", "steps", FB_RANGE(0, 1e12))
+    FB_OPTION_ROW(UINT64, seed, "seed", "N", "1", "seed", FB_RANGE(0, FB_SEED_MOST))
+    FB_OPTION_ROW(DOUBLE, lr, "lr", "NUMBER", "0.25", "rate", FB_RANGE(0.01, INFINITY))
+    FB_OPTION_ROW(FLAG, quiet, "quiet", NULL, "on", "hush", FB_ANY)
+    FB_LIST_ROW(texts, text_count, "text", "TEXT", "texts", FB_POSITIONAL)
+};
+/* clang-format on */
+static const fb_option_table table = FB_OPTION_TABLE(rows);
 
 static sample standard(void)
 {
@@ -79,8 +81,10 @@ static void every_row_that_changed_is_seen_and_copied(void **state)
     (void)state;
     static const char *const texts[] = {"a"};
     static const fb_option_value changed[] = {
-        {"out", "x"},   {"fit", "pad"}, {"losses", ""}, {"kind", "one"}, {"batch", "2"},
-        {"steps", "0"}, {"seed", "9"},  {"lr", "0.5"},  {"quiet", "off"}};
+        {"out", "x"},    {"fit", "pad"},          {"losses", ""},
+        {"kind", "one"}, {"colours", "blue,red"}, {"batch", "2"},
+        {"steps", "0"},  {"seed", "9"},           {"lr", "0.5"},
+        {"quiet", "off"}};
     fb_context *ctx = fb_context_create();
     sample s = standard(), copy = standard();
     for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++)
@@ -114,6 +118,7 @@ static void wrong_values_are_told_and_not_stored(void **state)
         {"lr", "auto", "--lr"},
         {"fit", "crop", "one of auto, pad, squash"},
         {"kind", "three", "one of one, two"},
+        {"colours", "blue,green", "a comma-separated list out of auto, red, blue"},
         {"losses", "auto", "a comma-separated list out of mlm, mpm, tia"},
         {"losses", "mlm,,tia", "list out of"},
         {"losses", "mlm,", "list out of"},
