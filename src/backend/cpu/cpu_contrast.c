@@ -89,13 +89,18 @@ fb_status cpu_contrast_backward(fb_context *ctx, fb_backend *be,
     void *scratch;
     FB_TRY(cpu_scratch(ctx, c, (size_t)count * sizeof(double), &scratch));
     double *rows = scratch, sum = 0.0;
+    const vector_contrast a = {.dtype = dsimilarity->dtype,
+                               .pairs = pairs,
+                               .similarity = similarity->data,
+                               .lse = lse,
+                               .dsimilarity = dsimilarity->data,
+                               .dscale = rows,
+                               .factor = factor};
     bool large = cpu_is_large((int64_t)fb_tensor_bytes(similarity));
 #pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
     for (int32_t t = 0; t < be->threads; t++) {
         cpu_range part = cpu_part(count, 1, t, be->threads);
-        c->v->contrast_backward(dsimilarity->dtype, dsimilarity->data, rows,
-                                similarity->data, lse, pairs, part.from, part.to,
-                                factor);
+        c->v->contrast_backward(&a, part.from, part.to);
     }
     for (int64_t i = 0; i < count; i++)
         sum += rows[i];

@@ -123,10 +123,10 @@ fb_status cpu_patchify(fb_context *ctx, fb_backend *be, const fb_tensor *y,
     cpu_backend *c = cpu_of(be);
     if (p->images == 0 || p->size == 0)
         return FB_OK;
-    float scale[3], shift[3];
+    vector_patchify a = {.dtype = y->dtype, .size = p->size, .grid = p->grid};
     for (int i = 0; i < 3; i++) {
-        scale[i] = 1.0f / (255.0f * p->std[i]);
-        shift[i] = -p->mean[i] / p->std[i];
+        a.scale[i] = 1.0f / (255.0f * p->std[i]);
+        a.shift[i] = -p->mean[i] / p->std[i];
     }
     int64_t cells = (int64_t)p->grid * p->grid, line = p->size / p->grid * 3;
     int64_t image = (int64_t)p->size * p->size * 3,
@@ -139,8 +139,7 @@ fb_status cpu_patchify(fb_context *ctx, fb_backend *be, const fb_tensor *y,
     for (int32_t t = 0; t < be->threads; t++) {
         cpu_range part = cpu_part(p->images, 1, t, be->threads);
         for (int64_t i = part.from; i < part.to; i++)
-            c->v->patchify(y->dtype, cpu_at(y, i * image), pixels + i * image, p->size,
-                           p->grid, scale, shift,
+            c->v->patchify(&a, cpu_at(y, i * image), pixels + i * image,
                            p->masked ? p->masked + i * cells : NULL,
                            row + t * row_floats);
     }

@@ -51,6 +51,22 @@ typedef struct vector_attention {
     const float *lse_in; /* backward */
 } vector_attention;
 
+typedef struct vector_patchify {
+    fb_dtype dtype;
+    int32_t size, grid;
+    float scale[3], shift[3]; /* a pixel becomes pixel scale + shift, by colour */
+} vector_patchify;
+
+/* The gradient of InfoNCE: what rows of the similarities are read and written. */
+typedef struct vector_contrast {
+    fb_dtype dtype;
+    const fb_contrast *pairs;
+    const float *similarity, *lse; /* [B,B], [2B] */
+    void *dsimilarity;
+    double *dscale; /* [B], each row's part */
+    float factor;   /* seed / 2B */
+} vector_contrast;
+
 typedef struct fb_vector {
     const char *name;
 
@@ -89,9 +105,8 @@ typedef struct fb_vector {
     /* y [width] = (add ? y : 0) + sum over k of dy[list[k]] */
     void (*sum_rows)(fb_dtype dtype, void *y, const void *dy, const int32_t *list,
                      int64_t count, int64_t width, bool add, float *row);
-    /* one image: y [grid*grid, F]; scale and shift are [3]; masked may be NULL */
-    void (*patchify)(fb_dtype dtype, void *y, const uint8_t *pixels, int32_t size,
-                     int32_t grid, const float scale[3], const float shift[3],
+    /* one image: y [grid*grid, F]; masked may be NULL */
+    void (*patchify)(const vector_patchify *a, void *y, const uint8_t *pixels,
                      const uint8_t *masked, float *row);
 
     /* rows of f32 logits */
@@ -145,11 +160,8 @@ typedef struct fb_vector {
     void (*contrast_columns)(float *loss, float *lse, const float *similarity,
                              const fb_contrast *c, int64_t from, int64_t to,
                              float *scratch);
-    /* rows [from, to), their sums into dscale[from .. to - 1]; factor = seed / 2B */
-    void (*contrast_backward)(fb_dtype dtype, void *dsimilarity, double *dscale,
-                              const float *similarity, const float *lse,
-                              const fb_contrast *c, int64_t from, int64_t to,
-                              float factor);
+    /* rows [from, to) */
+    void (*contrast_backward)(const vector_contrast *a, int64_t from, int64_t to);
     /* lists of length > 0 */
     void (*list_forward)(float *loss, float *lse, const float *logits,
                          const int32_t *members, const float *targets, int64_t lists,

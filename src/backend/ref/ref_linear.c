@@ -91,17 +91,21 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+typedef struct product_shape {
+    int64_t rows, in, out;
+} product_shape;
+
 /* The median of `repeats` products, after one that is not counted. */
 static fb_status measure(fb_context *ctx, fb_backend *be, double *seconds,
-                         float *numbers, double *times, int64_t rows, int64_t in,
-                         int64_t out, int32_t repeats)
+                         float *numbers, double *times, product_shape n,
+                         int32_t repeats)
 {
-    float *xs = numbers, *ws = xs + rows * in, *ys = ws + out * in;
-    for (int64_t i = 0; i < rows * in + out * in; i++)
+    float *xs = numbers, *ws = xs + n.rows * n.in, *ys = ws + n.out * n.in;
+    for (int64_t i = 0; i < n.rows * n.in + n.out * n.in; i++)
         numbers[i] = (float)(i % 7) - 3.0f;
-    fb_tensor x = fb_tensor_2d(xs, FB_F32, rows, in);
-    fb_tensor y = fb_tensor_2d(ys, FB_F32, rows, out);
-    fb_weight w = {ws, out, in, 1, NULL};
+    fb_tensor x = fb_tensor_2d(xs, FB_F32, n.rows, n.in);
+    fb_tensor y = fb_tensor_2d(ys, FB_F32, n.rows, n.out);
+    fb_weight w = {ws, n.out, n.in, 1, NULL};
     for (int32_t i = -1; i < repeats; i++) {
         double start = fb_clock_s();
         FB_TRY(ref_linear_forward(ctx, be, &y, &x, &w, NULL, FB_ACT_NONE));
@@ -126,7 +130,8 @@ fb_status ref_gemm_rate(fb_context *ctx, fb_backend *be, double *flop_per_s,
     double seconds = 0.0;
     fb_status status =
         numbers && times
-            ? measure(ctx, be, &seconds, numbers, times, rows, in, out, repeats)
+            ? measure(ctx, be, &seconds, numbers, times, (product_shape){rows, in, out},
+                      repeats)
             : fb_fail(ctx, FB_E_MEMORY, "gemm_rate: out of memory for %lld numbers",
                       (long long)count);
     if (status == FB_OK) /* a clock too coarse for the product must not give infinity */

@@ -61,14 +61,19 @@ FB_INLINE float pair_word(uint32_t low, uint32_t high)
     return from_bits(low | high << 16);
 }
 
-/* to[r][t], rows of x [rows, d] with stride; behind d and behind rows zeros up to
- * rows_up. */
-FB_INLINE void word_rows(bool bf16, bool pairs, word *to, int64_t to_row, const void *x,
-                         int64_t stride, int64_t rows, int64_t rows_up, int64_t d)
+/* Rows of a tensor: x [rows, d], a stride apart. */
+typedef struct tensor_rows {
+    const void *x;
+    int64_t stride, rows, d;
+} tensor_rows;
+
+/* to[r][t], rows of x; behind d and behind the rows zeros up to rows_up. */
+FB_INLINE void word_rows(bool bf16, bool pairs, word *to, int64_t to_row, tensor_rows x,
+                         int64_t rows_up)
 {
-    int64_t words = pairs ? d / 2 : d;
+    int64_t rows = x.rows, d = x.d, words = pairs ? d / 2 : d;
     for (int64_t r = 0; r < rows; r++) {
-        const void *from = at_const(bf16, x, r * stride);
+        const void *from = at_const(bf16, x.x, r * x.stride);
         word *out = to + r * to_row;
         if (pairs) {
             const fb_bf16 *h = from;
@@ -124,17 +129,16 @@ FB_INLINE int64_t turn_words(word *to, int64_t to_depth, const void *x, int64_t 
 
 /* to[t][r] = word t of row r; 0 behind the rows, up to rows_up */
 FB_INLINE void word_columns(bool bf16, bool pairs, word *to, int64_t to_depth,
-                            const void *x, int64_t stride, int64_t rows,
-                            int64_t rows_up, int64_t d)
+                            tensor_rows x, int64_t rows_up)
 {
-    int64_t words = pairs ? (d + 1) / 2 : d;
+    int64_t rows = x.rows, d = x.d, words = pairs ? (d + 1) / 2 : d;
     for (int64_t t = 0; t < words; t++)
         memset(to + t * to_depth + rows, 0, (size_t)(rows_up - rows) * sizeof(float));
     int64_t done = 0;
     if (bf16 == pairs && (pairs ? d % 2 : 0) == 0)
-        done = turn_words(to, to_depth, x, stride * (bf16 ? 2 : 4), rows, words);
+        done = turn_words(to, to_depth, x.x, x.stride * (bf16 ? 2 : 4), rows, words);
     for (int64_t r = done; r < rows; r++) {
-        const void *from = at_const(bf16, x, r * stride);
+        const void *from = at_const(bf16, x.x, r * x.stride);
         for (int64_t t = 0; t < words; t++)
             to[t * to_depth + r] = word_at(bf16, pairs, from, t, d);
     }
@@ -142,15 +146,16 @@ FB_INLINE void word_columns(bool bf16, bool pairs, word *to, int64_t to_depth,
 
 /* to[t][i] = number i of row t, or of rows 2t and 2t + 1 as a pair */
 FB_INLINE void word_interleave(bool bf16, bool pairs, word *to, int64_t to_depth,
-                               const void *x, int64_t stride, int64_t rows, int64_t d)
+                               tensor_rows x)
 {
+    int64_t rows = x.rows, d = x.d;
     if (!pairs) {
-        word_rows(bf16, false, to, to_depth, x, stride, rows, rows, d);
+        word_rows(bf16, false, to, to_depth, x, rows);
         return;
     }
     for (int64_t r = 0; r < rows; r += 2) {
-        const fb_bf16 *low = at_const(true, x, r * stride);
-        const fb_bf16 *high = r + 1 < rows ? low + stride : NULL;
+        const fb_bf16 *low = at_const(true, x.x, r * x.stride);
+        const fb_bf16 *high = r + 1 < rows ? low + x.stride : NULL;
         word *out = to + r / 2 * to_depth;
         if (high) { /* x is never NULL where there are rows */
 #pragma omp simd
@@ -255,19 +260,27 @@ FB_INLINE float softmax_row(const vector_attention *a, int64_t row, float *s, in
     return dropout_scale(a->dropout.p) / sum;
 }
 
+typedef struct forward_room {
+    float *keys, *values; /* K, V turned */
+    float *block;         /* a block's Q, S, P and output */
+} forward_room;
+
+/* Queries `first` and on of the head's q and out. */
 FB_INLINE void forward_block(bool bf16, bool pairs, const vector_attention *a,
-                             const head_view *h, const float *keys, const float *values,
-                             float *room, int64_t first, const void *q, void *out)
+                             const head_view *h, const forward_room *m, int64_t first,
+                             const void *q, void *out)
 {
     int64_t rows = h->n - first < QUERIES ? h->n - first : QUERIES;
     int64_t rows_up = round_up(rows, TILE_ROWS);
     float factor[QUERIES];
-    float *qw = room, *s = qw + rows_up * h->d_up, *p = s + rows_up * h->n_up;
+    float *qw = m->block, *s = qw + rows_up * h->d_up, *p = s + rows_up * h->n_up;
     float *o = p + rows_up * h->n_up;
-    word_rows(bf16, pairs, qw, h->d_up, at_const(bf16, q, first * h->row), h->row, rows,
-              rows_up, h->d);
-    tile_product(pairs, false, s, h->n_up, (tile_matrix){qw, h->d_up, 1}, keys, h->n_up,
-                 rows, h->n, h->d_words);
+    word_rows(bf16, pairs, qw, h->d_up,
+              (tensor_rows){at_const(bf16, q, first * h->row), h->row, rows, h->d},
+              rows_up);
+    tile_product(pairs, false, s, h->n_up, (tile_matrix){qw, h->d_up, 1},
+                 (tile_matrix){m->keys, 1, h->n_up},
+                 (tile_shape){rows, h->n, h->d_words});
     for (int64_t r = 0; r < rows; r++) {
         float lse, *line = s + r * h->n_up;
         prefetch_next(bf16, a, h, at_const(bf16, q, (first + r) * h->row), 3);
@@ -280,8 +293,9 @@ FB_INLINE void forward_block(bool bf16, bool pairs, const vector_attention *a,
     }
     for (int64_t r = rows; r < rows_up; r++)
         memset(p + r * h->n_up, 0, (size_t)h->n_words * sizeof(float));
-    tile_product(pairs, false, o, h->d_up, (tile_matrix){p, h->n_up, 1}, values,
-                 h->d_up, rows, h->d, h->n_words);
+    tile_product(pairs, false, o, h->d_up, (tile_matrix){p, h->n_up, 1},
+                 (tile_matrix){m->values, 1, h->d_up},
+                 (tile_shape){rows, h->d, h->n_words});
     store_rows(bf16, at(bf16, out, first * a->width), a->width, o, h->d_up, factor,
                rows, h->d);
 }
@@ -294,12 +308,13 @@ FB_INLINE void forward(bool bf16, const vector_attention *a, float *scratch)
     const void *q = at_const(bf16, a->qkv, a->first_row * h.row + head);
     const void *k = at_const(bf16, q, a->width), *v = at_const(bf16, k, a->width);
     void *out = at(bf16, a->out, a->first_row * a->width + head);
-    float *keys = scratch, *values = keys + h.d_up * h.n_up;
-    float *room = values + h.d_up * h.n_up;
-    word_columns(bf16, pairs, keys, h.n_up, k, h.row, h.n, h.n_lanes, h.d);
-    word_interleave(bf16, pairs, values, h.d_up, v, h.row, h.n, h.d);
+    int64_t whole = h.d_up * h.n_up;
+    const forward_room m = {scratch, scratch + whole, scratch + 2 * whole};
+    word_columns(bf16, pairs, m.keys, h.n_up, (tensor_rows){k, h.row, h.n, h.d},
+                 h.n_lanes);
+    word_interleave(bf16, pairs, m.values, h.d_up, (tensor_rows){v, h.row, h.n, h.d});
     for (int64_t first = 0; first < h.n; first += QUERIES)
-        forward_block(bf16, pairs, a, &h, keys, values, room, first, q, out);
+        forward_block(bf16, pairs, a, &h, &m, first, q, out);
 }
 
 void FB_VECTOR_NAME(attention_forward)(const vector_attention *a, void *scratch)
@@ -398,25 +413,33 @@ FB_INLINE void turn_gradients(bool pairs, backward_room *m, const head_view *h,
     }
 }
 
+/* Where the head's first row lies in each tensor. */
+typedef struct head_rows {
+    const void *q, *dout, *out;
+    void *dq;
+} head_rows;
+
 FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
                               const head_view *h, backward_room m, int64_t first,
-                              const void *q, const void *dout, const void *out,
-                              void *dq)
+                              head_rows t)
 {
     int64_t rows = h->n - first < QUERIES ? h->n - first : QUERIES;
     int64_t rows_up = round_up(rows, TILE_ROWS);
     int64_t row_words = pairs ? (rows + 1) / 2 : rows;
-    q = at_const(bf16, q, first * h->row);
-    dout = at_const(bf16, dout, first * a->width);
-    out = at_const(bf16, out, first * a->width);
-    word_rows(bf16, pairs, m.q, h->d_up, q, h->row, rows, rows_up, h->d);
-    word_rows(bf16, pairs, m.dout, h->d_up, dout, a->width, rows, rows_up, h->d);
-    word_interleave(bf16, pairs, m.q_by_token, h->d_up, q, h->row, rows, h->d);
-    word_interleave(bf16, pairs, m.dout_by_token, h->d_up, dout, a->width, rows, h->d);
-    tile_product(pairs, false, m.s, h->n_up, (tile_matrix){m.q, h->d_up, 1}, m.keys,
-                 h->n_up, rows, h->n, h->d_words);
+    const void *q = at_const(bf16, t.q, first * h->row);
+    const void *dout = at_const(bf16, t.dout, first * a->width);
+    const void *out = at_const(bf16, t.out, first * a->width);
+    const tensor_rows queries = {q, h->row, rows, h->d};
+    const tensor_rows gradients = {dout, a->width, rows, h->d};
+    const tile_shape scores = {rows, h->n, h->d_words}, sums = {h->n, h->d, row_words};
+    word_rows(bf16, pairs, m.q, h->d_up, queries, rows_up);
+    word_rows(bf16, pairs, m.dout, h->d_up, gradients, rows_up);
+    word_interleave(bf16, pairs, m.q_by_token, h->d_up, queries);
+    word_interleave(bf16, pairs, m.dout_by_token, h->d_up, gradients);
+    tile_product(pairs, false, m.s, h->n_up, (tile_matrix){m.q, h->d_up, 1},
+                 (tile_matrix){m.keys, 1, h->n_up}, scores);
     tile_product(pairs, false, m.dp, h->n_up, (tile_matrix){m.dout, h->d_up, 1},
-                 m.values, h->n_up, rows, h->n, h->d_words);
+                 (tile_matrix){m.values, 1, h->n_up}, scores);
     for (int64_t r = 0; r < rows; r++) {
         prefetch_next(bf16, a, h, at_const(bf16, q, r * h->row), 3);
         prefetch_next(bf16, a, h, at_const(bf16, dout, r * a->width), 1);
@@ -430,13 +453,14 @@ FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
     for (int64_t r = rows; r < rows_up; r++)
         memset(m.ds + r * h->n_up, 0, (size_t)h->n_words * sizeof(float));
     tile_product(pairs, false, m.out, h->d_up, (tile_matrix){m.ds, h->n_up, 1},
-                 m.keys_by_token, h->d_up, rows, h->d, h->n_words);
-    store_rows(bf16, at(bf16, dq, first * h->row), h->row, m.out, h->d_up, NULL, rows,
+                 (tile_matrix){m.keys_by_token, 1, h->d_up},
+                 (tile_shape){rows, h->d, h->n_words});
+    store_rows(bf16, at(bf16, t.dq, first * h->row), h->row, m.out, h->d_up, NULL, rows,
                h->d);
     tile_product(pairs, true, m.dv, h->d_up, (tile_matrix){m.p_by_token, 1, h->n_up},
-                 m.dout_by_token, h->d_up, h->n, h->d, row_words);
+                 (tile_matrix){m.dout_by_token, 1, h->d_up}, sums);
     tile_product(pairs, true, m.dk, h->d_up, (tile_matrix){m.ds_by_token, 1, h->n_up},
-                 m.q_by_token, h->d_up, h->n, h->d, row_words);
+                 (tile_matrix){m.q_by_token, 1, h->d_up}, sums);
 }
 
 FB_INLINE void backward(bool bf16, const vector_attention *a, float *scratch)
@@ -450,14 +474,15 @@ FB_INLINE void backward(bool bf16, const vector_attention *a, float *scratch)
     void *dq = at(bf16, a->dqkv, start);
     void *dk = at(bf16, dq, a->width), *dv = at(bf16, dk, a->width);
     backward_room m = divide(scratch, &h);
-    word_columns(bf16, pairs, m.keys, h.n_up, k, h.row, h.n, h.n_lanes, h.d);
-    word_columns(bf16, pairs, m.values, h.n_up, v, h.row, h.n, h.n_lanes, h.d);
-    word_interleave(bf16, pairs, m.keys_by_token, h.d_up, k, h.row, h.n, h.d);
+    const tensor_rows keys = {k, h.row, h.n, h.d}, values = {v, h.row, h.n, h.d};
+    const head_rows t = {q, at_const(bf16, a->dout, out_start),
+                         at_const(bf16, a->out_in, out_start), dq};
+    word_columns(bf16, pairs, m.keys, h.n_up, keys, h.n_lanes);
+    word_columns(bf16, pairs, m.values, h.n_up, values, h.n_lanes);
+    word_interleave(bf16, pairs, m.keys_by_token, h.d_up, keys);
     memset(m.dk, 0, 2 * (size_t)(h.n_up * h.d_up) * sizeof(float));
     for (int64_t first = 0; first < h.n; first += QUERIES)
-        backward_block(bf16, pairs, a, &h, m, first, q,
-                       at_const(bf16, a->dout, out_start),
-                       at_const(bf16, a->out_in, out_start), dq);
+        backward_block(bf16, pairs, a, &h, m, first, t);
     store_rows(bf16, dk, h.row, m.dk, h.d_up, NULL, h.n, h.d);
     store_rows(bf16, dv, h.row, m.dv, h.d_up, NULL, h.n, h.d);
 }

@@ -151,19 +151,18 @@ void FB_VECTOR_NAME(contrast_columns)(float *loss, float *lse, const float *simi
     }
 }
 
-FB_INLINE void pair_gradient(bool bf16, void *dsimilarity, double *dscale,
-                             const float *similarity, const float *lse,
-                             const fb_contrast *c, int64_t from, int64_t to,
-                             float factor)
+FB_INLINE void pair_gradient(bool bf16, const vector_contrast *v, int64_t from,
+                             int64_t to)
 {
+    const fb_contrast *c = v->pairs;
     int64_t count = c->count;
-    float scale = c->scale;
-    const float *column_lse = lse + count;
+    float scale = c->scale, factor = v->factor;
+    const float *column_lse = v->lse + count;
     for (int64_t i = from; i < to; i++) {
-        const float *s = similarity + i * count;
-        void *ds = at(bf16, dsimilarity, i * count);
+        const float *s = v->similarity + i * count;
+        void *ds = at(bf16, v->dsimilarity, i * count);
         int32_t a = c->a_group[i], b = c->b_group[i];
-        float row_lse = lse[i], sum = 0.0f;
+        float row_lse = v->lse[i], sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
         for (int64_t j = 0; j < count; j++) {
             float z = scale * s[j];
@@ -173,17 +172,14 @@ FB_INLINE void pair_gradient(bool bf16, void *dsimilarity, double *dscale,
             store(bf16, ds, j, factor * scale * g);
             sum += s[j] * g;
         }
-        dscale[i] = (double)factor * (double)sum;
+        v->dscale[i] = (double)factor * (double)sum;
     }
 }
 
-void FB_VECTOR_NAME(contrast_backward)(fb_dtype dtype, void *dsimilarity,
-                                       double *dscale, const float *similarity,
-                                       const float *lse, const fb_contrast *c,
-                                       int64_t from, int64_t to, float factor)
+void FB_VECTOR_NAME(contrast_backward)(const vector_contrast *a, int64_t from,
+                                       int64_t to)
 {
-    FB_EACH_DTYPE(dtype, pair_gradient, dsimilarity, dscale, similarity, lse, c, from,
-                  to, factor);
+    FB_EACH_DTYPE(a->dtype, pair_gradient, a, from, to);
 }
 
 /* ---- lists ---------------------------------------------------------------------- */

@@ -80,12 +80,21 @@ void FB_VECTOR_NAME(norm_forward)(const vector_norm *a, int64_t first, int64_t r
     FB_EACH_DTYPE(a->dtype, forward, a, first, rows, row);
 }
 
-/* scaled[] = dy gamma, hat[] = h; gradients of gamma and beta */
-FB_INLINE void row_gradients(bool bf16, const vector_norm *a, int64_t r,
-                             float *restrict scaled, float *restrict hat,
-                             float *restrict dgamma, float *restrict dbeta, float *mean,
-                             float *mean_hat)
+/* What a row's gradients go into: scaled[] = dy gamma, hat[] = h; and the sums of gamma
+ * and beta. */
+typedef struct norm_gradients {
+    float *scaled, *hat, *dgamma, *dbeta; /* [width] */
+} norm_gradients;
+
+typedef struct norm_means {
+    float scaled, hat; /* of scaled, of scaled times hat */
+} norm_means;
+
+FB_INLINE norm_means row_gradients(bool bf16, const vector_norm *a, int64_t r,
+                                   const norm_gradients *to)
 {
+    float *restrict scaled = to->scaled, *restrict hat = to->hat;
+    float *restrict dgamma = to->dgamma, *restrict dbeta = to->dbeta;
     int64_t width = a->width;
     float z_mean = a->stats_in[2 * r], rstd = a->stats_in[2 * r + 1];
     const void *dy = at_const(bf16, a->dy, r * width);
@@ -103,8 +112,7 @@ FB_INLINE void row_gradients(bool bf16, const vector_norm *a, int64_t r,
         sum += g;
         sum_hat += g * h;
     }
-    *mean = sum / (float)width;
-    *mean_hat = sum_hat / (float)width;
+    return (norm_means){sum / (float)width, sum_hat / (float)width};
 }
 
 FB_INLINE void backward(bool bf16, const vector_norm *a, int64_t first, int64_t rows,
@@ -112,15 +120,16 @@ FB_INLINE void backward(bool bf16, const vector_norm *a, int64_t first, int64_t 
 {
     int64_t width = a->width;
     float *scaled = row, *hat = row + width;
+    const norm_gradients to = {scaled, hat, dgamma, dbeta};
     bool drop = a->dropout.p > 0.0f;
     uint32_t threshold = dropout_threshold(a->dropout.p);
     float scale = dropout_scale(a->dropout.p);
     for (int64_t r = first; r < first + rows; r++) {
-        float mean, mean_hat, rstd = a->stats_in[2 * r + 1];
-        row_gradients(bf16, a, r, scaled, hat, dgamma, dbeta, &mean, &mean_hat);
+        float rstd = a->stats_in[2 * r + 1];
+        const norm_means m = row_gradients(bf16, a, r, &to);
 #pragma omp simd
         for (int64_t i = 0; i < width; i++)
-            scaled[i] = rstd * (scaled[i] - mean - hat[i] * mean_hat);
+            scaled[i] = rstd * (scaled[i] - m.scaled - hat[i] * m.hat);
         if (a->dresidual) {
             void *out = at(bf16, a->dresidual, r * width);
 #pragma omp simd

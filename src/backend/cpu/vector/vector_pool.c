@@ -22,11 +22,17 @@ FB_INLINE window window_of(int32_t out, int32_t size, const fb_max_pool *p)
     return w;
 }
 
+/* A pixel, and its windows down and across: those it pools, or those that pool it. */
+typedef struct pixel {
+    int32_t i, j;
+    window rows, columns;
+} pixel;
+
 /* One output pixel, channels [0, n); x points at channel 0 of the image. */
 FB_INLINE void pool_pixel(bool bf16, void *y, uint8_t *which, const void *x,
-                          const fb_max_pool *p, int64_t channels, int64_t n,
-                          window rows, window columns)
+                          const fb_max_pool *p, int64_t channels, int64_t n, pixel at_y)
 {
+    const window rows = at_y.rows, columns = at_y.columns;
     float best[CHANNELS];
     int32_t place[CHANNELS];
     int32_t first = rows.skipped * p->kernel + columns.skipped;
@@ -69,13 +75,13 @@ FB_INLINE void pool(bool bf16, void *y, uint8_t *which, const void *x,
         window rows = window_of((int32_t)(line % height), p->height, p);
         const void *from = at_const(bf16, x, line / height * image);
         for (int32_t j = 0; j < width; j++) {
-            window columns = window_of(j, p->width, p);
+            const pixel here = {(int32_t)(line % height), j, rows,
+                                window_of(j, p->width, p)};
             int64_t to = (line * width + j) * channels;
             for (int64_t c = 0; c < channels; c += CHANNELS)
                 pool_pixel(bf16, at(bf16, y, to + c), which ? which + to + c : NULL,
                            at_const(bf16, from, c), p, channels,
-                           channels - c < CHANNELS ? channels - c : CHANNELS, rows,
-                           columns);
+                           channels - c < CHANNELS ? channels - c : CHANNELS, here);
         }
     }
 }
@@ -96,18 +102,19 @@ FB_INLINE window windows_over(int32_t in, int32_t count, const fb_max_pool *p)
     return (window){from, to < count ? to : count, 0};
 }
 
-/* One input pixel (i, j), channels [0, n); dy and which point at the image's. */
+/* One input pixel, channels [0, n); dy and which point at the image's. */
 FB_INLINE void gather_pixel(bool bf16, void *dx, const void *dy, const uint8_t *which,
                             const fb_max_pool *p, int64_t channels, int64_t n,
-                            int32_t i, int32_t j, window rows, window columns)
+                            pixel at_x)
 {
+    const window rows = at_x.rows, columns = at_x.columns;
     int32_t width = fb_window_out(p->width, p->kernel, p->stride, p->padding);
     float sum[CHANNELS];
     memset(sum, 0, sizeof sum);
     for (int32_t a = rows.from; a < rows.to; a++)
         for (int32_t b = columns.from; b < columns.to; b++) {
             int64_t out = ((int64_t)a * width + b) * channels;
-            int32_t place = (i + p->padding - a * p->stride) * p->kernel + j +
+            int32_t place = (at_x.i + p->padding - a * p->stride) * p->kernel + at_x.j +
                             p->padding - b * p->stride;
             const void *grad = at_const(bf16, dy, out);
 #pragma omp simd
@@ -131,13 +138,12 @@ FB_INLINE void pool_gradient(bool bf16, void *dx, const void *dy, const uint8_t 
         window rows = windows_over(i, height, p);
         int64_t from = line / p->height * image;
         for (int32_t j = 0; j < p->width; j++) {
-            window columns = windows_over(j, width, p);
+            const pixel here = {i, j, rows, windows_over(j, width, p)};
             int64_t to = (line * p->width + j) * channels;
             for (int64_t c = 0; c < channels; c += CHANNELS)
                 gather_pixel(bf16, at(bf16, dx, to + c), at_const(bf16, dy, from + c),
                              which + from + c, p, channels,
-                             channels - c < CHANNELS ? channels - c : CHANNELS, i, j,
-                             rows, columns);
+                             channels - c < CHANNELS ? channels - c : CHANNELS, here);
         }
     }
 }

@@ -125,15 +125,15 @@ void FB_VECTOR_NAME(sum_rows)(fb_dtype dtype, void *y, const void *dy,
 
 /* One line of a patch is one stretch of the image; row [2][3 cell] holds scale and
  * shift repeated along it. */
-FB_INLINE void cut(bool bf16, void *y, const uint8_t *pixels, int32_t size,
-                   int32_t grid, const float scale[3], const float shift[3],
+FB_INLINE void cut(bool bf16, const vector_patchify *a, void *y, const uint8_t *pixels,
                    const uint8_t *masked, float *row)
 {
+    int32_t size = a->size, grid = a->grid;
     int64_t cell = size / grid, line = cell * 3, feature = cell * line;
     float *restrict scales = row, *restrict shifts = row + line;
     for (int64_t i = 0; i < line; i++) {
-        scales[i] = scale[i % 3];
-        shifts[i] = shift[i % 3];
+        scales[i] = a->scale[i % 3];
+        shifts[i] = a->shift[i % 3];
     }
     for (int64_t p = 0; p < (int64_t)grid * grid; p++) {
         void *out = at(bf16, y, p * feature);
@@ -152,9 +152,8 @@ FB_INLINE void cut(bool bf16, void *y, const uint8_t *pixels, int32_t size,
     }
 }
 
-void FB_VECTOR_NAME(patchify)(fb_dtype dtype, void *y, const uint8_t *pixels,
-                              int32_t size, int32_t grid, const float scale[3],
-                              const float shift[3], const uint8_t *masked, float *row)
+void FB_VECTOR_NAME(patchify)(const vector_patchify *a, void *y, const uint8_t *pixels,
+                              const uint8_t *masked, float *row)
 {
-    FB_EACH_DTYPE(dtype, cut, y, pixels, size, grid, scale, shift, masked, row);
+    FB_EACH_DTYPE(a->dtype, cut, a, y, pixels, masked, row);
 }

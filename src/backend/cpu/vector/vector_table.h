@@ -34,9 +34,8 @@ void FB_VECTOR_NAME(embed_backward)(fb_dtype dtype, float *table, const void *dy
 void FB_VECTOR_NAME(sum_rows)(fb_dtype dtype, void *y, const void *dy,
                               const int32_t *list, int64_t count, int64_t width,
                               bool add, float *row);
-void FB_VECTOR_NAME(patchify)(fb_dtype dtype, void *y, const uint8_t *pixels,
-                              int32_t size, int32_t grid, const float scale[3],
-                              const float shift[3], const uint8_t *masked, float *row);
+void FB_VECTOR_NAME(patchify)(const vector_patchify *a, void *y, const uint8_t *pixels,
+                              const uint8_t *masked, float *row);
 void FB_VECTOR_NAME(cross_entropy_forward)(float *loss, float *lse, const float *logits,
                                            const int32_t *targets, int64_t rows,
                                            int64_t classes);
@@ -77,10 +76,8 @@ void FB_VECTOR_NAME(contrast_rows)(float *loss, float *lse, const float *similar
 void FB_VECTOR_NAME(contrast_columns)(float *loss, float *lse, const float *similarity,
                                       const fb_contrast *c, int64_t from, int64_t to,
                                       float *scratch);
-void FB_VECTOR_NAME(contrast_backward)(fb_dtype dtype, void *dsimilarity,
-                                       double *dscale, const float *similarity,
-                                       const float *lse, const fb_contrast *c,
-                                       int64_t from, int64_t to, float factor);
+void FB_VECTOR_NAME(contrast_backward)(const vector_contrast *a, int64_t from,
+                                       int64_t to);
 void FB_VECTOR_NAME(list_forward)(float *loss, float *lse, const float *logits,
                                   const int32_t *members, const float *targets,
                                   int64_t lists, int64_t length);

@@ -47,6 +47,11 @@ typedef struct tile_matrix {
     int64_t row, depth; /* strides along rows (or columns) and along the sum */
 } tile_matrix;
 
+/* Of C, and of the sum. */
+typedef struct tile_shape {
+    int64_t rows, columns, depth;
+} tile_shape;
+
 /* Sum of s[n], n a multiple of LANES. A plain reduction ends in LANES additions one
  * behind the other, which is much for a short row. */
 FB_INLINE float tile_sum(const float *s, int64_t n)
@@ -75,8 +80,9 @@ FB_INLINE vec tile_step(bool pairs, vec sum, float a, vec b)
     return sum + a * b;
 }
 
+/* One block of `width` vectors; B's numbers of one t lie together. */
 FB_INLINE void tile_block(bool pairs, int width, bool add, float *c, int64_t c_row,
-                          tile_matrix a, const float *b, int64_t b_depth, int64_t depth)
+                          tile_matrix a, tile_matrix b, int64_t depth)
 {
     vec sum[TILE_ROWS][WIDE];
 #pragma GCC unroll 8
@@ -88,7 +94,7 @@ FB_INLINE void tile_block(bool pairs, int width, bool add, float *c, int64_t c_r
         vec line[WIDE];
 #pragma GCC unroll 8
         for (int w = 0; w < width; w++)
-            line[w] = *(const vec *)(b + t * b_depth + w * LANES);
+            line[w] = *(const vec *)(b.words + t * b.depth + w * LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < TILE_ROWS; r++) {
             float value = a.words[r * a.row + t * a.depth];
@@ -104,24 +110,26 @@ FB_INLINE void tile_block(bool pairs, int width, bool add, float *c, int64_t c_r
             *(vec *)(c + r * c_row + w * LANES) = sum[r][w];
 }
 
-/* C [rows up, columns up], row stride c_row; B has depth stride b_depth. */
+/* C [rows up, columns up], row stride c_row. */
 FB_INLINE void tile_product(bool pairs, bool add, float *c, int64_t c_row,
-                            tile_matrix a, const float *b, int64_t b_depth,
-                            int64_t rows, int64_t columns, int64_t depth)
+                            tile_matrix a, tile_matrix b, tile_shape n)
 {
-    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+    for (int64_t r = 0; r < n.rows; r += TILE_ROWS) {
         tile_matrix part = {a.words + r * a.row, a.row, a.depth};
         float *out = c + r * c_row;
         int64_t j = 0;
-        for (; j + (WIDE - 1) * LANES < columns; j += WIDE * LANES)
-            tile_block(pairs, WIDE, add, out + j, c_row, part, b + j, b_depth, depth);
-        int64_t left = (columns - j + LANES - 1) / LANES;
+        for (; j + (WIDE - 1) * LANES < n.columns; j += WIDE * LANES) {
+            tile_matrix columns = {b.words + j, b.row, b.depth};
+            tile_block(pairs, WIDE, add, out + j, c_row, part, columns, n.depth);
+        }
+        tile_matrix rest = {b.words + j, b.row, b.depth};
+        int64_t left = (n.columns - j + LANES - 1) / LANES;
         if (WIDE > 3 && left == 3)
-            tile_block(pairs, 3, add, out + j, c_row, part, b + j, b_depth, depth);
+            tile_block(pairs, 3, add, out + j, c_row, part, rest, n.depth);
         else if (WIDE > 2 && left == 2)
-            tile_block(pairs, 2, add, out + j, c_row, part, b + j, b_depth, depth);
+            tile_block(pairs, 2, add, out + j, c_row, part, rest, n.depth);
         else if (left == 1)
-            tile_block(pairs, 1, add, out + j, c_row, part, b + j, b_depth, depth);
+            tile_block(pairs, 1, add, out + j, c_row, part, rest, n.depth);
     }
 }
 
