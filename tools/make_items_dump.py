@@ -8,10 +8,10 @@ draw has no choice and the pairs are known: its own, and every other that is not
 Dumped: the batch, the weights, vectors, similarities, the losses, and every gradient of
 
     pairs    mean(MLM, TIA, MPM) + ITC_WEIGHT ITC    TIA as a yes or no of each pair
-    list     the same with TIA as a choice among each item's own and its negatives
+    list     the same with TIA listwise, among each item's own and its negatives
     late     the same as list, patches joining the texts behind the trunk's first layer, TIA read off
-             the product of the normed means over tokens and over patches, and 2 / 5 of what a list
-             should say taken from the similarities
+             the product of the normed means over tokens and over patches, and soft labels: 2 / 5 of
+             a list's target taken from the similarities
 
     pip install torch numpy safetensors;  python tools/make_items_dump.py
 """

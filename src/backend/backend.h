@@ -127,18 +127,20 @@ typedef struct fb_contrast {
     int32_t count;                    /* B */
     const int32_t *a_group, *b_group; /* [B] */
     float scale;                      /* 1 / temperature */
-    float margin; /* taken off the similarity of i and i (AM-Softmax; Wang et al. 2018);
-                     the operation does, kernels do not read it */
+    float margin; /* additive margin: subtracted from the similarity of i and i
+                     (AM-Softmax; Wang et al. 2018) by the operation; kernels do not
+                     read it */
 } fb_contrast;
 
 /* Lists of rows of logits, for the listwise loss. */
 typedef struct fb_lists {
     const int32_t *members; /* [count * length] */
-    const float *targets;   /* [count * length] shares that should win, sum 1 a list;
-                               NULL: its first alone */
+    const float *targets;   /* [count * length] soft labels, sum 1 a list; NULL: its
+                               first alone */
     int32_t count, length;
-    const float *log_q; /* [R] what each row was drawn by, taken off its margin; NULL:
-                           nothing; the operation does, kernels do not read it */
+    const float *log_q; /* [R] log-probability with which each row was drawn,
+                           subtracted from its margin by the operation; kernels do not
+                           read it; NULL: nothing */
 } fb_lists;
 
 /* The table of kernels: kernels.def is the list. */

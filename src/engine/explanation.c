@@ -184,8 +184,8 @@ static fb_status attribute(const request *r, fb_attribution *found, double *bias
     return m->system->attribute(m, &tape, r->batch, &o, found);
 }
 
-/* What the score takes off for neighbours (neighbours.h). It is no pair's own, and
- * explained as if it did not depend on words or patches. */
+/* The score's CSLS hubness correction (neighbours.h), explained as if it did not depend
+ * on words or patches. */
 static fb_status add_nearness(const request *r, const char *text, double *bias)
 {
     const fb_matcher *m = r->model->matcher;

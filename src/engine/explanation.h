@@ -1,5 +1,5 @@
-/* explanation.h - why a model gives a pair its score: what each word and each patch adds
- * to it (fb_explanation in fashionbert.h).
+/* explanation.h - attribution: why a model gives a pair its score, what each word and
+ * each patch adds to it (fb_explanation in fashionbert.h).
  */
 #ifndef FB_ENGINE_EXPLANATION_H
 #define FB_ENGINE_EXPLANATION_H

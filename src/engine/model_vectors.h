@@ -1,4 +1,4 @@
-/* model_vectors.h - how the vectors of a text and an image become one. */
+/* model_vectors.h - late fusion: how the vectors of a text and an image become one. */
 #ifndef FB_ENGINE_MODEL_VECTORS_H
 #define FB_ENGINE_MODEL_VECTORS_H
 

@@ -1,14 +1,15 @@
-/* rerank.c - the products that a search found, put in the order of the model's own
- * score of each pair: the query's text with the product's image, or the product's title
- * with the query's image; of a query with both the mean of the two margins; or by a
- * model of queries, which reads the query's text, the title and the image at once.
+/* rerank.c - cross-encoder re-ranking: the products that a search found, put in the
+ * order of the model's own score of each pair: the query's text with the product's
+ * image, or the product's title with the query's image; of a query with both the mean
+ * of the two margins; or by a model of queries, which reads the query's text, the title
+ * and the image at once.
  *
  * What the index keeps of images takes the place of reading them. Where the model's
  * score counts the similarity of the pair's vectors, that of the vectors searched by
  * stands for it: in an index of products it knows the title too, and an order by the
  * image alone would be worse than the one that is re-ranked. Products that no search
- * scored have the similarity of the pair itself. What neighbours take off
- * (neighbours.h) is taken off either where the index keeps what it is computed from.
+ * scored have the similarity of the pair itself. Either gets the CSLS hubness
+ * correction (neighbours.h) where the index keeps the vectors that it is computed from.
  */
 #include "base/clock.h"
 #include "engine/model_index.h"
@@ -150,7 +151,8 @@ static bool has_scores(const reranking *r)
     return true;
 }
 
-/* margins -= scale (r(query) + r(other)), by the vectors of both (neighbours.h). */
+/* CSLS: margins -= scale (r(query) + r(other)), by the vectors of both
+ * (neighbours.h). */
 static fb_status take_nearness(reranking *r, bool by_text, double scale)
 {
     const fb_model *m = r->model;

@@ -57,8 +57,8 @@ void fb_scorer_free(fb_scorer *scorer);
 /* Whether triples need a query; else they must have none. */
 bool fb_scorer_reads_query(const fb_scorer *scorer);
 
-/* What takes the nearness of neighbours off similarities (neighbours.h), borrowed;
- * NULL: nothing. */
+/* Neighbours for the CSLS hubness correction of similarities (neighbours.h), borrowed;
+ * NULL: none. */
 void fb_scorer_use_neighbours(fb_scorer *scorer, const fb_neighbours *neighbours);
 /* config.neighbour_weight, 0 without neighbours. */
 double fb_scorer_neighbour_weight(const fb_scorer *scorer);

@@ -3,7 +3,7 @@
  *     scorer.c             scores of a request, by kind
  *     scorer_batch.c       batches filled from a source, and one pass over one
  *     scorer_features.c    features made once for all of a request's images
- *     scorer_similarity.c  vectors, and similarities of pairs less their neighbours'
+ *     scorer_similarity.c  vectors, and similarities of pairs, CSLS-corrected
  */
 #ifndef FB_ENGINE_SCORER_PARTS_H
 #define FB_ENGINE_SCORER_PARTS_H

@@ -27,13 +27,13 @@ typedef struct fb_loss_options {
                             batch's own pairs */
     int32_t hard_items;  /* with negatives: of the batch's first so many; 0: of all */
     double hardness;     /* with negatives: 0 any of the batch, 1 by similarity */
-    double patch_keep;   /* with negatives: share of an image's patches that training's
-                            pairs show */
-    double soft_targets; /* listwise: share of each list's target that the vectors say
-                            (soft_targets.h) */
-    bool listwise; /* alignment as a choice among the negatives, not pair by pair */
-    bool blocks;   /* with it: among all pairs of blocks of items (hard_pairs.h) */
-    uint64_t key;  /* random bits of the step, for negatives */
+    double patch_keep;   /* patch dropout, with negatives: share of an image's patches
+                            that training's pairs show */
+    double soft_targets; /* listwise: share of each list's target that are soft labels
+                            of the vectors (soft_targets.h) */
+    bool listwise;       /* listwise image-text matching among the negatives */
+    bool blocks;  /* with it: among all pairs of blocks of items (hard_pairs.h) */
+    uint64_t key; /* random bits of the step, for negatives */
 } fb_loss_options;
 
 /* ---- what a score is made of ------------------------------------------------------ */

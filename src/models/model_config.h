@@ -40,9 +40,9 @@ typedef struct fb_model_config {
      * before it alone. 0, the paper's: text and patches are together from the first. */
     int32_t patches_from;
     fb_alignment_head head; /* what alignment is read off */
-    /* How often the network looks at an image for a score or a vector: 1 the image, 2
-     * the image and its mirror image, of which patches are the mean, place by place
-     * (fb_patch_encoder_look). A step of training looks once. */
+    /* Test-time augmentation (flip) of a score or a vector: 1 the image alone, 2 its
+     * mirror image too, of which patches are the mean, place by place
+     * (fb_patch_encoder_look). A training step runs over the image alone. */
     int32_t views;
     /* The score of a pair is the sigmoid of
      *

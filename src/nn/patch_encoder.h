@@ -50,8 +50,8 @@ fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                                    fb_patch_encoder *encoder, const uint8_t *pixels,
                                    int32_t images);
 
-/* The same of an image in so many views: 1 the image; 2 the image and its mirror image,
- * where a patch's feature is the mean of what the network makes of it in either. */
+/* The same with test-time augmentation (flip) in so many views: 1 the image; 2 the
+ * image and its mirror image, a patch's feature being the mean of both. */
 fb_status fb_patch_encoder_look(fb_tape *tape, fb_var **features,
                                 fb_patch_encoder *encoder, const uint8_t *pixels,
                                 int32_t images, int32_t views);

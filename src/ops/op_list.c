@@ -1,5 +1,5 @@
-/* op_list.c - listwise loss: softmax over each list's margins, its first the right one,
- * or each right in its share.
+/* op_list.c - listwise loss (softmax cross entropy over a list, as ListNet): over each
+ * list's margins, its first the right one, or each by its soft label.
  *
  *     d = z[.][1] - z[.][0] - log_q    l = log sum exp d[members] - sum t d[members]
  *     dz = (-dd, dd), dd = seed / lists (softmax - t), summed over a row's lists
@@ -7,9 +7,9 @@
  * logits z [R,2] f32    members, targets t [lists, length]    log_q [R], 0 where not
  * given
  *
- * Where members were drawn in proportion to exp(log_q), the right scores are those that
- * win with log_q taken away (the correction of a sampled softmax; Bengio and Senecal
- * 2008): without it scores learn only what the drawing did not know.
+ * Where members were drawn in proportion to exp(log_q), log_q is subtracted from their
+ * margins (logQ correction of a sampled softmax; Bengio and Senecal 2008): without it
+ * scores learn only what the drawing did not know.
  */
 #include "ops/ops.h"
 

@@ -81,7 +81,7 @@ void fb_batch_free(fb_batch *batch);
 /* From texts, images and pairs (all set), fill seq_offsets, row_source and cls_rows. */
 void fb_batch_pack(fb_batch *batch);
 
-/* Left and right of each of the lines [size, 3] of pixels change places. */
+/* Horizontal flip, in place, of each of the lines [size, 3] of pixels. */
 void fb_pixels_mirror(uint8_t *pixels, int64_t lines, int32_t size);
 
 static inline int32_t fb_batch_text_tokens(const fb_batch *b)

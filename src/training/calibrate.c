@@ -1,6 +1,6 @@
 /* calibrate.c - see calibrate.h.
  *
- *     margin m, similarity s = cosine / temperature and what neighbours take off it, n
+ *     margin m, similarity s = cosine / temperature and its CSLS correction n
  *     (neighbours.h, weight 1), of every pair of every list
  *     w, c  = argmax over a grid of the mean of 1 / rank by m + w (s - c n)
  *     a, b  maximum likelihood of P = sigmoid(a z + b), z = m + w (s - c n) (itc: z =
@@ -91,7 +91,7 @@ static fb_status score_by(calibration *c, fb_score_kind kind, float *scores,
                                 &request, kind, scores);
 }
 
-/* Similarities with neighbours taken off once, and so the neighbours' part. */
+/* Similarities with the CSLS correction of weight 1, and so the correction itself. */
 static fb_status score_nearness(calibration *c)
 {
     fb_model_config *config = &c->model->matcher->config;

@@ -1,5 +1,6 @@
-/* calibrate.h - what a trained model's similarity counts in its score, and where its
- * probability of a match is a half; found on the validation split.
+/* calibrate.h - the weights of alignment, similarity and CSLS correction in a trained
+ * model's score, and the calibration of its probability of a match (Platt scaling);
+ * found on the validation split.
  */
 #ifndef FB_TRAINING_CALIBRATE_H
 #define FB_TRAINING_CALIBRATE_H

@@ -18,7 +18,7 @@
 enum { BLOCK = 64, BLOCK_PIXEL_BYTES = 64 << 20 };
 
 /* Names and numbers of every tensor of the network, in the table's order, and whether
- * it looks at the mirror image too. */
+ * features are of two views (test-time augmentation). */
 static uint64_t hash_network(const fb_params *params, int32_t views)
 {
     static const char prefix[] = FB_PATCH_ENCODER_PREFIX ".";

@@ -135,7 +135,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
         FB_TRY(fb_alignment_head_parse(run->ctx, "--alignment-head", o->alignment_head,
                                        &config->head));
     if (o->flip > 0 && strcmp(o->encoder, "pixels") != 0)
-        config->views = 2;        /* the mirror image is as familiar */
+        config->views = 2;        /* test-time augmentation, as trained */
     config->neighbour_weight = 0; /* calibration finds it */
     config->score = o->itc <= 0     ? FB_SCORE_TIA
                     : !o->losses[0] ? FB_SCORE_ITC

@@ -3,7 +3,7 @@
  *
  *     OUT/config.json, vocab.txt       sizes and vocabulary
  *     OUT/model.safetensors            the best weights so far
- *     OUT/neighbours.*.npy             what its score takes off (neighbours.h)
+ *     OUT/neighbours.*.npy             for its CSLS correction (neighbours.h)
  *     OUT/log.jsonl, events.out...     a line, and scalars, a step
  *     OUT/last/                        the last complete checkpoint: config.json,
  *                                      vocab.txt, model.safetensors,

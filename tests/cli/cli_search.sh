@@ -67,7 +67,7 @@ ok "match scores the same pair" "$FB" match $M --json --text "red circle on blue
     --image "$(values image | head -1)"
 check "as re-ranking did" awk "BEGIN { d = $(values score) - $score; exit !(d * d < 4e-6) }"
 
-# The same model with what its neighbours take off: vectors of training products.
+# The same model with a CSLS hubness correction: vectors of training products.
 cp -r "$WORK/m" "$WORK/near"
 for what in image text; do
     ok "vectors of ${what}s" "$FB" encode --model "$WORK/m" --catalog "$C" --split train \
@@ -76,7 +76,7 @@ for what in image text; do
 done
 ok "neighbours that count" sed -i 's/"neighbour_weight": [0-9.]*/"neighbour_weight": 0.3/' \
     "$WORK/near/config.json"
-ok "re-rank without what is near to all" "$FB" search --model "$WORK/near" --threads 2 \
+ok "re-rank with the hubness correction" "$FB" search --model "$WORK/near" --threads 2 \
     --index "$I" --json --text "red circle on blue" --k 5 --rerank 20 --by image
 near=$(values rerank_score | head -1)
 ok "match the same pair" "$FB" match --model "$WORK/near" --threads 2 --json \

@@ -1,5 +1,5 @@
-/* test_views.c - models that look at an image and at its mirror image: patches of the
- * two made one, and what scores, vectors and training steps see of them.
+/* test_views.c - test-time augmentation (flip): patches of an image and its mirror
+ * image made one, and what scores, vectors and training steps see of them.
  */
 #include <math.h>
 #include <setjmp.h>

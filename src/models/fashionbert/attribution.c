@@ -8,8 +8,8 @@
  *              the points in turns of m, as many as memory allows
  *
  * Each is one packed batch, once forward and once backward; a score's seed is its
- * point's weight, 0 at the ends. Where the model looks at the mirror image too, those
- * lie behind the images, point by point as they, until their patches are merged.
+ * point's weight, 0 at the ends. With test-time augmentation the mirror images lie
+ * behind the images, point by point as they, until their patches are merged.
  */
 #include "models/fashionbert/attribution.h"
 

@@ -1,4 +1,5 @@
-/* contrast_head.h - vectors of texts and images encoded alone, and their similarity.
+/* contrast_head.h - dual encoder: vectors (embeddings) of texts and images encoded
+ * alone, and their similarity.
  *
  *     u = unit(W_t mean(h of the text's tokens) + b_t)       [texts, D]
  *     v = unit(W_i mean(features of the image's patches) + b_i)   [images, D]

@@ -1,5 +1,5 @@
-/* hard_pairs.h - pairs for alignment made from a batch of items: each item's own pair,
- * and the mismatched pairs that the vectors find hardest to tell from it.
+/* hard_pairs.h - hard-negative mining within a batch: each item's own pair, and the
+ * mismatched pairs that the vectors find hardest to tell from it.
  *
  * Items b < B, the first of the batch or all, have text b and image b. With K negatives
  * each way the pairs are
@@ -9,8 +9,8 @@
  *     B + B K + b K + k   text b      image j      the k-th image drawn for text b
  *
  * j is drawn without replacement, in proportion to exp(scale * similarity) over the
- * row (Gumbel's trick: the K largest of scale * similarity + noise), never one of the
- * same product or the same text (groups; Li et al. 2021 draw one each way). An item
+ * row (Gumbel top-k trick: the K largest of scale * similarity + noise), never one of
+ * the same product or the same text (groups; Li et al. 2021 draw one each way). An item
  * that has fewer others repeats the last, or its own pair when it has none.
  *
  * In blocks instead, items are put together in blocks of K + 1, and all pairs of a
@@ -18,8 +18,8 @@
  * pairs an item give K negatives each way where 2 K + 1 give them drawn one by one. A
  * block is its first item, as the batch has them, and those K of the rest that the
  * drawing above puts first by the mean of the similarities both ways. Which pairs are
- * right is even within a block, so nothing is taken off their scores. Items that fill
- * no block have no pair; where that is all of them, blocks are half as large.
+ * right is even within a block, so scores need no correction (op_list.c). Items that
+ * fill no block have no pair; where that is all of them, blocks are half as large.
  */
 #ifndef FB_MODELS_FASHIONBERT_HARD_PAIRS_H
 #define FB_MODELS_FASHIONBERT_HARD_PAIRS_H

@@ -1,5 +1,4 @@
-/* soft_targets.h - what lists of alignment should say, where it learns from the vectors
- * too.
+/* soft_targets.h - soft labels of listwise alignment, distilled from the vectors.
  *
  *     t[l,k] = (1 - share) [k = 0]  +  share softmax_k(scale * similarity)
  *

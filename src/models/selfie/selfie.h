@@ -1,5 +1,5 @@
-/* selfie.h - Selfie (Trinh, Luong and Le 2019): the image encoder learns without labels
- * to say which of an image's hidden patches belongs where.
+/* selfie.h - Selfie (Trinh, Luong and Le 2019), self-supervised pre-training of the
+ * image encoder: to say which of an image's masked patches belongs where.
  *
  *     h = encoder(every patch alone)                              [images*P, F]
  *     context   x = LN(W_in h + row + column) of the patches that are not masked,
@@ -11,7 +11,7 @@
  *               j the masked patches of the same image
  *
  * The query is projected to the width of h, so that h is compared as it leaves the
- * encoder. The projection bends (gelu) for a reason: were it linear, q_i . h_j would be
+ * encoder. The projection is not linear for a reason: were it so, q_i . h_j would be
  * a term of the context alone, the same for all i, plus a term of the position alone,
  * and what is seen around a place could never say what belongs there.
  *
