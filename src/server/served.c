@@ -70,9 +70,7 @@ static fb_status open_ranker(fb_context *ctx, fb_model **ranker, const char *fol
     FB_TRY(fb_model_open(ctx, ranker, folder, compute));
     if (!fb_model_takes_query(*ranker))
         return fb_fail(ctx, FB_E_STATE,
-                       "%s is no model of queries (train --objective qti), which a "
-                       "ranker must be",
-                       folder);
+                       "%s is no model of queries, which a ranker must be", folder);
     return warm_up(ctx, *ranker, &token_s);
 }
 

@@ -117,11 +117,35 @@ static void without_a_share_alignment_is_not_asked(void **state)
     }
 }
 
+/* One sentence, before anything is read. */
+static void a_model_of_pairs_refuses_queries(void **state)
+{
+    (void)state;
+    world w;
+    fb_scorer *scorer;
+    float margins[RUN] = {7};
+    assert_true(shop_open(&w, &kinds[0], "pixels", 0.5));
+    must(&w, fb_scorer_create(w.ctx, &scorer, w.be, w.m));
+    assert_false(fb_scorer_reads_query(scorer));
+    shop s = {w.batch, 0};
+    const fb_score_source source = {
+        .self = &s, .text = shop_text, .image = shop_image, .query = shop_text};
+    const fb_score_request request = {asked, RUN, NULL, true};
+    assert_int_equal(
+        fb_scorer_run(w.ctx, scorer, &source, &request, FB_SCORE_TIA, margins),
+        FB_E_STATE);
+    assert_non_null(strstr(fb_context_message(w.ctx), "takes no query"));
+    assert_true(margins[0] == 7 && s.looks == 0);
+    fb_scorer_free(scorer);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_own_score_is_the_sum_of_the_two),
         cmocka_unit_test(without_a_share_alignment_is_not_asked),
+        cmocka_unit_test(a_model_of_pairs_refuses_queries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
