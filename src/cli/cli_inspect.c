@@ -464,8 +464,8 @@ const fb_verb fb_verb_inspect = {
         "splits, categories, fields, titles and image sizes, the images that cannot be "
         "read, and what repeats: products, titles and images, above all those of val "
         "and test that training has seen. With --floor it also ranks the held-out "
-        "products by a linear reader of colours and edges, with evaluate's protocol: a "
-        "model that does not clearly beat it has learnt little.",
+        "products by a linear baseline on colours and edges, with evaluate's protocol: "
+        "a model that does not clearly beat it has learnt little.",
     .example = "fashionbert inspect shop --floor --html shop.html",
     .options = options,
     .option_count = sizeof options / sizeof options[0],

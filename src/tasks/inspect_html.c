@@ -328,8 +328,10 @@ static void put_floor(const html_page *p)
 {
     if (!p->in->floor || !p->in->floor_cosine)
         return;
-    fputs("<h2>The linear floor</h2>\n<p>What a linear reader of colours and edges "
-          "reaches on the held-out items. A trained model must beat it clearly.</p>\n"
+    fputs("<h2>The linear floor</h2>\n<p>What a linear baseline, ridge regression from "
+          "colours "
+          "and edges to the words of titles, reaches on the held-out items. A trained "
+          "model must beat it clearly.</p>\n"
           "<table><tr><th>score<th class=text>direction<th>queries<th>candidates<th>R@1"
           "<th>chance R@1<th>R@5<th>R@10<th>MRR</tr>\n",
           p->out);
