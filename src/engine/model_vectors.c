@@ -36,6 +36,8 @@ static uint64_t hash_reading(uint64_t hash, const fb_model_config *c)
                                c->grid,        c->squash, c->max_text,
                                c->text_layers, c->views,  c->system->number};
     hash = fb_hash_bytes(hash, numbers, sizeof numbers);
+    if (c->system->keys.count > 0)
+        hash = fb_hash_bytes(hash, &c->own, sizeof c->own);
     hash = fb_hash_bytes(hash, c->encoder, strlen(c->encoder));
     hash = fb_hash_bytes(hash, c->mean, sizeof c->mean);
     return fb_hash_bytes(hash, c->std, sizeof c->std);

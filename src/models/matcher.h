@@ -7,34 +7,11 @@
 #ifndef FB_MODELS_MATCHER_H
 #define FB_MODELS_MATCHER_H
 
-#include "models/adaptive_loss.h"
 #include "models/measures.h"
 #include "models/model_config.h"
 #include "models/system.h"
 #include "nn/param.h"
 #include "tensor/batch.h"
-
-/* What a training batch is asked for. The batch is of pairs, or, where `itc` or
- * `negatives` is set, of items (text b and image b of one product). */
-typedef struct fb_loss_options {
-    bool enabled[FB_LOSSES_ALL]; /* by FB_LOSS_MLM, ...: the single stream's */
-    fb_adaptive_mode mode;
-    bool detach;         /* softmax mode */
-    bool shared_norms;   /* gradient mode: norms over all shared parameters */
-    double itc;          /* weight of the contrastive loss, beside the three; 0: none */
-    double margin;       /* of the contrastive loss (op_contrast.c) */
-    int32_t negatives;   /* of each item, each way, by similarity (hard_pairs.h); 0: the
-                            batch's own pairs */
-    int32_t hard_items;  /* with negatives: of the batch's first so many; 0: of all */
-    double hardness;     /* with negatives: 0 any of the batch, 1 by similarity */
-    double patch_keep;   /* patch dropout, with negatives: share of an image's patches
-                            that training's pairs show */
-    double soft_targets; /* listwise: share of each list's target that are soft labels
-                            of the vectors (soft_targets.h) */
-    bool listwise;       /* listwise image-text matching among the negatives */
-    bool blocks;  /* with it: among all pairs of blocks of items (hard_pairs.h) */
-    uint64_t key; /* random bits of the step, for negatives */
-} fb_loss_options;
 
 /* ---- what a score is made of ------------------------------------------------------ */
 

@@ -6,76 +6,62 @@
 #include "models/system.h"
 #include "nn/patch_encoder.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CONFIG_LIMIT = 1 << 20 };
 
-/* One row a whole number: key on disk, its object, place, range. */
-static const struct int_key {
-    const char *key;
-    bool ours;
-    size_t offset;
-    int64_t low, high;
-} int_keys[] = {
-    {"num_hidden_layers", false, offsetof(fb_model_config, layers), 0, 48},
-    {"hidden_size", false, offsetof(fb_model_config, width), 1, 8192},
-    {"num_attention_heads", false, offsetof(fb_model_config, heads), 1, 256},
-    {"intermediate_size", false, offsetof(fb_model_config, inner), 1, 32768},
-    {"vocab_size", false, offsetof(fb_model_config, vocab), 0, 1000000},
-    {"max_position_embeddings", false, offsetof(fb_model_config, positions), 2, 8192},
-    {"type_vocab_size", false, offsetof(fb_model_config, segments), 1, 16},
-    {"image_size", true, offsetof(fb_model_config, image_size), 1, 2048},
-    {"grid", true, offsetof(fb_model_config, grid), 1, 64},
-    {"max_text", true, offsetof(fb_model_config, max_text), 2, 8192},
-    {"vector_size", true, offsetof(fb_model_config, vector), 0, 4096},
-    {"image_views", true, offsetof(fb_model_config, views), 1, 2},
-    {"vector_text_layers", true, offsetof(fb_model_config, text_layers), 0, 48},
-    {"patches_from", true, offsetof(fb_model_config, patches_from), 0, 48},
+static const char *const score_words[] = {"tia", "itc", "both", NULL};
+static const char *const head_words[] = {"cls", "product", NULL};
+static const char *const patches_words[] = {"grid", "each", NULL};
+static const char *const fit_words[] = {"pad", "squash", NULL};
+
+#define AT(member) offsetof(fb_model_config, member)
+
+/* BERT's, at the top of the file. */
+static const fb_config_key bert_rows[] = {
+    {"num_hidden_layers", FB_CONFIG_INT32, AT(layers), 0, 48, NULL, 0},
+    {"hidden_size", FB_CONFIG_INT32, AT(width), 1, 8192, NULL, 0},
+    {"num_attention_heads", FB_CONFIG_INT32, AT(heads), 1, 256, NULL, 0},
+    {"intermediate_size", FB_CONFIG_INT32, AT(inner), 1, 32768, NULL, 0},
+    {"vocab_size", FB_CONFIG_INT32, AT(vocab), 0, 1000000, NULL, 0},
+    {"max_position_embeddings", FB_CONFIG_INT32, AT(positions), 2, 8192, NULL, 0},
+    {"type_vocab_size", FB_CONFIG_INT32, AT(segments), 1, 16, NULL, 0},
+    {"layer_norm_eps", FB_CONFIG_DOUBLE, AT(eps), 1e-15, 1, NULL, 0},
+    {"initializer_range", FB_CONFIG_DOUBLE, AT(init_std), 0, 10, NULL, 0},
+    {"hidden_dropout_prob", FB_CONFIG_DOUBLE, AT(dropout), 0, 0.95, NULL, 0},
 };
 
-static const struct double_key {
-    const char *key;
-    bool ours;
-    size_t offset;
-    double low, high;
-} double_keys[] = {
-    {"layer_norm_eps", false, offsetof(fb_model_config, eps), 1e-15, 1},
-    {"initializer_range", false, offsetof(fb_model_config, init_std), 0, 10},
-    {"hidden_dropout_prob", false, offsetof(fb_model_config, dropout), 0, 0.95},
-    {"alignment_weight", true, offsetof(fb_model_config, alignment_weight), 0, 1e6},
-    {"similarity_weight", true, offsetof(fb_model_config, similarity_weight), 0, 1e6},
-    {"score_bias", true, offsetof(fb_model_config, score_bias), -1e6, 1e6},
-    {"neighbour_weight", true, offsetof(fb_model_config, neighbour_weight), 0, 1},
+/* What all systems share, in the object "fashionbert"; a system's own follow. */
+static const fb_config_key shared_rows[] = {
+    {"encoder", FB_CONFIG_TEXT, AT(encoder), 0, 0, NULL, 0},
+    {"patches", FB_CONFIG_SWITCH, AT(each), 0, 0, patches_words, 0},
+    {"fit", FB_CONFIG_SWITCH, AT(squash), 0, 0, fit_words, 0},
+    {"score", FB_CONFIG_WORD, AT(score), 0, 0, score_words, 0},
+    {"alignment_head", FB_CONFIG_WORD, AT(head), 0, 0, head_words, 0},
+    {"image_size", FB_CONFIG_INT32, AT(image_size), 1, 2048, NULL, 0},
+    {"grid", FB_CONFIG_INT32, AT(grid), 1, 64, NULL, 0},
+    {"max_text", FB_CONFIG_INT32, AT(max_text), 2, 8192, NULL, 0},
+    {"vector_size", FB_CONFIG_INT32, AT(vector), 0, 4096, NULL, 0},
+    {"image_views", FB_CONFIG_INT32, AT(views), 1, 2, NULL, 0},
+    {"vector_text_layers", FB_CONFIG_INT32, AT(text_layers), 0, 48, NULL, 0},
+    {"patches_from", FB_CONFIG_INT32, AT(patches_from), 0, 48, NULL, 0},
+    {"alignment_weight", FB_CONFIG_DOUBLE, AT(alignment_weight), 0, 1e6, NULL, 0},
+    {"similarity_weight", FB_CONFIG_DOUBLE, AT(similarity_weight), 0, 1e6, NULL, 0},
+    {"score_bias", FB_CONFIG_DOUBLE, AT(score_bias), -1e6, 1e6, NULL, 0},
+    {"neighbour_weight", FB_CONFIG_DOUBLE, AT(neighbour_weight), 0, 1, NULL, 0},
 };
 
-enum {
-    INT_KEYS = sizeof int_keys / sizeof int_keys[0],
-    DOUBLE_KEYS = sizeof double_keys / sizeof double_keys[0]
-};
-
-static const char *const score_names[] = {"tia", "itc", "both"};
-static const char *const head_names[] = {"cls", "product"};
-enum {
-    SCORES = sizeof score_names / sizeof score_names[0],
-    HEADS = sizeof head_names / sizeof head_names[0]
-};
-
-/* Where a word stands among `names`; -1: nowhere. */
-static int find_word(const char *const *names, int count, const char *word)
-{
-    for (int i = 0; i < count; i++)
-        if (strcmp(word, names[i]) == 0)
-            return i;
-    return -1;
-}
+static const fb_config_keys bert_keys = {bert_rows,
+                                         sizeof bert_rows / sizeof bert_rows[0]};
+static const fb_config_keys shared_keys = {shared_rows,
+                                           sizeof shared_rows / sizeof shared_rows[0]};
 
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_score_kind *kind)
 {
-    int found = find_word(score_names, SCORES, word);
+    int32_t found = fb_config_word_find(score_words, word);
     if (found < 0)
         return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use tia, itc or both",
                        option, word);
@@ -85,13 +71,13 @@ fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *w
 
 const char *fb_score_kind_name(fb_score_kind kind)
 {
-    return score_names[kind];
+    return score_words[kind];
 }
 
 fb_status fb_alignment_head_parse(fb_context *ctx, const char *option, const char *word,
                                   fb_alignment_head *head)
 {
-    int found = find_word(head_names, HEADS, word);
+    int32_t found = fb_config_word_find(head_words, word);
     if (found < 0)
         return fb_fail(ctx, FB_E_USAGE, "%s %.20s is not known; use cls or product",
                        option, word);
@@ -101,7 +87,7 @@ fb_status fb_alignment_head_parse(fb_context *ctx, const char *option, const cha
 
 const char *fb_alignment_head_name(fb_alignment_head head)
 {
-    return head_names[head];
+    return head_words[head];
 }
 
 static fb_status find_features(fb_context *ctx, const fb_model_config *c,
@@ -123,6 +109,15 @@ int32_t fb_model_config_features(const fb_model_config *config)
 const fb_system *fb_model_config_system(const fb_model_config *config)
 {
     return config->system ? config->system : fb_systems_get(0);
+}
+
+void fb_model_config_set_system(fb_model_config *config, const fb_system *system)
+{
+    if (config->system == system)
+        return;
+    config->system = system;
+    memset(&config->own, 0, sizeof config->own);
+    fb_config_keys_reset(system->keys, config);
 }
 
 int32_t fb_model_config_patches(const fb_model_config *config)
@@ -159,38 +154,19 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                     .views = 1,
                                     .alignment_weight = 1,
                                     .similarity_weight = 1};
+        fb_config_keys_reset(config->system->keys, config);
         return FB_OK;
     }
     return fb_fail(ctx, FB_E_USAGE, "--preset %s is not known; use mini, small or base",
                    name);
 }
 
-static int32_t int_value(const fb_model_config *c, const struct int_key *k)
-{
-    return *(const int32_t *)(const void *)((const char *)c + k->offset);
-}
-
-static double double_value(const fb_model_config *c, const struct double_key *k)
-{
-    return *(const double *)(const void *)((const char *)c + k->offset);
-}
-
 static fb_status check_ranges(fb_context *ctx, const fb_model_config *c,
                               const char *where)
 {
-    for (int i = 0; i < INT_KEYS; i++) {
-        const struct int_key *k = &int_keys[i];
-        if (int_value(c, k) < k->low || int_value(c, k) > k->high)
-            return fb_fail(ctx, FB_E_FORMAT,
-                           "%s: %s is %d, it must lie from %" PRId64 " to %" PRId64,
-                           where, k->key, (int)int_value(c, k), k->low, k->high);
-    }
-    for (int i = 0; i < DOUBLE_KEYS; i++) {
-        const struct double_key *k = &double_keys[i];
-        if (!(double_value(c, k) >= k->low && double_value(c, k) <= k->high))
-            return fb_fail(ctx, FB_E_FORMAT, "%s: %s is %g, it must lie from %g to %g",
-                           where, k->key, double_value(c, k), k->low, k->high);
-    }
+    FB_TRY(fb_config_keys_check(ctx, bert_keys, c, where));
+    FB_TRY(fb_config_keys_check(ctx, shared_keys, c, where));
+    FB_TRY(fb_config_keys_check(ctx, fb_model_config_system(c)->keys, c, where));
     for (int i = 0; i < 3; i++)
         if (!(c->std[i] >= 1e-6 && c->std[i] <= 1e6) ||
             !(c->mean[i] >= -1e6 && c->mean[i] <= 1e6))
@@ -248,7 +224,8 @@ static fb_status read_system(fb_context *ctx, fb_model_config *c, const char *pa
     if (name && !found)
         return fb_fail(ctx, FB_E_FORMAT, "%s: system %.20s is not known; use %s", path,
                        name, fb_systems_names(known, sizeof known));
-    c->system = found;
+    if (found)
+        fb_model_config_set_system(c, found);
     return FB_OK;
 }
 
@@ -303,54 +280,12 @@ static fb_status read_object(fb_context *ctx, fb_model_config *c, const char *pa
     FB_TRY(expect_word(ctx, path, root, "position_embedding_type", "absolute"));
     FB_TRY(expect_false(ctx, path, root, "is_decoder"));
     FB_TRY(expect_false(ctx, path, root, "add_cross_attention"));
-    for (int i = 0; i < INT_KEYS; i++) {
-        const struct int_key *k = &int_keys[i];
-        int32_t *place = (int32_t *)(void *)((char *)c + k->offset);
-        int64_t value = *place;
-        const json_t *object = k->ours ? ours : root;
-        if (object)
-            FB_TRY(fb_json_get_int(ctx, path, object, k->key, k->low, k->high, &value));
-        *place = (int32_t)value;
-    }
-    for (int i = 0; i < DOUBLE_KEYS; i++) {
-        const struct double_key *k = &double_keys[i];
-        double *place = (double *)(void *)((char *)c + k->offset);
-        const json_t *object = k->ours ? ours : root;
-        if (object)
-            FB_TRY(
-                fb_json_get_double(ctx, path, object, k->key, k->low, k->high, place));
-    }
+    FB_TRY(fb_config_keys_read(ctx, bert_keys, c, path, root));
     if (!ours)
         return FB_OK;
     FB_TRY(read_system(ctx, c, path, ours));
-    const char *patches = c->each ? "each" : "grid";
-    FB_TRY(fb_json_get_string(ctx, path, ours, "patches", &patches));
-    if (strcmp(patches, "grid") != 0 && strcmp(patches, "each") != 0)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: patches %.20s is not known; use grid or each", path,
-                       patches);
-    c->each = strcmp(patches, "each") == 0;
-    const char *encoder = c->encoder, *fit = c->squash ? "squash" : "pad";
-    FB_TRY(fb_json_get_string(ctx, path, ours, "encoder", &encoder));
-    if (encoder != c->encoder)
-        snprintf(c->encoder, sizeof c->encoder, "%.23s", encoder);
-    FB_TRY(fb_json_get_string(ctx, path, ours, "fit", &fit));
-    if (strcmp(fit, "pad") != 0 && strcmp(fit, "squash") != 0)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: fit %.20s is not known; use pad or squash", path, fit);
-    c->squash = strcmp(fit, "squash") == 0;
-    const char *score = fb_score_kind_name(c->score);
-    FB_TRY(fb_json_get_string(ctx, path, ours, "score", &score));
-    if (fb_score_kind_parse(ctx, "score", score, &c->score) != FB_OK)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: score %.20s is not known; use tia, itc or both", path,
-                       score);
-    const char *head = fb_alignment_head_name(c->head);
-    FB_TRY(fb_json_get_string(ctx, path, ours, "alignment_head", &head));
-    if (fb_alignment_head_parse(ctx, "alignment_head", head, &c->head) != FB_OK)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: alignment_head %.20s is not known; use cls or product",
-                       path, head);
+    FB_TRY(fb_config_keys_read(ctx, shared_keys, c, path, ours));
+    FB_TRY(fb_config_keys_read(ctx, fb_model_config_system(c)->keys, c, path, ours));
     FB_TRY(read_triple(ctx, path, ours, "mean", c->mean));
     return read_triple(ctx, path, ours, "std", c->std);
 }
@@ -386,16 +321,6 @@ fb_status fb_model_config_read(fb_context *ctx, fb_model_config *config,
     return status;
 }
 
-static void write_object(fb_json_writer *w, const fb_model_config *c, bool ours)
-{
-    for (int i = 0; i < INT_KEYS; i++)
-        if (int_keys[i].ours == ours)
-            fb_json_key_int(w, int_keys[i].key, int_value(c, &int_keys[i]));
-    for (int i = 0; i < DOUBLE_KEYS; i++)
-        if (double_keys[i].ours == ours)
-            fb_json_key_double(w, double_keys[i].key, double_value(c, &double_keys[i]));
-}
-
 static void write_triple(fb_json_writer *w, const char *key, const double v[3])
 {
     fb_json_key(w, key);
@@ -416,19 +341,15 @@ fb_status fb_model_config_write(fb_context *ctx, const fb_model_config *config,
     fb_json_key_string(&w, "model_type", "bert");
     fb_json_key_string(&w, "hidden_act", "gelu");
     fb_json_key_string(&w, "position_embedding_type", "absolute");
-    write_object(&w, config, false);
+    fb_config_keys_write(bert_keys, config, &w);
     fb_json_key_double(&w, "attention_probs_dropout_prob", config->dropout);
     fb_json_key(&w, "fashionbert");
     fb_json_open_object(&w);
     fb_json_key_string(&w, "system", fb_model_config_system(config)->name);
-    fb_json_key_string(&w, "encoder", config->encoder);
-    fb_json_key_string(&w, "patches", config->each ? "each" : "grid");
-    fb_json_key_string(&w, "fit", config->squash ? "squash" : "pad");
-    fb_json_key_string(&w, "score", fb_score_kind_name(config->score));
-    fb_json_key_string(&w, "alignment_head", fb_alignment_head_name(config->head));
-    write_object(&w, config, true);
+    fb_config_keys_write(shared_keys, config, &w);
     write_triple(&w, "mean", config->mean);
     write_triple(&w, "std", config->std);
+    fb_config_keys_write(fb_model_config_system(config)->keys, config, &w);
     fb_json_close_object(&w);
     fb_json_close_object(&w);
     fputc('\n', r.stream);

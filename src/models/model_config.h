@@ -21,6 +21,8 @@ typedef enum fb_alignment_head { FB_HEAD_CLS, FB_HEAD_PRODUCT } fb_alignment_hea
 
 typedef struct fb_system fb_system;
 
+enum { FB_CONFIG_OWN_BYTES = 128 };
+
 typedef struct fb_model_config {
     const fb_system *system;             /* NULL: the first of the list */
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
@@ -55,12 +57,18 @@ typedef struct fb_model_config {
      * (engine/neighbours.h). */
     fb_score_kind score;
     double alignment_weight, similarity_weight, score_bias, neighbour_weight;
+    union {
+        double align;
+        unsigned char bytes[FB_CONFIG_OWN_BYTES];
+    } own; /* a struct of the system's, by the table of its keys (config_key.h) */
 } fb_model_config;
 
 /* F of the encoder: numbers of one patch's feature. */
 int32_t fb_model_config_features(const fb_model_config *config);
 int32_t fb_model_config_patches(const fb_model_config *config); /* P */
 const fb_system *fb_model_config_system(const fb_model_config *config);
+/* Another system, whose own keys get their standards. */
+void fb_model_config_set_system(fb_model_config *config, const fb_system *system);
 
 /* "tia", "itc", "both"; FB_E_USAGE with `option` named. */
 fb_status fb_score_kind_parse(fb_context *ctx, const char *option, const char *word,

@@ -5,17 +5,28 @@
  *     reads    what a sequence is made of     gives    what may be asked of a model
  *
  * A function of the row is there where `gives` has its flag, and is not called without.
+ *
+ * A training run asks a row in this order:
+ *
+ *     defaults, settle    options that were left to the program, and what they refuse
+ *     plan                batches to draw, and the options of a step
+ *     configure, check    the configuration
+ *     create, begin       parameters: initialised, then where the run starts from
+ *     step, train_batch   of each batch; or fit, once, of a pass over all of them
+ *     losses              of each validation batch
  */
 #ifndef FB_MODELS_SYSTEM_H
 #define FB_MODELS_SYSTEM_H
 
+#include "base/option.h"
+#include "fashionbert.h"
+#include "models/config_key.h"
 #include "models/measures.h"
 #include "models/model_config.h"
 #include "nn/param.h"
 #include "tensor/batch.h"
 
 typedef struct fb_matcher fb_matcher;
-typedef struct fb_loss_options fb_loss_options;
 typedef struct fb_attribution_options fb_attribution_options;
 typedef struct fb_attribution fb_attribution;
 
@@ -43,13 +54,77 @@ typedef enum fb_model_use {
     FB_MODEL_TRAIN_FROZEN
 } fb_model_use;
 
+/* What `train --objective NAME` learns. */
+typedef struct fb_objective {
+    const char *name;
+    const fb_option_value
+        *defaults; /* of options left to the program; {NULL} ends it */
+} fb_objective;
+
+/* The batches that a system learns from, beside what the options say of them. */
+typedef struct fb_train_plan {
+    bool items;         /* of items, each text beside each image; else of pairs */
+    bool whole_texts;   /* no word is masked */
+    bool whole_images;  /* no patch is masked */
+    double patch_share; /* of an image's patches that are masked; 0: the usual */
+    bool query_title, query_image, title_image; /* of triples: sequences of two, too */
+} fb_train_plan;
+
+/* Which batch of a run is asked for. */
+typedef struct fb_step_clock {
+    int64_t number, total; /* number < total where it is one of training */
+    bool validation;       /* measured as every other time, whatever was learnt */
+} fb_step_clock;
+
+/* What a training run starts from. */
+typedef enum fb_start_kind {
+    FB_START_RANDOM,
+    FB_START_MODEL, /* a model folder of this program */
+    FB_START_BERT   /* a BERT from Hugging Face */
+} fb_start_kind;
+
+typedef struct fb_start {
+    fb_start_kind kind;
+    fb_model_config config; /* the folder's, with the run's number of layers */
+} fb_start;
+
+/* Batches one after the other, for a system that learns in closed form. */
+typedef struct fb_batch_stream {
+    void *self;
+    /* The batch lies there until the next call; NULL behind the last. */
+    fb_status (*next)(void *self, fb_context *ctx, const fb_batch **batch);
+    fb_backend *be;
+    fb_arena *arena; /* for tapes; whoever uses it resets it */
+} fb_batch_stream;
+
 struct fb_system {
     const char *name; /* in config.json */
     int32_t number;   /* its own for ever: fingerprints of models are made of it */
     uint32_t reads, gives;
+    fb_config_keys keys; /* its own in config.json, over config.own */
     /* What it calls its losses in measures.h, in the order of a report; NULL behind the
      * last. */
     const char *const *loss_names;
+    /* Those of them that --losses chooses among, in the order of their numbers; NULL
+     * behind the last. NULL: there is no choice. */
+    const char *const *choices;
+    const fb_objective *objectives;
+    int32_t objective_count;
+    size_t step_bytes; /* of the options of a step, a struct of its own */
+
+    /* Options that its objectives' defaults did not settle, as they depend on others.
+     * FB_E_USAGE: some do not go together. NULL: nothing. */
+    fb_status (*settle)(fb_context *ctx, fb_train_options *options);
+    /* plan and step come cleared, step [step_bytes]. FB_E_USAGE: a word is not known. */
+    fb_status (*plan)(fb_context *ctx, const fb_train_options *options,
+                      fb_train_plan *plan, void *step);
+    /* What changes in the options of a step from batch to batch. NULL: nothing. */
+    void (*step)(void *step, const fb_train_options *options,
+                 const fb_step_clock *clock);
+    /* Over what the options say to all systems. FB_E_USAGE: there is no going on from
+     * `start`. NULL: nothing. */
+    fb_status (*configure)(fb_context *ctx, fb_model_config *config,
+                           const fb_train_options *options, const fb_start *start);
     /* Whether a configuration suits the system, beyond what holds for all
      * (fb_model_config_check). NULL: nothing more. FB_E_FORMAT names `where`. */
     fb_status (*check)(fb_context *ctx, const fb_model_config *config,
@@ -58,19 +133,20 @@ struct fb_system {
     fb_status (*create)(fb_context *ctx, fb_matcher **matcher,
                         const fb_model_config *config, fb_model_use use);
     void (*free)(fb_matcher *m, fb_backend *be);
+    /* Weights of options->init and options->encoder_weights over the initialised ones.
+     * NULL: fb_start_weights. */
+    fb_status (*begin)(fb_context *ctx, fb_matcher *m, const fb_train_options *options,
+                       const fb_start *start);
 
     /* Forward, weigh, backward: parameter gradients of the total are added. The tape
-     * must record. */
+     * must record. `step` is the system's own struct, as plan and step left it. */
     fb_status (*train_batch)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_measures *measures);
+                             const void *step, fb_measures *measures);
+    /* In the place of train_batch, in closed form: all parameters from one pass. */
+    fb_status (*fit)(fb_context *ctx, fb_matcher *m, const fb_batch_stream *batches);
     /* Losses alone, unweighted; the tape need not record. */
     fb_status (*losses)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
-                        const fb_loss_options *options, fb_measures *measures);
-    /* Learn the image network at a share of the learning rate. */
-    void (*scale_encoder_lr)(fb_matcher *m, float share);
-    /* After contrastive training alone, before alignment is learnt: let patches enter
-     * the stream as the vectors see them (contrast_head.h). */
-    void (*align_patches)(fb_matcher *m);
+                        const void *step, fb_measures *measures);
 
     /* SCORE. margins[B]: the alignment logits' difference, match minus mismatch;
      * P(match) is its sigmoid. */
@@ -103,6 +179,25 @@ const fb_system *fb_systems_get(int32_t place);
 const fb_system *fb_systems_find(const char *name);
 /* "a, b or c" of all their names, in out, which is returned. */
 const char *fb_systems_names(char *out, size_t size);
+
+/* The system that has the objective; NULL: none. `objective` may be left out. */
+const fb_system *fb_systems_find_objective(const char *name,
+                                           const fb_objective **objective);
+/* "a, b or c" of all objectives. */
+const char *fb_systems_objectives(char *out, size_t size);
+/* An objective whose system reads what FB_READS_... says; NULL: there is none. */
+const char *fb_systems_objective_reading(uint32_t what);
+
+/* Which of the system's losses a list such as "mlm,tia" names: enabled[number of
+ * losses], by number. "": none. FB_E_USAGE: one is not known. */
+fb_status fb_systems_parse_losses(fb_context *ctx, const fb_system *system,
+                                  const char *list, bool *enabled);
+
+/* Over freshly initialised parameters: the weights of --init, then of
+ * --encoder-weights. From a model folder every tensor that both have is taken; what only
+ * one has is left alone, a shape that differs is an error. */
+fb_status fb_start_weights(fb_context *ctx, const fb_train_options *options,
+                           const fb_start *start, fb_params *params);
 
 /* Rows beside those of the product, NULL behind the last: none. It has an object file to
  * itself, which a test program that defines its own is linked without. */

@@ -21,6 +21,7 @@
 #include "models/matcher.h"
 #include "nn/optimizer.h"
 #include "nn/patch_encoder.h"
+#include "training/recipe.h"
 
 #include <malloc.h>
 #include <math.h>
@@ -39,6 +40,7 @@ typedef struct work {
     fb_arena *arena;
     fb_batch *batch;
     fb_matcher *matcher;      /* score and train */
+    void *step;               /* train: the system's options of a step */
     fb_params *params;        /* features: of the network alone */
     fb_patch_encoder encoder; /* features */
     fb_profile profile;
@@ -134,8 +136,6 @@ static fb_status forward_alone(work *w, fb_tape *tape)
 
 static fb_status step(work *w, int64_t number)
 {
-    static const fb_loss_options losses = {.enabled = {true, true, true},
-                                           .mode = FB_ADAPTIVE_GRADIENT};
     static const fb_optimizer_options adamw = {1e-4, 0.9, 0.999, 1e-8, 0.01, 1.0, 0.1};
     bool training = w->spec->kind == FB_BENCH_TRAIN;
     fb_tape tape = {.profile = w->options->profile ? &w->profile : NULL};
@@ -146,7 +146,7 @@ static fb_status step(work *w, int64_t number)
     fb_measures out;
     fb_optimizer_figures figures;
     fb_tape_set_dropout(&tape, (float)w->matcher->config.dropout, (uint64_t)number);
-    FB_TRY(w->matcher->system->train_batch(w->matcher, &tape, w->batch, &losses, &out));
+    FB_TRY(w->matcher->system->train_batch(w->matcher, &tape, w->batch, w->step, &out));
     double started_s = fb_tape_clock(&tape);
     FB_TRY(fb_optimizer_step(w->ctx, w->matcher->params, w->be, &adamw, number, 1000,
                              1.0f, &figures));
@@ -226,6 +226,20 @@ static fb_status make_network(work *w)
     return FB_OK;
 }
 
+/* What a step learns where training's options say nothing. */
+static fb_status plan_step(work *w)
+{
+    fb_train_options options;
+    fb_train_plan plan = {0};
+    const fb_system *system;
+    fb_train_options_defaults(&options);
+    FB_TRY(fb_recipe_fill(w->ctx, &options, &system));
+    w->step = calloc(1, system->step_bytes + 1);
+    if (!w->step)
+        return fb_fail(w->ctx, FB_E_MEMORY, "no memory for a step");
+    return system->plan(w->ctx, &options, &plan, w->step);
+}
+
 static fb_status run_in(work *w, fb_bench_run *run)
 {
     const fb_bench_spec *spec = w->spec;
@@ -251,6 +265,8 @@ static fb_status run_in(work *w, fb_bench_run *run)
         FB_TRY(fb_matcher_create(w->ctx, &w->matcher, &config,
                                  training ? FB_MODEL_TRAIN : FB_MODEL_SCORE));
         fb_params_initialise(w->matcher->params, 1);
+        if (training)
+            FB_TRY(plan_step(w));
     }
     FB_TRY(run_steps(w, run));
     run->peak_memory_bytes = resident_bytes() - before_bytes;
@@ -269,6 +285,7 @@ fb_status fb_bench_measure(fb_context *ctx, fb_backend *be,
         fb_patch_encoder_free(&w.encoder, be);
         fb_params_free(w.params, be);
     }
+    free(w.step);
     fb_batch_free(w.batch);
     fb_arena_free(w.arena);
     malloc_trim(0); /* so that the next run's memory is its own */

@@ -5,6 +5,7 @@
 #define FB_TRAINING_RECIPE_H
 
 #include "fashionbert.h"
+#include "models/system.h"
 
 /* 1  itc, batches of anything          vectors learn what a product is
  * 2  itc, batches in category groups   ... and what tells it from its kin
@@ -28,8 +29,9 @@ bool fb_recipe_freezes(const fb_train_options *options);
 /* What it makes of each image is computed once and kept in a file. */
 bool fb_recipe_keeps_features(const fb_train_options *options);
 
-/* Every option still left to the program gets its objective's value. FB_E_USAGE: no
- * such objective, or options that do not go together. */
-fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *options);
+/* Every option still left to the program gets its objective's value; *system is whose
+ * objective it is. FB_E_USAGE: no such objective, or options that do not go together. */
+fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *options,
+                         const fb_system **system);
 
 #endif

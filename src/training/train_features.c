@@ -159,7 +159,8 @@ static fb_status compute(fb_train_run *run, const char *path, const fb_feature_k
 
 /* ---- opening -------------------------------------------------------------------- */
 
-static fb_status check_options(fb_context *ctx, const fb_train_options *o)
+static fb_status check_options(fb_context *ctx, const fb_train_options *o,
+                               const fb_system *system)
 {
     bool named = o->feature_cache[0] != 0;
     if (!fb_recipe_freezes(o))
@@ -168,6 +169,12 @@ static fb_status check_options(fb_context *ctx, const fb_train_options *o)
                                "trained makes: it needs --freeze-encoder and an "
                                "--encoder other than pixels")
                      : FB_OK;
+    if (fb_recipe_keeps_features(o) &&
+        (!(system->reads & FB_READS_FEATURES) || !(system->gives & FB_GIVES_FEATURES)))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "%s reads images, not features made of them before; give "
+                       "--feature-cache none",
+                       system->name);
     if (fb_recipe_keeps_features(o) && (o->flip > 0 || o->shift > 0 || o->zoom > 0))
         return fb_fail(ctx, FB_E_USAGE,
                        "--flip, --shift and --zoom change images while training, but "
@@ -197,7 +204,7 @@ fb_status fb_train_features_open(fb_train_run *run)
     const fb_train_options *o = &run->options;
     char path[4096];
     bool named = o->feature_cache[0] != 0;
-    FB_TRY(check_options(run->ctx, o));
+    FB_TRY(check_options(run->ctx, o, run->system));
     if (!fb_recipe_keeps_features(o))
         return FB_OK;
     FB_TRY(fb_path_join(run->ctx, path, o->out, "features.cache"));

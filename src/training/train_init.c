@@ -4,8 +4,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "nn/patch_encoder.h"
-#include "nn/weights.h"
-#include "nn/weights_import.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,11 +63,11 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
 }
 
 fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
-                             fb_init_kind *kind)
+                             fb_start_kind *kind)
 {
     char path[4096];
     json_t *root;
-    *kind = FB_INIT_RANDOM;
+    *kind = FB_START_RANDOM;
     if (!options->init[0])
         return FB_OK;
     if (options->config[0])
@@ -77,10 +75,10 @@ fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
                        "--config and --init both give the model's sizes; give one");
     FB_TRY(config_path(ctx, options, path));
     FB_TRY(fb_json_read(ctx, path, CONFIG_LIMIT, &root));
-    *kind = json_is_object(json_object_get(root, "fashionbert")) ? FB_INIT_MODEL
-                                                                 : FB_INIT_BERT;
+    *kind = json_is_object(json_object_get(root, "fashionbert")) ? FB_START_MODEL
+                                                                 : FB_START_BERT;
     json_decref(root);
-    if (*kind == FB_INIT_BERT)
+    if (*kind == FB_START_BERT)
         return FB_OK;
     fb_model_config config;
     FB_TRY(fb_model_config_preset(ctx, &config, "base"));
@@ -90,44 +88,23 @@ fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
 }
 
 fb_status fb_train_init_config(fb_context *ctx, const fb_train_options *options,
-                               fb_init_kind kind, fb_model_config *config)
+                               fb_start_kind kind, fb_model_config *config)
 {
     char path[4096];
     FB_TRY(fb_model_config_preset(ctx, config,
-                                  kind == FB_INIT_RANDOM ? options->preset : "base"));
+                                  kind == FB_START_RANDOM ? options->preset : "base"));
     config->max_text = 2; /* fits any file: --max-text has the last word */
-    if (kind == FB_INIT_RANDOM) {
+    if (kind == FB_START_RANDOM) {
         if (options->config[0])
             FB_TRY(fb_model_config_read(ctx, config, options->config));
     } else {
         FB_TRY(config_path(ctx, options, path));
         FB_TRY(fb_model_config_read(ctx, config, path));
     }
-    if (options->layers > config->layers && kind != FB_INIT_RANDOM)
+    if (options->layers > config->layers && kind != FB_START_RANDOM)
         return fb_fail(ctx, FB_E_USAGE, "--layers %d: %s has %d", (int)options->layers,
                        options->init, (int)config->layers);
     if (options->layers > 0)
         config->layers = options->layers;
     return FB_OK;
-}
-
-fb_status fb_train_init_weights(fb_context *ctx, const fb_train_options *options,
-                                fb_init_kind kind, fb_params *params)
-{
-    char path[4096];
-    if (kind == FB_INIT_BERT)
-        FB_TRY(fb_weights_read_bert(ctx, params, options->init, NULL, NULL));
-    if (kind == FB_INIT_MODEL) {
-        FB_TRY(fb_path_join(ctx, path, options->init, "model.safetensors"));
-        FB_TRY(fb_weights_load_shared(ctx, params, path));
-    }
-    if (!options->encoder_weights[0])
-        return FB_OK;
-    if (strcmp(options->encoder, "pixels") == 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--encoder-weights %s: --encoder pixels has no weights; name a "
-                       "network, such as resnet18",
-                       options->encoder_weights);
-    return fb_weights_read_resnet(ctx, params, options->encoder_weights,
-                                  FB_PATCH_ENCODER_PREFIX ".", NULL);
 }

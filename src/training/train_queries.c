@@ -1,20 +1,11 @@
 /* train_queries.c - see train_queries.h. */
 #include "training/train_queries.h"
 
-#include "base/file.h"
 #include "engine/query_ranking.h"
-#include "models/selfie/selfie.h"
-#include "nn/weights.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum { ROWS = 300, OTHERS = 15 };
-
-bool fb_train_is_qti(const fb_train_options *options)
-{
-    return strcmp(options->objective, "qti") == 0;
-}
 
 static fb_status open_split(fb_train_run *run, fb_split split)
 {
@@ -26,7 +17,7 @@ static fb_status open_split(fb_train_run *run, fb_split split)
 
 fb_status fb_train_queries_open(fb_train_run *run)
 {
-    if (!fb_train_is_qti(&run->options))
+    if (!(run->system->reads & FB_READS_QUERY))
         return FB_OK;
     FB_TRY(fb_query_set_open(run->ctx, &run->queries, run->catalogue,
                              run->options.clicks));
@@ -67,74 +58,6 @@ uint64_t fb_train_run_fingerprint(const fb_train_run *run)
 {
     uint64_t hash = fb_catalogue_fingerprint(run->catalogue);
     return run->queries ? hash ^ fb_query_set_fingerprint(run->queries) : hash;
-}
-
-/* ---- where it starts ------------------------------------------------------------- */
-
-static fb_status check_init(fb_train_run *run, const fb_model_config *config)
-{
-    const char *init = run->options.init;
-    bool qti = fb_train_is_qti(&run->options);
-    if (!qti && run->init == FB_INIT_MODEL && config->system == &fb_qti_system)
-        return fb_fail(run->ctx, FB_E_USAGE,
-                       "--init %s: a model of queries; only --objective qti goes on "
-                       "from it",
-                       init);
-    if (!qti)
-        return FB_OK;
-    if (run->init == FB_INIT_BERT)
-        return fb_fail(run->ctx, FB_E_USAGE,
-                       "--init %s: a BERT, which knows no images; train FashionBERT "
-                       "from it first (train --objective match --init %s), then go on "
-                       "with that",
-                       init, init);
-    if (run->init != FB_INIT_MODEL)
-        return fb_fail(run->ctx, FB_E_USAGE,
-                       "--objective qti goes on from a trained FashionBERT; give its "
-                       "folder with --init");
-    if (config->system == &fb_selfie_system)
-        return fb_fail(run->ctx, FB_E_USAGE,
-                       "--init %s: a pre-trained image encoder; train FashionBERT from "
-                       "it first (train --objective match --init %s), then go on with "
-                       "that",
-                       init, init);
-    if (config->system == &fb_fashionbert_system && config->score == FB_SCORE_ITC)
-        return fb_fail(
-            run->ctx, FB_E_USAGE,
-            "--init %s: trained for vectors alone; train its alignment first "
-            "(train --objective match --init %s), then go on with that",
-            init, init);
-    return FB_OK;
-}
-
-fb_status fb_train_queries_config(fb_train_run *run, fb_model_config *config)
-{
-    FB_TRY(check_init(run, config));
-    if (!fb_train_is_qti(&run->options))
-        return FB_OK;
-    config->system = &fb_qti_system;
-    config->segments = FB_SEGMENTS_QTI;
-    config->vector = 0;
-    return FB_OK;
-}
-
-fb_status fb_train_queries_begin(fb_train_run *run)
-{
-    char path[4096], weights[4096];
-    fb_model_config config;
-    fb_matcher *pretrained = NULL;
-    FB_TRY(fb_path_join(run->ctx, path, run->options.init, "config.json"));
-    FB_TRY(fb_path_join(run->ctx, weights, run->options.init, "model.safetensors"));
-    FB_TRY(fb_model_config_preset(run->ctx, &config, "base"));
-    FB_TRY(fb_model_config_read(run->ctx, &config, path));
-    if (config.system == &fb_qti_system)
-        return fb_weights_load_shared(run->ctx, run->matcher->params, weights);
-    FB_TRY(fb_matcher_create(run->ctx, &pretrained, &config, FB_MODEL_SCORE));
-    fb_status status = fb_weights_load(run->ctx, pretrained->params, weights);
-    if (status == FB_OK)
-        status = fb_qti_begin(run->ctx, run->matcher, pretrained);
-    pretrained->system->free(pretrained, NULL);
-    return status == FB_E_SHAPE ? fb_fail_in(run->ctx, run->options.init) : status;
 }
 
 /* ---- how it goes ----------------------------------------------------------------- */

@@ -1,12 +1,10 @@
-/* train_queries.h - what training on queries (--objective qti) has beside the rest: a
- * click log or the catalogue's queries, a model that goes on from FashionBERT, and
- * ranks of the validation split. Nothing here happens with another objective. */
+/* train_queries.h - what training a system that reads queries has beside the rest: a
+ * click log or the catalogue's queries, and ranks of the validation split. Nothing here
+ * happens with another system. */
 #ifndef FB_TRAINING_TRAIN_QUERIES_H
 #define FB_TRAINING_TRAIN_QUERIES_H
 
 #include "training/train_run.h"
-
-bool fb_train_is_qti(const fb_train_options *options);
 
 /* Open the queries of run->catalogue, which has just been opened, and what they want of
  * its splits. Says on stderr what is used and what is left out. FB_E_MISSING: there are
@@ -18,12 +16,6 @@ void fb_train_queries_close(fb_train_run *run);
 int32_t fb_train_run_rows(const fb_train_run *run, fb_split split);
 /* Of the catalogue, and of its queries where they are trained on. */
 uint64_t fb_train_run_fingerprint(const fb_train_run *run);
-
-/* config as read from --init: refuse a system that the objective cannot go on from;
- * then make it the sizes of a model of queries. */
-fb_status fb_train_queries_config(fb_train_run *run, fb_model_config *config);
-/* The weights of --init. */
-fb_status fb_train_queries_begin(fb_train_run *run);
 
 /* Ranks of the validation split, put behind what `measures` has: of up to 300 rows, each
  * among up to 15 others. The same lists every time. */

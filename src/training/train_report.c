@@ -71,9 +71,9 @@ void fb_train_means_report(const fb_train_means *means, const char *const *own,
     report->loss = mean_of(means, means->total);
     report->measure_count = 0;
     for (int32_t i = 0; i < fb_systems_count(); i++)
-        for (const char *const *n = fb_systems_get(i)->loss_names; *n; n++)
+        for (const char *const *n = fb_systems_get(i)->loss_names; n && *n; n++)
             (void)entry(report, *n);
-    for (; *own; own++)
+    for (; own && *own; own++)
         if ((e = entry(report, *own)) != NULL)
             e->shown = true;
     for (int32_t i = 0; i < means->count; i++) {

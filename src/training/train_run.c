@@ -4,8 +4,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "data/text/vocab_learn.h"
-#include "models/fashionbert/hard_pairs.h"
-#include "models/selfie/selfie.h"
+#include "nn/patch_encoder.h"
 #include "training/recipe.h"
 #include "training/train_features.h"
 #include "training/train_options.h"
@@ -25,54 +24,17 @@ static fb_status check_range(fb_context *ctx, const char *option, double value,
                    value);
 }
 
-static fb_status parse_losses(fb_context *ctx, const char *list, bool qti,
-                              bool enabled[FB_LOSSES_ALL])
-{
-    int32_t known = qti ? FB_LOSSES_ALL : FB_LOSSES;
-    if (!list[0]) /* contrastive training alone */
-        return FB_OK;
-    char copy[64], *rest = copy;
-    snprintf(copy, sizeof copy, "%s", list);
-    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        int32_t i = 0;
-        while (i < known && strcmp(word, fb_loss_name(i)) != 0)
-            i++;
-        if (i == known)
-            return fb_fail(ctx, FB_E_USAGE,
-                           "--losses %s is not known; use mlm, mpm, tia%s", word,
-                           qti ? ", click, qt, qi"
-                               : " (click, qt and qi go with --objective qti)");
-        enabled[i] = true;
-    }
-    if (!enabled[qti ? FB_LOSS_CLICK : FB_LOSS_TIA])
-        return fb_fail(ctx, FB_E_USAGE,
-                       qti ? "--losses needs click, without it triples cannot be scored"
-                           : "--losses needs tia, without it pairs cannot be scored");
-    return FB_OK;
-}
-
-static bool is_selfie(const fb_train_options *o)
-{
-    return strcmp(o->objective, "selfie") == 0;
-}
-
-static fb_status check_words(fb_train_run *run)
+/* What the system makes of the options. */
+static fb_status plan_learning(fb_train_run *run)
 {
     const fb_train_options *o = &run->options;
-    fb_context *ctx = run->ctx;
     fb_fit fit;
-    run->losses.detach = o->adaptive_detach;
-    FB_TRY(fb_adaptive_mode_parse(ctx, o->adaptive, &run->losses.mode));
-    FB_TRY(parse_losses(ctx, o->losses, fb_train_is_qti(o), run->losses.enabled));
-    FB_TRY(fb_fit_parse(ctx, o->fit, &fit));
-    run->losses.shared_norms = strcmp(o->adaptive_norm, "shared") == 0;
-    bool hard = strcmp(o->negatives, "hard") == 0;
-    run->losses.itc = o->itc;
-    run->losses.negatives = hard ? o->hard_negatives : 0;
-    run->losses.hard_items = o->hard_items;
-    run->losses.blocks = strcmp(o->alignment, "block") == 0;
-    run->losses.listwise = run->losses.blocks || strcmp(o->alignment, "list") == 0;
-    run->items = hard || o->itc > 0 || is_selfie(o);
+    run->step = calloc(1, run->system->step_bytes + 1);
+    if (!run->step)
+        return fb_fail(run->ctx, FB_E_MEMORY, "no memory for a training run");
+    if (run->system->plan)
+        FB_TRY(run->system->plan(run->ctx, o, &run->plan, run->step));
+    FB_TRY(fb_fit_parse(run->ctx, o->fit, &fit));
     run->optimizer = (fb_optimizer_options){o->lr,           o->beta1, o->beta2, 1e-8,
                                             o->weight_decay, o->clip,  o->warmup};
     return FB_OK;
@@ -81,7 +43,7 @@ static fb_status check_words(fb_train_run *run)
 static fb_status make_vocab(fb_train_run *run)
 {
     const fb_train_options *o = &run->options;
-    if (o->vocab[0] || run->init != FB_INIT_RANDOM)
+    if (o->vocab[0] || run->start.kind != FB_START_RANDOM)
         return fb_vocab_open(run->ctx, &run->vocab, o->vocab[0] ? o->vocab : o->init);
     int32_t count;
     const int32_t *items =
@@ -97,17 +59,27 @@ static fb_status make_vocab(fb_train_run *run)
     return status;
 }
 
+/* A system that reads queries goes on by itself alone. */
+static fb_status check_start(fb_train_run *run)
+{
+    const fb_system *from = run->start.config.system;
+    if (run->start.kind != FB_START_MODEL || !(from->reads & FB_READS_QUERY) ||
+        (run->system->reads & FB_READS_QUERY))
+        return FB_OK;
+    return fb_fail(run->ctx, FB_E_USAGE,
+                   "--init %s: a model of queries; only --objective %s goes on from it",
+                   run->options.init, from->objectives[0].name);
+}
+
 /* Sizes of a new model: the preset's, or a config.json's, with the options over them.
  */
 static fb_status make_config(fb_train_run *run, fb_model_config *config)
 {
     const fb_train_options *o = &run->options;
-    FB_TRY(fb_train_init_config(run->ctx, o, run->init, config));
-    bool vectors_alone = run->init == FB_INIT_MODEL && config->score == FB_SCORE_ITC;
-    run->align = vectors_alone && run->losses.enabled[FB_LOSS_TIA];
-    FB_TRY(fb_train_queries_config(run, config));
-    if (!fb_train_is_qti(o))
-        config->system = is_selfie(o) ? &fb_selfie_system : &fb_fashionbert_system;
+    FB_TRY(fb_train_init_config(run->ctx, o, run->start.kind, config));
+    run->start.config = *config;
+    FB_TRY(check_start(run));
+    fb_model_config_set_system(config, run->system);
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;
     config->max_text = o->max_text;
@@ -123,23 +95,16 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
             config->mean[i] = 1;
             config->std[i] = 0.3;
         }
-    config->vector = is_selfie(o) || fb_train_is_qti(o) ? 0 : o->vector_size;
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
-    bool stream = !is_selfie(o) && o->losses[0];
-    config->patches_from = !stream               ? 0
-                           : o->patches_from < 0 ? config->text_layers
-                                                 : o->patches_from;
+    config->vector = config->patches_from = 0;
     config->head = FB_HEAD_CLS;
-    if (stream && !fb_train_is_qti(o))
-        FB_TRY(fb_alignment_head_parse(run->ctx, "--alignment-head", o->alignment_head,
-                                       &config->head));
+    config->score = FB_SCORE_TIA;
     if (o->flip > 0 && strcmp(o->encoder, "pixels") != 0)
         config->views = 2;        /* test-time augmentation, as trained */
     config->neighbour_weight = 0; /* calibration finds it */
-    config->score = o->itc <= 0     ? FB_SCORE_TIA
-                    : !o->losses[0] ? FB_SCORE_ITC
-                                    : FB_SCORE_BOTH;
+    if (run->system->configure)
+        FB_TRY(run->system->configure(run->ctx, config, o, &run->start));
     FB_TRY(check_range(run->ctx, "--max-text", o->max_text, 3, config->positions));
     return fb_model_config_check(run->ctx, config,
                                  o->config[0] ? o->config : "options");
@@ -176,13 +141,14 @@ static void plan_steps(fb_train_run *run)
 {
     fb_train_options *o = &run->options;
     int32_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
-    run->matched = run->items ? o->batch : (o->batch + 1) / 2;
+    run->matched = run->plan.items ? o->batch : (o->batch + 1) / 2;
     int64_t per_step = (int64_t)run->matched * o->accumulate;
     run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
     if (!run->state.total_steps)
         run->state.total_steps =
-            o->steps ? o->steps
-                     : (int64_t)ceil(o->epochs * (double)run->steps_per_epoch);
+            run->system->fit ? run->steps_per_epoch
+            : o->steps       ? o->steps
+                             : (int64_t)ceil(o->epochs * (double)run->steps_per_epoch);
     run->checkpoint_every =
         o->checkpoint_every ? o->checkpoint_every : run->steps_per_epoch;
     run->validate_every = o->validate_every ? o->validate_every : run->checkpoint_every;
@@ -227,13 +193,9 @@ static fb_status start_fresh(fb_train_run *run)
     FB_TRY(make_config(run, &config));
     FB_TRY(fb_matcher_create(run->ctx, &run->matcher, &config, use_of(run)));
     fb_params_initialise(run->matcher->params, run->options.seed);
-    if (run->queries)
-        return fb_train_queries_begin(run);
-    FB_TRY(fb_train_init_weights(run->ctx, &run->options, run->init,
-                                 run->matcher->params));
-    if (run->align)
-        run->matcher->system->align_patches(run->matcher);
-    return FB_OK;
+    if (run->system->begin)
+        return run->system->begin(run->ctx, run->matcher, &run->options, &run->start);
+    return fb_start_weights(run->ctx, &run->options, &run->start, run->matcher->params);
 }
 
 static fb_status go_on(fb_train_run *run)
@@ -254,23 +216,15 @@ static fb_status go_on(fb_train_run *run)
     return fb_train_state_load(run->ctx, out, run->matcher);
 }
 
-const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
-                                           bool validation)
+const void *fb_train_run_step(fb_train_run *run, int64_t number, bool validation)
 {
-    run->losses.key = fb_random_key(run->options.seed, FB_STREAM_HARD,
-                                    (uint64_t)number * 2 + validation);
-    double all = (double)run->state.total_steps * run->options.accumulate;
-    double rise = run->options.hard_warmup * all;
-    double whole = (1 - run->options.unmask_last) * all; /* patches from here on */
-    /* Even negatives measure every checkpoint alike: hard ones grow harder as the
-     * vectors that draw them learn. */
-    run->losses.margin = validation ? 0 : run->options.margin;
-    run->losses.hardness = validation ? 0 : run->options.hardness;
-    run->losses.soft_targets = validation ? 0 : run->options.soft_targets;
-    if ((double)number < rise)
-        run->losses.hardness *= (double)number / rise;
-    run->losses.patch_keep = (double)number < whole ? run->options.patch_keep : 1;
-    return &run->losses;
+    const fb_step_clock clock = {.number = number,
+                                 .total =
+                                     run->state.total_steps * run->options.accumulate,
+                                 .validation = validation};
+    if (run->system->step)
+        run->system->step(run->step, &run->options, &clock);
+    return run->step;
 }
 
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
@@ -285,7 +239,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
     fb_loader_options_defaults(&options);
     options.sampler = (fb_sampler_options){
         .split = split,
-        .batch = run->items && items < o->batch ? items : o->batch,
+        .batch = run->plan.items && items < o->batch ? items : o->batch,
         .seed = o->seed,
         .patches = fb_model_config_patches(c),
         .image_size = c->image_size,
@@ -293,7 +247,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .filter = FB_FILTER_BILINEAR,
         .masked_on_mismatched = o->masked_on_mismatched,
         .negatives_anywhere = strcmp(o->negatives, "any") == 0,
-        .items = run->items,
+        .items = run->plan.items,
         .group = o->group,
         .grouped = o->group > 0 ? 1 : 0,
         .augment = {.flip = training ? o->flip : 0,
@@ -301,14 +255,14 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
                     .zoom = training ? o->zoom : 0},
         .features = run->features,
         .queries = run->query_split[split],
-        .align = {.query_title = run->losses.enabled[FB_LOSS_QT],
-                  .query_image = run->losses.enabled[FB_LOSS_QI],
-                  .title_image = run->losses.enabled[FB_LOSS_TIA]},
-        .text_mask = training && run->items ? o->text_mask : 0,
-        .rare_mask = training && run->items ? o->rare_mask : 0,
-        .whole_texts = !run->losses.enabled[FB_LOSS_MLM],
-        .whole_images = !run->losses.enabled[FB_LOSS_MPM] && !is_selfie(o),
-        .patch_share = is_selfie(o) ? FB_SELFIE_MASKED : 0,
+        .align = {.query_title = run->plan.query_title,
+                  .query_image = run->plan.query_image,
+                  .title_image = run->plan.title_image},
+        .text_mask = training && run->plan.items ? o->text_mask : 0,
+        .rare_mask = training && run->plan.items ? o->rare_mask : 0,
+        .whole_texts = run->plan.whole_texts,
+        .whole_images = run->plan.whole_images,
+        .patch_share = run->plan.patch_share,
     };
     options.max_text = c->max_text;
     options.first_step = first;
@@ -338,14 +292,14 @@ static fb_status open_parts(fb_train_run *run)
     else if (!o->resume)
         FB_TRY(refuse_used_folder(ctx, o->out));
     if (!resumed)
-        FB_TRY(fb_train_init_look(ctx, o, &run->init));
+        FB_TRY(fb_train_init_look(ctx, o, &run->start.kind));
     FB_TRY(fb_options_check(ctx, &fb_train_option_table, o));
-    FB_TRY(fb_recipe_fill(ctx, o));
+    FB_TRY(fb_recipe_fill(ctx, o, &run->system));
     FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
-    FB_TRY(check_words(run));
+    FB_TRY(plan_learning(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
-    run->matcher->system->scale_encoder_lr(run->matcher, (float)o->encoder_lr);
+    fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
     plan_steps(run);
     FB_TRY(fb_train_features_open(run));
     if (!resumed)
@@ -391,5 +345,6 @@ void fb_train_run_close(fb_train_run *run)
     fb_backend_free(run->be);
     fb_arena_free(run->arena);
     fb_arena_free(run->strings);
+    free(run->step);
     free(run);
 }

@@ -5,7 +5,7 @@
 
 #include "data/batch/feature_rows.h"
 #include "data/batch/loader.h"
-#include "models/qti/qti_model.h"
+#include "models/matcher.h"
 #include "nn/optimizer.h"
 #include "training/train_init.h"
 #include "training/train_log.h"
@@ -14,13 +14,15 @@
 typedef struct fb_train_run {
     fb_context *ctx;
     fb_train_options options; /* as given, or as the resumed run was started */
-    fb_loss_options losses;
+    const fb_system *system;  /* whose objective it is */
+    fb_train_plan plan;
+    void *step; /* its options of a step, system->step_bytes */
     fb_optimizer_options optimizer;
     fb_arena *strings; /* of options read back */
     fb_arena *arena;   /* of a step */
     fb_backend *be;
     fb_catalogue *catalogue;
-    fb_query_set *queries;                  /* objective qti; NULL: titles alone */
+    fb_query_set *queries;                  /* where the system reads them; else NULL */
     fb_query_split *query_split[FB_SPLITS]; /* train and val; NULL: none */
     fb_vocab *vocab;
     fb_matcher *matcher;
@@ -30,9 +32,7 @@ typedef struct fb_train_run {
     fb_feature_table features; /* cache NULL: batches have pixels */
     fb_train_log *log;
     fb_train_state state;
-    fb_init_kind init;       /* of a fresh run */
-    bool align;              /* of a fresh run: patches enter as the vectors see them */
-    bool items;              /* batches of items, not of pairs */
+    fb_start start;          /* of a fresh run */
     int32_t matched;         /* matched pairs a batch */
     int64_t steps_per_epoch; /* at least 1 */
     int64_t checkpoint_every, validate_every;
@@ -51,8 +51,7 @@ void fb_train_run_close(fb_train_run *run);
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
                               int64_t first, int64_t count);
 
-/* What micro-batch `number` is asked for, or validation batch `number`. */
-const fb_loss_options *fb_train_run_losses(fb_train_run *run, int64_t number,
-                                           bool validation);
+/* The system's options of micro-batch `number`, or of validation batch `number`. */
+const void *fb_train_run_step(fb_train_run *run, int64_t number, bool validation);
 
 #endif

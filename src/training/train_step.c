@@ -3,7 +3,45 @@
 
 #include "base/random.h"
 
-fb_status fb_train_step(fb_train_run *run, fb_train_line *line)
+/* ---- in closed form ---------------------------------------------------------------- */
+
+typedef struct batches {
+    fb_train_run *run;
+    fb_train_line *line;
+    int64_t left;
+} batches;
+
+static fb_status next_batch(void *self, fb_context *ctx, const fb_batch **batch)
+{
+    batches *b = self;
+    double wait_s;
+    *batch = NULL;
+    if (b->left == 0)
+        return FB_OK;
+    FB_TRY(fb_loader_next(ctx, b->run->loader, batch, &wait_s));
+    b->line->wait_s += wait_s;
+    b->line->fallbacks += (*batch)->fallbacks;
+    b->left--;
+    return FB_OK;
+}
+
+/* All steps at once. */
+static fb_status fit(fb_train_run *run, fb_train_line *line)
+{
+    batches all = {run, line,
+                   (run->state.total_steps - run->state.step) *
+                       run->options.accumulate};
+    const fb_batch_stream stream = {&all, next_batch, run->be, run->arena};
+    *line = (fb_train_line){.step = run->state.total_steps};
+    FB_TRY(run->system->fit(run->ctx, run->matcher, &stream));
+    run->state.step = run->state.total_steps;
+    line->epoch = 1;
+    return FB_OK;
+}
+
+/* ---- by gradients ------------------------------------------------------------------ */
+
+static fb_status descend(fb_train_run *run, fb_train_line *line)
 {
     const fb_train_options *o = &run->options;
     int64_t step = run->state.step;
@@ -22,7 +60,7 @@ fb_status fb_train_step(fb_train_run *run, fb_train_line *line)
         fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
                             fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
         FB_TRY(run->matcher->system->train_batch(
-            run->matcher, &tape, batch, fb_train_run_losses(run, (int64_t)micro, false),
+            run->matcher, &tape, batch, fb_train_run_step(run, (int64_t)micro, false),
             &one));
         fb_measures_add(&line->measures, &one);
     }
@@ -36,4 +74,9 @@ fb_status fb_train_step(fb_train_run *run, fb_train_line *line)
     run->state.step++;
     line->epoch = (double)run->state.step / (double)run->steps_per_epoch;
     return FB_OK;
+}
+
+fb_status fb_train_step(fb_train_run *run, fb_train_line *line)
+{
+    return run->system->fit ? fit(run, line) : descend(run, line);
 }

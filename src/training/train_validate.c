@@ -24,7 +24,7 @@ fb_status fb_train_validate(fb_train_run *run, fb_measures *measures)
         status = fb_loader_next(run->ctx, loader, &batch, &wait_s);
         if (status == FB_OK)
             status = run->matcher->system->losses(
-                run->matcher, &tape, batch, fb_train_run_losses(run, i, true), &one);
+                run->matcher, &tape, batch, fb_train_run_step(run, i, true), &one);
         if (status == FB_OK)
             fb_measures_add(measures, &one);
     }

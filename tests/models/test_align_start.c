@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "models/fashionbert/fashionbert_parts.h"
 #include "support/model_world.h"
 #include "support/op_harness.h"
 
@@ -71,7 +72,7 @@ static void patches_enter_as_the_vectors_see_them(void **state)
     world w;
     fb_fashionbert *m = open_vectors(&w, &kinds[0], FB_HEAD_CLS);
     double size = size_of(m, m->projector), pooler = size_of(m, m->pooler_weight);
-    w.m->system->align_patches(w.m);
+    fb_fashionbert_align_patches(w.m);
     check_projector(m, size);
     assert_true(fabs(size_of(m, m->pooler_weight) - pooler) <= 0);
     world_close(&w);
@@ -131,7 +132,7 @@ static void the_product_begins_as_its_sum(void **state)
             continue;
         clear(m, m->pooler_weight);
         clear(m, m->match_weight);
-        w.m->system->align_patches(w.m);
+        fb_fashionbert_align_patches(w.m);
         begin(&w, false);
         must(&w, fb_fashionbert_forward(m, &w.tape, w.batch, tia, false, &pass));
         const float *logits = pass.logits[FB_LOSS_TIA]->value.data;

@@ -3,7 +3,7 @@
 #ifndef FB_TESTS_STEP_NUMBERS_H
 #define FB_TESTS_STEP_NUMBERS_H
 
-#include "models/adaptive_loss.h"
+#include "models/fashionbert/fashionbert_options.h"
 #include "models/measures.h"
 
 typedef struct step_numbers {

@@ -4,12 +4,11 @@
 #define FB_MODELS_FASHIONBERT_FASHIONBERT_MODEL_H
 
 #include "models/fashionbert/contrast_head.h"
+#include "models/fashionbert/fashionbert_options.h"
 #include "models/fashionbert/hard_pairs.h"
 #include "models/matcher.h"
 #include "nn/patch_encoder.h"
 #include "nn/transformer.h"
-
-extern const fb_system fb_fashionbert_system;
 
 typedef struct fb_fashionbert {
     fb_matcher matcher;

@@ -9,6 +9,9 @@
 fb_status fb_fashionbert_declare(fb_params *params, fb_fashionbert *m,
                                  const fb_model_config *config);
 void fb_fashionbert_free(fb_matcher *matcher, fb_backend *be);
+/* After contrastive training alone, before alignment is learnt: let patches enter the
+ * stream as the vectors see them (contrast_head.h). Nothing without vectors. */
+void fb_fashionbert_align_patches(fb_matcher *matcher);
 
 /* pass->text; pass->features. */
 fb_status fb_fashionbert_embed_text(fb_fashionbert *m, fb_tape *tape,

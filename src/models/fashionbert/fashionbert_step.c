@@ -1,6 +1,6 @@
 /* fashionbert_step.c - see fashionbert_step.h.
  *
- *     total = sum_i w_i l_i  (MLM, TIA, MPM; adaptive_loss.h)  +  itc * ITC
+ *     total = sum_i w_i l_i  (MLM, TIA, MPM; losses.h)  +  itc * ITC
  */
 #include "models/fashionbert/fashionbert_step.h"
 
@@ -176,11 +176,11 @@ fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
 }
 
 fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
-                                     const fb_batch *batch,
-                                     const fb_loss_options *options,
+                                     const fb_batch *batch, const void *step,
                                      fb_measures *measures)
 {
     fb_fashionbert *m = (fb_fashionbert *)matcher;
+    const fb_loss_options *options = step;
     fb_fashionbert_pass pass;
     fb_pass_losses losses;
     if (!m->matcher.params->grad)
@@ -193,9 +193,10 @@ fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
 }
 
 fb_status fb_fashionbert_losses(fb_matcher *matcher, fb_tape *tape,
-                                const fb_batch *batch, const fb_loss_options *options,
+                                const fb_batch *batch, const void *step,
                                 fb_measures *measures)
 {
+    const fb_loss_options *options = step;
     fb_fashionbert_pass pass;
     fb_pass_losses losses;
     FB_TRY(fb_fashionbert_forward_training((fb_fashionbert *)matcher, tape, batch,

@@ -6,11 +6,10 @@
 #include "models/matcher.h"
 
 fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
-                                     const fb_batch *batch,
-                                     const fb_loss_options *options,
+                                     const fb_batch *batch, const void *step,
                                      fb_measures *measures);
 fb_status fb_fashionbert_losses(fb_matcher *matcher, fb_tape *tape,
-                                const fb_batch *batch, const fb_loss_options *options,
+                                const fb_batch *batch, const void *step,
                                 fb_measures *measures);
 fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
                                const fb_batch *batch, float *margins);

@@ -5,10 +5,24 @@
 
 #include <stdlib.h>
 
-static void scale_encoder_lr(fb_matcher *matcher, float share)
-{
-    fb_patch_encoder_scale_lr(matcher->params, share);
-}
+/* What an objective takes where nothing is said. */
+static const fb_option_value match_defaults[] = {
+    {"encoder", "pixels"}, {"patches", "grid"},
+    {"fit", "pad"},        {"losses", "mlm,mpm,tia"},
+    {"epochs", "10"},      {"batch", "64"},
+    {"lr", "5e-4"},        {"weight-decay", "0.01"},
+    {"warmup", "0.03"},    {"hard-warmup", "0.2"},
+    {NULL, NULL}};
+
+static const fb_option_value itc_defaults[] = {
+    {"encoder", "thin"},      {"patches", "grid"},    {"fit", "squash"},
+    {"losses", ""},           {"itc", "1"},           {"vector-size", "256"},
+    {"epochs", "15"},         {"batch", "256"},       {"lr", "1e-3"},
+    {"weight-decay", "0.05"}, {"warmup", "0.05"},     {"flip", "0.5"},
+    {"text-mask", "0.1"},     {"hard-warmup", "0.2"}, {NULL, NULL}};
+
+static const fb_objective objectives[] = {{"match", match_defaults},
+                                          {"itc", itc_defaults}};
 
 /* The margin becomes about the sum of the product's numbers: with aligned patches that
  * is an inner product of words and patches much as the vectors' own. */
@@ -28,7 +42,7 @@ static void begin_product(fb_fashionbert *m)
     m->match_weight->weight.version++;
 }
 
-static void align_patches(fb_matcher *matcher)
+void fb_fashionbert_align_patches(fb_matcher *matcher)
 {
     fb_fashionbert *m = (fb_fashionbert *)matcher;
     if (!matcher->config.vector)
@@ -36,6 +50,18 @@ static void align_patches(fb_matcher *matcher)
     fb_contrast_head_align(&m->contrast, matcher->params, m->projector);
     if (matcher->config.head == FB_HEAD_PRODUCT)
         begin_product(m);
+}
+
+/* Where vectors alone were learnt and alignment now is, patches enter the stream as the
+ * vectors see them. */
+static fb_status begin(fb_context *ctx, fb_matcher *matcher,
+                       const fb_train_options *options, const fb_start *start)
+{
+    FB_TRY(fb_start_weights(ctx, options, start, matcher->params));
+    if (start->kind == FB_START_MODEL && start->config.score == FB_SCORE_ITC &&
+        options->losses[0])
+        fb_fashionbert_align_patches(matcher);
+    return FB_OK;
 }
 
 static fb_status create(fb_context *ctx, fb_matcher **matcher,
@@ -71,16 +97,23 @@ const fb_system fb_fashionbert_system = {
     .gives =
         FB_GIVES_SCORE | FB_GIVES_VECTORS | FB_GIVES_FEATURES | FB_GIVES_ATTRIBUTION,
     .loss_names = loss_names,
+    .choices = fb_fashionbert_choices,
+    .objectives = objectives,
+    .objective_count = sizeof objectives / sizeof objectives[0],
+    .step_bytes = sizeof(fb_loss_options),
+    .settle = fb_fashionbert_settle,
+    .plan = fb_fashionbert_plan,
+    .step = fb_fashionbert_step,
+    .configure = fb_fashionbert_configure,
     .create = create,
+    .begin = begin,
     .train_batch = fb_fashionbert_train_batch,
     .losses = fb_fashionbert_losses,
     .score = fb_fashionbert_score,
     .vectors = fb_fashionbert_vectors,
     .attribute = fb_fashionbert_attribute,
     .similarity_scale = fb_fashionbert_similarity_scale,
-    .align_patches = align_patches,
     .features = fb_fashionbert_features,
-    .scale_encoder_lr = scale_encoder_lr,
     .forward_flops = fb_fashionbert_flops,
     .free = fb_fashionbert_free,
 };

@@ -17,7 +17,7 @@ static const struct alignment {
                   {FB_LOSS_TIA, false, true, true}};
 enum { ALIGNMENTS = sizeof alignments / sizeof alignments[0] };
 
-static fb_status declare(fb_params *p, fb_qti *m, const fb_model_config *c)
+fb_status fb_qti_declare(fb_params *p, fb_qti *m, const fb_model_config *c)
 {
     float std = (float)c->init_std;
     FB_TRY(fb_fashionbert_declare(p, &m->base, c));
@@ -39,83 +39,6 @@ static void head_of(const fb_qti *m, int32_t loss, fb_leaf **weight, fb_leaf **b
             : loss == FB_LOSS_QT  ? m->qt_bias
             : loss == FB_LOSS_QI  ? m->qi_bias
                                   : m->base.match_bias;
-}
-
-/* ---- starting from FashionBERT --------------------------------------------------- */
-
-static const fb_param *find(const fb_params *params, const char *name)
-{
-    const fb_param *p = params->first;
-    while (p && strcmp(p->name[0], name) != 0)
-        p = p->next;
-    return p;
-}
-
-static bool is_head(const char *name)
-{
-    return strncmp(name, "click.", 6) == 0 || strncmp(name, "match_", 6) == 0;
-}
-
-/* Where the numbers of a parameter of `to` come from; NULL: nowhere. */
-static const fb_param *origin(const fb_params *from, const fb_param *to)
-{
-    const char *name = to->name[0];
-    if (is_head(name))
-        return find(from, to->columns > 1 ? "match.weight" : "match.bias");
-    return find(from, name);
-}
-
-static bool is_segments(const fb_qti *m, const fb_param *p)
-{
-    return &p->leaf == m->base.segment;
-}
-
-static fb_status check_origins(fb_context *ctx, const fb_qti *m, const fb_params *from)
-{
-    for (const fb_param *p = m->base.matcher.params->first; p; p = p->next) {
-        const fb_param *o = origin(from, p);
-        bool rows = o && (is_segments(m, p) ? o->rows >= 1 : o->rows == p->rows);
-        if (!rows || o->columns != p->columns)
-            return fb_fail(ctx, FB_E_SHAPE, "the pre-trained model %s %s",
-                           o ? "has another shape of" : "lacks", p->name[0]);
-    }
-    if (!find(from, "image.type_embeddings.weight") ||
-        from->buffer_total != m->base.matcher.params->buffer_total)
-        return fb_fail(ctx, FB_E_SHAPE,
-                       "the pre-trained model is no FashionBERT of "
-                       "the same image network");
-    return FB_OK;
-}
-
-/* Q and T as titles were, I as patches were. */
-static void begin_segments(fb_qti *m, const fb_params *from)
-{
-    const fb_params *to = m->base.matcher.params;
-    int64_t width = m->base.matcher.config.width;
-    float *rows = fb_params_value(to, m->base.segment);
-    const fb_param *text = find(from, "bert.embeddings.token_type_embeddings.weight");
-    const fb_param *image = find(from, "image.type_embeddings.weight");
-    size_t bytes = (size_t)width * sizeof(float);
-    memcpy(rows + FB_SEGMENT_QUERY * width, from->value + text->offset, bytes);
-    memcpy(rows + FB_SEGMENT_TITLE * width, from->value + text->offset, bytes);
-    memcpy(rows + FB_SEGMENT_IMAGE * width, from->value + image->offset + width, bytes);
-}
-
-fb_status fb_qti_begin(fb_context *ctx, fb_matcher *qti, const fb_matcher *pretrained)
-{
-    fb_qti *m = (fb_qti *)qti;
-    fb_params *to = qti->params;
-    const fb_params *from = pretrained->params;
-    FB_TRY(check_origins(ctx, m, from));
-    for (const fb_param *p = to->first; p; p = p->next)
-        if (!is_segments(m, p))
-            memcpy(to->value + p->offset, from->value + origin(from, p)->offset,
-                   (size_t)(p->rows * p->columns) * sizeof(float));
-    begin_segments(m, from);
-    if (to->buffer_total)
-        memcpy(to->buffer, from->buffer, (size_t)to->buffer_total * sizeof(float));
-    fb_params_touch(to);
-    return FB_OK;
 }
 
 /* ---- forward --------------------------------------------------------------------- */
@@ -207,9 +130,10 @@ static void count_right(const fb_fashionbert_pass *pass, fb_pass_losses *out)
     }
 }
 
-static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                           const fb_loss_options *options, fb_measures *measures)
+fb_status fb_qti_losses(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                        const void *step, fb_measures *measures)
 {
+    const fb_loss_options *options = step;
     fb_fashionbert_pass pass;
     fb_pass_losses losses;
     FB_TRY(
@@ -220,9 +144,10 @@ static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *b
     return FB_OK;
 }
 
-static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_measures *measures)
+fb_status fb_qti_train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                             const void *step, fb_measures *measures)
 {
+    const fb_loss_options *options = step;
     fb_qti *m = (fb_qti *)matcher;
     fb_fashionbert_pass pass;
     fb_pass_losses losses;
@@ -236,7 +161,7 @@ static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch 
     return fb_tape_backward(tape, NULL, NULL, true);
 }
 
-static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+fb_status fb_qti_score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
                        float *margins)
 {
     static const bool clicks[FB_LOSSES_ALL] = {[FB_LOSS_CLICK] = true};
@@ -255,66 +180,3 @@ static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch
     }
     return FB_OK;
 }
-
-static void scale_encoder_lr(fb_matcher *matcher, float share)
-{
-    fb_patch_encoder_scale_lr(matcher->params, share);
-}
-
-static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
-{
-    if (c->segments < FB_SEGMENTS_QTI || c->vector > 0)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: qti needs a type_vocab_size of 3 (query, title, image) and "
-                       "a vector_size of 0",
-                       where);
-    if (c->head != FB_HEAD_CLS)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: qti's alignment_head is cls", where);
-    return FB_OK;
-}
-
-static fb_status create(fb_context *ctx, fb_matcher **matcher,
-                        const fb_model_config *config, fb_model_use use)
-{
-    fb_qti *m = calloc(1, sizeof *m);
-    if (!m)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
-    fb_matcher *base = &m->base.matcher;
-    base->system = &fb_qti_system;
-    base->config = *config;
-    base->config.system = &fb_qti_system;
-    m->base.one_segment_table = true;
-    fb_status status = fb_params_create(ctx, &base->params);
-    if (status == FB_OK)
-        status = declare(base->params, m, config);
-    if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN)
-        fb_patch_encoder_freeze(base->params, &m->base.patch_encoder);
-    if (status == FB_OK)
-        status = fb_params_allocate(base->params, use != FB_MODEL_SCORE);
-    if (status != FB_OK) {
-        fb_fashionbert_free(base, NULL);
-        return status;
-    }
-    *matcher = base;
-    return FB_OK;
-}
-
-static const char *const loss_names[] = {"mlm", "mpm", "tia", "click",
-                                         "qt",  "qi",  NULL};
-
-const fb_system fb_qti_system = {
-    .name = "qti",
-    .number = 2,
-    .reads = FB_READS_QUERY | FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
-    .gives = FB_GIVES_SCORE | FB_GIVES_FEATURES,
-    .loss_names = loss_names,
-    .check = check,
-    .create = create,
-    .train_batch = train_batch,
-    .losses = losses_of,
-    .score = score,
-    .features = fb_fashionbert_features,
-    .scale_encoder_lr = scale_encoder_lr,
-    .forward_flops = fb_fashionbert_flops,
-    .free = fb_fashionbert_free,
-};

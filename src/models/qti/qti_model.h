@@ -49,4 +49,13 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
                          const bool enabled[FB_LOSSES_ALL], bool with_losses,
                          fb_fashionbert_pass *pass);
 
+/* Of the row (system.h). */
+fb_status fb_qti_declare(fb_params *params, fb_qti *m, const fb_model_config *config);
+fb_status fb_qti_train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                             const void *step, fb_measures *measures);
+fb_status fb_qti_losses(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                        const void *step, fb_measures *measures);
+fb_status fb_qti_score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
+                       float *margins);
+
 #endif

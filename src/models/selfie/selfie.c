@@ -230,9 +230,9 @@ static fb_status record(fb_tape *tape, const fb_selfie_pass *pass, fb_measures *
 }
 
 static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                             const fb_loss_options *options, fb_measures *measures)
+                             const void *step, fb_measures *measures)
 {
-    (void)options; /* of FashionBERT's losses */
+    (void)step;
     fb_selfie_pass pass;
     if (!matcher->params->grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
@@ -243,17 +243,12 @@ static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch 
 }
 
 static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
-                           const fb_loss_options *options, fb_measures *measures)
+                           const void *step, fb_measures *measures)
 {
-    (void)options;
+    (void)step;
     fb_selfie_pass pass;
     FB_TRY(fb_selfie_forward((fb_selfie *)matcher, tape, batch, &pass));
     return record(tape, &pass, measures);
-}
-
-static void scale_encoder_lr(fb_matcher *matcher, float share)
-{
-    fb_patch_encoder_scale_lr(matcher->params, share);
 }
 
 static double forward_flops(const fb_matcher *matcher, const fb_batch *batch)
@@ -275,6 +270,51 @@ static void matcher_free(fb_matcher *matcher, fb_backend *be)
     fb_patch_encoder_free(&((fb_selfie *)matcher)->patch_encoder, be);
     fb_params_free(matcher->params, be);
     free(matcher);
+}
+
+/* ---- training --------------------------------------------------------------------- */
+
+static const fb_option_value selfie_defaults[] = {
+    {"encoder", "thin"}, {"patches", "each"},      {"fit", "squash"},
+    {"epochs", "15"},    {"batch", "64"},          {"lr", "1e-3"},
+    {"warmup", "0.05"},  {"weight-decay", "0.05"}, {NULL, NULL}};
+
+static const fb_objective objectives[] = {{"selfie", selfie_defaults}};
+
+/* It learns a network that sees each patch alone, and nothing else. */
+static fb_status settle(fb_context *ctx, fb_train_options *o)
+{
+    if (strcmp(o->patches, "each") != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie needs --patches each: a map of the whole "
+                       "image would have seen the masked patches");
+    if (strcmp(o->encoder, "pixels") == 0 || o->freeze_encoder || !(o->encoder_lr > 0))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie trains an image network; give --encoder "
+                       "one, and do not freeze it");
+    if (o->losses[0] || o->itc > 0 || strcmp(o->negatives, "hard") == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie takes no --losses, --itc or hard "
+                       "negatives: it learns from images alone");
+    if (strcmp(o->alignment, "pairs") != 0 || o->soft_targets > 0 ||
+        o->hard_items > 0 || o->patch_keep < 1 || o->unmask_last > 0 ||
+        o->text_mask > 0 || o->rare_mask > 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--objective selfie takes no --alignment, --soft-targets, "
+                       "--hard-items, --patch-keep, --unmask-last, --text-mask or "
+                       "--rare-mask: it learns from images alone");
+    if (o->patch_size < 0) /* patches as large as a grid's */
+        o->patch_size = strcmp(o->encoder, "thin") == 0 ? 12 : 32;
+    return FB_OK;
+}
+
+static fb_status plan(fb_context *ctx, const fb_train_options *o, fb_train_plan *p,
+                      void *step)
+{
+    (void)ctx, (void)o, (void)step;
+    *p = (fb_train_plan){
+        .items = true, .whole_texts = true, .patch_share = FB_SELFIE_MASKED};
+    return FB_OK;
 }
 
 static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
@@ -320,9 +360,12 @@ const fb_system fb_selfie_system = {
     .loss_names = loss_names,
     .check = check,
     .create = create,
+    .objectives = objectives,
+    .objective_count = sizeof objectives / sizeof objectives[0],
+    .settle = settle,
+    .plan = plan,
     .train_batch = train_batch,
     .losses = losses_of,
-    .scale_encoder_lr = scale_encoder_lr,
     .forward_flops = forward_flops,
     .free = matcher_free,
 };

@@ -1,4 +1,4 @@
-/* test_adaptive_loss.c - Eq. 6 and the official code's weights against published
+/* test_losses.c - Eq. 6 and the official code's weights against published
  * vectors, a solver of the constrained problem, and finite differences. */
 #include <math.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "models/adaptive_loss.h"
+#include "models/losses.h"
 
 #define assert_near(a, b, tolerance)                                                   \
     assert_true(fabs((double)(a) - (double)(b)) <= (tolerance))

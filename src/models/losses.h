@@ -1,4 +1,4 @@
-/* adaptive_loss.h - how losses are weighed against each other, step by step:
+/* losses.h - how losses are weighed against each other, step by step:
  * FashionBERT's three, or however many there are.
  *
  * FashionBERT, Eq. 6: with g_i a squared gradient norm of loss i in [0,1) and L losses,
@@ -17,25 +17,10 @@
  *              s = softmax(l), n = s^2, u = 1/(L - n), lbar = sum w l.
  *   fixed      w_i = 1/L.
  */
-#ifndef FB_MODELS_ADAPTIVE_LOSS_H
-#define FB_MODELS_ADAPTIVE_LOSS_H
+#ifndef FB_MODELS_LOSSES_H
+#define FB_MODELS_LOSSES_H
 
 #include "base/status.h"
-
-/* Order of losses everywhere: FashionBERT's, then those of queries (qti_model.h). */
-enum {
-    FB_LOSS_MLM,
-    FB_LOSS_TIA,
-    FB_LOSS_MPM,
-    FB_LOSS_CLICK,
-    FB_LOSS_QT,
-    FB_LOSS_QI,
-    FB_LOSSES = 3,     /* FashionBERT's */
-    FB_LOSSES_ALL = 6, /* of all systems */
-};
-
-/* "mlm", "tia", "mpm", "click", "qt", "qi" */
-const char *fb_loss_name(int32_t loss);
 
 typedef enum fb_adaptive_mode {
     FB_ADAPTIVE_GRADIENT,

@@ -1,15 +1,8 @@
-/* adaptive_loss.c - see adaptive_loss.h. */
-#include "models/adaptive_loss.h"
+/* losses.c - see losses.h. */
+#include "models/losses.h"
 
 #include <math.h>
 #include <string.h>
-
-const char *fb_loss_name(int32_t loss)
-{
-    static const char *const names[FB_LOSSES_ALL] = {"mlm",   "tia", "mpm",
-                                                     "click", "qt",  "qi"};
-    return names[loss];
-}
 
 static double count_present(const bool *present, int32_t count)
 {

@@ -1,0 +1,29 @@
+/* start.c - the weights that a training run starts with (system.h). */
+#include "base/file.h"
+#include "models/system.h"
+#include "nn/patch_encoder.h"
+#include "nn/weights.h"
+#include "nn/weights_import.h"
+
+#include <string.h>
+
+fb_status fb_start_weights(fb_context *ctx, const fb_train_options *options,
+                           const fb_start *start, fb_params *params)
+{
+    char path[4096];
+    if (start->kind == FB_START_BERT)
+        FB_TRY(fb_weights_read_bert(ctx, params, options->init, NULL, NULL));
+    if (start->kind == FB_START_MODEL) {
+        FB_TRY(fb_path_join(ctx, path, options->init, "model.safetensors"));
+        FB_TRY(fb_weights_load_shared(ctx, params, path));
+    }
+    if (!options->encoder_weights[0])
+        return FB_OK;
+    if (strcmp(options->encoder, "pixels") == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--encoder-weights %s: --encoder pixels has no weights; name a "
+                       "network, such as resnet18",
+                       options->encoder_weights);
+    return fb_weights_read_resnet(ctx, params, options->encoder_weights,
+                                  FB_PATCH_ENCODER_PREFIX ".", NULL);
+}
