@@ -88,9 +88,14 @@ check_include() {
 ENCODERS='pixels|thin|resnet[0-9]+|resnext[0-9a-z_]+'
 LOSSES='mlm|mpm|tia|itc|click|qt|qi'
 NAME_CODE='FB_SYSTEM_[A-Z]|FB_LOSS_[A-Z]|(fb_train_)?is_(qti|selfie)|has_(itc|selfie)|fb_[a-z]+_system\b'
-# Where such a name may stand outside of src/models/ and src/nn/encoders/: FILE:NAME.
+# Where such a name may stand outside of src/models/ and src/nn/encoders/, FILE:NAME: in an
+# index it says what is kept of images; in the report of a ranking of queries what they are
+# ranked by; the recipe is a list of options as one would type them.
 NAMES_ALLOWED='
 src/retrieval/index/index_manifest.c:pixels
+src/tasks/evaluate_queries.c:click
+src/training/recipe.c:itc
+src/training/recipe.c:tia
 '
 
 # How code reaches into a tensor of a backend on the host, in place of backend/memory.h.
