@@ -1,7 +1,7 @@
 #!/bin/bash
 # check_functions.sh [BUILD] - no function of src/ and include/, and no pointer to one, takes
-# more than 8 parameters: past that, a struct that is named by what it is. With --long the
-# script only lists the functions of more than 60 lines. It first proves on made-up files
+# more than 8 parameters: past that, a struct that is named by what it is. No function has
+# more than 65 lines: past that, look for the seam. The script first proves on made-up files
 # that it sees what it must.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # also when called as `sh check_functions.sh`
 set -u
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 functions() {
     local mode=$1
     shift
-    awk -v mode="$mode" -v most_parameters=8 -v most_lines=60 '
+    awk -v mode="$mode" -v most_parameters=8 -v most_lines=65 '
         FNR == 1 { comment = body = 0; text = "" }
         {
             line = $0
@@ -124,27 +124,23 @@ int fb_y($eight, int i);"
  * fb_x(a, b, c, d, e, f, g, h, i) */
 int fb_x(void);"
     expect parameters 0 "a parameter that is a function" "int fb_x(int (*f)(int, int), int b, int c, int d, int e, int g);"
-    expect lines 1 "61 lines" "static int x(void)
+    expect lines 1 "66 lines" "static int x(void)
 {
-$(yes '    y();' | head -n 58)
+$(yes '    y();' | head -n 63)
 }"
-    expect lines 0 "60 lines" "static int x(void)
+    expect lines 0 "65 lines" "static int x(void)
 {
-$(yes '    y();' | head -n 57)
+$(yes '    y();' | head -n 62)
 }"
 }
 
 self_check
 mapfile -t files < <(find src include -name '*.[ch]' -o -name '*.cpp' | LC_ALL=C sort)
 [ "${#files[@]}" -gt 100 ] || { echo "check_functions: the sources are not here" && exit 1; }
-if [ "${1:-}" = --long ]; then
-    functions lines "${files[@]}"
-    exit
-fi
-faults=$(functions parameters "${files[@]}")
+faults=$(functions parameters "${files[@]}" && functions lines "${files[@]}")
 if [ -n "$faults" ]; then
     echo "$faults"
-    echo "check_functions: these take too many parameters"
+    echo "check_functions: these take too many parameters or are too long"
     exit 1
 fi
-echo "check_functions: no function takes more than 8 parameters"
+echo "check_functions: no function takes more than 8 parameters or has more than 65 lines"
