@@ -5,6 +5,7 @@
 #   TINY        options of a model that trains in a second
 #   ok TEXT CMD...            the command succeeds
 #   fails CODE WORDS CMD...   it exits with CODE, one line on stderr, holding WORDS
+#   close WHAT GOT WANTED     numbers, equal but for rounding
 set -u
 BUILD=$1
 FB=$BUILD/fashionbert
@@ -50,6 +51,17 @@ check() {
     local what=$1
     shift
     if "$@"; then pass; else fail "$what"; fi
+}
+# close WHAT GOT WANTED: as many numbers, equal to 1e-5. The last digits of a number that
+# was computed beside others differ on some processors by what these others are.
+close() {
+    if awk -v got="$2" -v wanted="$3" 'BEGIN {
+        n = split(got, a); m = split(wanted, b); bad = n != m || n == 0
+        for (i = 1; i <= n; i++) {
+            d = a[i] - b[i]; most = 1e-5 * (1 + (b[i] < 0 ? -b[i] : b[i]))
+            bad = bad || a[i] !~ /^[-+.0-9]/ || !(d <= most && -d <= most)
+        }
+        exit bad }'; then pass; else fail "$1: '$2', not '$3'"; fi
 }
 # The log without what a clock says.
 steady_log() { sed 's/, *"wait_ms":.*//' "$1"; }
