@@ -757,6 +757,10 @@ typedef struct fb_train_options {
 #include "fashionbert/train.def"
 } fb_train_options;
 
+/* The words that `objective` and `losses` take, place by place; NULL behind the last. */
+const char *fb_objective_name(int32_t place);
+const char *fb_loss_choice(int32_t place);
+
 void fb_train_options_defaults(fb_train_options *options);
 fb_status fb_train_options_set(fb_context *ctx, fb_train_options *options,
                                const char *name, const char *text);

@@ -94,6 +94,17 @@ const char *fb_systems_objective_reading(uint32_t what)
     return NULL;
 }
 
+const char *fb_objective_name(int32_t place)
+{
+    for (int32_t i = 0; place >= 0 && i < fb_systems_count(); i++) {
+        const fb_system *s = fb_systems_get(i);
+        if (place < s->objective_count)
+            return s->objectives[place].name;
+        place -= s->objective_count;
+    }
+    return NULL;
+}
+
 /* ---- losses --------------------------------------------------------------------- */
 
 static int32_t find_loss(const fb_system *s, const char *word)
@@ -102,6 +113,22 @@ static int32_t find_loss(const fb_system *s, const char *word)
         if (strcmp(s->choices[i], word) == 0)
             return i;
     return -1;
+}
+
+/* A word of several systems counts where it comes first. */
+const char *fb_loss_choice(int32_t place)
+{
+    for (int32_t i = 0; i < fb_systems_count(); i++) {
+        const fb_system *s = fb_systems_get(i);
+        for (int32_t k = 0; s->choices && s->choices[k]; k++) {
+            bool came = false;
+            for (int32_t before = 0; before < i && !came; before++)
+                came = find_loss(fb_systems_get(before), s->choices[k]) >= 0;
+            if (!came && place-- == 0)
+                return s->choices[k];
+        }
+    }
+    return NULL;
 }
 
 /* "a, b and c" of s's losses but those that `not_of` has too; returns how many. */

@@ -15,21 +15,29 @@
 
 static const fb_option_table *const table = &fb_train_option_table;
 
+static bool is_choice(const fb_option *row)
+{
+    return row->type == FB_OPTION_CHOICE || row->type == FB_OPTION_SET;
+}
+
 /* A right value that is not the default, as text. */
 static const char *another(const fb_option *row, const fb_train_options *defaults,
                            char text[64])
 {
-    const char *end = row->choices ? strrchr(row->choices, ',') : NULL;
+    char choices[FB_OPTION_TEXT_BYTES];
     fb_train_options o = *defaults;
     if (row->type == FB_OPTION_FLAG)
         return fb_option_store(row, &o, "on") && !fb_option_is_default(row, &o) ? "on"
                                                                                 : "off";
     if (row->type == FB_OPTION_STRING)
         return "elsewhere";
-    if (row->choices) {
-        snprintf(text, 64, "%s", end + 1); /* the last, or else the first */
-        if (fb_option_store(row, &o, text) && fb_option_is_default(row, &o))
-            snprintf(text, 64, "%.*s", (int)strcspn(row->choices, ","), row->choices);
+    if (is_choice(row)) { /* the last word of the range, or else the first */
+        fb_option_range(row, choices);
+        snprintf(text, 64, "%s", strrchr(choices, ' ') + 1);
+        if (fb_option_store(row, &o, text) && fb_option_is_default(row, &o)) {
+            const char *first = strstr(choices, "of ") + 3;
+            snprintf(text, 64, "%.*s", (int)strcspn(first, ","), first);
+        }
         return text;
     }
     double step = row->type != FB_OPTION_DOUBLE ? 1 : isfinite(row->high) ? 0.125 : 0.5;
@@ -229,7 +237,7 @@ static void numbers_out_of_range_are_refused_by_library_and_command(void **state
         o.catalog = o.out = f->folder;
         if (row->type == FB_OPTION_STRING || row->type == FB_OPTION_FLAG)
             continue;
-        if (row->choices) {
+        if (is_choice(row)) {
             *(const char **)(void *)((char *)&o + row->offset) = "strange";
             fb_train_report report;
             assert_int_equal(fb_train(f->ctx, &o, &report), FB_E_USAGE);
