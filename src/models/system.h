@@ -61,6 +61,13 @@ typedef struct fb_objective {
         *defaults; /* of options left to the program; {NULL} ends it */
 } fb_objective;
 
+/* A stage of the recipe that is trained where nothing is said. */
+typedef struct fb_stage {
+    const char *objective;
+    double products;             /* that about go by, in its epochs */
+    const fb_option_value *said; /* options as one would type them; {NULL} ends it */
+} fb_stage;
+
 /* The batches that a system learns from, beside what the options say of them. */
 typedef struct fb_train_plan {
     bool items;         /* of items, each text beside each image; else of pairs */
@@ -110,6 +117,8 @@ struct fb_system {
     const char *const *choices;
     const fb_objective *objectives;
     int32_t objective_count;
+    const fb_stage *stages; /* of its recipe; a system may have none */
+    int32_t stage_count;
     size_t step_bytes; /* of the options of a step, a struct of its own */
 
     /* Options that its objectives' defaults did not settle, as they depend on others.

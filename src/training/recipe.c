@@ -22,44 +22,6 @@ static const fb_option_value common[] = {
 static const fb_option_value last[] = {
     {"vector-size", "0"}, {"alignment-head", "cls"}, {"patches-from", "0"}};
 
-/* The stages, as one would type them; beside that the number of epochs in which about
- * `products` go by, and how often rare words are hidden. */
-enum { STAGES = 3, MOST_SAID = 24 };
-typedef struct stage_row {
-    double products;
-    fb_option_value said[MOST_SAID];
-} stage_row;
-
-static const stage_row stages[STAGES] = {
-    {.products = 300000, .said = {{"objective", "itc"}, {"flip", "0.5"}}},
-    {.products = 150000,
-     .said = {{"objective", "itc"},
-              {"flip", "0.5"},
-              {"group", "32"},
-              {"lr", "8e-4"},
-              {"warmup", "0.03"}}},
-    {.products = 480000,
-     .said = {{"objective", "match"},
-              {"flip", "0.5"},
-              {"group", "32"},
-              {"losses", "tia"},
-              {"negatives", "hard"},
-              {"alignment", "block"},
-              {"hard-negatives", "7"},
-              {"hardness", "0.5"},
-              {"hard-warmup", "0.05"},
-              {"patch-keep", "0.5"},
-              {"unmask-last", "0.2"},
-              {"soft-targets", "0.8"},
-              {"itc", "1"},
-              {"batch", "256"}, /* for the vectors; alignment learns from half of it */
-              {"hard-items", "128"},
-              {"lr", "7e-4"},
-              {"weight-decay", "0.05"},
-              {"zoom", "0.15"},
-              {"text-mask", "0.1"}}},
-};
-
 static bool is_auto(const char *word)
 {
     return strcmp(word, "auto") == 0;
@@ -78,13 +40,25 @@ static bool is_open(const fb_train_options *o)
     return true;
 }
 
+/* Its stages are those of the recipe of whoever has the objective of the options. */
+static const fb_system *recipe_of(const fb_train_options *o)
+{
+    return is_auto(o->objective) ? fb_systems_get(0)
+                                 : fb_systems_find_objective(o->objective, NULL);
+}
+
 int32_t fb_recipe_stages(const fb_train_options *options)
 {
-    if (!is_open(options))
+    const fb_system *s = recipe_of(options);
+    int32_t count = 0;
+    if (!s || !is_open(options))
         return 0;
-    return is_auto(options->objective)              ? STAGES
-           : strcmp(options->objective, "itc") == 0 ? STAGES - 1
-                                                    : 0;
+    if (is_auto(options->objective))
+        return s->stage_count;
+    while (count < s->stage_count &&
+           strcmp(s->stages[count].objective, options->objective) == 0)
+        count++;
+    return count;
 }
 
 /* Passes over a split so that about `products` go by: small splits are seen more often,
@@ -111,9 +85,10 @@ fb_status fb_recipe_stage(fb_context *ctx, fb_train_options *stage,
     for (int32_t i = 0; i < table->count; i++)
         if (!fb_train_option_is_own(&table->rows[i]))
             fb_option_copy(&table->rows[i], stage, options);
-    const stage_row *row = &stages[number - 1];
-    for (int32_t i = 0; i < MOST_SAID && row->said[i].name; i++)
-        FB_TRY(fb_option_set(ctx, table, stage, row->said[i].name, row->said[i].value));
+    const fb_stage *row = &recipe_of(options)->stages[number - 1];
+    FB_TRY(fb_option_set(ctx, table, stage, "objective", row->objective));
+    for (const fb_option_value *said = row->said; said->name; said++)
+        FB_TRY(fb_option_set(ctx, table, stage, said->name, said->value));
     stage->rare_mask = rare_words(items);
     stage->epochs = passes(row->products, items);
     if (number > 1)

@@ -7,14 +7,10 @@
 #include "fashionbert.h"
 #include "models/system.h"
 
-/* 1  itc, batches of anything          vectors learn what a product is
- * 2  itc, batches in category groups   ... and what tells it from its kin
- * 3  match                             FashionBERT's alignment as a choice among hard
- *                                      negatives, beside itc
- *
- * How many of them the options ask for: all where no option about what or how to learn
- * is said (train_options.h), the first two with `objective` itc besides, 0 (a single
- * run, as the options say) otherwise. */
+/* How many stages of a system's recipe (fb_system.stages) the options ask for: all where
+ * no option about what or how to learn is said (train_options.h); with `objective`
+ * besides, those it begins with that are of this objective; 0 (a single run, as the
+ * options say) otherwise. */
 int32_t fb_recipe_stages(const fb_train_options *options);
 
 /* Stage `number` for a training split of `items`, as options that a user could have

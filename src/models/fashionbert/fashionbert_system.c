@@ -24,6 +24,24 @@ static const fb_option_value itc_defaults[] = {
 static const fb_objective objectives[] = {{"match", match_defaults},
                                           {"itc", itc_defaults}};
 
+static const fb_option_value first[] = {{"flip", "0.5"}, {NULL, NULL}};
+static const fb_option_value second[] = {
+    {"flip", "0.5"}, {"group", "32"}, {"lr", "8e-4"}, {"warmup", "0.03"}, {NULL, NULL}};
+static const fb_option_value third[] = {
+    {"flip", "0.5"},        {"group", "32"},         {"losses", "tia"},
+    {"negatives", "hard"},  {"alignment", "block"},  {"hard-negatives", "7"},
+    {"hardness", "0.5"},    {"hard-warmup", "0.05"}, {"patch-keep", "0.5"},
+    {"unmask-last", "0.2"}, {"soft-targets", "0.8"}, {"itc", "1"},
+    {"batch", "256"}, /* for the vectors; alignment learns from half of it */
+    {"hard-items", "128"},  {"lr", "7e-4"},          {"weight-decay", "0.05"},
+    {"zoom", "0.15"},       {"text-mask", "0.1"},    {NULL, NULL}};
+
+/* The recipe: vectors learn, in batches of anything, what a product is; in batches of
+ * category groups, what tells it from its kin; then alignment learns by listwise
+ * image-text matching among hard negatives, beside them. */
+static const fb_stage stages[] = {
+    {"itc", 300000, first}, {"itc", 150000, second}, {"match", 480000, third}};
+
 /* The margin becomes about the sum of the product's numbers: with aligned patches that
  * is an inner product of words and patches much as the vectors' own. */
 static void begin_product(fb_fashionbert *m)
@@ -100,6 +118,8 @@ const fb_system fb_fashionbert_system = {
     .choices = fb_fashionbert_choices,
     .objectives = objectives,
     .objective_count = sizeof objectives / sizeof objectives[0],
+    .stages = stages,
+    .stage_count = sizeof stages / sizeof stages[0],
     .step_bytes = sizeof(fb_loss_options),
     .settle = fb_fashionbert_settle,
     .plan = fb_fashionbert_plan,
