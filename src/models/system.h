@@ -105,8 +105,9 @@ typedef struct fb_batch_stream {
 } fb_batch_stream;
 
 struct fb_system {
-    const char *name; /* in config.json */
-    int32_t number;   /* its own for ever: fingerprints of models are made of it */
+    const char *name;       /* in config.json */
+    const char *score_name; /* in an evaluation; NULL: config.score's */
+    int32_t number; /* its own for ever: fingerprints of models are made of it */
     uint32_t reads, gives;
     fb_config_keys keys; /* its own in config.json, over config.own */
     /* What it calls its losses in measures.h, in the order of a report; NULL behind the
@@ -192,8 +193,6 @@ const char *fb_systems_names(char *out, size_t size);
 /* The system that has the objective; NULL: none. `objective` may be left out. */
 const fb_system *fb_systems_find_objective(const char *name,
                                            const fb_objective **objective);
-/* "a, b or c" of all objectives. */
-const char *fb_systems_objectives(char *out, size_t size);
 /* An objective whose system reads what FB_READS_... says; NULL: there is none. */
 const char *fb_systems_objective_reading(uint32_t what);
 

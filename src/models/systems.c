@@ -70,20 +70,6 @@ const fb_system *fb_systems_find_objective(const char *name,
     return NULL;
 }
 
-const char *fb_systems_objectives(char *out, size_t size)
-{
-    int32_t count = 0, place = 0;
-    out[0] = 0;
-    for (int32_t i = 0; i < fb_systems_count(); i++)
-        count += fb_systems_get(i)->objective_count;
-    for (int32_t i = 0; i < fb_systems_count(); i++) {
-        const fb_system *s = fb_systems_get(i);
-        for (int32_t k = 0; k < s->objective_count; k++)
-            say(out, size, place++, count, " or ", s->objectives[k].name);
-    }
-    return out;
-}
-
 const char *fb_systems_objective_reading(uint32_t what)
 {
     for (int32_t i = 0; i < fb_systems_count(); i++) {

@@ -59,7 +59,9 @@ static fb_status rank(fb_context *ctx, const fb_evaluate_options *o, fb_model *m
     FB_TRY(fb_query_rank(ctx, &with, &options, &report));
     int32_t items;
     (void)fb_query_split_all(split, &items);
-    snprintf(e->score, sizeof e->score, "click");
+    const char *name = with.config->system->score_name;
+    snprintf(e->score, sizeof e->score, "%s",
+             name ? name : fb_score_kind_name(with.config->score));
     e->of_queries = true;
     e->items = items;
     e->query_to_product = report.ranking;

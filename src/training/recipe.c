@@ -142,14 +142,12 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o, const fb_system *
 {
     const fb_train_options asked = *o;
     const fb_objective *objective;
-    char known[256];
     size_t count = 0;
     if (is_auto(o->objective))
         o->objective = fb_systems_get(0)->objectives[0].name;
     const fb_system *s = fb_systems_find_objective(o->objective, &objective);
     if (!s)
-        return fb_fail(ctx, FB_E_USAGE, "--objective %s is not known; use %s",
-                       o->objective, fb_systems_objectives(known, sizeof known));
+        return fb_fail(ctx, FB_E_USAGE, "--objective %s is not known", o->objective);
     while (objective->defaults && objective->defaults[count].name)
         count++;
     FB_TRY(fill(ctx, o, objective->defaults, count));

@@ -229,6 +229,7 @@ static const char *const loss_names[] = {"mlm", "mpm", "tia", "click",
 
 const fb_system fb_qti_system = {
     .name = "qti",
+    .score_name = "click",
     .number = 2,
     .reads = FB_READS_QUERY | FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
     .gives = FB_GIVES_SCORE | FB_GIVES_FEATURES,
