@@ -7,6 +7,10 @@
  * whatever the dtype. ref/ computes in f32 with plain loops and is the oracle; cpu/ in
  * f32 or bf16.
  *
+ * What kernels are given lies in the backend's own memory (memory.h), but for the
+ * structs that hold the pointers and for single results (sums, places, rates), which
+ * are the host's.
+ *
  * A backend keeps no context: whoever calls a kernel lends one, and a kernel that fails
  * leaves its sentence there.
  */
@@ -16,6 +20,7 @@
 #include "tensor/tensor.h"
 
 typedef struct fb_backend fb_backend;
+typedef struct fb_memory fb_memory; /* memory.h */
 
 /* A matrix of parameters [out, in] (torch's Linear layout; bias-free), f32, borrowed.
  * Whoever changes the numbers adds one to `version`; the backend keeps repacked or
@@ -119,6 +124,13 @@ typedef struct fb_batch_norm {
     bool given;
 } fb_batch_norm;
 
+/* Running statistics of a batch norm. */
+typedef struct fb_running {
+    float *mean, *var; /* [C] */
+    int64_t width;     /* C */
+    float eps;
+} fb_running;
+
 /* Pairs of a contrastive loss (InfoNCE; Radford et al. 2021): row i of A and row i of B
  * belong together. Pair (i, j), i != j, is left out of the softmax sums where
  * a_group[i] == a_group[j] or b_group[i] == b_group[j]: the same product or the same
@@ -130,6 +142,8 @@ typedef struct fb_contrast {
     float margin; /* additive margin: subtracted from the similarity of i and i
                      (AM-Softmax; Wang et al. 2018) by the operation; kernels do not
                      read it */
+    float slope;    /* d scale / d what dscale is the gradient of; 1: of the scale */
+    bool only_down; /* add to dscale only what moves the scale down */
 } fb_contrast;
 
 /* Lists of rows of logits, for the listwise loss. */
@@ -139,8 +153,8 @@ typedef struct fb_lists {
                                first alone */
     int32_t count, length;
     const float *log_q; /* [R] log-probability with which each row was drawn,
-                           subtracted from its margin by the operation; kernels do not
-                           read it; NULL: nothing */
+                           subtracted from its margin by the operation (list_correct);
+                           NULL: nothing */
 } fb_lists;
 
 /* The table of kernels: kernels.def is the list. */
@@ -151,6 +165,7 @@ typedef struct fb_kernels {
 
 struct fb_backend {
     const fb_kernels *k;
+    const fb_memory *m;
     const char *name; /* "ref", "cpu" */
     fb_dtype dtype;   /* compute dtype */
     int32_t threads;

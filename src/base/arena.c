@@ -22,6 +22,8 @@ struct fb_arena {
     size_t count, capacity, current;
     size_t chunk_bytes, in_use, peak;
     int64_t system_allocations;
+    fb_arena_source source; /* alloc NULL: the C library */
+    fb_arena *companion;
 };
 
 static size_t round_up(size_t size, size_t unit)
@@ -40,12 +42,13 @@ static bool add_chunk(fb_arena *arena, size_t size)
         arena->chunks = chunks;
         arena->capacity = capacity;
     }
-    bool huge = size >= 2 * (size_t)HUGE_PAGE_BYTES;
+    bool huge = !arena->source.alloc && size >= 2 * (size_t)HUGE_PAGE_BYTES;
     size_t unit = huge ? HUGE_PAGE_BYTES : ALIGNMENT;
     if (size > SIZE_MAX - unit)
         return false;
     size = round_up(size, unit);
-    uint8_t *bytes = aligned_alloc(unit, size);
+    uint8_t *bytes = arena->source.alloc ? arena->source.alloc(arena->source.self, size)
+                                         : aligned_alloc(unit, size);
     if (!bytes)
         return false;
     if (huge) /* fewer TLB misses in matrix products; only a wish, so no check */
@@ -65,12 +68,40 @@ fb_arena *fb_arena_create(size_t chunk_bytes)
     return arena;
 }
 
+fb_arena *fb_arena_create_in(const fb_arena_source *source, size_t chunk_bytes)
+{
+    fb_arena *arena = fb_arena_create(chunk_bytes);
+    if (arena)
+        arena->source = *source;
+    return arena;
+}
+
+void fb_arena_set_companion(fb_arena *arena, fb_arena *companion)
+{
+    arena->companion = companion;
+}
+
+fb_arena *fb_arena_companion(const fb_arena *arena)
+{
+    return arena->companion;
+}
+
+static void free_chunks(fb_arena *arena)
+{
+    for (size_t i = 0; i < arena->count; i++)
+        if (arena->source.alloc)
+            arena->source.free(arena->source.self, arena->chunks[i].bytes);
+        else
+            free(arena->chunks[i].bytes);
+    arena->count = 0;
+}
+
 void fb_arena_free(fb_arena *arena)
 {
     if (!arena)
         return;
-    for (size_t i = 0; i < arena->count; i++)
-        free(arena->chunks[i].bytes);
+    fb_arena_free(arena->companion);
+    free_chunks(arena);
     free(arena->chunks);
     free(arena);
 }
@@ -116,6 +147,8 @@ char *fb_arena_strdup(fb_arena *arena, const char *text)
 void fb_arena_reset(fb_arena *arena)
 {
     size_t sum = 0;
+    if (arena->companion)
+        fb_arena_reset(arena->companion);
     for (size_t i = 0; i < arena->count; i++) {
         sum += arena->chunks[i].size;
         arena->chunks[i].used = 0;
@@ -125,9 +158,7 @@ void fb_arena_reset(fb_arena *arena)
     if (arena->count < 2)
         return;
     /* Given back before the large one is asked for, so that never both are there. */
-    for (size_t i = 0; i < arena->count; i++)
-        free(arena->chunks[i].bytes);
-    arena->count = 0;
+    free_chunks(arena);
     (void)add_chunk(arena, sum); /* without memory now, the next alloc says so */
 }
 

@@ -18,6 +18,21 @@ typedef struct fb_arena fb_arena;
 fb_arena *fb_arena_create(size_t chunk_bytes);
 void fb_arena_free(fb_arena *arena);
 
+/* Where chunks come from when it is not malloc: memory that may not be read here (a
+ * device's). */
+typedef struct fb_arena_source {
+    void *self;
+    void *(*alloc)(void *self,
+                   size_t bytes); /* aligned to 64; NULL when there is none */
+    void (*free)(void *self, void *bytes);
+} fb_arena_source;
+/* As fb_arena_create; what source->self points at must outlive the arena. */
+fb_arena *fb_arena_create_in(const fb_arena_source *source, size_t chunk_bytes);
+
+/* Another arena that is reset and freed with this one; NULL when there is none. */
+void fb_arena_set_companion(fb_arena *arena, fb_arena *companion);
+fb_arena *fb_arena_companion(const fb_arena *arena);
+
 /* size_bytes aligned to 64, not cleared; NULL when memory is out. size 0 gives a
  * pointer that may not be read. */
 void *fb_arena_alloc(fb_arena *arena, size_t size_bytes);

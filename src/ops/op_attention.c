@@ -42,9 +42,10 @@ fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
                            (int)offsets[b + 1], (int)offsets[b]);
     fb_var *y;
     FB_TRY(fb_tape_new_var(tape, &y, qkv->value.dtype, rows, width));
-    void *lse = NULL;
+    float *lse = NULL;
     if (tape->recording)
-        FB_TRY(fb_tape_alloc(tape, &lse, (size_t)(rows * heads) * sizeof(float)));
+        FB_TRY(fb_tape_floats(tape, &lse, rows * heads));
+    FB_TRY(fb_tape_upload_i32(tape, &offsets, offsets, (int64_t)sequences + 1));
     fb_attention a = {sequences, heads, (int32_t)width, offsets,
                       fb_tape_next_dropout(tape)};
     FB_TRY(tape->be->k->attention_forward(tape->ctx, tape->be, &y->value, lse,

@@ -7,7 +7,6 @@
  * takes dy's place. Nothing may overwrite x or, with ReLU, y before.
  */
 #include "ops/ops.h"
-#include <math.h>
 
 typedef struct batch_norm_node {
     fb_node node;
@@ -75,32 +74,6 @@ static fb_status check(fb_tape *tape, const fb_var *x, const fb_var *residual,
     return FB_OK;
 }
 
-static void use_running(float *stats, const fb_batch_norm_leaves *leaves, float eps)
-{
-    int64_t width = leaves->gamma->weight.out;
-    for (int64_t c = 0; c < width; c++) {
-        stats[c] = leaves->running_mean[c];
-        stats[width + c] =
-            (float)(1.0 / sqrt((double)leaves->running_var[c] + (double)eps));
-    }
-}
-
-static void move_running(const fb_batch_norm_leaves *leaves, const float *stats,
-                         int64_t rows, float eps, float momentum)
-{
-    int64_t width = leaves->gamma->weight.out;
-    double unbiased = (double)rows / (double)(rows - 1), share = (double)momentum;
-    for (int64_t c = 0; c < width; c++) {
-        double inv = (double)stats[width + c];
-        double variance = 1.0 / (inv * inv) - (double)eps;
-        if (variance < 0.0) /* the rounding of inv */
-            variance = 0.0;
-        float *mean = &leaves->running_mean[c], *var = &leaves->running_var[c];
-        *mean = (float)((1.0 - share) * (double)*mean + share * (double)stats[c]);
-        *var = (float)((1.0 - share) * (double)*var + share * variance * unbiased);
-    }
-}
-
 fb_status fb_op_batch_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
                            const fb_batch_norm_leaves *leaves, float eps, bool relu,
                            bool training, float momentum)
@@ -111,16 +84,18 @@ fb_status fb_op_batch_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residua
     fb_batch_norm norm = {leaves->gamma->weight.data, leaves->beta->weight.data, eps,
                           relu, !training};
     fb_var *out;
-    void *stats;
+    float *stats;
+    fb_running running = {leaves->running_mean, leaves->running_var, width, eps};
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, rows, width));
-    FB_TRY(fb_tape_alloc(tape, &stats, 2 * (size_t)width * sizeof(float)));
+    FB_TRY(fb_tape_floats(tape, &stats, 2 * width));
     if (!training)
-        use_running(stats, leaves, eps);
+        FB_TRY(tape->be->k->batch_norm_running(tape->ctx, tape->be, stats, &running));
     FB_TRY(tape->be->k->batch_norm_forward(tape->ctx, tape->be, &out->value, stats,
                                            &x->value,
                                            residual ? &residual->value : NULL, &norm));
     if (training && tape->recording && rows > 0)
-        move_running(leaves, stats, rows, eps, momentum);
+        FB_TRY(tape->be->k->batch_norm_move(tape->ctx, tape->be, &running, stats, rows,
+                                            momentum));
     fb_tape_charge(tape, "batch norm", started_s);
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(batch_norm_node), "batch norm",

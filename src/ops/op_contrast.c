@@ -24,7 +24,6 @@ typedef struct contrast_node {
     fb_tensor similarity;
     float *lse; /* [2B] */
     fb_contrast contrast;
-    bool beyond; /* the bound of the scale */
 } contrast_node;
 
 /* d of a or of b: dS times the other one. One after the other, so that a may be b. */
@@ -41,12 +40,11 @@ static fb_status side_backward(fb_tape *tape, fb_var *to, const fb_tensor *ds,
 }
 
 /* S_ii + by. */
-static void shift_diagonal(const fb_tensor *similarity, float by)
+static fb_status shift_diagonal(fb_tape *tape, const fb_tensor *similarity, float by)
 {
-    int64_t count = similarity->dims[0];
-    float *s = similarity->data;
-    for (int64_t i = 0; i < count && by != 0.0f; i++)
-        s[i * count + i] += by;
+    if (!(by != 0.0f))
+        return FB_OK;
+    return tape->be->k->add_diagonal(tape->ctx, tape->be, similarity, by);
 }
 
 static fb_status contrast_backward(fb_tape *tape, fb_node *node)
@@ -56,15 +54,13 @@ static fb_status contrast_backward(fb_tape *tape, fb_node *node)
     if (!(n->loss->seed != 0.0f) || count == 0)
         return FB_OK;
     fb_tensor ds = fb_tensor_2d(NULL, tape->be->dtype, count, count);
-    FB_TRY(fb_tape_alloc(tape, &ds.data, fb_tensor_bytes(&ds)));
-    float *dlog_scale = tape->parameters ? n->log_scale->grad : NULL, dscale = 0.0f;
-    shift_diagonal(&n->similarity, -n->contrast.margin);
-    FB_TRY(tape->be->k->contrast_backward(tape->ctx, tape->be, &ds,
-                                          dlog_scale ? &dscale : NULL, &n->similarity,
-                                          n->lse, &n->contrast, n->loss->seed));
-    shift_diagonal(&n->similarity, n->contrast.margin);
-    if (dlog_scale && !(n->beyond && dscale < 0.0f))
-        dlog_scale[0] += dscale * n->contrast.scale;
+    FB_TRY(fb_tape_values(tape, &ds.data, fb_tensor_bytes(&ds)));
+    float *dlog_scale = tape->parameters ? n->log_scale->grad : NULL;
+    FB_TRY(shift_diagonal(tape, &n->similarity, -n->contrast.margin));
+    FB_TRY(tape->be->k->contrast_backward(tape->ctx, tape->be, &ds, dlog_scale,
+                                          &n->similarity, n->lse, &n->contrast,
+                                          n->loss->seed));
+    FB_TRY(shift_diagonal(tape, &n->similarity, n->contrast.margin));
     FB_TRY(side_backward(tape, n->a, &ds, false, &n->b->value));
     return side_backward(tape, n->b, &ds, true, &n->a->value);
 }
@@ -89,12 +85,30 @@ static fb_status check(fb_tape *tape, const fb_var *a, const fb_var *b,
     return FB_OK;
 }
 
-static double mean(const float *losses, int64_t count)
+static void settle(fb_loss *loss)
 {
     double sum = 0.0;
-    for (int64_t i = 0; i < count; i++)
-        sum += (double)losses[i];
-    return count ? sum / (double)count : 0.0;
+    for (int64_t i = 0; i < loss->count; i++)
+        sum += (double)loss->each[i];
+    loss->value = loss->count ? sum / (double)loss->count : 0.0;
+}
+
+/* The pairs as kernels read them, with the scale as it stands. */
+static fb_status place(fb_tape *tape, fb_contrast *on, const fb_contrast *given,
+                       const fb_leaf *log_scale)
+{
+    const float *logarithm;
+    *on = *given;
+    FB_TRY(fb_tape_upload_i32(tape, &on->a_group, given->a_group, given->count));
+    FB_TRY(fb_tape_upload_i32(tape, &on->b_group, given->b_group, given->count));
+    FB_TRY(fb_tape_read_f32(tape, &logarithm, log_scale->weight.data, 1));
+    FB_TRY(fb_tape_fetch(tape));
+    on->scale = expf(logarithm[0]);
+    on->only_down = given->scale > 0.0f && on->scale > given->scale;
+    if (on->only_down)
+        on->scale = given->scale;
+    on->slope = on->scale; /* d exp(log_scale) */
+    return FB_OK;
 }
 
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
@@ -104,29 +118,26 @@ fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
     double started_s = fb_tape_clock(tape);
     FB_TRY(check(tape, a, b, log_scale, contrast));
     int64_t count = contrast->count;
-    fb_contrast pairs = *contrast;
-    pairs.scale = expf(log_scale->weight.data[0]);
-    bool beyond = contrast->scale > 0.0f && pairs.scale > contrast->scale;
-    if (beyond)
-        pairs.scale = contrast->scale;
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)(count * count) * sizeof(float)));
-    fb_tensor s = fb_tensor_2d(memory, FB_F32, count, count);
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)(4 * count) * sizeof(float)));
-    float *values = memory, *lse = values + 2 * count;
+    fb_contrast pairs;
+    FB_TRY(place(tape, &pairs, contrast, log_scale));
+    float *values;
+    FB_TRY(fb_tape_floats(tape, &values, count * count));
+    fb_tensor s = fb_tensor_2d(values, FB_F32, count, count);
+    FB_TRY(fb_tape_floats(tape, &values, 4 * count));
+    float *lse = values + 2 * count;
     FB_TRY(tape->be->k->matmul(tape->ctx, tape->be, &s, &a->value, false, &b->value,
                                true));
-    shift_diagonal(&s, -pairs.margin);
+    FB_TRY(shift_diagonal(tape, &s, -pairs.margin));
     FB_TRY(tape->be->k->contrast_forward(tape->ctx, tape->be, values, lse, &s, &pairs));
-    shift_diagonal(&s, pairs.margin);
-    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
-    fb_loss *l = memory;
-    *l = (fb_loss){.value = mean(values, 2 * count), .rows = count};
+    FB_TRY(shift_diagonal(tape, &s, pairs.margin));
+    fb_loss *l;
+    FB_TRY(fb_tape_new_loss(tape, &l, values, 2 * count, settle));
+    l->rows = count;
     FB_TRY(fb_tape_append(tape, &l->node, sizeof(contrast_node), "contrast",
                           log_scale->name, NULL, contrast_backward));
     contrast_node *n = (contrast_node *)l->node;
     if (n)
-        *n = (contrast_node){n->node, a, b, log_scale, l, s, lse, pairs, beyond};
+        *n = (contrast_node){n->node, a, b, log_scale, l, s, lse, pairs};
     if (similarity)
         *similarity = s;
     *loss = l;

@@ -27,20 +27,17 @@ static fb_status embed_backward(fb_tape *tape, fb_node *node)
     return FB_OK;
 }
 
-static fb_status check(fb_tape *tape, const fb_embed *e, fb_leaf *const *tables,
-                       int64_t rows)
+static fb_status check(fb_tape *tape, const fb_leaf *first, const fb_leaf *table,
+                       const int32_t *ids, int64_t rows)
 {
-    for (int32_t k = 0; k < e->count; k++) {
-        if (tables[k]->weight.in != tables[0]->weight.in)
-            return fb_fail(tape->ctx, FB_E_SHAPE, "embed: %s and %s differ in width",
-                           tables[0]->name, tables[k]->name);
-        for (int64_t i = 0; i < rows; i++)
-            if (e->ids[k][i] < 0 || e->ids[k][i] >= tables[k]->weight.out)
-                return fb_fail(tape->ctx, FB_E_SHAPE,
-                               "embed: row %d of %s was asked for, it has %lld",
-                               (int)e->ids[k][i], tables[k]->name,
-                               (long long)tables[k]->weight.out);
-    }
+    if (table->weight.in != first->weight.in)
+        return fb_fail(tape->ctx, FB_E_SHAPE, "embed: %s and %s differ in width",
+                       first->name, table->name);
+    for (int64_t i = 0; i < rows; i++)
+        if (ids[i] < 0 || ids[i] >= table->weight.out)
+            return fb_fail(tape->ctx, FB_E_SHAPE,
+                           "embed: row %d of %s was asked for, it has %lld",
+                           (int)ids[i], table->name, (long long)table->weight.out);
     return FB_OK;
 }
 
@@ -49,11 +46,12 @@ fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tabl
 {
     double started_s = fb_tape_clock(tape);
     fb_embed e = {.count = table_count};
+    for (int32_t k = 0; k < table_count; k++)
+        FB_TRY(check(tape, tables[0], tables[k], ids[k], rows));
     for (int32_t k = 0; k < table_count; k++) {
         e.table[k] = tables[k]->weight.data;
-        e.ids[k] = ids[k];
+        FB_TRY(fb_tape_upload_i32(tape, &e.ids[k], ids[k], rows));
     }
-    FB_TRY(check(tape, &e, tables, rows));
     int64_t width = tables[0]->weight.in;
     if (x && (x->value.dims[0] != rows || x->value.dims[1] != width))
         return fb_fail(tape->ctx, FB_E_SHAPE, "embed %s: x is [%lld, %lld]",

@@ -2,8 +2,6 @@
  */
 #include "ops/ops.h"
 
-#include <string.h>
-
 typedef struct gather_node {
     fb_node node;
     fb_var *a, *b;
@@ -20,7 +18,8 @@ static fb_status begin_target(fb_tape *tape, fb_var *x, bool accumulate)
         return FB_OK;
     FB_TRY(fb_tape_grad_begin(tape, x, &grad, &fresh));
     if (accumulate)
-        memset(grad.data, 0, fb_tensor_bytes(&grad));
+        return tape->be->m->fill(tape->ctx, tape->be, grad.data, 0,
+                                 fb_tensor_bytes(&grad));
     return FB_OK;
 }
 
@@ -50,6 +49,7 @@ fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
         if (index[i] < 0 || index[i] >= limit)
             return fb_fail(tape->ctx, FB_E_SHAPE, "gather: row %d of %lld",
                            (int)index[i], (long long)limit);
+    FB_TRY(fb_tape_upload_i32(tape, &index, index, rows));
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, a->value.dtype, rows, a->value.dims[1]));
     FB_TRY(tape->be->k->gather_rows(tape->ctx, tape->be, &out->value, &a->value,

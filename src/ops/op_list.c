@@ -53,47 +53,51 @@ static fb_status check(fb_tape *tape, const fb_var *logits, const fb_lists *l)
     return FB_OK;
 }
 
-static fb_status correct(fb_tape *tape, fb_tensor *corrected, const fb_tensor *logits,
-                         const float *log_q)
+static void settle(fb_loss *loss)
 {
+    loss->value = 0;
+    for (int64_t i = 0; i < loss->count; i++)
+        loss->value += (double)loss->each[i] / (double)loss->count;
+}
+
+/* The lists where kernels read them, and the logits less log_q. */
+static fb_status place(fb_tape *tape, fb_lists *on, fb_tensor *corrected,
+                       const fb_lists *l, const fb_tensor *logits)
+{
+    int64_t places = (int64_t)l->count * l->length;
+    *on = *l;
     *corrected = *logits;
-    if (!log_q)
+    FB_TRY(fb_tape_upload_i32(tape, &on->members, l->members, places));
+    FB_TRY(fb_tape_upload_f32(tape, &on->targets, l->targets, places));
+    if (!l->log_q)
         return FB_OK;
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, fb_tensor_bytes(logits)));
-    float *out = memory;
-    const float *z = logits->data;
-    for (int64_t r = 0; r < logits->dims[0]; r++) {
-        out[2 * r] = z[2 * r];
-        out[2 * r + 1] = z[2 * r + 1] - log_q[r];
-    }
-    corrected->data = out;
-    return FB_OK;
+    FB_TRY(fb_tape_upload_f32(tape, &on->log_q, l->log_q, logits->dims[0]));
+    FB_TRY(fb_tape_values(tape, &corrected->data, fb_tensor_bytes(logits)));
+    return tape->be->k->list_correct(tape->ctx, tape->be, corrected, logits, on->log_q);
 }
 
 fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
                      const fb_lists *lists)
 {
     double started_s = fb_tape_clock(tape);
-    int32_t count = lists->count;
+    int64_t count = lists->count;
     FB_TRY(check(tape, logits, lists));
-    void *memory;
     fb_tensor corrected;
-    FB_TRY(correct(tape, &corrected, &logits->value, lists->log_q));
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * 2 * sizeof(float)));
-    float *values = memory, *lse = values + count;
+    fb_lists on;
+    FB_TRY(place(tape, &on, &corrected, lists, &logits->value));
+    float *values;
+    FB_TRY(fb_tape_floats(tape, &values, count * 2));
+    float *lse = values + count;
     FB_TRY(
-        tape->be->k->list_forward(tape->ctx, tape->be, values, lse, &corrected, lists));
-    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
-    fb_loss *l = memory;
-    *l = (fb_loss){.rows = count};
-    for (int32_t i = 0; i < count; i++)
-        l->value += (double)values[i] / (double)count;
+        tape->be->k->list_forward(tape->ctx, tape->be, values, lse, &corrected, &on));
+    fb_loss *l;
+    FB_TRY(fb_tape_new_loss(tape, &l, values, count, settle));
+    l->rows = count;
     FB_TRY(fb_tape_append(tape, &l->node, sizeof(list_node), "losses", "", NULL,
                           list_backward));
     list_node *n = (list_node *)l->node;
     if (n)
-        *n = (list_node){n->node, logits, corrected, l, lse, *lists};
+        *n = (list_node){n->node, logits, corrected, l, lse, on};
     *loss = l;
     fb_tape_charge(tape, "losses", started_s);
     return FB_OK;

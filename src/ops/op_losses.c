@@ -36,18 +36,22 @@ static fb_status loss_backward(fb_tape *tape, fb_node *node)
     return fb_tape_grad_done(tape, n->logits, &dz);
 }
 
-static fb_status finish(fb_tape *tape, fb_loss **loss, const float *rows,
+static void settle_mean(fb_loss *loss)
+{
+    loss->value = 0;
+    for (int64_t i = 0; i < loss->count; i++)
+        loss->value += loss->each[i];
+    if (loss->count)
+        loss->value /= (double)loss->count;
+}
+
+static fb_status finish(fb_tape *tape, fb_loss **loss, const float *each,
                         fb_var *logits, const char *op, fb_node **node)
 {
-    void *memory;
     int64_t count = logits->value.dims[0];
-    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
-    fb_loss *l = memory;
-    *l = (fb_loss){.rows = count};
-    for (int64_t i = 0; i < count; i++)
-        l->value += rows[i];
-    if (count)
-        l->value /= (double)count;
+    fb_loss *l;
+    FB_TRY(fb_tape_new_loss(tape, &l, each, count, settle_mean));
+    l->rows = count;
     FB_TRY(fb_tape_append(tape, node, sizeof(loss_node), op, "", NULL, loss_backward));
     if (*node) {
         ((loss_node *)*node)->logits = logits;
@@ -67,9 +71,10 @@ fb_status fb_op_cross_entropy(fb_tape *tape, fb_loss **loss, fb_var *logits,
         if (targets[i] < 0 || targets[i] >= classes)
             return fb_fail(tape->ctx, FB_E_SHAPE, "cross entropy: class %d of %lld",
                            (int)targets[i], (long long)classes);
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)rows * 2 * sizeof(float)));
-    float *values = memory, *lse = values + rows;
+    float *values;
+    FB_TRY(fb_tape_floats(tape, &values, rows * 2));
+    FB_TRY(fb_tape_upload_i32(tape, &targets, targets, rows));
+    float *lse = values + rows;
     FB_TRY(tape->be->k->cross_entropy_forward(tape->ctx, tape->be, values, lse,
                                               &logits->value, targets));
     fb_node *node;
@@ -94,9 +99,9 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
         if (rows[i] < 0 || rows[i] >= features->dims[0])
             return fb_fail(tape->ctx, FB_E_SHAPE, "kld: patch %d of %lld", (int)rows[i],
                            (long long)features->dims[0]);
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count * sizeof(float)));
-    float *values = memory;
+    float *values;
+    FB_TRY(fb_tape_floats(tape, &values, count));
+    FB_TRY(fb_tape_upload_i32(tape, &rows, rows, count));
     FB_TRY(tape->be->k->kld_forward(tape->ctx, tape->be, values, &logits->value,
                                     features, rows));
     fb_node *node;

@@ -46,9 +46,9 @@ fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
                        gamma->name);
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, rows, width));
-    void *stats = NULL;
+    float *stats = NULL;
     if (tape->recording)
-        FB_TRY(fb_tape_alloc(tape, &stats, (size_t)rows * 2 * sizeof(float)));
+        FB_TRY(fb_tape_floats(tape, &stats, rows * 2));
     fb_norm norm = {gamma->weight.data, beta->weight.data, eps, {0.0f, 0}};
     if (residual)
         norm.dropout = fb_tape_next_dropout(tape);

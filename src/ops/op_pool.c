@@ -59,7 +59,7 @@ fb_status fb_op_max_pool(fb_tape *tape, fb_var **y, fb_var *x, const fb_max_pool
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, rows, channels));
     void *which = NULL;
     if (tape->recording)
-        FB_TRY(fb_tape_alloc(tape, &which, (size_t)(rows * channels)));
+        FB_TRY(fb_tape_values(tape, &which, (size_t)(rows * channels)));
     FB_TRY(tape->be->k->max_pool_forward(tape->ctx, tape->be, &out->value, which,
                                          &x->value, pool));
     fb_tape_charge(tape, "max pool", started_s);
@@ -109,6 +109,7 @@ fb_status fb_op_mean_rows(fb_tape *tape, fb_var **y, fb_var *x, const int32_t *o
             return fb_fail(tape->ctx, FB_E_SHAPE,
                            "mean of rows: offset %d after %d, they must ascend",
                            (int)offsets[s + 1], (int)offsets[s]);
+    FB_TRY(fb_tape_upload_i32(tape, &offsets, offsets, (int64_t)sequences + 1));
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, sequences, x->value.dims[1]));
     FB_TRY(tape->be->k->mean_rows_forward(tape->ctx, tape->be, &out->value, &x->value,

@@ -26,9 +26,9 @@ fb_status fb_op_unit_rows(fb_tape *tape, fb_var **y, fb_var *x)
     int64_t rows = x->value.dims[0];
     fb_var *out;
     FB_TRY(fb_tape_new_var(tape, &out, x->value.dtype, rows, x->value.dims[1]));
-    void *lengths = NULL;
+    float *lengths = NULL;
     if (tape->recording)
-        FB_TRY(fb_tape_alloc(tape, &lengths, (size_t)rows * sizeof(float)));
+        FB_TRY(fb_tape_floats(tape, &lengths, rows));
     FB_TRY(tape->be->k->unit_rows_forward(tape->ctx, tape->be, &out->value, lengths,
                                           &x->value));
     fb_tape_charge(tape, "unit rows", started_s);

@@ -2,8 +2,8 @@
  *
  * Each checks its shapes (FB_E_SHAPE names the op and both shapes), calls the backend
  * and records its backward. Outputs are new variables of the tape. Letters as in
- * backend.h. Index arrays are borrowed until the tape is done with; they must be in
- * range.
+ * kernels.def. Arrays of indices, pixels and masks are the host's, borrowed until the tape
+ * is done with; indices must be in range.
  */
 #ifndef FB_OPS_OPS_H
 #define FB_OPS_OPS_H
@@ -76,14 +76,6 @@ fb_status fb_op_group_products(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
 /* Pixels to patch features [images*P, F]: a constant, no gradient. */
 fb_status fb_op_patchify(fb_tape *tape, fb_var **y, const uint8_t *pixels,
                          const fb_patchify *p);
-
-/* A loss: the mean over its rows; 0 rows give 0. `seed` is read by backward. */
-typedef struct fb_loss {
-    double value;
-    float seed;
-    int64_t rows;
-    fb_node *node; /* where its backward starts; NULL when nothing was recorded */
-} fb_loss;
 
 /* mean over M of -log softmax(logits[M,V])[target]; logits f32 */
 fb_status fb_op_cross_entropy(fb_tape *tape, fb_loss **loss, fb_var *logits,

@@ -4,8 +4,22 @@
 #include "base/clock.h"
 #include "base/random.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+static void *backend_alloc(void *self, size_t bytes)
+{
+    fb_backend *be = self;
+    void *memory = NULL; /* who asked for it says that there is none */
+    return be->m->alloc(NULL, be, &memory, bytes) == FB_OK ? memory : NULL;
+}
+
+static void backend_free(void *self, void *bytes)
+{
+    fb_backend *be = self;
+    be->m->free(be, bytes);
+}
 
 void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *arena,
                    bool recording)
@@ -13,6 +27,12 @@ void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *are
     fb_profile *profile = tape->profile;
     *tape = (fb_tape){.ctx = ctx, .be = be, .arena = arena, .recording = recording};
     tape->profile = profile;
+    tape->values = be->m->host ? arena : fb_arena_companion(arena);
+    if (!tape->values) {
+        const fb_arena_source source = {be, backend_alloc, backend_free};
+        tape->values = fb_arena_create_in(&source, 1 << 20);
+        fb_arena_set_companion(arena, tape->values);
+    }
 }
 
 void fb_tape_set_dropout(fb_tape *tape, float p, uint64_t key)
@@ -67,6 +87,23 @@ fb_status fb_tape_alloc(fb_tape *tape, void **memory, size_t bytes)
     return FB_OK;
 }
 
+fb_status fb_tape_values(fb_tape *tape, void **memory, size_t bytes)
+{
+    *memory = tape->values ? fb_arena_alloc(tape->values, bytes) : NULL;
+    if (!*memory)
+        return fb_fail(tape->ctx, FB_E_MEMORY, "no memory for %zu bytes of a step",
+                       bytes);
+    return FB_OK;
+}
+
+fb_status fb_tape_floats(fb_tape *tape, float **floats, int64_t count)
+{
+    void *memory;
+    FB_TRY(fb_tape_values(tape, &memory, (size_t)count * sizeof(float)));
+    *floats = memory;
+    return FB_OK;
+}
+
 fb_status fb_tape_ints(fb_tape *tape, int32_t **ints, int64_t count)
 {
     void *memory;
@@ -83,10 +120,133 @@ fb_status fb_tape_new_var(fb_tape *tape, fb_var **var, fb_dtype dtype, int64_t r
     fb_var *v = memory;
     *v = (fb_var){.needs_grad = tape->recording};
     FB_TRY(
-        fb_tape_alloc(tape, &memory, (size_t)(rows * columns) * fb_dtype_size(dtype)));
+        fb_tape_values(tape, &memory, (size_t)(rows * columns) * fb_dtype_size(dtype)));
     v->value = fb_tensor_2d(memory, dtype, rows, columns);
     *var = v;
     return FB_OK;
+}
+
+/* ---- numbers from and to the host ----------------------------------------------- */
+
+/* `keep`: later calls with the same array find it. */
+static fb_status upload(fb_tape *tape, void **on, const void *host, size_t bytes,
+                        bool keep)
+{
+    *on = (void *)(uintptr_t)host; /* kernels read it only */
+    if (tape->be->m->host || !host)
+        return FB_OK;
+    for (int32_t i = 0; keep && i < tape->upload_count; i++)
+        if (tape->upload[i].host == host && tape->upload[i].bytes == bytes) {
+            *on = tape->upload[i].on;
+            return FB_OK;
+        }
+    FB_TRY(fb_tape_values(tape, on, bytes));
+    FB_TRY(tape->be->m->upload(tape->ctx, tape->be, *on, host, bytes));
+    if (keep && tape->upload_count < FB_TAPE_UPLOADS)
+        tape->upload[tape->upload_count++] = (fb_uploaded){host, *on, bytes};
+    return FB_OK;
+}
+
+fb_status fb_tape_upload_i32(fb_tape *tape, const int32_t **on, const int32_t *host,
+                             int64_t count)
+{
+    void *memory;
+    FB_TRY(upload(tape, &memory, host, (size_t)count * sizeof *host, true));
+    *on = memory;
+    return FB_OK;
+}
+
+fb_status fb_tape_upload_f32(fb_tape *tape, const float **on, const float *host,
+                             int64_t count)
+{
+    void *memory;
+    FB_TRY(upload(tape, &memory, host, (size_t)count * sizeof *host, true));
+    *on = memory;
+    return FB_OK;
+}
+
+fb_status fb_tape_upload_u8(fb_tape *tape, const uint8_t **on, const uint8_t *host,
+                            int64_t count)
+{
+    void *memory;
+    FB_TRY(upload(tape, &memory, host, (size_t)count, false));
+    *on = memory;
+    return FB_OK;
+}
+
+fb_status fb_tape_upload(fb_tape *tape, fb_tensor *on, const fb_tensor *host)
+{
+    *on = *host;
+    return upload(tape, &on->data, host->data, fb_tensor_bytes(host), false);
+}
+
+static fb_status read_bytes(fb_tape *tape, const void **host, const void *on,
+                            size_t bytes)
+{
+    *host = on;
+    if (tape->be->m->host)
+        return FB_OK;
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, bytes));
+    *host = memory;
+    return tape->be->m->download(tape->ctx, tape->be, memory, on, bytes);
+}
+
+fb_status fb_tape_read(fb_tape *tape, const void **host, const fb_tensor *t)
+{
+    return read_bytes(tape, host, t->data, fb_tensor_bytes(t));
+}
+
+fb_status fb_tape_read_f32(fb_tape *tape, const float **host, const float *on,
+                           int64_t count)
+{
+    const void *memory;
+    FB_TRY(read_bytes(tape, &memory, on, (size_t)count * sizeof *on));
+    *host = memory;
+    return FB_OK;
+}
+
+fb_status fb_tape_fetch(fb_tape *tape)
+{
+    FB_TRY(tape->be->m->finish(tape->ctx, tape->be));
+    for (fb_loss *l = tape->unsettled; l; l = l->next)
+        l->settle(l);
+    tape->unsettled = NULL;
+    return FB_OK;
+}
+
+fb_status fb_tape_new_loss(fb_tape *tape, fb_loss **loss, const float *each,
+                           int64_t count, void (*settle)(fb_loss *loss))
+{
+    void *memory;
+    FB_TRY(fb_tape_alloc(tape, &memory, sizeof(fb_loss)));
+    fb_loss *l = memory;
+    *l = (fb_loss){.value = (double)NAN, .count = count, .settle = settle};
+    FB_TRY(fb_tape_read_f32(tape, &l->each, each, count));
+    if (tape->be->m->host) {
+        settle(l);
+    } else {
+        l->next = tape->unsettled;
+        tape->unsettled = l;
+    }
+    *loss = l;
+    return FB_OK;
+}
+
+fb_tape_mark fb_tape_save(const fb_tape *tape)
+{
+    fb_tape_mark mark = {fb_arena_save(tape->arena), {0, 0}, tape->upload_count};
+    if (tape->values && tape->values != tape->arena)
+        mark.values = fb_arena_save(tape->values);
+    return mark;
+}
+
+void fb_tape_restore(fb_tape *tape, fb_tape_mark mark)
+{
+    fb_arena_restore(tape->arena, mark.host);
+    if (tape->values && tape->values != tape->arena)
+        fb_arena_restore(tape->values, mark.values);
+    tape->upload_count = mark.uploads;
 }
 
 fb_status fb_tape_append(fb_tape *tape, fb_node **node, size_t bytes, const char *op,
@@ -115,7 +275,7 @@ static fb_status pool_take(fb_tape *tape, void **memory, size_t bytes)
             return FB_OK;
         }
     }
-    return fb_tape_alloc(tape, memory, bytes);
+    return fb_tape_values(tape, memory, bytes);
 }
 
 static void pool_give(fb_tape *tape, void *memory, size_t bytes)

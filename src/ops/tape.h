@@ -4,9 +4,14 @@
  *
  * An op checks shapes, calls the backend, and (when the tape records) appends a node
  * that knows its backward. A variable is a value and, after backward reached it, a
- * gradient of the same shape and dtype. Values live in the tape's step arena; gradients
- * too, from a pool, so that one given back (its node is done) serves the next of its
- * size.
+ * gradient of the same shape and dtype.
+ *
+ * Nodes and variables are the host's and lie in the step arena. Values, statistics and
+ * losses lie in the backend's memory: in the same arena where that is the host's, else
+ * in its companion, which is made at the first begin and reset with it. Gradients too,
+ * from a pool, so that one given back (its node is done) serves the next of its size.
+ * Arrays of the host (ids, offsets, pixels, masks) reach kernels by fb_tape_upload_*,
+ * numbers come back by fb_tape_read, all of a step's in one fb_tape_fetch.
  *
  * A leaf is a parameter: value f32, gradient f32 that accumulates over backward calls.
  *
@@ -17,7 +22,7 @@
 #ifndef FB_OPS_TAPE_H
 #define FB_OPS_TAPE_H
 
-#include "backend/backend.h"
+#include "backend/memory.h"
 
 /* A parameter that ops may use: a matrix [out, in] or, with in == 1, a vector [out]. */
 typedef struct fb_leaf {
@@ -59,20 +64,43 @@ typedef struct fb_free_buffer {
     size_t bytes;
 } fb_free_buffer;
 
-enum { FB_TAPE_POOL = 64 };
+enum { FB_TAPE_POOL = 64, FB_TAPE_UPLOADS = 32 };
+
+/* A loss: the mean over its rows; 0 rows give 0. `seed` is read by backward. */
+typedef struct fb_loss {
+    double value; /* NAN until fb_tape_fetch, but where the memory is the host's */
+    float seed;
+    int64_t rows;
+    fb_node *node;     /* where its backward starts; NULL when nothing was recorded */
+    const float *each; /* [count] single losses, once they are fetched */
+    int64_t count;
+    void (*settle)(struct fb_loss *loss); /* value from `each` */
+    struct fb_loss *next;
+} fb_loss;
+
+/* A host array that is in the backend's memory already. */
+typedef struct fb_uploaded {
+    const void *host;
+    void *on;
+    size_t bytes;
+} fb_uploaded;
 
 struct fb_tape {
     fb_context *ctx;
     fb_backend *be;
-    fb_arena *arena;
-    bool recording;  /* keep nodes and what backward needs */
-    bool parameters; /* this backward writes parameter gradients */
-    float dropout;   /* probability; 0 unless training */
+    fb_arena *arena;  /* of the host */
+    fb_arena *values; /* of the backend's memory; may be the same */
+    bool recording;   /* keep nodes and what backward needs */
+    bool parameters;  /* this backward writes parameter gradients */
+    float dropout;    /* probability; 0 unless training */
     uint64_t dropout_key, dropout_count;
     fb_node *last;
     fb_profile *profile; /* may be NULL */
     int32_t pool_count;
     fb_free_buffer pool[FB_TAPE_POOL];
+    int32_t upload_count;
+    fb_uploaded upload[FB_TAPE_UPLOADS];
+    fb_loss *unsettled; /* losses whose numbers have not been fetched */
 };
 
 /* Start an empty tape on a backend and an arena (borrowed; the caller resets the
@@ -91,13 +119,49 @@ fb_status fb_tape_backward(fb_tape *tape, fb_node *from, fb_node *mark,
  */
 fb_status fb_tape_find_nonfinite(fb_tape *tape, char *out, size_t out_bytes);
 
+/* ---- numbers from and to the host ---------------------------------------------------
+ */
+
+/* *on: the host's numbers where kernels read them; borrowed or copied, and the same copy
+ * for every call of a step with the same array. NULL stays NULL. */
+fb_status fb_tape_upload_i32(fb_tape *tape, const int32_t **on, const int32_t *host,
+                             int64_t count);
+fb_status fb_tape_upload_f32(fb_tape *tape, const float **on, const float *host,
+                             int64_t count);
+fb_status fb_tape_upload_u8(fb_tape *tape, const uint8_t **on, const uint8_t *host,
+                            int64_t count);
+/* A tensor of the host as one of the backend's. */
+fb_status fb_tape_upload(fb_tape *tape, fb_tensor *on, const fb_tensor *host);
+
+/* Ask for numbers of the backend's memory: *host holds them after the next fetch. */
+fb_status fb_tape_read(fb_tape *tape, const void **host, const fb_tensor *t);
+fb_status fb_tape_read_f32(fb_tape *tape, const float **host, const float *on,
+                           int64_t count);
+/* Wait for all that was asked for, and set the losses' values. */
+fb_status fb_tape_fetch(fb_tape *tape);
+
+/* A place to come back to: all memory that was taken after `mark` is given back. */
+typedef struct fb_tape_mark {
+    fb_arena_mark host, values;
+    int32_t uploads;
+} fb_tape_mark;
+fb_tape_mark fb_tape_save(const fb_tape *tape);
+void fb_tape_restore(fb_tape *tape, fb_tape_mark mark);
+
 /* ---- for ops ------------------------------------------------------------------------
  */
 
 /* A variable [rows, columns] of the compute dtype (or f32). FB_E_MEMORY. */
 fb_status fb_tape_new_var(fb_tape *tape, fb_var **var, fb_dtype dtype, int64_t rows,
                           int64_t columns);
+/* Memory of the host, until the step's end. */
 fb_status fb_tape_alloc(fb_tape *tape, void **memory, size_t bytes);
+/* The same of the backend. */
+fb_status fb_tape_values(fb_tape *tape, void **memory, size_t bytes);
+fb_status fb_tape_floats(fb_tape *tape, float **floats, int64_t count);
+/* A loss of `count` single ones that lie at `each` in the backend's memory. */
+fb_status fb_tape_new_loss(fb_tape *tape, fb_loss **loss, const float *each,
+                           int64_t count, void (*settle)(fb_loss *loss));
 /* Room for `count` indices, which may be 0. */
 fb_status fb_tape_ints(fb_tape *tape, int32_t **ints, int64_t count);
 

@@ -123,7 +123,7 @@ static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t
 {
     op_begin(w, "contrast of %d pairs, scale %g, %d groups", (int)count, (double)scale,
              (int)groups);
-    fb_contrast c = {.count = count, .scale = scale};
+    fb_contrast c = {.count = count, .scale = scale, .slope = 1.0f};
     int32_t *a_group = op_indices(w, count, groups ? groups : 1);
     int32_t *b_group = op_indices(w, count, groups ? groups : 1);
     for (int32_t i = 0; i < count && !groups; i++)

@@ -1,6 +1,7 @@
 /* cpu_backend.c - the cpu backend: its table of kernels, creation and scratch. */
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_onednn.h"
+#include "backend/memory.h"
 #include <omp.h>
 #include <stdlib.h>
 
@@ -49,6 +50,7 @@ fb_status fb_backend_create_cpu(fb_context *ctx, fb_backend **be, fb_dtype dtype
     if (!c)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the cpu backend");
     c->base.k = &KERNELS;
+    c->base.m = &fb_memory_host;
     c->base.name = "cpu";
     c->base.dtype = dtype;
     c->base.threads = threads > 0 ? threads : omp_get_num_procs();

@@ -187,3 +187,29 @@ fb_status cpu_batch_norm_backward(fb_context *ctx, fb_backend *be,
     }
     return FB_OK;
 }
+
+fb_status cpu_batch_norm_running(fb_context *ctx, fb_backend *be, float *stats,
+                                 const fb_running *r)
+{
+    for (int64_t c = 0; c < r->width; c++) {
+        stats[c] = r->mean[c];
+        stats[r->width + c] = (float)(1.0 / sqrt((double)r->var[c] + (double)r->eps));
+    }
+    return FB_OK;
+}
+
+fb_status cpu_batch_norm_move(fb_context *ctx, fb_backend *be, const fb_running *r,
+                              const float *stats, int64_t rows, float momentum)
+{
+    double unbiased = (double)rows / (double)(rows - 1), share = (double)momentum;
+    for (int64_t c = 0; c < r->width; c++) {
+        double inv = (double)stats[r->width + c];
+        double variance = 1.0 / (inv * inv) - (double)r->eps;
+        if (variance < 0.0) /* the rounding of inv */
+            variance = 0.0;
+        float *mean = &r->mean[c], *var = &r->var[c];
+        *mean = (float)((1.0 - share) * (double)*mean + share * (double)stats[c]);
+        *var = (float)((1.0 - share) * (double)*var + share * variance * unbiased);
+    }
+    return FB_OK;
+}

@@ -104,8 +104,9 @@ fb_status cpu_contrast_backward(fb_context *ctx, fb_backend *be,
     }
     for (int64_t i = 0; i < count; i++)
         sum += rows[i];
-    if (dscale)
-        *dscale += (float)sum;
+    float slope = (float)sum;
+    if (dscale && !(pairs->only_down && slope < 0.0f))
+        *dscale += slope * pairs->slope;
     return FB_OK;
 }
 
@@ -154,5 +155,27 @@ fb_status cpu_list_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dl
     for (int64_t i = 0; i < places; i++)
         sums[l->members[i]] += shares[i];
     c->v->list_spread(dlogits->dtype, dlogits->data, sums, rows);
+    return FB_OK;
+}
+
+fb_status cpu_add_diagonal(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           float by)
+{
+    int64_t count = y->dims[0];
+    float *s = y->data;
+    for (int64_t i = 0; i < count; i++)
+        s[i * count + i] += by;
+    return FB_OK;
+}
+
+fb_status cpu_list_correct(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *logits, const float *log_q)
+{
+    const float *z = logits->data;
+    float *out = y->data;
+    for (int64_t r = 0; r < logits->dims[0]; r++) {
+        out[2 * r] = z[2 * r];
+        out[2 * r + 1] = z[2 * r + 1] - log_q[r];
+    }
     return FB_OK;
 }

@@ -1,4 +1,5 @@
 /* ref_backend.c - the table of the reference backend, its making and its end. */
+#include "backend/memory.h"
 #include "backend/ref/ref.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ fb_status fb_backend_create_ref(fb_context *ctx, fb_backend **be, int32_t thread
     fb_backend *made = calloc(1, sizeof *made);
     if (!made)
         return fb_fail(ctx, FB_E_MEMORY, "backend ref: out of memory");
-    *made = (fb_backend){&ref_kernels, "ref", FB_F32, 1};
+    *made = (fb_backend){&ref_kernels, &fb_memory_host, "ref", FB_F32, 1};
     *be = made;
     return FB_OK;
 }

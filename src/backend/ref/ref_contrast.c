@@ -65,7 +65,18 @@ fb_status ref_contrast_backward(fb_context *ctx, fb_backend *be,
             ds[i * count + j] = (float)(part * (double)c->scale * g);
             sum += value * g;
         }
-    if (dscale && count > 0)
-        *dscale += (float)(part * sum);
+    float slope = (float)(part * sum);
+    if (dscale && count > 0 && !(c->only_down && slope < 0.0f))
+        *dscale += slope * c->slope;
+    return FB_OK;
+}
+
+fb_status ref_add_diagonal(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           float by)
+{
+    int64_t count = y->dims[0];
+    float *s = y->data;
+    for (int64_t i = 0; i < count; i++)
+        s[i * count + i] += by;
     return FB_OK;
 }

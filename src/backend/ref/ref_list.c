@@ -76,3 +76,15 @@ fb_status ref_list_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dl
     free(sums);
     return FB_OK;
 }
+
+fb_status ref_list_correct(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                           const fb_tensor *logits, const float *log_q)
+{
+    const float *z = logits->data;
+    float *out = y->data;
+    for (int64_t r = 0; r < logits->dims[0]; r++) {
+        out[2 * r] = z[2 * r];
+        out[2 * r + 1] = z[2 * r + 1] - log_q[r];
+    }
+    return FB_OK;
+}
