@@ -24,12 +24,29 @@ fb_status fb_params_create(fb_context *ctx, fb_params **params)
     return FB_OK;
 }
 
+enum { BLOCKS = 5 };
+
+static float **block_of(fb_param_blocks *blocks, int i)
+{
+    float **const all[BLOCKS] = {&blocks->value, &blocks->grad, &blocks->moment1,
+                                 &blocks->moment2, &blocks->buffer};
+    return all[i];
+}
+
+static bool is_moved(const fb_params *params)
+{
+    return params->on.value != params->value;
+}
+
 void fb_params_free(fb_params *params, fb_backend *be)
 {
     if (!params)
         return;
     for (fb_param *p = params->first; be && p; p = p->next)
         be->k->weight_release(be, &p->leaf.weight);
+    for (int i = 0; be && i < BLOCKS; i++)
+        if (is_moved(params))
+            be->m->free(be, *block_of(&params->on, i));
     free(params->value);
     free(params->grad);
     free(params->moment1);
@@ -142,6 +159,18 @@ static int64_t place(fb_params *params, bool frozen, int64_t at)
     return at;
 }
 
+/* Leaves and buffers at their places of params->on. */
+static void point(fb_params *params)
+{
+    for (fb_param *p = params->first; p; p = p->next) {
+        p->leaf.weight.data = params->on.value + p->offset;
+        p->leaf.grad =
+            params->on.grad && !p->frozen ? params->on.grad + p->offset : NULL;
+    }
+    for (const fb_buffer *b = params->first_buffer; b; b = b->next)
+        *b->value = params->on.buffer + b->offset;
+}
+
 fb_status fb_params_allocate(fb_params *params, bool training)
 {
     params->trained = place(params, false, 0);
@@ -157,12 +186,9 @@ fb_status fb_params_allocate(fb_params *params, bool training)
         (training && (!params->grad || !params->moment1 || !params->moment2)))
         return fb_fail(params->ctx, FB_E_MEMORY, "no memory for %lld parameters",
                        (long long)params->total);
-    for (fb_param *p = params->first; p; p = p->next) {
-        p->leaf.weight.data = params->value + p->offset;
-        p->leaf.grad = training && !p->frozen ? params->grad + p->offset : NULL;
-    }
-    for (const fb_buffer *b = params->first_buffer; b; b = b->next)
-        *b->value = params->buffer + b->offset;
+    params->on = (fb_param_blocks){params->value, params->grad, params->moment1,
+                                   params->moment2, params->buffer};
+    point(params);
     params->ctx = NULL; /* lent for the declarations, which are done */
     return FB_OK;
 }
@@ -194,6 +220,56 @@ void fb_params_redirect(fb_params *params, float *gradients)
         p->leaf.grad = p->frozen ? NULL : gradients + p->offset;
 }
 
+fb_status fb_params_move(fb_context *ctx, fb_params *params, fb_backend *be)
+{
+    fb_param_blocks host = params->on, on = {NULL, NULL, NULL, NULL, NULL};
+    const int64_t counts[BLOCKS] = {params->total, params->trained, params->trained,
+                                    params->trained, params->buffer_total};
+    if (be->m->host || is_moved(params))
+        return FB_OK;
+    fb_status status = FB_OK;
+    for (int i = 0; i < BLOCKS && status == FB_OK; i++) {
+        const float *from = *block_of(&host, i);
+        size_t bytes = (size_t)counts[i] * sizeof(float);
+        void *memory = NULL;
+        if (!from)
+            continue;
+        status = be->m->alloc(ctx, be, &memory, bytes);
+        if (status == FB_OK)
+            status = be->m->upload(ctx, be, memory, from, bytes);
+        *block_of(&on, i) = memory;
+    }
+    if (status != FB_OK) {
+        for (int i = 0; i < BLOCKS; i++)
+            be->m->free(be, *block_of(&on, i));
+        return status;
+    }
+    free(params->grad);
+    params->grad = NULL;
+    params->on = on;
+    point(params);
+    fb_params_touch(params);
+    return FB_OK;
+}
+
+fb_status fb_params_fetch(fb_context *ctx, fb_params *params, fb_backend *be)
+{
+    const struct {
+        float *to, *from;
+        int64_t count;
+    } blocks[] = {{params->value, params->on.value, params->total},
+                  {params->moment1, params->on.moment1, params->trained},
+                  {params->moment2, params->on.moment2, params->trained},
+                  {params->buffer, params->on.buffer, params->buffer_total}};
+    if (!is_moved(params))
+        return FB_OK;
+    for (int i = 0; i < 4; i++)
+        if (blocks[i].from)
+            FB_TRY(be->m->download(ctx, be, blocks[i].to, blocks[i].from,
+                                   (size_t)blocks[i].count * sizeof(float)));
+    return be->m->finish(ctx, be);
+}
+
 void fb_params_touch(fb_params *params)
 {
     for (fb_param *p = params->first; p; p = p->next)
@@ -216,5 +292,5 @@ const char *fb_params_find_nonfinite(const fb_params *params, bool gradients)
 
 float *fb_params_value(const fb_params *params, const fb_leaf *leaf)
 {
-    return params->value + (leaf->weight.data - params->value);
+    return params->value + (leaf->weight.data - params->on.value);
 }

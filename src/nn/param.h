@@ -13,6 +13,11 @@
  * (query, key and value as one [3C, C] matrix): one product computes them, files see
  * three. A convolution's [O, I*k*k] is [O, I, k, k] in files.
  *
+ * The table is made, initialised and loaded on the host. fb_params_move puts it into the
+ * memory of the backend that will compute with it, which costs nothing where that is the
+ * host's; then `value`, the moments and `buffer` are what fb_params_fetch brought back
+ * last, and gradients are on the backend alone.
+ *
  * Buffers (a norm's running mean) are saved and loaded like parameters, but have
  * neither gradient nor moments, lie in a block of their own and are no business of the
  * optimiser.
@@ -56,6 +61,11 @@ typedef struct fb_buffer {
     struct fb_buffer *next;
 } fb_buffer;
 
+/* Blocks in a backend's memory. */
+typedef struct fb_param_blocks {
+    float *value, *grad, *moment1, *moment2, *buffer;
+} fb_param_blocks;
+
 typedef struct fb_params {
     fb_context *ctx; /* lent from create to allocate, while parameters are declared */
     fb_arena *arena;
@@ -68,6 +78,7 @@ typedef struct fb_params {
     int32_t buffer_count;
     int64_t buffer_total; /* numbers */
     float *buffer;
+    fb_param_blocks on; /* where kernels read and write: those above, until moved */
 } fb_params;
 
 /* ctx is lent until fb_params_allocate, which lets it go. */
@@ -86,7 +97,8 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
 fb_status fb_params_add_buffer(fb_params *params, float **value, const char *name,
                                int64_t count, float initial);
 
-/* The numbers of a leaf of the table, to be written; who does raises its version. */
+/* The host's numbers of a leaf of the table, to be written before fb_params_move; who
+ * does raises its version. */
 float *fb_params_value(const fb_params *params, const fb_leaf *leaf);
 
 /* A name into out, cut at its end. */
@@ -112,15 +124,20 @@ fb_status fb_params_allocate(fb_params *params, bool training);
  * declared with. */
 void fb_params_initialise(fb_params *params, uint64_t seed);
 
+/* To the backend's memory; again, or where that is the host's: nothing is done. */
+fb_status fb_params_move(fb_context *ctx, fb_params *params, fb_backend *be);
+/* Values, moments and buffers as they stand, for who saves or looks at them. */
+fb_status fb_params_fetch(fb_context *ctx, fb_params *params, fb_backend *be);
+
 /* Let gradients go to another block of the same layout, params->trained numbers (back:
- * params->grad). */
+ * params->on.grad). */
 void fb_params_redirect(fb_params *params, float *gradients);
 
 /* After the values changed: every backend cache is out of date. */
 void fb_params_touch(fb_params *params);
 
-/* The name of the first parameter or buffer (or, with `gradients`, gradient) that is
- * not finite, or NULL. */
+/* The name of the first parameter or buffer (or, with `gradients`, gradient) on the host
+ * that is not finite, or NULL. */
 const char *fb_params_find_nonfinite(const fb_params *params, bool gradients);
 
 #endif

@@ -186,18 +186,18 @@ fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
                        "the batch has features of width %d, which this encoder does "
                        "not make",
                        (int)width);
-    bool as_is = tape->be->dtype == FB_BF16;
-    FB_TRY(fb_tape_new_var(tape, &x, tape->be->dtype, as_is ? 0 : rows, width));
+    FB_TRY(fb_tape_new_var(tape, &x, tape->be->dtype, 0, width));
     x->needs_grad = false;
-    *features = x;
-    if (as_is) {
-        x->value = fb_tensor_2d((void *)(uintptr_t)given, tape->be->dtype, rows, width);
-        return FB_OK;
+    fb_tensor host =
+        fb_tensor_2d((void *)(uintptr_t)given, tape->be->dtype, rows, width);
+    if (host.dtype != FB_BF16) {
+        FB_TRY(fb_tape_alloc(tape, &host.data, fb_tensor_bytes(&host)));
+        float *value = host.data;
+        for (int64_t i = 0; i < rows * width; i++)
+            value[i] = fb_bf16_to_f32(given[i]);
     }
-    float *value = x->value.data;
-    for (int64_t i = 0; i < rows * width; i++)
-        value[i] = fb_bf16_to_f32(given[i]);
-    return FB_OK;
+    *features = x;
+    return fb_tape_upload(tape, &x->value, &host);
 }
 
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder)

@@ -117,12 +117,13 @@ static fb_status forward_lean(fb_tape *tape, fb_var **y, fb_var *x,
     FB_TRY(fb_tape_new_var(tape, &state, x->value.dtype, x->value.dims[0],
                            x->value.dims[1]));
     for (int32_t i = 0; i < count; i++) {
-        fb_arena_mark mark = fb_arena_save(tape->arena);
+        fb_tape_mark mark = fb_tape_save(tape);
         fb_var *out;
         FB_TRY(layer_forward(tape, &out, i ? state : x, t, &t->layer[first + i],
                              offsets, sequences));
-        memcpy(state->value.data, out->value.data, fb_tensor_bytes(&out->value));
-        fb_arena_restore(tape->arena, mark);
+        FB_TRY(tape->be->m->copy(tape->ctx, tape->be, state->value.data,
+                                 out->value.data, fb_tensor_bytes(&out->value)));
+        fb_tape_restore(tape, mark);
     }
     *y = count ? state : x;
     return FB_OK;

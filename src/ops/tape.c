@@ -235,7 +235,7 @@ fb_status fb_tape_new_loss(fb_tape *tape, fb_loss **loss, const float *each,
 
 fb_tape_mark fb_tape_save(const fb_tape *tape)
 {
-    fb_tape_mark mark = {fb_arena_save(tape->arena), {0, 0}, tape->upload_count};
+    fb_tape_mark mark = {fb_arena_save(tape->arena), {0, 0}};
     if (tape->values && tape->values != tape->arena)
         mark.values = fb_arena_save(tape->values);
     return mark;
@@ -246,7 +246,7 @@ void fb_tape_restore(fb_tape *tape, fb_tape_mark mark)
     fb_arena_restore(tape->arena, mark.host);
     if (tape->values && tape->values != tape->arena)
         fb_arena_restore(tape->values, mark.values);
-    tape->upload_count = mark.uploads;
+    tape->upload_count = 0;
 }
 
 fb_status fb_tape_append(fb_tape *tape, fb_node **node, size_t bytes, const char *op,

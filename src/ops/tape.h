@@ -140,10 +140,10 @@ fb_status fb_tape_read_f32(fb_tape *tape, const float **host, const float *on,
 /* Wait for all that was asked for, and set the losses' values. */
 fb_status fb_tape_fetch(fb_tape *tape);
 
-/* A place to come back to: all memory that was taken after `mark` is given back. */
+/* A place to come back to: all memory that was taken after `mark` is given back, and what
+ * was uploaded is forgotten. */
 typedef struct fb_tape_mark {
     fb_arena_mark host, values;
-    int32_t uploads;
 } fb_tape_mark;
 fb_tape_mark fb_tape_save(const fb_tape *tape);
 void fb_tape_restore(fb_tape *tape, fb_tape_mark mark);

@@ -72,7 +72,11 @@ static void check_contrast(const char *backend, float log_scale, float most,
     step_open(&s, backend);
     float grad = 0.5f;
     fb_leaf leaf = {"log_scale", {&log_scale, 1, 1, 1, NULL}, &grad};
-    fb_contrast pairs = {3, a_group, b_group, most, margin};
+    fb_contrast pairs = {.count = 3,
+                         .a_group = a_group,
+                         .b_group = b_group,
+                         .scale = most,
+                         .margin = margin};
     fb_tensor similarity;
     fb_loss *loss;
     fb_var *a = variable(&s, a_rows, 3, 2), *b = variable(&s, b_rows, 3, 2);

@@ -70,7 +70,8 @@ static const int32_t groups[] = {0, 1, 2, 3, 4};
 
 static fb_status build_contrast(rig *r)
 {
-    fb_contrast pairs = {(int32_t)r->g->rows[0], groups, groups, 0.0f, 0.0f};
+    fb_contrast pairs = {
+        .count = (int32_t)r->g->rows[0], .a_group = groups, .b_group = groups};
     return fb_op_contrast(&r->tape, &r->loss[0], NULL, r->x[0], r->x[1], r->leaves[0],
                           &pairs);
 }
@@ -379,8 +380,8 @@ static void contrast_and_lists_refuse_what_does_not_fit(void **state)
     wrong_open(&w);
     fb_tape *t = &w.r.tape;
     fb_leaf one = leaf_of(&w.r, "temperature", 1, 1);
-    fb_contrast pairs = {3, fine, fine, 0.0f, 0.0f},
-                fewer = {2, fine, fine, 0.0f, 0.0f};
+    fb_contrast pairs = {.count = 3, .a_group = fine, .b_group = fine}, fewer = pairs;
+    fewer.count = 2;
     fb_loss *loss;
     fb_var *narrow, *logits;
     assert_int_equal(fb_tape_new_var(t, &narrow, FB_F32, 3, 3), FB_OK);

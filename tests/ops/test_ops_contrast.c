@@ -32,7 +32,8 @@ static void unit_rows_agree_with_differences(void **state)
 static fb_status contrast(rig *r, fb_var *a, fb_var *b)
 {
     static const int32_t a_group[] = {0, 1, 0, 2, 3}, b_group[] = {0, 1, 2, 1, 4};
-    fb_contrast pairs = {(int32_t)a->value.dims[0], a_group, b_group, 0.0f, 0.0f};
+    fb_contrast pairs = {
+        .count = (int32_t)a->value.dims[0], .a_group = a_group, .b_group = b_group};
     return fb_op_contrast(&r->tape, &r->loss[0], NULL, a, b, r->leaves[0], &pairs);
 }
 
@@ -50,7 +51,10 @@ static fb_status build_contrast_with_margin(rig *r)
     fb_var *a, *b;
     FB_TRY(fb_op_unit_rows(&r->tape, &a, r->x[0]));
     FB_TRY(fb_op_unit_rows(&r->tape, &b, r->x[1]));
-    fb_contrast pairs = {(int32_t)a->value.dims[0], group, text, 0.0f, 0.3f};
+    fb_contrast pairs = {.count = (int32_t)a->value.dims[0],
+                         .a_group = group,
+                         .b_group = text,
+                         .margin = 0.3f};
     return fb_op_contrast(&r->tape, &r->loss[0], NULL, a, b, r->leaves[0], &pairs);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "models/fashionbert/fashionbert_parts.h"
+#include "support/poison_backend.h"
 #include "support/step_numbers.h"
 
 enum { TEXTS = 3, IMAGES = 3, PAIRS = 5, P = 4, SIZE = 16, VOCAB = 40, TOKENS = 15 };
@@ -99,10 +100,12 @@ static inline bool world_open_as(world *w, const kind *k, fb_model_config c,
     *w = (world){.ctx = fb_context_create(), .arena = fb_arena_create(1 << 16)};
     const fb_batch_limits limits = {PAIRS, TEXTS, IMAGES, TOKENS, P, SIZE};
     assert_int_equal(fb_model_config_check(w->ctx, &c, "test"), FB_OK);
-    assert_int_equal(fb_backend_create(w->ctx, &w->be, k->backend, k->dtype, 2), FB_OK);
+    assert_int_equal(test_backend_create(w->ctx, &w->be, k->backend, k->dtype, 2),
+                     FB_OK);
     assert_int_equal(fb_matcher_create(w->ctx, &w->m, &c, use), FB_OK);
     assert_int_equal(fb_batch_create(w->ctx, &w->batch, &limits, 7), FB_OK);
     fb_params_initialise(w->m->params, 12);
+    assert_int_equal(fb_params_move(w->ctx, w->m->params, w->be), FB_OK);
     fill_batch(w->batch);
     return true;
 }

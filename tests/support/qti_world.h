@@ -8,6 +8,7 @@
 #include "data/batch/sampler.h"
 #include "models/qti/qti_model.h"
 #include "support/hashed_weights.h"
+#include "support/poison_backend.h"
 #include "tensor/batch.h"
 
 enum {
@@ -118,11 +119,12 @@ static inline bool world_open(world *w, int32_t patches_from, const char *backen
     fb_model_config c = config();
     c.patches_from = patches_from;
     must(w, fb_model_config_check(w->ctx, &c, "test"));
-    must(w, fb_backend_create(w->ctx, &w->be, backend, dtype, 2));
+    must(w, test_backend_create(w->ctx, &w->be, backend, dtype, 2));
     must(w, fb_matcher_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN));
     must(w, fb_batch_create(w->ctx, &w->batch, &limits, 12));
     must(w, fb_batch_add_queries(w->ctx, w->batch, &limits));
     fill_parameters(w->m->params, 0);
+    must(w, fb_params_move(w->ctx, w->m->params, w->be));
     fill_batch(w->batch);
     return true;
 }

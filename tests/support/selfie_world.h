@@ -7,6 +7,7 @@
 
 #include "models/selfie/selfie.h"
 #include "support/hashed_weights.h"
+#include "support/poison_backend.h"
 
 enum { IMAGES = 3, GRID = 4, SIDE = 12, P = GRID * GRID, M = 4, SIZE = GRID * SIDE };
 enum { WIDTH = 32, FEATURES = 256 };
@@ -72,10 +73,11 @@ static inline bool world_open(world *w, const char *backend, const char *dtype)
     const fb_batch_limits limits = {1, 1, IMAGES, 1, P, SIZE};
     fb_model_config c = config();
     must(w, fb_model_config_check(w->ctx, &c, "test"));
-    must(w, fb_backend_create(w->ctx, &w->be, backend, dtype, 2));
+    must(w, test_backend_create(w->ctx, &w->be, backend, dtype, 2));
     must(w, fb_matcher_create(w->ctx, &w->m, &c, FB_MODEL_TRAIN));
     must(w, fb_batch_create(w->ctx, &w->batch, &limits, 1));
     fill_parameters(w->m->params, 0);
+    must(w, fb_params_move(w->ctx, w->m->params, w->be));
     fill_batch(w->batch);
     return true;
 }

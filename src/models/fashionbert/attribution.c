@@ -81,6 +81,24 @@ static float get(const fb_tensor *t, int64_t at)
                               : fb_bf16_to_f32(((const fb_bf16 *)t->data)[at]);
 }
 
+/* t becomes a tensor of the host. */
+static fb_status read_back(fb_tape *tape, fb_tensor *t)
+{
+    const void *numbers;
+    FB_TRY(fb_tape_read(tape, &numbers, t));
+    t->data = (void *)(uintptr_t)numbers; /* read only */
+    return fb_tape_fetch(tape);
+}
+
+/* A tensor of the host to be put into, and the variable that it is uploaded to. */
+static fb_status begin_input(fb_tape *tape, fb_var **x, fb_tensor *host, int64_t rows,
+                             int64_t columns)
+{
+    *host = fb_tensor_2d(NULL, tape->be->dtype, rows, columns);
+    FB_TRY(fb_tape_new_var(tape, x, host->dtype, 0, columns));
+    return fb_tape_alloc(tape, &host->data, fb_tensor_bytes(host));
+}
+
 /* ---- inputs --------------------------------------------------------------------- */
 
 /* The images' pixels as f32. */
@@ -91,11 +109,13 @@ static fb_status read_pixels(work *w)
     FB_TRY(fb_patch_encoder_input(w->tape, &x, &w->m->patch_encoder, w->given->pixels,
                                   2, w->views));
     int64_t count = fb_tensor_count(&x->value);
+    fb_tensor host = x->value;
+    FB_TRY(read_back(w->tape, &host));
     w->numbers = count / (2 * w->views);
     FB_TRY(fb_tape_alloc(w->tape, &memory, (size_t)count * sizeof(float)));
     float *out = memory;
     for (int64_t i = 0; i < count; i++)
-        out[i] = get(&x->value, i);
+        out[i] = get(&host, i);
     w->inputs = out;
     return FB_OK;
 }
@@ -106,23 +126,24 @@ static fb_status mix_pixels(const work *w, part *p)
             columns = w->m->patch_encoder.has_network
                           ? 3
                           : fb_model_config_features(&w->m->matcher.config);
-    FB_TRY(fb_tape_new_var(w->tape, &p->pixels, w->tape->be->dtype,
-                           images * w->numbers / columns, columns));
+    fb_tensor host;
+    FB_TRY(begin_input(w->tape, &p->pixels, &host, images * w->numbers / columns,
+                       columns));
     for (int32_t view = 0; view < w->views; view++) {
         const float *shown = w->inputs + view * 2 * w->numbers;
         const float *blank = shown + w->numbers;
         for (int32_t k = 0; k < p->images; k++) {
             float a = (float)p->image_at[k];
             for (int64_t i = 0; i < w->numbers; i++)
-                put(&p->pixels->value, at++, a * shown[i] + (1.0f - a) * blank[i]);
+                put(&host, at++, a * shown[i] + (1.0f - a) * blank[i]);
         }
     }
-    return FB_OK;
+    return fb_tape_upload(w->tape, &p->pixels->value, &host);
 }
 
-static const float *row_of(const fb_leaf *table, int32_t id)
+static const float *row_of(const work *w, const fb_leaf *table, int32_t id)
 {
-    return table->weight.data + id * table->weight.in;
+    return fb_params_value(w->m->matcher.params, table) + id * table->weight.in;
 }
 
 static bool is_word(const work *w, int32_t i) /* and not [CLS] or [SEP] */
@@ -134,20 +155,21 @@ static fb_status mix_words(const work *w, part *p)
 {
     const fb_batch *b = w->given;
     int64_t width = w->m->word->weight.in, at = 0;
-    const float *mask = row_of(w->m->word, w->options->mask_id);
-    FB_TRY(fb_tape_new_var(w->tape, &p->words, w->tape->be->dtype,
-                           (int64_t)p->texts * w->tokens, width));
+    const float *mask = row_of(w, w->m->word, w->options->mask_id);
+    fb_tensor host;
+    FB_TRY(
+        begin_input(w->tape, &p->words, &host, (int64_t)p->texts * w->tokens, width));
     for (int32_t k = 0; k < p->texts; k++)
         for (int32_t i = 0; i < w->tokens; i++) {
-            const float *word = row_of(w->m->word, b->token_ids[i]);
-            const float *position = row_of(w->m->position, b->token_positions[i]);
-            const float *segment = row_of(w->m->segment, b->token_segments[i]);
+            const float *word = row_of(w, w->m->word, b->token_ids[i]);
+            const float *position = row_of(w, w->m->position, b->token_positions[i]);
+            const float *segment = row_of(w, w->m->segment, b->token_segments[i]);
             float a = is_word(w, i) ? (float)p->text_at[k] : 1.0f;
             for (int64_t c = 0; c < width; c++)
-                put(&p->words->value, at++,
+                put(&host, at++,
                     a * word[c] + (1.0f - a) * mask[c] + position[c] + segment[c]);
         }
-    return FB_OK;
+    return fb_tape_upload(w->tape, &p->words->value, &host);
 }
 
 static fb_status make_batch(const work *w, part *p)
@@ -175,28 +197,44 @@ static fb_status make_batch(const work *w, part *p)
 
 /* ---- scores and their seeds ----------------------------------------------------- */
 
-static fb_status begin_gradient(const work *w, fb_var *x, fb_tensor *grad)
+/* Seeds to be added up on the host, 0 to begin with. */
+static fb_status begin_seeds(const work *w, const fb_var *x, fb_tensor *seeds)
+{
+    *seeds = x->value;
+    seeds->dtype = w->tape->be->dtype;
+    FB_TRY(fb_tape_alloc(w->tape, &seeds->data, fb_tensor_bytes(seeds)));
+    memset(seeds->data, 0, fb_tensor_bytes(seeds));
+    return FB_OK;
+}
+
+/* ... and to be x's gradient. */
+static fb_status set_gradient(const work *w, fb_var *x, const fb_tensor *seeds)
 {
     bool fresh;
-    FB_TRY(fb_tape_grad_begin_as(w->tape, x, w->tape->be->dtype, grad, &fresh));
-    memset(grad->data, 0, fb_tensor_bytes(grad));
-    return FB_OK;
+    fb_tensor grad;
+    fb_backend *be = w->tape->be;
+    FB_TRY(fb_tape_grad_begin_as(w->tape, x, seeds->dtype, &grad, &fresh));
+    return be->m->upload(w->tape->ctx, be, grad.data, seeds->data,
+                         fb_tensor_bytes(seeds));
 }
 
 static fb_status seed_alignment(const work *w, part *p)
 {
     fb_var *logits = p->pass.logits[FB_LOSS_TIA];
-    const float *l = logits->value.data;
-    fb_tensor grad;
-    FB_TRY(begin_gradient(w, logits, &grad));
+    const float *l;
+    fb_tensor seeds;
+    FB_TRY(begin_seeds(w, logits, &seeds));
+    FB_TRY(fb_tape_read_f32(w->tape, &l, logits->value.data,
+                            fb_tensor_count(&logits->value)));
+    FB_TRY(fb_tape_fetch(w->tape));
     for (int32_t i = 0; i < p->pairs; i++) {
         double seed = w->options->alignment * p->seed[i];
         double margin = (double)l[2 * i + 1] - (double)l[2 * i];
         p->scores[i] += w->options->alignment * margin;
-        put(&grad, 2 * i, (float)-seed);
-        put(&grad, 2 * i + 1, (float)seed);
+        put(&seeds, 2 * i, (float)-seed);
+        put(&seeds, 2 * i + 1, (float)seed);
     }
-    return FB_OK;
+    return set_gradient(w, logits, &seeds);
 }
 
 static void add_to(const fb_tensor *t, int64_t at, double value)
@@ -207,24 +245,26 @@ static void add_to(const fb_tensor *t, int64_t at, double value)
 /* cosine = u . v: du += seed v, dv += seed u */
 static fb_status seed_similarity(const work *w, part *p)
 {
-    const fb_tensor *u = &p->pass.text_vectors->value,
-                    *v = &p->pass.image_vectors->value;
-    int64_t width = u->dims[1];
+    fb_tensor u = p->pass.text_vectors->value, v = p->pass.image_vectors->value;
+    int64_t width = u.dims[1];
     fb_tensor du, dv;
-    FB_TRY(begin_gradient(w, p->pass.text_vectors, &du));
-    FB_TRY(begin_gradient(w, p->pass.image_vectors, &dv));
+    FB_TRY(begin_seeds(w, p->pass.text_vectors, &du));
+    FB_TRY(begin_seeds(w, p->pass.image_vectors, &dv));
+    FB_TRY(read_back(w->tape, &u));
+    FB_TRY(read_back(w->tape, &v));
     for (int32_t i = 0; i < p->pairs; i++) {
         int64_t text = p->pair_text[i] * width, image = p->pair_image[i] * width;
         double seed = w->options->similarity * p->seed[i], cosine = 0;
         for (int64_t c = 0; c < width; c++) {
-            double t = (double)get(u, text + c), x = (double)get(v, image + c);
+            double t = (double)get(&u, text + c), x = (double)get(&v, image + c);
             cosine += t * x;
             add_to(&du, text + c, seed * x);
             add_to(&dv, image + c, seed * t);
         }
         p->scores[i] += w->options->similarity * cosine;
     }
-    return FB_OK;
+    FB_TRY(set_gradient(w, p->pass.text_vectors, &du));
+    return set_gradient(w, p->pass.image_vectors, &dv);
 }
 
 static fb_status check_finite(fb_tape *tape, const double *numbers, int64_t count,
@@ -298,9 +338,9 @@ static void gather_words(work *w, const part *p)
 {
     int64_t width = w->m->word->weight.in;
     const fb_tensor *grad = &p->words->grad;
-    const float *mask = row_of(w->m->word, w->options->mask_id);
+    const float *mask = row_of(w, w->m->word, w->options->mask_id);
     for (int32_t i = 0; i < w->tokens; i++) {
-        const float *word = row_of(w->m->word, w->given->token_ids[i]);
+        const float *word = row_of(w, w->m->word, w->given->token_ids[i]);
         for (int32_t k = 1; k < p->texts - 1 && is_word(w, i) && grad->data; k++)
             for (int64_t c = 0; c < width; c++)
                 w->found.tokens[i] +=
@@ -385,10 +425,10 @@ static fb_status explain_pixels(work *w)
     if (fit > steps || !w->m->patch_encoder.has_network)
         most = steps;
     for (int32_t first = 0; first < steps; first += most) {
-        fb_arena_mark mark = fb_arena_save(tape->arena);
+        fb_tape_mark mark = fb_tape_save(tape);
         fb_tape_begin(tape, tape->ctx, tape->be, tape->arena, true);
         FB_TRY(explain_turn(w, first, steps - first < most ? steps - first : most));
-        fb_arena_restore(tape->arena, mark);
+        fb_tape_restore(tape, mark);
     }
     return check_finite(tape, w->found.patches, w->given->patches,
                         "the weight of patch");

@@ -48,11 +48,11 @@ fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
                    offsets, images);
 }
 
-static double norm_of(const fb_weight *x)
+static double norm_of(const float *x, int64_t count)
 {
     double sum = 0;
-    for (int64_t i = 0; i < x->out * x->in; i++)
-        sum += (double)x->data[i] * (double)x->data[i];
+    for (int64_t i = 0; i < count; i++)
+        sum += (double)x[i] * (double)x[i];
     return sqrt(sum);
 }
 
@@ -62,9 +62,10 @@ void fb_contrast_head_align(const fb_contrast_head *head, fb_params *params,
     const fb_weight *text = &head->text_weight->weight,
                     *image = &head->image_weight->weight;
     int64_t vector = text->out, width = text->in, features = image->in;
-    const float *t = text->data, *v = image->data;
+    const float *t = fb_params_value(params, head->text_weight),
+                *v = fb_params_value(params, head->image_weight);
     float *out = fb_params_value(params, projector);
-    double size = norm_of(&projector->weight);
+    double size = norm_of(out, width * features);
     for (int64_t c = 0; c < width; c++)
         for (int64_t f = 0; f < features; f++) {
             double sum = 0;
@@ -72,14 +73,14 @@ void fb_contrast_head_align(const fb_contrast_head *head, fb_params *params,
                 sum += (double)t[d * width + c] * (double)v[d * features + f];
             out[c * features + f] = (float)sum;
         }
-    double made = norm_of(&projector->weight);
+    double made = norm_of(out, width * features);
     for (int64_t i = 0; i < width * features && made > 0; i++)
         out[i] = (float)((double)out[i] * size / made);
     projector->weight.version++;
 }
 
-double fb_contrast_head_scale(const fb_contrast_head *head)
+double fb_contrast_head_scale(float log_scale)
 {
-    double scale = exp((double)head->log_scale->weight.data[0]);
+    double scale = exp((double)log_scale);
     return scale < FB_CONTRAST_SCALE_MOST ? scale : FB_CONTRAST_SCALE_MOST;
 }

@@ -44,7 +44,7 @@ fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
 void fb_contrast_head_align(const fb_contrast_head *head, fb_params *params,
                             fb_leaf *projector);
 
-/* 1 / temperature as it stands. */
-double fb_contrast_head_scale(const fb_contrast_head *head);
+/* 1 / temperature. */
+double fb_contrast_head_scale(float log_scale);
 
 #endif

@@ -150,7 +150,8 @@ static fb_status mask_rows(fb_tape *tape, const fb_batch *batch, fb_var **projec
     fb_var *zero;
     FB_TRY(fb_tape_new_var(tape, &zero, (*projected)->value.dtype, 1,
                            (*projected)->value.dims[1]));
-    memset(zero->value.data, 0, fb_tensor_bytes(&zero->value));
+    FB_TRY(tape->be->m->fill(tape->ctx, tape->be, zero->value.data, 0,
+                             fb_tensor_bytes(&zero->value)));
     zero->needs_grad = false;
     int32_t *index;
     FB_TRY(fill_index(tape, &index, rows, 0, (int32_t)rows));
@@ -431,15 +432,24 @@ static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                            .b_group = batch->text_group,
                            .scale = (float)FB_CONTRAST_SCALE_MOST,
                            .margin = (float)margin};
-    return fb_op_contrast(tape, &pass->itc, &pass->similarity, pass->image_vectors,
-                          pass->text_vectors, m->contrast.log_scale, &c);
+    fb_tensor similarity;
+    FB_TRY(fb_op_contrast(tape, &pass->itc, &similarity, pass->image_vectors,
+                          pass->text_vectors, m->contrast.log_scale, &c));
+    const void *numbers;
+    FB_TRY(fb_tape_read(tape, &numbers, &similarity));
+    pass->similarity = similarity;
+    pass->similarity.data = (void *)(uintptr_t)numbers; /* read only */
+    return FB_OK;
 }
 
 /* Pairs of items by similarity, and what lists of them should say. */
 static fb_status draw_pairs(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                             const fb_loss_options *options, fb_fashionbert_pass *pass)
 {
-    double scale = fb_contrast_head_scale(&m->contrast);
+    const float *log_scale;
+    FB_TRY(fb_tape_read_f32(tape, &log_scale, m->contrast.log_scale->weight.data, 1));
+    FB_TRY(fb_tape_fetch(tape)); /* the similarities too */
+    double scale = fb_contrast_head_scale(log_scale[0]);
     fb_hard_options o = {.negatives = options->negatives,
                          .items = options->hard_items,
                          .blocks = options->blocks,

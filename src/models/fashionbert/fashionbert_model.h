@@ -38,7 +38,7 @@ typedef struct fb_fashionbert_pass {
     fb_node *mark[FB_LOSSES_ALL];
     fb_loss *loss[FB_LOSSES_ALL];         /* NULL: not asked for or no rows */
     fb_var *text_vectors, *image_vectors; /* [texts, D], [images, D] */
-    fb_tensor similarity;                 /* [images, texts] f32 */
+    fb_tensor similarity; /* [images, texts] f32, the host's behind the next fetch */
     fb_loss *itc;
     fb_hard_pairs hard;
     float *targets; /* [lists * length] of hard's lists (soft_targets.h), or NULL */

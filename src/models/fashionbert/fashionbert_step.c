@@ -11,10 +11,9 @@
 
 /* Pairs whose label is the larger logit, or lists whose first has the largest margin.
  */
-static void count_right(const fb_fashionbert_pass *pass, bool listwise,
-                        fb_pass_losses *out)
+static void count_right(const float *logits, const fb_fashionbert_pass *pass,
+                        bool listwise, fb_pass_losses *out)
 {
-    const float *logits = pass->logits[FB_LOSS_TIA]->value.data;
     const fb_batch *batch = pass->batch;
     out->pairs = listwise ? pass->hard.lists : batch->pairs;
     for (int32_t b = 0; !listwise && b < batch->pairs; b++)
@@ -50,6 +49,7 @@ fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
                                 fb_pass_losses *out)
 {
     *out = (fb_pass_losses){0};
+    FB_TRY(fb_tape_fetch(tape));
     for (int i = 0; i < FB_LOSSES_ALL; i++) {
         if (!pass->loss[i])
             continue;
@@ -69,11 +69,15 @@ fb_status fb_fashionbert_record(fb_tape *tape, const fb_fashionbert_pass *pass,
 static fb_status record_losses(fb_tape *tape, const fb_fashionbert_pass *pass,
                                const fb_loss_options *options, fb_pass_losses *out)
 {
+    const fb_var *tia = pass->logits[FB_LOSS_TIA];
+    const void *logits = NULL;
+    if (tia)
+        FB_TRY(fb_tape_read(tape, &logits, &tia->value));
     FB_TRY(fb_fashionbert_record(tape, pass, out));
     if (pass->itc)
         count_queries(&pass->similarity, out);
-    if (pass->logits[FB_LOSS_TIA])
-        count_right(pass, options->listwise && options->negatives > 0, out);
+    if (tia)
+        count_right(logits, pass, options->listwise && options->negatives > 0, out);
     return FB_OK;
 }
 
@@ -118,9 +122,8 @@ static fb_status output_norms(fb_tape *tape, fb_fashionbert_pass *pass,
 static fb_status shared_norms(fb_params *params, fb_tape *tape,
                               fb_fashionbert_pass *pass, fb_pass_losses *out)
 {
-    void *memory; /* from the step's arena: the same block every step */
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)params->trained * sizeof(float)));
-    float *scratch = memory;
+    float *scratch; /* from the step's arena: the same block every step */
+    FB_TRY(fb_tape_floats(tape, &scratch, params->trained));
     fb_status status = FB_OK;
     fb_params_redirect(params, scratch);
     if (pass->itc)
@@ -128,11 +131,13 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
     for (int i = 0; i < FB_LOSSES_ALL && status == FB_OK; i++) {
         if (!pass->loss[i])
             continue;
-        memset(scratch, 0, (size_t)params->trained * sizeof(float));
+        status = tape->be->m->fill(tape->ctx, tape->be, scratch, 0,
+                                   (size_t)params->trained * sizeof(float));
         for (int j = 0; j < FB_LOSSES_ALL; j++)
             if (pass->loss[j])
                 pass->loss[j]->seed = i == j ? 1.0f : 0.0f;
-        status = fb_tape_backward(tape, NULL, NULL, true);
+        if (status == FB_OK)
+            status = fb_tape_backward(tape, NULL, NULL, true);
         for (fb_param *p = params->first; p && status == FB_OK; p = p->next) {
             fb_tensor g = fb_tensor_1d(p->leaf.grad, FB_F32, p->rows * p->columns);
             double sum = 0;
@@ -141,7 +146,7 @@ static fb_status shared_norms(fb_params *params, fb_tape *tape,
             out->squared_norm[i] += sum;
         }
     }
-    fb_params_redirect(params, params->grad);
+    fb_params_redirect(params, params->on.grad);
     return status;
 }
 
@@ -183,7 +188,7 @@ fb_status fb_fashionbert_train_batch(fb_matcher *matcher, fb_tape *tape,
     const fb_loss_options *options = step;
     fb_fashionbert_pass pass;
     fb_pass_losses losses;
-    if (!m->matcher.params->grad)
+    if (!m->matcher.params->on.grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_fashionbert_forward_training(m, tape, batch, options, &pass));
     FB_TRY(record_losses(tape, &pass, options, &losses));
@@ -213,7 +218,10 @@ fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
     fb_fashionbert_pass pass;
     FB_TRY(fb_fashionbert_forward((fb_fashionbert *)matcher, tape, batch, tia_only,
                                   false, &pass));
-    const float *logits = pass.logits[FB_LOSS_TIA]->value.data;
+    const fb_tensor *t = &pass.logits[FB_LOSS_TIA]->value;
+    const float *logits;
+    FB_TRY(fb_tape_read_f32(tape, &logits, t->data, fb_tensor_count(t)));
+    FB_TRY(fb_tape_fetch(tape));
     for (int32_t b = 0; b < batch->pairs; b++) {
         margins[b] = logits[b * 2 + 1] - logits[b * 2];
         if (!isfinite(margins[b]))
@@ -226,8 +234,11 @@ fb_status fb_fashionbert_score(fb_matcher *matcher, fb_tape *tape,
 static fb_status copy_vectors(fb_tape *tape, float *out, const fb_tensor *vectors)
 {
     int64_t count = fb_tensor_count(vectors);
-    const float *f32 = vectors->data;
-    const uint16_t *bf16 = vectors->data;
+    const void *numbers;
+    FB_TRY(fb_tape_read(tape, &numbers, vectors));
+    FB_TRY(fb_tape_fetch(tape));
+    const float *f32 = numbers;
+    const uint16_t *bf16 = numbers;
     for (int64_t i = 0; i < count; i++) {
         out[i] = vectors->dtype == FB_F32 ? f32[i] : fb_bf16_to_f32(bf16[i]);
         if (!isfinite(out[i]))
@@ -263,9 +274,12 @@ fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
         return fb_fail(tape->ctx, FB_E_NUMBER,
                        "a feature of image %lld of these is not finite",
                        (long long)(bad / (fb_tensor_count(&x->value) / images)));
-    const float *f32 = x->value.data;
+    const void *numbers;
+    FB_TRY(fb_tape_read(tape, &numbers, &x->value));
+    FB_TRY(fb_tape_fetch(tape));
+    const float *f32 = numbers;
     if (x->value.dtype == FB_BF16)
-        memcpy(features, x->value.data, fb_tensor_bytes(&x->value));
+        memcpy(features, numbers, fb_tensor_bytes(&x->value));
     else
         for (int64_t i = 0; i < fb_tensor_count(&x->value); i++)
             features[i] = fb_bf16_from_f32(f32[i]);
@@ -277,7 +291,9 @@ double fb_fashionbert_similarity_scale(const fb_matcher *matcher)
     const fb_fashionbert *m = (const fb_fashionbert *)matcher;
     if (!matcher->config.vector)
         return 0;
-    return matcher->config.similarity_weight * fb_contrast_head_scale(&m->contrast);
+    return matcher->config.similarity_weight *
+           fb_contrast_head_scale(
+               fb_params_value(matcher->params, m->contrast.log_scale)[0]);
 }
 
 double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)

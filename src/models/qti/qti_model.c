@@ -116,11 +116,10 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
 /* ---- as a matcher ---------------------------------------------------------------- */
 
 /* Triples whose label is the larger logit. */
-static void count_right(const fb_fashionbert_pass *pass, fb_pass_losses *out)
+static void count_right(const float *logits, const fb_fashionbert_pass *pass,
+                        fb_pass_losses *out)
 {
     const fb_batch *b = pass->batch;
-    const fb_var *clicks = pass->logits[FB_LOSS_CLICK];
-    const float *logits = clicks ? clicks->value.data : NULL;
     for (int32_t i = 0; i < b->pairs && logits; i++) {
         if (b->pair_query[i] < 0 || b->pair_text[i] < 0 || b->pair_image[i] < 0)
             continue;
@@ -128,6 +127,18 @@ static void count_right(const fb_fashionbert_pass *pass, fb_pass_losses *out)
         out->pairs++;
         logits += 2;
     }
+}
+
+static fb_status record(fb_tape *tape, const fb_fashionbert_pass *pass,
+                        fb_pass_losses *out)
+{
+    const fb_var *clicks = pass->logits[FB_LOSS_CLICK];
+    const void *logits = NULL;
+    if (clicks)
+        FB_TRY(fb_tape_read(tape, &logits, &clicks->value));
+    FB_TRY(fb_fashionbert_record(tape, pass, out));
+    count_right(logits, pass, out);
+    return FB_OK;
 }
 
 fb_status fb_qti_losses(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
@@ -138,8 +149,7 @@ fb_status fb_qti_losses(fb_matcher *matcher, fb_tape *tape, const fb_batch *batc
     fb_pass_losses losses;
     FB_TRY(
         fb_qti_forward((fb_qti *)matcher, tape, batch, options->enabled, true, &pass));
-    FB_TRY(fb_fashionbert_record(tape, &pass, &losses));
-    count_right(&pass, &losses);
+    FB_TRY(record(tape, &pass, &losses));
     fb_fashionbert_list(&losses, FB_LOSS_CLICK, measures);
     return FB_OK;
 }
@@ -151,11 +161,10 @@ fb_status fb_qti_train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch 
     fb_qti *m = (fb_qti *)matcher;
     fb_fashionbert_pass pass;
     fb_pass_losses losses;
-    if (!matcher->params->grad)
+    if (!matcher->params->on.grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_qti_forward(m, tape, batch, options->enabled, true, &pass));
-    FB_TRY(fb_fashionbert_record(tape, &pass, &losses));
-    count_right(&pass, &losses);
+    FB_TRY(record(tape, &pass, &losses));
     FB_TRY(fb_fashionbert_weigh(&m->base, tape, &pass, options, &losses));
     fb_fashionbert_list(&losses, FB_LOSS_CLICK, measures);
     return fb_tape_backward(tape, NULL, NULL, true);
@@ -171,7 +180,9 @@ fb_status fb_qti_score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch
     if (!logits || logits->value.dims[0] != batch->pairs)
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "a score is of a query, a title and an image; a pair lacks one");
-    const float *l = logits->value.data;
+    const float *l;
+    FB_TRY(fb_tape_read_f32(tape, &l, logits->value.data, 2 * (int64_t)batch->pairs));
+    FB_TRY(fb_tape_fetch(tape));
     for (int32_t b = 0; b < batch->pairs; b++) {
         margins[b] = l[b * 2 + 1] - l[b * 2];
         if (!isfinite(margins[b]))

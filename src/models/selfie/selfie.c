@@ -202,9 +202,8 @@ static double point(const float *logits, int64_t i, int32_t masked)
     return 1.0 / equal;
 }
 
-static double count_right(const fb_selfie_pass *pass)
+static double count_right(const float *logits, const fb_selfie_pass *pass)
 {
-    const float *logits = pass->logits->value.data;
     double right = 0;
     for (int64_t i = 0; i < pass->loss->rows; i++)
         right += point(logits, i, pass->masked);
@@ -215,6 +214,10 @@ static fb_status record(fb_tape *tape, const fb_selfie_pass *pass, fb_measures *
 {
     /* Every log line has these columns, whatever is trained: null here. */
     static const char *const columns[] = {"mlm", "tia", "mpm"};
+    const float *logits;
+    FB_TRY(fb_tape_read_f32(tape, &logits, pass->logits->value.data,
+                            fb_tensor_count(&pass->logits->value)));
+    FB_TRY(fb_tape_fetch(tape));
     double loss = pass->loss->value;
     int64_t points = pass->loss->rows;
     FB_TRY(fb_matcher_check_loss(tape, loss));
@@ -225,7 +228,7 @@ static fb_status record(fb_tape *tape, const fb_selfie_pass *pass, fb_measures *
     fb_measures_put_loss(out, "selfie", FB_MEASURE_IS_TOTAL | FB_MEASURE_DECIDES, loss,
                          1, points);
     fb_measures_put_share(out, "pointing_accuracy", FB_MEASURE_HEADLINE,
-                          count_right(pass), points, (double)points / pass->masked);
+                          count_right(logits, pass), points, (double)points / pass->masked);
     return FB_OK;
 }
 
@@ -234,7 +237,7 @@ static fb_status train_batch(fb_matcher *matcher, fb_tape *tape, const fb_batch 
 {
     (void)step;
     fb_selfie_pass pass;
-    if (!matcher->params->grad)
+    if (!matcher->params->on.grad)
         return fb_fail(tape->ctx, FB_E_STATE, "this model was opened without training");
     FB_TRY(fb_selfie_forward((fb_selfie *)matcher, tape, batch, &pass));
     FB_TRY(record(tape, &pass, measures));

@@ -67,8 +67,10 @@ typedef struct fb_resnet {
     fb_resnet_spec spec;
     fb_resnet_unit stem;
     fb_resnet_block block[FB_RESNET_BLOCKS]; /* of all stages, end to end */
-    uint64_t moves; /* how often training moved the running statistics */
-    float *folded;  /* memory of all folded copies; NULL until they are needed */
+    uint64_t moves;   /* how often training moved the running statistics */
+    float *folded;    /* memory of all folded copies; NULL until they are needed */
+    float *folded_on; /* the same where kernels read them; may be folded itself */
+    size_t folded_numbers;
 } fb_resnet;
 
 typedef enum fb_resnet_mode {

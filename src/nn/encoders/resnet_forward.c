@@ -53,7 +53,7 @@ static size_t in_lines(int64_t numbers) /* of 64 bytes, in numbers */
     return ((size_t)numbers + 15) / 16 * 16;
 }
 
-static fb_status fold_allocate(fb_context *ctx, fb_resnet *r)
+static fb_status fold_allocate(fb_tape *tape, fb_resnet *r)
 {
     size_t total = 0;
     for (int32_t i = 0; i < UNITS; i++) {
@@ -61,12 +61,23 @@ static fb_status fold_allocate(fb_context *ctx, fb_resnet *r)
         if (u->out)
             total += in_lines(u->out * u->weight->weight.in) + in_lines(u->out);
     }
-    r->folded = aligned_alloc(64, total * sizeof(float));
-    if (!r->folded)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for the folded weights of %s",
+    float *memory = aligned_alloc(64, total * sizeof(float));
+    void *on = memory;
+    if (!memory)
+        return fb_fail(tape->ctx, FB_E_MEMORY, "no memory for the folded weights of %s",
                        r->spec.name);
-    memset(r->folded, 0, total * sizeof(float));
-    float *next = r->folded;
+    fb_status status = FB_OK;
+    if (!tape->be->m->host)
+        status = tape->be->m->alloc(tape->ctx, tape->be, &on, total * sizeof(float));
+    if (status != FB_OK) {
+        free(memory);
+        return status;
+    }
+    memset(memory, 0, total * sizeof(float));
+    r->folded = memory;
+    r->folded_on = on;
+    r->folded_numbers = total;
+    float *next = r->folded_on;
     for (int32_t i = 0; i < UNITS; i++) {
         fb_resnet_unit *u = unit_at(r, i);
         if (!u->out)
@@ -80,32 +91,61 @@ static fb_status fold_allocate(fb_context *ctx, fb_resnet *r)
     return FB_OK;
 }
 
-/* The version only moves when a number did: a table that was touched for the sake of
- * others costs this pass and no repacking. `memory` is u->folded.data. */
-static void fold_unit(fb_resnet_unit *u, float *memory)
+/* The numbers that a unit is folded of, on the host. */
+typedef struct fold_source {
+    const float *weight, *gamma, *beta, *mean, *var;
+} fold_source;
+
+static fb_status read_unit(fb_tape *tape, fold_source *s, const fb_resnet_unit *u)
 {
     const fb_weight *w = &u->weight->weight;
-    const float *gamma = u->norm.gamma->weight.data, *beta = u->norm.beta->weight.data;
+    FB_TRY(fb_tape_read_f32(tape, &s->weight, w->data, w->out * w->in));
+    FB_TRY(fb_tape_read_f32(tape, &s->gamma, u->norm.gamma->weight.data, w->out));
+    FB_TRY(fb_tape_read_f32(tape, &s->beta, u->norm.beta->weight.data, w->out));
+    FB_TRY(fb_tape_read_f32(tape, &s->mean, u->norm.running_mean, w->out));
+    FB_TRY(fb_tape_read_f32(tape, &s->var, u->norm.running_var, w->out));
+    return fb_tape_fetch(tape);
+}
+
+/* The version only moves when a number did: a table that was touched for the sake of
+ * others costs this pass and no repacking. `memory` is the unit's place in r->folded. */
+static fb_status fold_unit(fb_tape *tape, fb_resnet_unit *u, float *memory)
+{
+    int64_t out = u->out, in = u->folded.in;
+    float *bias = memory + in_lines(out * in);
+    fold_source s;
+    FB_TRY(read_unit(tape, &s, u));
     bool changed = false;
-    for (int64_t o = 0; o < w->out; o++) {
-        float scale = gamma[o] / sqrtf(u->norm.running_var[o] + eps);
-        u->bias[o] = beta[o] - scale * u->norm.running_mean[o];
-        const float *from = w->data + o * w->in;
-        float *to = memory + o * w->in;
-        for (int64_t i = 0; i < w->in; i++) {
+    for (int64_t o = 0; o < out; o++) {
+        float scale = s.gamma[o] / sqrtf(s.var[o] + eps);
+        bias[o] = s.beta[o] - scale * s.mean[o];
+        const float *from = s.weight + o * in;
+        float *to = memory + o * in;
+        for (int64_t i = 0; i < in; i++) {
             float value = from[i] * scale;
             changed |= value != to[i];
             to[i] = value;
         }
     }
     u->folded.version += changed;
+    return FB_OK;
 }
 
-static fb_status fold(fb_context *ctx, fb_resnet *r)
+/* The folded weights where kernels read them. */
+static fb_status fold_upload(fb_tape *tape, fb_resnet *r)
+{
+    if (r->folded_on == r->folded)
+        return FB_OK;
+    return tape->be->m->upload(tape->ctx, tape->be, r->folded_on, r->folded,
+                               r->folded_numbers * sizeof(float));
+}
+
+static fb_status fold(fb_tape *tape, fb_resnet *r)
 {
     if (!r->folded)
-        FB_TRY(fold_allocate(ctx, r));
+        FB_TRY(fold_allocate(tape, r));
     float *next = r->folded;
+    bool any = false;
     for (int32_t i = 0; i < UNITS; i++) {
         fb_resnet_unit *u = unit_at(r, i);
         if (!u->out)
@@ -113,11 +153,12 @@ static fb_status fold(fb_context *ctx, fb_resnet *r)
         uint64_t stamp = u->weight->weight.version + u->norm.gamma->weight.version +
                          u->norm.beta->weight.version + r->moves;
         if (u->stamp != stamp)
-            fold_unit(u, next);
+            FB_TRY(fold_unit(tape, u, next));
+        any |= u->stamp != stamp;
         u->stamp = stamp;
         next += in_lines(u->out * u->folded.in) + in_lines(u->out);
     }
-    return FB_OK;
+    return any ? fold_upload(tape, r) : FB_OK;
 }
 
 void fb_resnet_free(fb_resnet *resnet, fb_backend *be)
@@ -125,8 +166,10 @@ void fb_resnet_free(fb_resnet *resnet, fb_backend *be)
     for (int32_t i = 0; be && i < UNITS; i++)
         if (unit_at(resnet, i)->out)
             be->k->weight_release(be, &unit_at(resnet, i)->folded);
+    if (be && resnet->folded_on != resnet->folded)
+        be->m->free(be, resnet->folded_on);
     free(resnet->folded);
-    resnet->folded = NULL;
+    resnet->folded = resnet->folded_on = NULL;
 }
 
 /* ---- the network ---------------------------------------------------------------- */
@@ -232,15 +275,15 @@ static fb_status stage_lean(const pass *p, map *y, const map *x, int32_t stage,
                            width_of(spec, stage)));
     int32_t steps = stage < 0 ? 1 : spec->stage[stage].blocks;
     for (int32_t i = 0; i < steps; i++) {
-        fb_arena_mark mark = fb_arena_save(tape->arena);
+        fb_tape_mark mark = fb_tape_save(tape);
         map out;
         if (stage < 0)
             FB_TRY(stem_forward(p, &out, x));
         else
             FB_TRY(block_forward(p, &out, i ? y : x, &blocks[i]));
-        memcpy(y->var->value.data, out.var->value.data,
-               fb_tensor_bytes(&y->var->value));
-        fb_arena_restore(tape->arena, mark);
+        FB_TRY(tape->be->m->copy(tape->ctx, tape->be, y->var->value.data,
+                                 out.var->value.data, fb_tensor_bytes(&y->var->value)));
+        fb_tape_restore(tape, mark);
     }
     return FB_OK;
 }
@@ -251,7 +294,8 @@ static fb_status chunk_lean(const pass *p, fb_var **maps, map x, int32_t first)
 {
     const fb_resnet_spec *spec = &p->resnet->spec;
     fb_resnet_block *b = p->resnet->block;
-    fb_arena_mark mark = fb_arena_save(p->tape->arena);
+    fb_tape *tape = p->tape;
+    fb_tape_mark mark = fb_tape_save(tape);
     for (int32_t s = -1; s < spec->stages; s++) {
         map y;
         FB_TRY(stage_lean(p, &y, &x, s, b));
@@ -262,10 +306,10 @@ static fb_status chunk_lean(const pass *p, fb_var **maps, map x, int32_t first)
             continue;
         size_t bytes = fb_tensor_bytes(&y.var->value);
         size_t picture = y.images ? bytes / (size_t)y.images : 0;
-        memcpy((uint8_t *)maps[s + 1]->value.data + picture * (size_t)first,
-               y.var->value.data, bytes);
+        uint8_t *place = (uint8_t *)maps[s + 1]->value.data + picture * (size_t)first;
+        FB_TRY(tape->be->m->copy(tape->ctx, tape->be, place, y.var->value.data, bytes));
     }
-    fb_arena_restore(p->tape->arena, mark);
+    fb_tape_restore(tape, mark);
     return FB_OK;
 }
 
@@ -287,7 +331,7 @@ static fb_status forward_lean(const pass *p, fb_var **maps, map x, bool all)
 {
     const fb_resnet_spec *spec = &p->resnet->spec;
     fb_tape *tape = p->tape;
-    FB_TRY(fold(tape->ctx, p->resnet));
+    FB_TRY(fold(tape, p->resnet));
     map shape = x;
     for (int32_t s = -1; s < spec->stages; s++) {
         shape = stage_shape(spec, s, shape);

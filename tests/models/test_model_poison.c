@@ -1,0 +1,130 @@
+/* test_model_poison.c - FashionBERT on a backend with a memory of its own
+ * (poison_backend.h): training in every way of weighing and of drawing pairs, scores,
+ * vectors and attribution, each with ref's bits.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "models/fashionbert/attribution.h"
+#include "models/fashionbert/fashionbert_step.h"
+#include "nn/optimizer.h"
+#include "support/model_world.h"
+#include "support/twin_training.h"
+
+static const kind twins[2] = {{"ref", "f32", 0}, {"poison", "f32", 0}};
+
+/* As a batch of items: text i belongs to image i, nothing is masked. */
+static void make_items(fb_batch *b)
+{
+    for (int32_t i = 0; i < IMAGES; i++)
+        b->image_group[i] = b->text_group[i] = i;
+    b->pairs = b->mlm_count = b->mpm_count = 0;
+    memset(b->patch_masked, 0, IMAGES * P);
+}
+
+static void check_training(const fb_loss_options *options, bool items)
+{
+    world w[2];
+    fb_model_config c = config();
+    c.vector = items ? 8 : 0;
+    for (int i = 0; i < 2; i++) {
+        assert_true(world_open_as(&w[i], &twins[i], c, FB_MODEL_TRAIN));
+        w[i].dropout = 0.1f;
+        if (items)
+            make_items(w[i].batch);
+    }
+    for (int64_t step = 0; step < 3; step++) {
+        fb_loss_options o = *options;
+        fb_step_losses losses[2];
+        o.key = (uint64_t)step;
+        memset(losses, 0, sizeof losses);
+        for (int i = 0; i < 2; i++) {
+            w[i].key = 5 + (uint64_t)step;
+            losses[i] = train(&w[i], &o);
+            optimize(&w[i], step);
+        }
+        assert_true(isfinite(losses[0].total));
+        assert_true(losses[0].total == losses[1].total);
+        assert_int_equal(losses[0].pairs_right, losses[1].pairs_right);
+        assert_int_equal(losses[0].queries_right, losses[1].queries_right);
+    }
+    same_models(&w[0], &w[1]);
+    world_close(&w[0]);
+    close_poison(&w[1]);
+}
+
+static void training_has_refs_bits(void **state)
+{
+    (void)state;
+    const fb_loss_options modes[] = {
+        {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_SOFTMAX},
+        {.enabled = {true, true, true}, .mode = FB_ADAPTIVE_GRADIENT},
+        {.enabled = {true, true, true},
+         .mode = FB_ADAPTIVE_GRADIENT,
+         .shared_norms = true}};
+    for (int i = 0; i < 3; i++)
+        check_training(&modes[i], false);
+}
+
+static void contrastive_training_has_refs_bits(void **state)
+{
+    (void)state;
+    fb_loss_options o = {.enabled = {[FB_LOSS_TIA] = true},
+                         .mode = FB_ADAPTIVE_SOFTMAX,
+                         .itc = 1,
+                         .margin = 0.1,
+                         .negatives = 2,
+                         .hardness = 1,
+                         .patch_keep = 1};
+    check_training(&o, true);
+    o.listwise = true;
+    o.soft_targets = 0.3;
+    check_training(&o, true);
+    o.blocks = true;
+    o.patch_keep = 0.5;
+    check_training(&o, true);
+}
+
+static void scores_and_vectors_have_refs_bits(void **state)
+{
+    (void)state;
+    float scores[2][PAIRS], texts[2][TEXTS * 8], images[2][IMAGES * 8];
+    fb_bf16 features[2][IMAGES * P * (SIZE / 2) * (SIZE / 2) * 3];
+    fb_model_config c = config();
+    c.vector = 8;
+    c.views = 2;
+    for (int i = 0; i < 2; i++) {
+        world w;
+        assert_true(world_open_as(&w, &twins[i], c, FB_MODEL_SCORE));
+        begin(&w, false);
+        must(&w, w.m->system->score(w.m, &w.tape, w.batch, scores[i]));
+        begin(&w, false);
+        must(&w, w.m->system->vectors(w.m, &w.tape, w.batch, texts[i], images[i]));
+        begin(&w, false);
+        must(&w,
+             w.m->system->features(w.m, &w.tape, w.batch->pixels, IMAGES, features[i]));
+        i ? close_poison(&w) : world_close(&w);
+    }
+    assert_memory_equal(scores[0], scores[1], sizeof scores[0]);
+    assert_memory_equal(texts[0], texts[1], sizeof texts[0]);
+    assert_memory_equal(images[0], images[1], sizeof images[0]);
+    assert_memory_equal(features[0], features[1], sizeof features[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(training_has_refs_bits),
+        cmocka_unit_test(contrastive_training_has_refs_bits),
+        cmocka_unit_test(scores_and_vectors_have_refs_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
