@@ -139,7 +139,7 @@ typedef struct fb_contrast {
     int32_t count;                    /* B */
     const int32_t *a_group, *b_group; /* [B] */
     float scale;                      /* 1 / temperature */
-    float margin; /* additive margin: subtracted from the similarity of i and i
+    float margin;   /* additive margin: subtracted from the similarity of i and i
                      (AM-Softmax; Wang et al. 2018) by the operation; kernels do not
                      read it */
     float slope;    /* d scale / d what dscale is the gradient of; 1: of the scale */

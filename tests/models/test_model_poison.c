@@ -14,7 +14,6 @@
 #include <cmocka.h>
 
 #include "models/fashionbert/attribution.h"
-#include "models/fashionbert/fashionbert_step.h"
 #include "nn/optimizer.h"
 #include "support/model_world.h"
 #include "support/twin_training.h"
@@ -43,9 +42,8 @@ static void check_training(const fb_loss_options *options, bool items)
     }
     for (int64_t step = 0; step < 3; step++) {
         fb_loss_options o = *options;
-        fb_step_losses losses[2];
+        step_numbers losses[2];
         o.key = (uint64_t)step;
-        memset(losses, 0, sizeof losses);
         for (int i = 0; i < 2; i++) {
             w[i].key = 5 + (uint64_t)step;
             losses[i] = train(&w[i], &o);
@@ -54,7 +52,6 @@ static void check_training(const fb_loss_options *options, bool items)
         assert_true(isfinite(losses[0].total));
         assert_true(losses[0].total == losses[1].total);
         assert_int_equal(losses[0].pairs_right, losses[1].pairs_right);
-        assert_int_equal(losses[0].queries_right, losses[1].queries_right);
     }
     same_models(&w[0], &w[1]);
     world_close(&w[0]);

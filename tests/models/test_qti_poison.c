@@ -11,7 +11,9 @@
 
 #include <cmocka.h>
 
+#include "models/fashionbert/fashionbert_options.h"
 #include "models/matcher.h"
+#include "models/measures.h"
 #include "nn/optimizer.h"
 #include "support/qti_world.h"
 #include "support/twin_training.h"
@@ -25,7 +27,7 @@ static void training_has_refs_bits(void **state)
     assert_true(world_open(&w[0], 0, "ref", "f32"));
     assert_true(world_open(&w[1], 0, "poison", "f32"));
     for (int64_t step = 0; step < 3; step++) {
-        fb_step_losses losses[2];
+        fb_measures losses[2];
         for (int i = 0; i < 2; i++) {
             begin(&w[i], true);
             must(&w[i], w[i].m->system->train_batch(w[i].m, &w[i].tape, w[i].batch,

@@ -228,7 +228,8 @@ static fb_status record(fb_tape *tape, const fb_selfie_pass *pass, fb_measures *
     fb_measures_put_loss(out, "selfie", FB_MEASURE_IS_TOTAL | FB_MEASURE_DECIDES, loss,
                          1, points);
     fb_measures_put_share(out, "pointing_accuracy", FB_MEASURE_HEADLINE,
-                          count_right(logits, pass), points, (double)points / pass->masked);
+                          count_right(logits, pass), points,
+                          (double)points / pass->masked);
     return FB_OK;
 }
 
