@@ -13,9 +13,8 @@
  *
  *     TYPE     STRING CHOICE SET (of words, with commas) INT32 INT64 UINT64 DOUBLE FLAG
  *     what     FB_RANGE(least, most)  FB_ONE_OF("a,b")  FB_SOME_OF("a,b")
- *     else     FB_ONE_OF_NAMES(f) and FB_SOME_OF_NAMES(f), the same told by a function;
- *              FB_ONE_OF_EACH(f) and FB_SOME_OF_EACH(f), by one that is asked name by
- *              name
+ *     else     FB_ONE_OF_EACH(f) and FB_SOME_OF_EACH(f), the same told name by name, by
+ *              a function of the place that ends with NULL
  *              FB_AUTO: "auto" is right too, -1 in a number
  *              FB_REQUIRED  FB_REQUIRED_UNLESS("flag")  FB_POSITIONAL: on the command
  *              line; FB_ANY: nothing else

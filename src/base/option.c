@@ -31,8 +31,6 @@ static const char *choices_of(const fb_option *option, char room[CHOICES_BYTES])
 {
     const char *name;
     size_t used = 0;
-    if (option->names)
-        return option->names();
     if (!option->name_at)
         return option->choices;
     room[0] = 0;

@@ -48,8 +48,7 @@ typedef struct fb_option {
     size_t offset, count_offset;
     double low, high;    /* of numbers, both included; INFINITY: the type's limit */
     const char *choices; /* "pad,squash" */
-    const char *(*names)(void);            /* such a list, told by whoever has it */
-    const char *(*name_at)(int32_t place); /* or one by one, NULL behind the last */
+    const char *(*name_at)(int32_t place); /* or name by name, NULL behind the last */
     bool automatic;     /* "auto" leaves it to the program: -1 in a number, and a word
                            beside `choices` */
     bool required;      /* on the command line */
@@ -111,8 +110,6 @@ enum { FB_OPTION_NAME_BYTES = 64, FB_OPTION_TEXT_BYTES = 256 };
 #define FB_RANGE(low_, high_)     .low = low_, .high = high_
 #define FB_ONE_OF(choices_)       .choices = choices_
 #define FB_SOME_OF(choices_)      .choices = choices_
-#define FB_ONE_OF_NAMES(names_)   .names = names_
-#define FB_SOME_OF_NAMES(names_)  .names = names_
 #define FB_ONE_OF_EACH(name_at_)  .name_at = name_at_
 #define FB_SOME_OF_EACH(name_at_) .name_at = name_at_
 #define FB_AUTO                   .automatic = true

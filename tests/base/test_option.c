@@ -22,9 +22,9 @@ typedef struct sample {
     int32_t text_count;
 } sample;
 
-static const char *kinds(void)
+static const char *kind_name(int32_t place)
 {
-    return "one,two";
+    return place == 0 ? "one" : place == 1 ? "two" : NULL;
 }
 
 static const char *colour(int32_t place)
@@ -38,7 +38,7 @@ static const fb_option rows[] = {
     FB_OPTION_ROW(STRING, out, "out", "DIR", "", "where", FB_REQUIRED)
     FB_OPTION_ROW(CHOICE, fit, "fit", "HOW", "auto", "how", FB_ONE_OF("pad,squash"), FB_AUTO)
     FB_OPTION_ROW(SET, losses, "losses", "LIST", "mlm,tia", "which", FB_SOME_OF("mlm,mpm,tia"))
-    FB_OPTION_ROW(CHOICE, kind, "kind", "NAME", "two", "kind", FB_ONE_OF_NAMES(kinds))
+    FB_OPTION_ROW(CHOICE, kind, "kind", "NAME", "two", "kind", FB_ONE_OF_EACH(kind_name))
     FB_OPTION_ROW(SET, colours, "colours", "LIST", "auto", "colours", FB_SOME_OF_EACH(colour), FB_AUTO)
     FB_OPTION_ROW(INT32, batch, "batch", "PAIRS", "auto", "pairs", FB_RANGE(2, 512), FB_AUTO)
     FB_OPTION_ROW(INT64, steps, "steps", "STEPS", "7", "steps", FB_RANGE(0, 1e12))
