@@ -11,18 +11,24 @@
  * --help says. Defaults are as one would type them; "auto" leaves the choice to the
  * program.
  *
- *     TYPE     STRING CHOICE SET (of words, with commas) INT32 INT64 UINT64 DOUBLE FLAG
- *     what     FB_RANGE(least, most)  FB_ONE_OF("a,b")  FB_SOME_OF("a,b")
- *     else     FB_ONE_OF_EACH(f) and FB_SOME_OF_EACH(f), the same told name by name, by
- *              a function of the place that ends with NULL
- *              FB_AUTO: "auto" is right too, -1 in a number
- *              FB_REQUIRED  FB_REQUIRED_UNLESS("flag")  FB_POSITIONAL: on the command
- *              line; FB_ANY: nothing else
- *     of       FB_START: of this start, a run does not remember it
- *     training FB_COMMON: of sizes, places and speed; the stages of a recipe share it
- *              neither: about what or how to learn; it makes the run that one describes
- *              in the place of the recipe
- *              FB_PATH: a file that may move; what is said at a resume wins
+ * TYPE is STRING, CHOICE, SET (of words, with commas), INT32, INT64, UINT64, DOUBLE or
+ * FLAG. "What else" is at least one of
+ *
+ *     FB_RANGE(least, most)            numbers, both included
+ *     FB_ONE_OF("a,b")                 of a CHOICE; FB_SOME_OF of a SET
+ *     FB_ONE_OF_EACH(f)                the same told name by name, by a function of the
+ *                                      place that ends with NULL; FB_SOME_OF_EACH
+ *     FB_AUTO                          "auto" is right too, -1 in a number
+ *     FB_REQUIRED, FB_POSITIONAL, FB_REQUIRED_UNLESS("flag")     on the command line
+ *     FB_START                         of training: of this start, not remembered
+ *     FB_COMMON                        of training: a size, place or speed that the
+ *                                      recipe's stages share
+ *     FB_PATH                          of training: a file that may move; what is said
+ *                                      at a resume wins
+ *     FB_ANY                           nothing else
+ *
+ * An option of training that is neither FB_START nor FB_COMMON is about what or how to
+ * learn: it makes the run that one describes in the place of the recipe.
  *
  * Whoever includes a list defines what it wants to see of it, as fashionbert.h does;
  * the list leaves none of these macros behind.
