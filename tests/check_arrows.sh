@@ -89,13 +89,10 @@ ENCODERS='pixels|thin|resnet[0-9]+|resnext[0-9a-z_]+'
 LOSSES='mlm|mpm|tia|itc|click|qt|qi'
 NAME_CODE='FB_SYSTEM_[A-Z]|FB_LOSS_[A-Z]|(fb_train_)?is_(qti|selfie)|has_(itc|selfie)|fb_[a-z]+_system\b'
 # Where such a name may stand outside of src/models/ and src/nn/encoders/, FILE:NAME: in an
-# index it says what is kept of images; in the report of a ranking of queries what they are
-# ranked by; the recipe is a list of options as one would type them.
+# index it says what is kept of images; in training options it is the name of an option.
 NAMES_ALLOWED='
 src/retrieval/index/index_manifest.c:pixels
-src/tasks/evaluate_queries.c:click
 src/training/recipe.c:itc
-src/training/recipe.c:tia
 '
 
 # How code reaches into a tensor of a backend on the host, in place of backend/memory.h.
@@ -155,15 +152,16 @@ check_names() {
     [ -z "$found" ] || { echo "$found" | sed 's/$/    names what its room alone may name/' && return 1; }
 }
 
-# check_memory ROOT: print where code above backend/ reads or writes a tensor's memory. What
-# nn/weights*.c and safetensors.c call data are tensors of files, which lie on the host.
+# check_memory ROOT: print where code above backend/ reads or writes a tensor's memory. A
+# tensor of the host is called `host`; what nn/weights*.c and safetensors.c call data are
+# tensors of files, which lie there too.
 check_memory() {
     local root=$1 found files
     mapfile -t files < <(find "$root/src" -type f -name '*.[ch]' |
         grep -E "^$root/src/(ops|nn|models|engine|training|tasks)/" |
         grep -vE '/src/nn/(weights|weights_import|safetensors)[.]c$' | LC_ALL=C sort)
     [ "${#files[@]}" -gt 0 ] || return 0
-    found=$(code_of "${files[@]}" | grep -E "$REACH")
+    found=$(code_of "${files[@]}" | sed -E 's/\bhost(->|\.)data/host/g' | grep -E "$REACH")
     [ -z "$found" ] || { echo "$found" | sed 's/$/    reaches into a backend'"'"'s memory/' && return 1; }
 }
 
@@ -298,6 +296,7 @@ self_check() {
     expect good "a tensor handed on" src/ops/x.c 'f(be, t->data, n);'
     expect good "a tensor's memory named" src/ops/x.c 't->data = memory;'
     expect good "a tensor's later rows" src/nn/x.c 'f((uint8_t *)t->data + n);'
+    expect good "a tensor of the host" src/nn/x.c 'float *x = host->data;'
     expect bad "an element read" src/nn/x.c 'y = w->data[0];'
     expect bad "numbers of a tensor" src/models/x.c 'const float *x = t->value.data;'
     expect bad "numbers by a cast" src/models/x.c 'y = ((const float *)t->data)[i];'
@@ -311,7 +310,7 @@ self_check() {
 
 self_check
 case "${1:-}" in --names | --memory) "check_${1#--}" . && exit 0 || exit 1 ;; esac
-if ! check_tree .; then
+if ! check_tree . || ! check_memory .; then
     echo "check_arrows: the faults above are in the tree"
     exit 1
 fi

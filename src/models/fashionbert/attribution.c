@@ -67,18 +67,18 @@ void fb_gauss_legendre(int32_t count, double *at, double *weight)
     }
 }
 
-static void put(const fb_tensor *t, int64_t at, float value)
+static void put(const fb_tensor *host, int64_t at, float value)
 {
-    if (t->dtype == FB_F32)
-        ((float *)t->data)[at] = value;
+    if (host->dtype == FB_F32)
+        ((float *)host->data)[at] = value;
     else
-        ((fb_bf16 *)t->data)[at] = fb_bf16_from_f32(value);
+        ((fb_bf16 *)host->data)[at] = fb_bf16_from_f32(value);
 }
 
-static float get(const fb_tensor *t, int64_t at)
+static float get(const fb_tensor *host, int64_t at)
 {
-    return t->dtype == FB_F32 ? ((const float *)t->data)[at]
-                              : fb_bf16_to_f32(((const fb_bf16 *)t->data)[at]);
+    return host->dtype == FB_F32 ? ((const float *)host->data)[at]
+                                 : fb_bf16_to_f32(((const fb_bf16 *)host->data)[at]);
 }
 
 /* t becomes a tensor of the host. */
@@ -198,12 +198,12 @@ static fb_status make_batch(const work *w, part *p)
 /* ---- scores and their seeds ----------------------------------------------------- */
 
 /* Seeds to be added up on the host, 0 to begin with. */
-static fb_status begin_seeds(const work *w, const fb_var *x, fb_tensor *seeds)
+static fb_status begin_seeds(const work *w, const fb_var *x, fb_tensor *host)
 {
-    *seeds = x->value;
-    seeds->dtype = w->tape->be->dtype;
-    FB_TRY(fb_tape_alloc(w->tape, &seeds->data, fb_tensor_bytes(seeds)));
-    memset(seeds->data, 0, fb_tensor_bytes(seeds));
+    *host = x->value;
+    host->dtype = w->tape->be->dtype;
+    FB_TRY(fb_tape_alloc(w->tape, &host->data, fb_tensor_bytes(host)));
+    memset(host->data, 0, fb_tensor_bytes(host));
     return FB_OK;
 }
 

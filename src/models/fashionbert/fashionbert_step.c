@@ -28,12 +28,12 @@ static void count_right(const float *logits, const fb_fashionbert_pass *pass,
     }
 }
 
-/* Images whose own text is the most similar of the batch's, and texts whose own image.
- */
-static void count_queries(const fb_tensor *similarity, fb_pass_losses *out)
+/* Images whose own text is the most similar of the batch's, and texts whose own image;
+ * by similarities that were read back to the host. */
+static void count_queries(const fb_tensor *host, fb_pass_losses *out)
 {
-    int64_t n = similarity->dims[0];
-    const float *s = similarity->data;
+    int64_t n = host->dims[0];
+    const float *s = host->data;
     out->queries = 2 * n;
     for (int64_t i = 0; i < n; i++) {
         bool row = true, column = true;
