@@ -54,6 +54,7 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     if (!m->resizer)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
     m->fingerprint = fb_model_hash(m);
+    FB_TRY(fb_params_move(ctx, m->matcher->params, m->be));
     FB_TRY(fb_scorer_create(ctx, &m->scorer, m->be, m->matcher));
     if (config.score != FB_SCORE_BOTH || !(config.neighbour_weight > 0))
         return FB_OK;

@@ -223,6 +223,7 @@ static fb_status make_network(work *w)
     FB_TRY(fb_patch_encoder_declare(w->params, &w->encoder, &o));
     FB_TRY(fb_params_allocate(w->params, false));
     fb_params_initialise(w->params, 1);
+    FB_TRY(fb_params_move(w->ctx, w->params, w->be));
     return FB_OK;
 }
 
@@ -265,6 +266,7 @@ static fb_status run_in(work *w, fb_bench_run *run)
         FB_TRY(fb_matcher_create(w->ctx, &w->matcher, &config,
                                  training ? FB_MODEL_TRAIN : FB_MODEL_SCORE));
         fb_params_initialise(w->matcher->params, 1);
+        FB_TRY(fb_params_move(w->ctx, w->matcher->params, w->be));
         if (training)
             FB_TRY(plan_step(w));
     }

@@ -299,6 +299,7 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(plan_learning(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
+    FB_TRY(fb_params_move(ctx, run->matcher->params, run->be));
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
     plan_steps(run);
     FB_TRY(fb_train_features_open(run));
@@ -342,8 +343,8 @@ void fb_train_run_close(fb_train_run *run)
     fb_vocab_free(run->vocab);
     fb_train_queries_close(run);
     fb_catalogue_close(run->catalogue);
+    fb_arena_free(run->arena); /* its companion is of the backend's memory */
     fb_backend_free(run->be);
-    fb_arena_free(run->arena);
     fb_arena_free(run->strings);
     free(run->step);
     free(run);

@@ -37,6 +37,7 @@ static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool b
         s->best_accuracy = fb_measures_value(v, FB_MEASURE_HEADLINE);
         s->best_loss = fb_measures_value(v, FB_MEASURE_DECIDES);
     }
+    FB_TRY(fb_params_fetch(run->ctx, run->matcher->params, run->be));
     return fb_train_state_save(run->ctx, run->options.out, s, &run->options,
                                run->matcher, best);
 }
