@@ -764,6 +764,8 @@ const char *fb_loss_choice(int32_t place);
 void fb_train_options_defaults(fb_train_options *options);
 fb_status fb_train_options_set(fb_context *ctx, fb_train_options *options,
                                const char *name, const char *text);
+/* The image encoders' names one by one, NULL behind the last. */
+const char *fb_encoder_name(int32_t place);
 
 enum { FB_TRAIN_MEASURES_MAX = 64 };
 
@@ -809,7 +811,8 @@ enum {
 };
 
 typedef struct fb_bench_run {
-    char encoder[16]; /* the network; "": pixels */
+    char encoder[16];
+    bool network;     /* whether the encoder is one; else raw pixels are projected */
     char preset[16];  /* "": the network alone, mode "features" */
     char mode[12], dtype[8];
     int32_t image_size;

@@ -29,7 +29,7 @@ static void write_name(fb_json_writer *w, const char *key, const char *name)
 static void write_run(fb_json_writer *w, const fb_bench_run *r, bool profile)
 {
     fb_json_open_object(w);
-    write_name(w, "encoder", r->encoder);
+    write_name(w, "encoder", r->network ? r->encoder : "");
     write_name(w, "preset", r->preset);
     fb_json_key_string(w, "mode", r->mode);
     fb_json_key_string(w, "dtype", r->dtype);
@@ -82,18 +82,13 @@ static void print_json(const bench_arguments *a, const fb_bench_report *report)
     fputc('\n', stdout);
 }
 
-static const char *encoder_name(const fb_bench_run *r)
-{
-    return *r->encoder ? r->encoder : "pixels";
-}
-
 static fb_status print_runs(fb_context *ctx, const fb_bench_report *report)
 {
     fb_table *table = fb_table_create("<encoder|<preset|<mode|<dtype|>pairs/s|"
                                       ">images/s|>TFLOP/s|>of matrix rate|>peak MiB");
     for (int32_t i = 0; i < report->run_count; i++) {
         const fb_bench_run *r = &report->runs[i];
-        fb_table_text(table, encoder_name(r));
+        fb_table_text(table, r->encoder);
         fb_table_text(table, *r->preset ? r->preset : "-");
         fb_table_text(table, r->mode);
         fb_table_text(table, r->dtype);
@@ -136,7 +131,7 @@ static fb_status print_profile(fb_context *ctx, const fb_bench_report *report)
         for (int32_t j = 0; j < r->op_count; j++)
             all += r->op_seconds[j];
         for (int32_t j = 0; j < r->op_count; j++) {
-            fb_table_text(table, encoder_name(r));
+            fb_table_text(table, r->encoder);
             fb_table_text(table, *r->preset ? r->preset : "-");
             fb_table_text(table, r->mode);
             fb_table_text(table, r->op_name[j]);

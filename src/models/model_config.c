@@ -125,6 +125,19 @@ int32_t fb_model_config_patches(const fb_model_config *config)
     return config->grid * config->grid;
 }
 
+void fb_model_config_set_encoder(fb_model_config *config, const fb_encoder *encoder)
+{
+    const fb_encoder *before = fb_encoder_find(config->encoder);
+    bool own =
+        !before || (memcmp(config->mean, before->mean, sizeof config->mean) == 0 &&
+                    memcmp(config->std, before->std, sizeof config->std) == 0);
+    snprintf(config->encoder, sizeof config->encoder, "%s", encoder->name);
+    if (!own)
+        return;
+    memcpy(config->mean, encoder->mean, sizeof config->mean);
+    memcpy(config->std, encoder->std, sizeof config->std);
+}
+
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                  const char *name)
 {
@@ -145,16 +158,14 @@ fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                     .eps = 1e-12,
                                     .init_std = 0.02,
                                     .dropout = 0.1,
-                                    .encoder = "pixels",
-                                    .image_size = 256,
+                                    .image_size = fb_encoder_at(0)->image_size,
                                     .grid = 8,
-                                    .mean = {0.485, 0.456, 0.406},
-                                    .std = {0.229, 0.224, 0.225},
                                     .max_text = 64,
                                     .views = 1,
                                     .alignment_weight = 1,
                                     .similarity_weight = 1};
         fb_config_keys_reset(config->system->keys, config);
+        fb_model_config_set_encoder(config, fb_encoder_at(0));
         return FB_OK;
     }
     return fb_fail(ctx, FB_E_USAGE, "--preset %s is not known; use mini, small or base",

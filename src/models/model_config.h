@@ -8,6 +8,7 @@
 #define FB_MODELS_MODEL_CONFIG_H
 
 #include "base/status.h"
+#include "nn/encoder.h"
 
 /* What a pair's score is made of: the single stream's alignment, the similarity of the
  * two vectors, or both. */
@@ -28,7 +29,7 @@ typedef struct fb_model_config {
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
     int32_t vocab, positions, segments;  /* V, longest text, segment kinds */
     double eps, init_std, dropout;
-    char encoder[24];   /* a row of nn/encoders.c */
+    char encoder[24];   /* name of a row of nn/encoder.h */
     bool each;          /* each patch run through the network alone */
     int32_t image_size; /* pixels a side, 256 */
     int32_t grid;       /* patches a side, 8 */
@@ -82,6 +83,8 @@ const char *fb_alignment_head_name(fb_alignment_head head);
 /* "mini" 4x256, "small" 4x512, "base" 12x768; vocab stays 0. FB_E_USAGE. */
 fb_status fb_model_config_preset(fb_context *ctx, fb_model_config *config,
                                  const char *name);
+/* Another encoder, and its mean and std where the one before had its own. */
+void fb_model_config_set_encoder(fb_model_config *config, const fb_encoder *encoder);
 /* Every value within sane bounds and fitting the others, or FB_E_FORMAT naming `where`,
  * key and range. Whatever passes can be declared; only memory may still fail. */
 fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *config,

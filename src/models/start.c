@@ -5,8 +5,6 @@
 #include "nn/weights.h"
 #include "nn/weights_import.h"
 
-#include <string.h>
-
 fb_status fb_start_weights(fb_context *ctx, const fb_train_options *options,
                            const fb_start *start, fb_params *params)
 {
@@ -19,11 +17,13 @@ fb_status fb_start_weights(fb_context *ctx, const fb_train_options *options,
     }
     if (!options->encoder_weights[0])
         return FB_OK;
-    if (strcmp(options->encoder, "pixels") == 0)
+    const fb_encoder *encoder;
+    FB_TRY(fb_encoder_get(ctx, &encoder, options->encoder));
+    if (!encoder->import)
         return fb_fail(ctx, FB_E_USAGE,
-                       "--encoder-weights %s: --encoder pixels has no weights; name a "
+                       "--encoder-weights %s: --encoder %s has no weights; name a "
                        "network, such as resnet18",
-                       options->encoder_weights);
-    return fb_weights_read_resnet(ctx, params, options->encoder_weights,
-                                  FB_PATCH_ENCODER_PREFIX ".", NULL);
+                       options->encoder_weights, encoder->name);
+    return encoder->import(ctx, params, options->encoder_weights,
+                           FB_PATCH_ENCODER_PREFIX ".", NULL);
 }

@@ -1,55 +1,67 @@
 /* patch_encoder.c - see patch_encoder.h. */
 #include "nn/patch_encoder.h"
 
+#include "ops/ops.h"
 #include "tensor/batch.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
-                                    const fb_patch_encoder_options *o)
+/* Pixels a side of what the encoder looks at. */
+static int32_t picture_size(const fb_patch_encoder *e)
 {
-    int32_t side = o->image_size / o->grid;
-    if (strcmp(o->name, "pixels") == 0) {
-        *features = side * side * 3;
-        return FB_OK;
+    return e->each ? e->image_size / e->grid : e->image_size;
+}
+
+static int32_t picture_count(const fb_patch_encoder *e, int32_t images)
+{
+    return e->each ? images * e->grid * e->grid : images;
+}
+
+/* The encoder without its network. */
+static fb_status lay_out(fb_context *ctx, fb_patch_encoder *e, int32_t *features,
+                         const fb_patch_encoder_options *o)
+{
+    *e = (fb_patch_encoder){.image_size = o->image_size, .grid = o->grid};
+    FB_TRY(fb_encoder_get(ctx, &e->kind, o->name));
+    e->each = o->each || e->kind->alone;
+    for (int i = 0; i < 3; i++) {
+        e->mean[i] = (float)o->mean[i];
+        e->std[i] = (float)o->std[i];
     }
-    const fb_resnet_spec *spec = fb_resnet_find(o->name);
-    if (!spec)
-        return fb_fail(ctx, FB_E_USAGE, "encoder %s is not known; use pixels, %s",
-                       o->name, fb_resnet_names());
-    int32_t out = fb_resnet_out(spec, o->each ? side : o->image_size);
-    if (o->each ? out < 1 : out != o->grid)
+    fb_encoder_shape shape = e->kind->shape(e->kind, picture_size(e));
+    if (e->each ? shape.side < 1 : shape.side != e->grid)
         return fb_fail(ctx, FB_E_USAGE,
                        "%s makes a map of %d a side of %d pixels, %s %d wanted",
-                       o->name, (int)out, (int)(o->each ? side : o->image_size),
-                       o->each ? "at least" : "not the", (int)(o->each ? 1 : o->grid));
-    *features = fb_resnet_features(spec);
+                       o->name, (int)shape.side, (int)picture_size(e),
+                       e->each ? "at least" : "not the", (int)(e->each ? 1 : e->grid));
+    *features = shape.features;
     return FB_OK;
+}
+
+fb_status fb_patch_encoder_features(fb_context *ctx, int32_t *features,
+                                    const fb_patch_encoder_options *options)
+{
+    fb_patch_encoder e;
+    return lay_out(ctx, &e, features, options);
 }
 
 fb_status fb_patch_encoder_declare(fb_params *params, fb_patch_encoder *encoder,
                                    const fb_patch_encoder_options *options)
 {
     int32_t features;
-    FB_TRY(fb_patch_encoder_features(params->ctx, &features, options));
-    encoder->image_size = options->image_size;
-    encoder->grid = options->grid;
-    encoder->each = options->each;
-    encoder->frozen = false;
-    encoder->has_network = strcmp(options->name, "pixels") != 0;
-    for (int i = 0; i < 3; i++) {
-        encoder->mean[i] = (float)options->mean[i];
-        encoder->std[i] = (float)options->std[i];
-    }
-    if (!encoder->has_network)
-        return FB_OK;
-    return fb_resnet_declare(params, &encoder->network, FB_PATCH_ENCODER_PREFIX,
-                             fb_resnet_find(options->name));
+    FB_TRY(lay_out(params->ctx, encoder, &features, options));
+    encoder->network = calloc(1, encoder->kind->network_bytes + 1);
+    if (!encoder->network)
+        return fb_fail(params->ctx, FB_E_MEMORY, "no memory for encoder %s",
+                       options->name);
+    return encoder->kind->declare(params, encoder->network, FB_PATCH_ENCODER_PREFIX,
+                                  encoder->kind);
 }
 
 void fb_patch_encoder_freeze(fb_params *params, fb_patch_encoder *encoder)
 {
-    encoder->frozen = encoder->has_network;
+    encoder->frozen = encoder->kind->learns;
     fb_params_freeze(params, FB_PATCH_ENCODER_PREFIX ".");
 }
 
@@ -63,30 +75,42 @@ void fb_patch_encoder_scale_lr(fb_params *params, float share)
 
 void fb_patch_encoder_free(fb_patch_encoder *encoder, fb_backend *be)
 {
-    if (encoder->has_network)
-        fb_resnet_free(&encoder->network, be);
+    if (encoder->network && encoder->kind->release)
+        encoder->kind->release(encoder->network, be);
+    free(encoder->network);
+    encoder->network = NULL;
+}
+
+/* The images' pixels, normalised: patch by patch where each is seen alone, else a
+ * pixel a row. */
+static fb_status cut(fb_tape *tape, fb_var **x, const fb_patch_encoder *e,
+                     const uint8_t *pixels, int32_t images)
+{
+    fb_patchify p = {.images = images,
+                     .size = e->image_size,
+                     .grid = e->each ? e->grid : e->image_size};
+    memcpy(p.mean, e->mean, sizeof p.mean);
+    memcpy(p.std, e->std, sizeof p.std);
+    return fb_op_patchify(tape, x, pixels, &p);
+}
+
+static fb_status encode(fb_tape *tape, fb_var **features, fb_patch_encoder *e,
+                        fb_var *x, int32_t images, fb_encoder_mode mode)
+{
+    int32_t size = picture_size(e);
+    fb_pictures in = {x, picture_count(e, images), size, size};
+    return e->kind->forward(tape, features, e->network, &in, mode, e->each);
 }
 
 fb_status fb_patch_encoder_forward(fb_tape *tape, fb_var **features,
                                    fb_patch_encoder *encoder, const uint8_t *pixels,
                                    int32_t images)
 {
-    int32_t size = encoder->image_size, grid = encoder->grid;
-    bool whole = encoder->has_network && !encoder->each;
-    fb_patchify p = {.images = images, .size = size, .grid = whole ? size : grid};
-    memcpy(p.mean, encoder->mean, sizeof p.mean);
-    memcpy(p.std, encoder->std, sizeof p.std);
-    if (!encoder->has_network)
-        return fb_op_patchify(tape, features, pixels, &p);
-    fb_resnet_mode mode =
-        tape->recording && !encoder->frozen ? FB_RESNET_TRAIN : FB_RESNET_FROZEN;
+    bool training = tape->recording && !encoder->frozen;
     fb_var *x;
-    FB_TRY(fb_op_patchify(tape, &x, pixels, &p));
-    if (whole)
-        return fb_resnet_forward(tape, features, x, &encoder->network, images, size,
-                                 size, mode, NULL);
-    return fb_resnet_vectors(tape, features, x, &encoder->network, images * grid * grid,
-                             size / grid, size / grid, mode);
+    FB_TRY(cut(tape, &x, encoder, pixels, images));
+    return encode(tape, features, encoder, x, images,
+                  training ? FB_ENCODER_TRAIN : FB_ENCODER_FROZEN);
 }
 
 /* The images, and behind them each with left and right changed. */
@@ -142,37 +166,21 @@ fb_status fb_patch_encoder_input(fb_tape *tape, fb_var **x,
                                  const fb_patch_encoder *encoder, const uint8_t *pixels,
                                  int32_t images, int32_t views)
 {
-    int32_t size = encoder->image_size;
+    int64_t size = encoder->image_size;
     if (views > 1) {
         FB_TRY(add_mirrored(tape, &pixels, encoder, pixels, images));
         images *= 2;
     }
-    bool whole = encoder->has_network && !encoder->each;
-    fb_patchify p = {
-        .images = images, .size = size, .grid = whole ? size : encoder->grid};
-    memcpy(p.mean, encoder->mean, sizeof p.mean);
-    memcpy(p.std, encoder->std, sizeof p.std);
-    FB_TRY(fb_op_patchify(tape, x, pixels, &p));
+    FB_TRY(cut(tape, x, encoder, pixels, images));
     fb_tensor *t = &(*x)->value;
-    if (encoder->has_network)
-        *t = fb_tensor_2d(t->data, t->dtype, (int64_t)images * size * size, 3);
+    *t = fb_tensor_2d(t->data, t->dtype, images * size * size, 3);
     return FB_OK;
 }
 
 fb_status fb_patch_encoder_tune(fb_tape *tape, fb_var **features,
                                 fb_patch_encoder *encoder, fb_var *x, int32_t images)
 {
-    int32_t size = encoder->image_size, grid = encoder->grid;
-    if (!encoder->has_network) {
-        *features = x;
-        return FB_OK;
-    }
-    if (encoder->each)
-        return fb_resnet_vectors(tape, features, x, &encoder->network,
-                                 images * grid * grid, size / grid, size / grid,
-                                 FB_RESNET_TUNE);
-    return fb_resnet_forward(tape, features, x, &encoder->network, images, size, size,
-                             FB_RESNET_TUNE, NULL);
+    return encode(tape, features, encoder, x, images, FB_ENCODER_TUNE);
 }
 
 fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
@@ -181,7 +189,8 @@ fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
 {
     int64_t rows = (int64_t)images * encoder->grid * encoder->grid;
     fb_var *x;
-    if (!encoder->has_network || width != fb_resnet_features(&encoder->network.spec))
+    const fb_encoder *kind = encoder->kind;
+    if (!kind->learns || width != kind->shape(kind, picture_size(encoder)).features)
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "the batch has features of width %d, which this encoder does "
                        "not make",
@@ -202,11 +211,6 @@ fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
 
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder)
 {
-    if (!encoder->has_network)
-        return 0;
-    int32_t side = encoder->image_size / encoder->grid;
-    const fb_resnet_spec *spec = &encoder->network.spec;
-    if (encoder->each)
-        return encoder->grid * encoder->grid * fb_resnet_flops(spec, side, side);
-    return fb_resnet_flops(spec, encoder->image_size, encoder->image_size);
+    return picture_count(encoder, 1) *
+           encoder->kind->flops(encoder->kind, picture_size(encoder));
 }

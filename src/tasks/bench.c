@@ -18,12 +18,8 @@ enum { GEMM_REPEATS = 15 };
 
 static const char *const presets[] = {"mini", "small", "base"};
 static const char *const modes[] = {"score", "train", "features", "images"};
-static const char *const encoders[] = {"pixels",    "thin",      "resnet18",
-                                       "resnet34",  "resnet50",  "resnet101",
-                                       "resnet152", "resnext101"};
 enum {
-    PRESETS = sizeof presets / sizeof presets[0],
-    ENCODERS = sizeof encoders / sizeof encoders[0]
+    PRESETS = sizeof presets / sizeof presets[0]
 };
 
 static const double unlimited_s = 1e9, network_s = 3;
@@ -64,11 +60,11 @@ static fb_status measure_rate(bench *s)
     return FB_OK;
 }
 
-/* encoder "": pixels; preset "": the network alone */
-static fb_status run_one(bench *s, const char *encoder, const char *preset,
+/* preset "": the network alone */
+static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset,
                          fb_bench_kind kind, fb_bench_report *report)
 {
-    bool network = *encoder != 0;
+    bool network = encoder->learns;
     fb_bench_spec spec = {.kind = kind,
                           .batch =
                               network ? s->options->encoder_batch : s->options->batch,
@@ -77,11 +73,12 @@ static fb_status run_one(bench *s, const char *encoder, const char *preset,
         return fb_fail(s->ctx, FB_E_USAGE, "more than %d runs", (int)FB_BENCH_RUNS);
     fb_bench_run *run = &report->runs[report->run_count];
     FB_TRY(fb_model_config_preset(s->ctx, &spec.config, *preset ? preset : presets[0]));
-    if (network) {
-        snprintf(spec.config.encoder, sizeof spec.config.encoder, "%s", encoder);
-        spec.config.image_size = strcmp(encoder, "thin") == 0 ? 96 : 256;
-    }
-    snprintf(run->encoder, sizeof run->encoder, "%s", encoder);
+    fb_model_config_set_encoder(&spec.config, encoder);
+    spec.config.image_size = encoder->image_size;
+    if (!encoder->alone)
+        spec.config.grid = encoder->shape(encoder, encoder->image_size).side;
+    run->network = network;
+    snprintf(run->encoder, sizeof run->encoder, "%s", encoder->name);
     snprintf(run->preset, sizeof run->preset, "%s", preset);
     snprintf(run->mode, sizeof run->mode, "%s", modes[kind]);
     snprintf(run->dtype, sizeof run->dtype, "%s", fb_dtype_name(s->be->dtype));
@@ -121,32 +118,35 @@ static void describe_machine(char *out, size_t out_bytes)
         fclose(f);
 }
 
-static fb_status run_pixels(bench *s, fb_bench_report *report)
+/* Of an encoder that computes nothing. */
+static fb_status run_presets(bench *s, const fb_encoder *encoder,
+                             fb_bench_report *report)
 {
     for (int p = 0; p < PRESETS; p++)
         for (int kind = FB_BENCH_SCORE; kind <= FB_BENCH_TRAIN; kind++)
             if (listed(s->options->presets, presets[p]) &&
                 listed(s->options->modes, modes[kind]))
-                FB_TRY(run_one(s, "", presets[p], (fb_bench_kind)kind, report));
+                FB_TRY(run_one(s, encoder, presets[p], (fb_bench_kind)kind, report));
     return FB_OK;
 }
 
-static fb_status run_network(bench *s, const char *name, fb_bench_report *report)
+static fb_status run_network(bench *s, const fb_encoder *encoder,
+                             fb_bench_report *report)
 {
     if (listed(s->options->modes, modes[FB_BENCH_FEATURES]))
-        FB_TRY(run_one(s, name, "", FB_BENCH_FEATURES, report));
+        FB_TRY(run_one(s, encoder, "", FB_BENCH_FEATURES, report));
     if (listed(s->options->modes, modes[FB_BENCH_TRAIN]))
-        FB_TRY(run_one(s, name, s->options->encoder_preset, FB_BENCH_TRAIN, report));
+        FB_TRY(run_one(s, encoder, s->options->encoder_preset, FB_BENCH_TRAIN, report));
     return FB_OK;
 }
 
 static fb_status run_all(bench *s, fb_bench_report *report)
 {
-    if (listed(s->options->encoders, encoders[0]))
-        FB_TRY(run_pixels(s, report));
-    for (int e = 1; e < ENCODERS; e++)
-        if (listed(s->options->encoders, encoders[e]))
-            FB_TRY(run_network(s, encoders[e], report));
+    const fb_encoder *encoder;
+    for (int32_t i = 0; (encoder = fb_encoder_at(i)) != NULL; i++)
+        if (listed(s->options->encoders, encoder->name))
+            FB_TRY(encoder->learns ? run_network(s, encoder, report)
+                                   : run_presets(s, encoder, report));
     FB_TRY(measure_rate(s));
     report->gemm_tflops = fb_bench_median(s->rates, s->rate_count);
     for (int32_t i = 0; i < report->run_count; i++)

@@ -170,8 +170,8 @@ static fb_status time_steps(work *w, const fb_bench_run *run, double *seconds,
     double sum_s = 0;
     fb_progress progress;
     char label[64];
-    snprintf(label, sizeof label, "%s%s%s %s", run->encoder,
-             *run->encoder && *run->preset ? " " : "", run->preset, run->mode);
+    snprintf(label, sizeof label, "%s%s%s %s", run->network ? run->encoder : "",
+             run->network && *run->preset ? " " : "", run->preset, run->mode);
     fb_progress_begin(&progress, label, "steps", 0, total, w->options->quiet);
     fb_status status = FB_OK;
     *count = 0;

@@ -62,17 +62,17 @@ static fb_status choose_keep(build *b, int64_t rows)
                    : fb_fail(b->ctx, FB_E_USAGE,
                              "--keep %s: images are not read where --vectors are given",
                              b->options->keep);
+    bool learns = fb_encoder_learns(c->encoder);
     int64_t pixels = 3 * (int64_t)c->image_size * c->image_size;
     int64_t features =
         2 * (int64_t)fb_model_config_patches(c) * fb_model_config_features(c);
     if (automatic && c->score != FB_SCORE_ITC) { /* itc re-ranks by vectors alone */
-        bool network = strcmp(c->encoder, "pixels") != 0;
-        if (network && rows * features <= keep_bytes_most)
+        if (learns && rows * features <= keep_bytes_most)
             m->keep = FB_KEEP_FEATURES;
         else if (rows * pixels <= keep_bytes_most)
             m->keep = FB_KEEP_PIXELS;
     }
-    if (m->keep == FB_KEEP_FEATURES && strcmp(c->encoder, "pixels") == 0)
+    if (m->keep == FB_KEEP_FEATURES && !learns)
         return fb_fail(b->ctx, FB_E_USAGE,
                        "--keep features: the model has no image network; use pixels");
     if (m->keep == FB_KEEP_PIXELS) {

@@ -1,6 +1,7 @@
 /* recipe.c - see recipe.h. */
 #include "training/recipe.h"
 
+#include "nn/encoder.h"
 #include "training/train_options.h"
 
 #include <string.h>
@@ -98,8 +99,7 @@ fb_status fb_recipe_stage(fb_context *ctx, fb_train_options *stage,
 
 bool fb_recipe_freezes(const fb_train_options *o)
 {
-    return strcmp(o->encoder, "pixels") != 0 &&
-           (o->freeze_encoder || !(o->encoder_lr > 0));
+    return fb_encoder_learns(o->encoder) && (o->freeze_encoder || !(o->encoder_lr > 0));
 }
 
 bool fb_recipe_keeps_features(const fb_train_options *o)
@@ -121,11 +121,13 @@ static void fill_size(int32_t *pixels, int32_t value)
         *pixels = value;
 }
 
-static void fill_sizes(fb_train_options *o)
+static fb_status fill_sizes(fb_context *ctx, fb_train_options *o)
 {
-    bool thin = strcmp(o->encoder, "thin") == 0;
-    fill_size(&o->image_size, thin ? 96 : 256);
-    fill_size(&o->patch_size, thin ? 32 : 64);
+    const fb_encoder *e;
+    FB_TRY(fb_encoder_get(ctx, &e, o->encoder));
+    fill_size(&o->image_size, e->image_size);
+    fill_size(&o->patch_size, e->patch_size);
+    return FB_OK;
 }
 
 /* Features that are kept are of images as they are. */
@@ -164,7 +166,7 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o, const fb_system *
         return fb_fail(ctx, FB_E_USAGE, "--objective %s takes no --losses",
                        o->objective);
     FB_TRY(fill(ctx, o, last, sizeof last / sizeof last[0]));
-    fill_sizes(o);
+    FB_TRY(fill_sizes(ctx, o));
     *system = s;
     return FB_OK;
 }

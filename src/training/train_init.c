@@ -18,13 +18,6 @@ static fb_status config_path(fb_context *ctx, const fb_train_options *o,
     return fb_path_join(ctx, path, o->init, "config.json");
 }
 
-/* Texts that live as long as the program. */
-static const char *encoder_word(const char *name)
-{
-    const fb_resnet_spec *spec = fb_resnet_find(name);
-    return spec ? spec->name : "pixels";
-}
-
 /* Where in the trunk what begins and ends. */
 static void take_depth(fb_train_options *o, const fb_model_config *c)
 {
@@ -47,7 +40,7 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
         const char *patches = c->each ? "each" : "grid";
         bool other =
             strcmp(o->patches, "auto") != 0 && strcmp(o->patches, patches) != 0;
-        o->encoder = encoder_word(c->encoder);
+        o->encoder = fb_encoder_find(c->encoder)->name; /* lives on */
         if (!other) { /* the same network otherwise sees images of its own size */
             o->patches = patches;
             o->image_size = o->image_size < 0 ? c->image_size : o->image_size;

@@ -71,11 +71,29 @@ static fb_status check_start(fb_train_run *run)
                    run->options.init, from->objectives[0].name);
 }
 
+/* An encoder that sees whole images says how many patches they have. */
+static void set_encoder(fb_model_config *config, const fb_train_options *o,
+                        const fb_encoder *encoder)
+{
+    fb_model_config_set_encoder(config, encoder);
+    config->each = strcmp(o->patches, "each") == 0;
+    if (o->config[0])
+        return;
+    config->image_size = config->each ? o->patch_size * config->grid : o->image_size;
+    if (config->each || encoder->alone)
+        return;
+    int32_t side = encoder->shape(encoder, config->image_size).side;
+    if (side > 0)
+        config->grid = side;
+}
+
 /* Sizes of a new model: the preset's, or a config.json's, with the options over them.
  */
 static fb_status make_config(fb_train_run *run, fb_model_config *config)
 {
     const fb_train_options *o = &run->options;
+    const fb_encoder *encoder;
+    FB_TRY(fb_encoder_get(run->ctx, &encoder, o->encoder));
     FB_TRY(fb_train_init_config(run->ctx, o, run->start.kind, config));
     run->start.config = *config;
     FB_TRY(check_start(run));
@@ -84,25 +102,15 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     config->dropout = o->dropout;
     config->max_text = o->max_text;
     config->squash = strcmp(o->fit, "squash") == 0;
-    snprintf(config->encoder, sizeof config->encoder, "%s", o->encoder);
-    config->each = strcmp(o->patches, "each") == 0;
-    if (!o->config[0])
-        config->image_size =
-            config->each ? o->patch_size * config->grid : o->image_size;
-    if (strcmp(o->encoder, "thin") ==
-        0) /* white becomes 0, what convolutions pad with */
-        for (int i = 0; i < 3; i++) {
-            config->mean[i] = 1;
-            config->std[i] = 0.3;
-        }
+    set_encoder(config, o, encoder);
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     config->vector = config->patches_from = 0;
     config->head = FB_HEAD_CLS;
     config->score = FB_SCORE_TIA;
-    if (o->flip > 0 && strcmp(o->encoder, "pixels") != 0)
-        config->views = 2;        /* test-time augmentation, as trained */
-    config->neighbour_weight = 0; /* calibration finds it */
+    if (o->flip > 0 && encoder->views > 1)
+        config->views = encoder->views; /* test-time augmentation, as trained */
+    config->neighbour_weight = 0;       /* calibration finds it */
     if (run->system->configure)
         FB_TRY(run->system->configure(run->ctx, config, o, &run->start));
     FB_TRY(check_range(run->ctx, "--max-text", o->max_text, 3, config->positions));

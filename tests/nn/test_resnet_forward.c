@@ -71,11 +71,11 @@ static fb_var *start(world *w, bool recording, int32_t images, int32_t size)
 }
 
 static fb_var *forward(world *w, fb_var *x, int32_t images, int32_t size,
-                       fb_resnet_mode mode)
+                       fb_encoder_mode mode)
 {
     fb_var *y;
-    fb_status status =
-        fb_resnet_forward(&w->tape, &y, x, w->net, images, size, size, mode, NULL);
+    fb_status status = fb_resnet_forward(
+        &w->tape, &y, w->net, &(fb_pictures){x, images, size, size}, mode, NULL);
     if (status != FB_OK)
         fail_msg("%s", fb_context_message(w->ctx));
     return y;
@@ -108,13 +108,13 @@ static void pictures_are_divided_without_a_trace(void **state)
     world_open(&w, &wide, "cpu");
     enum { COUNT = 9, SIZE = 32, MAP = 8 * 8 * 4 }; /* two at a time, then one */
     fb_var *x = start(&w, false, COUNT, SIZE);
-    float *want = copy(forward(&w, x, COUNT, SIZE, FB_RESNET_FROZEN));
+    float *want = copy(forward(&w, x, COUNT, SIZE, FB_ENCODER_FROZEN));
     x = start(&w, false, COUNT, SIZE);
     float *pixels = x->value.data;
     for (int i = 0; i < COUNT; i++) {
         fb_var one = {.value = fb_tensor_2d(pixels + (ptrdiff_t)i * SIZE * SIZE * 3,
                                             FB_F32, SIZE * SIZE, 3)};
-        fb_var *y = forward(&w, &one, 1, SIZE, FB_RESNET_FROZEN);
+        fb_var *y = forward(&w, &one, 1, SIZE, FB_ENCODER_FROZEN);
         assert_int_equal(fb_tensor_count(&y->value), MAP);
         compare(y->value.data, want + (ptrdiff_t)i * MAP, MAP);
     }
@@ -132,15 +132,15 @@ static void memory_does_not_grow_with_the_pictures(void **state)
         fb_arena_free(w.arena);
         w.arena = fb_arena_create(1 << 20);
         fb_var *x = start(&w, false, i ? 16 : 4, 32);
-        (void)forward(&w, x, i ? 16 : 4, 32, FB_RESNET_FROZEN);
+        (void)forward(&w, x, i ? 16 : 4, 32, FB_ENCODER_FROZEN);
         peak[i] = fb_arena_peak_bytes(w.arena);
     }
     size_t given = (size_t)12 * (32 * 32 * 3 + 8 * 8 * 4) * sizeof(float);
     assert_true(peak[1] <= peak[0] + given + 4096);
     (void)start(&w, false, 16, 32); /* merges the chunks */
-    (void)forward(&w, start(&w, false, 16, 32), 16, 32, FB_RESNET_FROZEN);
+    (void)forward(&w, start(&w, false, 16, 32), 16, 32, FB_ENCODER_FROZEN);
     int64_t allocations = fb_arena_system_allocations(w.arena);
-    (void)forward(&w, start(&w, false, 16, 32), 16, 32, FB_RESNET_FROZEN);
+    (void)forward(&w, start(&w, false, 16, 32), 16, 32, FB_ENCODER_FROZEN);
     assert_int_equal(fb_arena_system_allocations(w.arena), allocations);
     world_close(&w);
 }
@@ -150,11 +150,11 @@ static void frozen_leaves_nothing_on_the_tape(void **state)
     (void)state;
     world w;
     world_open(&w, &small, "ref");
-    fb_var *y = forward(&w, start(&w, true, 2, 24), 2, 24, FB_RESNET_FROZEN);
+    fb_var *y = forward(&w, start(&w, true, 2, 24), 2, 24, FB_ENCODER_FROZEN);
     assert_true(!y->needs_grad);
     assert_null(w.tape.last);
     assert_true(w.tape.recording);
-    y = forward(&w, start(&w, true, 2, 24), 2, 24, FB_RESNET_TUNE);
+    y = forward(&w, start(&w, true, 2, 24), 2, 24, FB_ENCODER_TUNE);
     assert_true(y->needs_grad);
     assert_non_null(w.tape.last);
     world_close(&w);
@@ -170,11 +170,11 @@ static void only_training_moves_the_running_statistics(void **state)
     float *before = malloc(bytes);
     assert_non_null(before);
     memcpy(before, w.params->buffer, bytes);
-    (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_RESNET_TUNE);
-    (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_RESNET_FROZEN);
-    (void)forward(&w, start(&w, false, 2, 24), 2, 24, FB_RESNET_TRAIN);
+    (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_ENCODER_TUNE);
+    (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_ENCODER_FROZEN);
+    (void)forward(&w, start(&w, false, 2, 24), 2, 24, FB_ENCODER_TRAIN);
     assert_memory_equal(before, w.params->buffer, bytes);
-    (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_RESNET_TRAIN);
+    (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_ENCODER_TRAIN);
     for (const fb_buffer *b = w.params->first_buffer; b; b = b->next)
         assert_memory_not_equal(before + b->offset, *b->value,
                                 (size_t)b->count * sizeof(float));
@@ -184,10 +184,10 @@ static void only_training_moves_the_running_statistics(void **state)
 
 static void check_folded_equals_unfolded(world *w)
 {
-    fb_var *y = forward(w, start(w, true, 2, 24), 2, 24, FB_RESNET_TUNE);
+    fb_var *y = forward(w, start(w, true, 2, 24), 2, 24, FB_ENCODER_TUNE);
     int64_t count = fb_tensor_count(&y->value);
     float *want = copy(y);
-    y = forward(w, start(w, false, 2, 24), 2, 24, FB_RESNET_TUNE);
+    y = forward(w, start(w, false, 2, 24), 2, 24, FB_ENCODER_TUNE);
     compare(y->value.data, want, count);
     free(want);
 }
@@ -201,7 +201,7 @@ static void folded_copies_follow_whatever_changed(void **state)
         world_open(&w, &small, backends[i]);
         check_folded_equals_unfolded(&w);
         /* running statistics, which have no version */
-        (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_RESNET_TRAIN);
+        (void)forward(&w, start(&w, true, 2, 24), 2, 24, FB_ENCODER_TRAIN);
         check_folded_equals_unfolded(&w);
         for (fb_param *p = w.params->first; p; p = p->next) {
             w.params->value[p->offset] += 0.5f;
@@ -231,8 +231,9 @@ static void patches_are_pictures_of_their_own(void **state)
     (void)start(&w, false, 0, 1);
     fb_var *x, *y, *vectors;
     assert_int_equal(fb_op_patchify(&w.tape, &x, pixels, &cut), FB_OK);
-    assert_int_equal(fb_resnet_vectors(&w.tape, &vectors, x, w.net, PATCHES, SIDE, SIDE,
-                                       FB_RESNET_FROZEN),
+    assert_int_equal(fb_resnet_vectors(&w.tape, &vectors, w.net,
+                                       &(fb_pictures){x, PATCHES, SIDE, SIDE},
+                                       FB_ENCODER_FROZEN),
                      FB_OK);
     assert_int_equal(vectors->value.dims[0], PATCHES);
     assert_int_equal(vectors->value.dims[1], 12);
@@ -245,7 +246,7 @@ static void patches_are_pictures_of_their_own(void **state)
             patch[i] = (u - .5f) / .2f;
         }
         fb_var one = {.value = fb_tensor_2d(patch, FB_F32, SIDE * SIDE, 3)};
-        y = forward(&w, &one, 1, SIDE, FB_RESNET_FROZEN);
+        y = forward(&w, &one, 1, SIDE, FB_ENCODER_FROZEN);
         int64_t rows = y->value.dims[0];
         assert_int_equal(rows, 4);
         for (int64_t i = 0; i < rows * 12; i++)
@@ -270,14 +271,15 @@ static void sizes_need_not_divide_and_none_is_fine(void **state)
                 fb_tape_new_var(&w.tape, &x, FB_F32, 3 * height * width, 3), FB_OK);
             memset(x->value.data, 0, fb_tensor_bytes(&x->value));
             x->needs_grad = false;
-            assert_int_equal(fb_resnet_forward(&w.tape, &y, x, w.net, 3, height, width,
-                                               FB_RESNET_TUNE, NULL),
+            assert_int_equal(fb_resnet_forward(&w.tape, &y, w.net,
+                                               &(fb_pictures){x, 3, height, width},
+                                               FB_ENCODER_TUNE, NULL),
                              FB_OK);
             assert_int_equal(y->value.dims[0], 3 * fb_resnet_out(&small, height) *
                                                    fb_resnet_out(&small, width));
         }
-    for (int mode = FB_RESNET_TUNE; mode <= FB_RESNET_FROZEN; mode++) {
-        fb_var *y = forward(&w, start(&w, true, 0, 24), 0, 24, (fb_resnet_mode)mode);
+    for (int mode = FB_ENCODER_TUNE; mode <= FB_ENCODER_FROZEN; mode++) {
+        fb_var *y = forward(&w, start(&w, true, 0, 24), 0, 24, (fb_encoder_mode)mode);
         assert_int_equal(y->value.dims[0], 0);
         assert_int_equal(y->value.dims[1], 12);
     }
@@ -288,8 +290,9 @@ static void refuse(world *w, fb_var *x, int32_t images, int32_t height,
                    const char *sentence)
 {
     fb_var *y = x;
-    assert_int_equal(fb_resnet_forward(&w->tape, &y, x, w->net, images, height, 8,
-                                       FB_RESNET_FROZEN, NULL),
+    assert_int_equal(fb_resnet_forward(&w->tape, &y, w->net,
+                                       &(fb_pictures){x, images, height, 8},
+                                       FB_ENCODER_FROZEN, NULL),
                      FB_E_SHAPE);
     if (!strstr(fb_context_message(w->ctx), sentence))
         fail_msg("\"%s\" does not say \"%s\"", fb_context_message(w->ctx), sentence);

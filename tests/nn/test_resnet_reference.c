@@ -42,6 +42,13 @@ typedef struct world {
     double tolerance;
 } world;
 
+static const fb_resnet_spec *spec_of(const char *name)
+{
+    const fb_encoder *row = fb_encoder_find(name);
+    assert_non_null(row);
+    return row->spec;
+}
+
 static void world_open(world *w, const fb_resnet_spec *spec, const char *backend,
                        const char *dtype, double tolerance)
 {
@@ -189,12 +196,13 @@ static void compare_running(const world *w)
 
 /* ---- checks --------------------------------------------------------------------- */
 
-static void check_maps(world *w, bool recording, fb_resnet_mode mode, const char *kind)
+static void check_maps(world *w, bool recording, fb_encoder_mode mode, const char *kind)
 {
     fb_var *y, *maps[FB_RESNET_STAGES + 1];
     fb_var *x = start(w, recording, EVAL_SIZE);
-    check_status(w, fb_resnet_forward(&w->tape, &y, x, w->net, IMAGES, EVAL_SIZE,
-                                      EVAL_SIZE, mode, maps));
+    check_status(w, fb_resnet_forward(&w->tape, &y, w->net,
+                                      &(fb_pictures){x, IMAGES, EVAL_SIZE, EVAL_SIZE},
+                                      mode, maps));
     assert_ptr_equal(y, maps[w->net->spec.stages]);
     compare_maps(w, kind, maps);
 }
@@ -206,7 +214,7 @@ static void check_folded(const fb_resnet_spec *spec, const char *backend,
     world_open(&w, spec, backend, dtype, tolerance);
     assert_int_equal(fb_params_allocate(w.params, false), FB_OK);
     fill_parameters(w.params, strlen(prefix));
-    check_maps(&w, false, FB_RESNET_FROZEN, "eval");
+    check_maps(&w, false, FB_ENCODER_FROZEN, "eval");
     world_close(&w);
 }
 
@@ -219,13 +227,15 @@ static void check_training(const fb_resnet_spec *spec, const char *backend,
     world_open(&w, spec, backend, dtype, tolerance);
     assert_int_equal(fb_params_allocate(w.params, true), FB_OK);
     fill_parameters(w.params, strlen(prefix));
-    check_maps(&w, true, FB_RESNET_TUNE, "eval");
-    check_maps(&w, true, FB_RESNET_FROZEN, "eval");
+    check_maps(&w, true, FB_ENCODER_TUNE, "eval");
+    check_maps(&w, true, FB_ENCODER_FROZEN, "eval");
 
     fb_var *y, *maps[FB_RESNET_STAGES + 1];
     fb_var *x = start(&w, true, TRAIN_SIZE);
-    check_status(&w, fb_resnet_forward(&w.tape, &y, x, w.net, IMAGES, TRAIN_SIZE,
-                                       TRAIN_SIZE, FB_RESNET_TRAIN, maps));
+    check_status(&w,
+                 fb_resnet_forward(&w.tape, &y, w.net,
+                                   &(fb_pictures){x, IMAGES, TRAIN_SIZE, TRAIN_SIZE},
+                                   FB_ENCODER_TRAIN, maps));
     compare_maps(&w, "train", maps);
     compare_running(&w);
     y->grad =
@@ -248,26 +258,26 @@ static void small_networks_train_as_in_torchvision_on_ref(void **state)
     (void)state;
     check_folded(&grouped, "ref", "f32", 1e-5);
     check_training(&grouped, "ref", "f32", 1e-5, 10);
-    check_training(fb_resnet_find("thin"), "ref", "f32", 1e-5, 10);
+    check_training(spec_of("thin"), "ref", "f32", 1e-5, 10);
 }
 
 static void small_networks_train_as_in_torchvision_on_cpu(void **state)
 {
     (void)state;
     check_training(&grouped, "cpu", "f32", 1e-5, 10);
-    check_training(fb_resnet_find("thin"), "cpu", "f32", 1e-5, 10);
+    check_training(spec_of("thin"), "cpu", "f32", 1e-5, 10);
 }
 
 static void resnet18_trains_as_in_torchvision(void **state)
 {
     (void)state;
-    check_training(fb_resnet_find("resnet18"), "cpu", "f32", 5e-5, 4);
+    check_training(spec_of("resnet18"), "cpu", "f32", 5e-5, 4);
 }
 
 static void resnet18_on_ref_equals_torchvision(void **state)
 {
     (void)state;
-    check_folded(fb_resnet_find("resnet18"), "ref", "f32", 1e-5);
+    check_folded(spec_of("resnet18"), "ref", "f32", 1e-5);
 }
 
 static void every_network_equals_torchvision(void **state)
@@ -276,7 +286,7 @@ static void every_network_equals_torchvision(void **state)
     static const char *const names[] = {"resnet18",  "resnet34",  "resnet50",
                                         "resnet101", "resnet152", "resnext101"};
     for (int i = 0; i < 6; i++)
-        check_folded(fb_resnet_find(names[i]), "cpu", "f32", 5e-5);
+        check_folded(spec_of(names[i]), "cpu", "f32", 5e-5);
 }
 
 static void bf16_follows_torchvision(void **state)
@@ -284,8 +294,8 @@ static void bf16_follows_torchvision(void **state)
     (void)state;
     if (!fb_backend_cpu_has_bf16())
         skip();
-    check_folded(fb_resnet_find("resnet50"), "cpu", "bf16", 0.05);
-    check_training(fb_resnet_find("thin"), "cpu", "bf16", 0.05, 2);
+    check_folded(spec_of("resnet50"), "cpu", "bf16", 0.05);
+    check_training(spec_of("thin"), "cpu", "bf16", 0.05, 2);
 }
 
 int main(void)

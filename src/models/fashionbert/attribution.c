@@ -122,13 +122,9 @@ static fb_status read_pixels(work *w)
 
 static fb_status mix_pixels(const work *w, part *p)
 {
-    int64_t images = (int64_t)w->views * p->images, at = 0,
-            columns = w->m->patch_encoder.has_network
-                          ? 3
-                          : fb_model_config_features(&w->m->matcher.config);
+    int64_t images = (int64_t)w->views * p->images, at = 0;
     fb_tensor host;
-    FB_TRY(begin_input(w->tape, &p->pixels, &host, images * w->numbers / columns,
-                       columns));
+    FB_TRY(begin_input(w->tape, &p->pixels, &host, images * w->numbers / 3, 3));
     for (int32_t view = 0; view < w->views; view++) {
         const float *shown = w->inputs + view * 2 * w->numbers;
         const float *blank = shown + w->numbers;
@@ -377,7 +373,7 @@ static int32_t patch_of(const work *w, int64_t i)
 {
     const fb_patch_encoder *e = &w->m->patch_encoder;
     int64_t side = e->image_size / e->grid;
-    if (!e->has_network || e->each)
+    if (e->each)
         return (int32_t)(i / (side * side * 3));
     int64_t pixel = i / 3, y = pixel / e->image_size, x = pixel % e->image_size;
     return (int32_t)(y / side * e->grid + x / side);
@@ -422,7 +418,7 @@ static fb_status explain_pixels(work *w)
     int64_t room = w->options->pixels ? w->options->pixels : PIXELS,
             fit = room * 3 / (w->views * w->numbers);
     int32_t steps = w->options->steps, most = fit < 1 ? 1 : (int32_t)fit;
-    if (fit > steps || !w->m->patch_encoder.has_network)
+    if (fit > steps || !w->m->patch_encoder.kind->learns)
         most = steps;
     for (int32_t first = 0; first < steps; first += most) {
         fb_tape_mark mark = fb_tape_save(tape);

@@ -44,7 +44,7 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
     /* Adam moves each weight by about the learning rate, so an output moves by its sum
      * over the input; the numbers of a raw patch are many and alike. A patch's side is
      * the share that keeps the projection as calm as the layers behind it. */
-    if (strcmp(c->encoder, "pixels") == 0)
+    if (!fb_encoder_learns(c->encoder))
         fb_params_scale_lr(m->projector, (float)c->grid / (float)c->image_size);
     m->patch_type_row = 1;
     if (m->one_segment_table) {

@@ -292,7 +292,7 @@ static fb_status settle(fb_context *ctx, fb_train_options *o)
         return fb_fail(ctx, FB_E_USAGE,
                        "--objective selfie needs --patches each: a map of the whole "
                        "image would have seen the masked patches");
-    if (strcmp(o->encoder, "pixels") == 0 || o->freeze_encoder || !(o->encoder_lr > 0))
+    if (!fb_encoder_learns(o->encoder) || o->freeze_encoder || !(o->encoder_lr > 0))
         return fb_fail(ctx, FB_E_USAGE,
                        "--objective selfie trains an image network; give --encoder "
                        "one, and do not freeze it");
@@ -307,8 +307,9 @@ static fb_status settle(fb_context *ctx, fb_train_options *o)
                        "--objective selfie takes no --alignment, --soft-targets, "
                        "--hard-items, --patch-keep, --unmask-last, --text-mask or "
                        "--rare-mask: it learns from images alone");
+    const fb_encoder *e = fb_encoder_find(o->encoder);
     if (o->patch_size < 0) /* patches as large as a grid's */
-        o->patch_size = strcmp(o->encoder, "thin") == 0 ? 12 : 32;
+        o->patch_size = e->image_size / e->shape(e, e->image_size).side;
     return FB_OK;
 }
 
@@ -323,7 +324,7 @@ static fb_status plan(fb_context *ctx, const fb_train_options *o, fb_train_plan 
 
 static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
 {
-    if (c->each && strcmp(c->encoder, "pixels") != 0 && c->grid >= 3)
+    if (c->each && fb_encoder_learns(c->encoder) && c->grid >= 3)
         return FB_OK;
     return fb_fail(ctx, FB_E_FORMAT,
                    "%s: selfie needs patches each, a network as encoder, and a grid of "

@@ -1,4 +1,4 @@
-/* resnet.c - see resnet.h: the networks as data, their shapes and their parameters. */
+/* resnet.c - see resnet.h: shapes of a network and its parameters. */
 #include "nn/encoders/resnet.h"
 
 #include <math.h>
@@ -6,54 +6,6 @@
 #include <string.h>
 
 typedef char fb_name[FB_PARAM_NAME];
-
-#define TORCHVISION_STEM 7, 2, 64, true
-#define TORCHVISION_STAGES(a, b, c, d)                                                 \
-    4,                                                                                 \
-    {                                                                                  \
-        {a, 64, 1}, {b, 128, 2}, {c, 256, 2},                                          \
-        {                                                                              \
-            d, 512, 2                                                                  \
-        }                                                                              \
-    }
-
-static const fb_resnet_spec specs[] = {
-    {"resnet18", false, 1, 64, TORCHVISION_STEM, TORCHVISION_STAGES(2, 2, 2, 2), false},
-    {"resnet34", false, 1, 64, TORCHVISION_STEM, TORCHVISION_STAGES(3, 4, 6, 3), false},
-    {"resnet50", true, 1, 64, TORCHVISION_STEM, TORCHVISION_STAGES(3, 4, 6, 3), false},
-    {"resnet101", true, 1, 64, TORCHVISION_STEM, TORCHVISION_STAGES(3, 4, 23, 3),
-     false},
-    {"resnet152", true, 1, 64, TORCHVISION_STEM, TORCHVISION_STAGES(3, 8, 36, 3),
-     false},
-    {"resnext101", true, 32, 8, TORCHVISION_STEM, TORCHVISION_STAGES(3, 4, 23, 3),
-     false},
-    {"thin",
-     false,
-     1,
-     64,
-     5,
-     3,
-     32,
-     false,
-     3,
-     {{1, 64, 1}, {1, 128, 2}, {2, 256, 2}},
-     false},
-};
-
-enum { SPECS = sizeof specs / sizeof specs[0] };
-
-const fb_resnet_spec *fb_resnet_find(const char *name)
-{
-    for (int32_t i = 0; i < SPECS; i++)
-        if (strcmp(specs[i].name, name) == 0)
-            return &specs[i];
-    return NULL;
-}
-
-const char *fb_resnet_names(void)
-{
-    return "resnet18, resnet34, resnet50, resnet101, resnet152, resnext101, thin";
-}
 
 /* ---- shapes --------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@
 #ifndef FB_NN_RESNET_H
 #define FB_NN_RESNET_H
 
-#include "nn/param.h"
+#include "nn/encoder.h"
 #include "ops/ops.h"
 
 enum { FB_RESNET_STAGES = 4, FB_RESNET_BLOCKS = 64 };
@@ -34,12 +34,6 @@ typedef struct fb_resnet_spec {
     } stage[FB_RESNET_STAGES];
     bool zero_last; /* each block's last norm starts at 0: every block as identity */
 } fb_resnet_spec;
-
-/* "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext101" (32x8d)
- * and "thin", a small one for small data: 96 x 96 pixels give 8 x 8. NULL: no such
- * name; fb_resnet_names() lists them for messages. */
-const fb_resnet_spec *fb_resnet_find(const char *name);
-const char *fb_resnet_names(void);
 
 /* Width F of the last map, its side for pictures of `size` pixels a side, and forward
  * multiply-adds times two of one picture's convolutions. */
@@ -73,12 +67,6 @@ typedef struct fb_resnet {
     size_t folded_numbers;
 } fb_resnet;
 
-typedef enum fb_resnet_mode {
-    FB_RESNET_TRAIN, /* statistics of the batch; the running ones move */
-    FB_RESNET_TUNE,  /* gradients through the running statistics, which stay */
-    FB_RESNET_FROZEN /* running statistics, no gradients */
-} fb_resnet_mode;
-
 /* Declare its parameters and buffers under PREFIX. *resnet is overwritten; it must then
  * stay where it is. FB_E_USAGE: the spec is not one that can be built. */
 fb_status fb_resnet_declare(fb_params *params, fb_resnet *resnet, const char *prefix,
@@ -87,23 +75,39 @@ fb_status fb_resnet_declare(fb_params *params, fb_resnet *resnet, const char *pr
  * parameters are the table's. */
 void fb_resnet_free(fb_resnet *resnet, fb_backend *be);
 
-/* y [images*h*w, F] of x [images*height*width, 3], normalised pixels, h = fb_window_out
- * along the network. x may have another shape of as many numbers when it needs no
- * gradient: fb_op_patchify's rows of patches are pictures of their own. FB_E_SHAPE: x
- * is of another size.
+/* y [count*h*w, F] of pictures, h and w as fb_window_out makes them along the network.
+ * Their x may have another shape only where it needs no gradient.
  *
  * A tape that does not record, or FROZEN, runs the folded convolutions, some pictures
  * at a time, and gives memory back behind each block; y then needs no gradient.
  * The folded copies are renewed when a parameter's version moved.
  * stage_maps (NULL: not wanted) receives the stem's output and each stage's, [1 +
- * stages]. */
-fb_status fb_resnet_forward(fb_tape *tape, fb_var **y, fb_var *x, fb_resnet *resnet,
-                            int32_t images, int32_t height, int32_t width,
-                            fb_resnet_mode mode, fb_var **stage_maps);
+ * stages]. FB_E_SHAPE: x is of another size. */
+fb_status fb_resnet_forward(fb_tape *tape, fb_var **y, fb_resnet *resnet,
+                            const fb_pictures *in, fb_encoder_mode mode,
+                            fb_var **stage_maps);
 
-/* The same, then the mean of each picture's map: y [images, F]. */
-fb_status fb_resnet_vectors(fb_tape *tape, fb_var **y, fb_var *x, fb_resnet *resnet,
-                            int32_t images, int32_t height, int32_t width,
-                            fb_resnet_mode mode);
+/* The same, then the mean of each picture's map: y [count, F]. */
+fb_status fb_resnet_vectors(fb_tape *tape, fb_var **y, fb_resnet *resnet,
+                            const fb_pictures *in, fb_encoder_mode mode);
+
+/* ---- as image encoders (resnet_encoders.c) -------------------------------------- */
+
+fb_encoder_shape fb_resnet_encoder_shape(const fb_encoder *row, int32_t size);
+double fb_resnet_encoder_flops(const fb_encoder *row, int32_t size);
+fb_status fb_resnet_encoder_declare(fb_params *params, void *network,
+                                    const char *prefix, const fb_encoder *row);
+fb_status fb_resnet_encoder_forward(fb_tape *tape, fb_var **y, void *network,
+                                    const fb_pictures *in, fb_encoder_mode mode,
+                                    bool pooled);
+void fb_resnet_encoder_release(void *network, fb_backend *be);
+
+/* What all rows share whose spec is an fb_resnet_spec. */
+#define FB_RESNET_ENCODER(network_spec)                                                \
+    .learns = true, .views = 2, .spec = (network_spec),                                \
+    .network_bytes = sizeof(fb_resnet), .shape = fb_resnet_encoder_shape,              \
+    .flops = fb_resnet_encoder_flops, .declare = fb_resnet_encoder_declare,            \
+    .forward = fb_resnet_encoder_forward, .import = fb_weights_read_resnet,            \
+    .release = fb_resnet_encoder_release
 
 #endif

@@ -32,7 +32,7 @@ typedef struct map {
 typedef struct pass {
     fb_tape *tape;
     fb_resnet *resnet;
-    fb_resnet_mode mode;
+    fb_encoder_mode mode;
 } pass;
 
 /* ---- folding -------------------------------------------------------------------- */
@@ -182,14 +182,14 @@ static fb_status unit_forward(const pass *p, map *y, const map *x, fb_resnet_uni
     fb_conv conv = {x->images, x->height, x->width, u->in,    u->out,
                     u->kernel, u->stride, padding,  u->groups};
     fb_var *out;
-    if (p->mode == FB_RESNET_FROZEN) {
+    if (p->mode == FB_ENCODER_FROZEN) {
         FB_TRY(fb_op_conv_folded(p->tape, &out, x->var, &u->folded, u->bias, residual,
                                  relu, &conv));
     } else {
         fb_var *sum;
         FB_TRY(fb_op_conv(p->tape, &sum, x->var, u->weight, &conv));
         FB_TRY(fb_op_batch_norm(p->tape, &out, sum, residual, &u->norm, eps, relu,
-                                p->mode == FB_RESNET_TRAIN, momentum));
+                                p->mode == FB_ENCODER_TRAIN, momentum));
     }
     *y = (map){out, x->images, fb_window_out(x->height, u->kernel, u->stride, padding),
                fb_window_out(x->width, u->kernel, u->stride, padding)};
@@ -377,44 +377,40 @@ static fb_status as_pixels(fb_tape *tape, fb_var **pixels, fb_var *x,
     return FB_OK;
 }
 
-fb_status fb_resnet_forward(fb_tape *tape, fb_var **y, fb_var *x, fb_resnet *resnet,
-                            int32_t images, int32_t height, int32_t width,
-                            fb_resnet_mode mode, fb_var **stage_maps)
+fb_status fb_resnet_forward(fb_tape *tape, fb_var **y, fb_resnet *resnet,
+                            const fb_pictures *in, fb_encoder_mode mode,
+                            fb_var **stage_maps)
 {
     fb_var *own_maps[FB_RESNET_STAGES + 1];
     fb_var **maps = stage_maps ? stage_maps : own_maps;
-    map in = {x, images, height, width};
-    if (images < 0 || height < 1 || width < 1)
+    map x = {in->x, in->count, in->height, in->width};
+    if (x.images < 0 || x.height < 1 || x.width < 1)
         return fb_fail(tape->ctx, FB_E_SHAPE, "resnet %s: %d pictures of %d x %d",
-                       resnet->spec.name, (int)images, (int)height, (int)width);
-    FB_TRY(as_pixels(tape, &in.var, x, resnet, rows_of(&in)));
-    pass p = {tape, resnet, tape->recording ? mode : FB_RESNET_FROZEN};
+                       resnet->spec.name, (int)x.images, (int)x.height, (int)x.width);
+    FB_TRY(as_pixels(tape, &x.var, in->x, resnet, rows_of(&x)));
+    pass p = {tape, resnet, tape->recording ? mode : FB_ENCODER_FROZEN};
     fb_status status;
-    if (p.mode == FB_RESNET_FROZEN) {
+    if (p.mode == FB_ENCODER_FROZEN) {
         bool recording = tape->recording;
         tape->recording = false;
-        status = forward_lean(&p, maps, in, stage_maps != NULL);
+        status = forward_lean(&p, maps, x, stage_maps != NULL);
         tape->recording = recording;
     } else {
-        resnet->moves += p.mode == FB_RESNET_TRAIN;
-        status = forward_recorded(&p, maps, in);
+        resnet->moves += p.mode == FB_ENCODER_TRAIN;
+        status = forward_recorded(&p, maps, x);
     }
     *y = status == FB_OK ? maps[resnet->spec.stages] : NULL;
     return status;
 }
 
-fb_status fb_resnet_vectors(fb_tape *tape, fb_var **y, fb_var *x, fb_resnet *resnet,
-                            int32_t images, int32_t height, int32_t width,
-                            fb_resnet_mode mode)
+fb_status fb_resnet_vectors(fb_tape *tape, fb_var **y, fb_resnet *resnet,
+                            const fb_pictures *in, fb_encoder_mode mode)
 {
-    fb_var *last;
-    FB_TRY(
-        fb_resnet_forward(tape, &last, x, resnet, images, height, width, mode, NULL));
-    void *memory;
-    FB_TRY(fb_tape_alloc(tape, &memory, ((size_t)images + 1) * sizeof(int32_t)));
-    int32_t *offsets = memory;
-    int64_t rows = images ? last->value.dims[0] / images : 0;
-    for (int32_t i = 0; i <= images; i++)
+    int32_t *offsets;
+    FB_TRY(fb_resnet_forward(tape, y, resnet, in, mode, NULL));
+    FB_TRY(fb_tape_ints(tape, &offsets, in->count));
+    int64_t rows = in->count ? (*y)->value.dims[0] / in->count : 0;
+    for (int32_t i = 0; i <= in->count; i++)
         offsets[i] = (int32_t)(i * rows);
-    return fb_op_mean_rows(tape, y, last, offsets, images);
+    return fb_op_mean_rows(tape, y, *y, offsets, in->count);
 }
