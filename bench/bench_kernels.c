@@ -146,9 +146,10 @@ static void rowwise(bench *b)
     double n = (double)b->layers;
     fb_tensor x = tensor(b, dtype, b->rows, b->inner);
     fb_tensor y = tensor(b, dtype, b->rows, b->inner);
-    MEASURE(b, "gelu forward", 2 * wide, n, false, k->gelu_forward(b->ctx, be, &y, &x));
+    MEASURE(b, "gelu forward", 2 * wide, n, false,
+            k->act_forward(b->ctx, be, &y, &x, FB_ACT_GELU));
     MEASURE(b, "gelu backward", 3 * wide, n, false,
-            k->gelu_backward(b->ctx, be, &y, &y, &x));
+            k->act_backward(b->ctx, be, &y, &y, &x, FB_ACT_GELU));
     fb_tensor u = tensor(b, dtype, b->rows, b->width), v = u, z = u, d = u;
     v = tensor(b, dtype, b->rows, b->width);
     z = tensor(b, dtype, b->rows, b->width);
@@ -180,8 +181,8 @@ static void attention(bench *b)
     int32_t *offsets = calloc((size_t)b->pairs + 1, sizeof *offsets);
     for (int64_t i = 0; offsets && i <= b->pairs; i++)
         offsets[i] = (int32_t)(i * TOKENS);
-    fb_attention a = {
-        (int32_t)b->pairs, (int32_t)b->heads, (int32_t)b->width, offsets, {0.0f, 1}};
+    fb_attention a = {(int32_t)b->pairs, (int32_t)b->heads, (int32_t)b->width,
+                      offsets,           {0.0f, 1},         false};
     double flops = 4.0 * (double)b->rows * TOKENS * (double)b->width;
     double n = (double)b->layers;
     MEASURE(b, "attention forward, no dropout", flops, 0, true,

@@ -40,7 +40,17 @@ typedef struct fb_dropout {
     uint64_t key;
 } fb_dropout;
 
-typedef enum fb_activation { FB_ACT_NONE, FB_ACT_GELU } fb_activation;
+/*  GELU        x/2 (1 + erf(x/sqrt 2))                      Hendrycks & Gimpel 2016
+ *  GELU_TANH   x/2 (1 + tanh(sqrt(2/pi) (x + .044715 x^3))) its approximation; GPT-2
+ *  QUICK_GELU  x sigmoid(1.702 x)                           another; CLIP
+ *  RELU        max(x, 0)                                                            */
+typedef enum fb_activation {
+    FB_ACT_NONE,
+    FB_ACT_GELU,
+    FB_ACT_GELU_TANH,
+    FB_ACT_QUICK_GELU,
+    FB_ACT_RELU
+} fb_activation;
 
 /* Rows of up to three tables summed: y[n] = (x ? x[n] : 0) + sum_k table[k][ids[k][n]].
  */
@@ -57,6 +67,7 @@ typedef struct fb_attention {
     fb_dropout dropout; /* on probabilities: bits of (row t, head h, key j) are
                            hash32(fb_random_mix(key ^ (t*H + h)), j), j from the
                            sequence's start */
+    bool causal;        /* a row sees its own and earlier rows of its sequence alone */
 } fb_attention;
 
 /* LayerNorm of dropout(x) + residual. */

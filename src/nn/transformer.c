@@ -93,19 +93,48 @@ fb_status fb_transformer_declare(fb_params *params, fb_transformer *t,
     return FB_OK;
 }
 
+/* W_o attention(W_qkv x) */
+static fb_status attend(fb_tape *tape, fb_var **y, fb_var *x,
+                        const fb_transformer_options *o, const fb_transformer_layer *l,
+                        const int32_t *offsets, int32_t sequences)
+{
+    fb_var *qkv, *context;
+    FB_TRY(fb_op_linear(tape, &qkv, x, l->qkv_weight, l->qkv_bias, false));
+    FB_TRY(
+        fb_op_attention(tape, &context, qkv, offsets, sequences, o->heads, o->causal));
+    return fb_op_linear(tape, y, context, l->out_weight, l->out_bias, false);
+}
+
+/* W_2 act(W_1 x) */
+static fb_status feed_forward(fb_tape *tape, fb_var **y, fb_var *x,
+                              const fb_transformer_options *o,
+                              const fb_transformer_layer *l)
+{
+    fb_var *inner;
+    FB_TRY(fb_op_linear_act(tape, &inner, x, l->inner_weight, l->inner_bias, o->act));
+    return fb_op_linear(tape, y, inner, l->outer_weight, l->outer_bias, false);
+}
+
 static fb_status layer_forward(fb_tape *tape, fb_var **y, fb_var *x,
                                const fb_transformer *t, const fb_transformer_layer *l,
                                const int32_t *offsets, int32_t sequences)
 {
-    float eps = t->options.eps;
-    fb_var *qkv, *context, *sum, *a, *inner, *outer;
-    FB_TRY(fb_op_linear(tape, &qkv, x, l->qkv_weight, l->qkv_bias, false));
-    FB_TRY(fb_op_attention(tape, &context, qkv, offsets, sequences, t->options.heads));
-    FB_TRY(fb_op_linear(tape, &sum, context, l->out_weight, l->out_bias, false));
-    FB_TRY(fb_op_norm(tape, &a, sum, x, l->norm1_gamma, l->norm1_beta, eps));
-    FB_TRY(fb_op_linear_gelu(tape, &inner, a, l->inner_weight, l->inner_bias));
-    FB_TRY(fb_op_linear(tape, &outer, inner, l->outer_weight, l->outer_bias, false));
-    return fb_op_norm(tape, y, outer, a, l->norm2_gamma, l->norm2_beta, eps);
+    const fb_transformer_options *o = &t->options;
+    fb_var *normed, *sum, *a;
+    if (o->pre_norm) {
+        FB_TRY(
+            fb_op_norm(tape, &normed, x, NULL, l->norm1_gamma, l->norm1_beta, o->eps));
+        FB_TRY(attend(tape, &sum, normed, o, l, offsets, sequences));
+        FB_TRY(fb_op_add(tape, &a, sum, x));
+        FB_TRY(
+            fb_op_norm(tape, &normed, a, NULL, l->norm2_gamma, l->norm2_beta, o->eps));
+        FB_TRY(feed_forward(tape, &sum, normed, o, l));
+        return fb_op_add(tape, y, sum, a);
+    }
+    FB_TRY(attend(tape, &sum, x, o, l, offsets, sequences));
+    FB_TRY(fb_op_norm(tape, &a, sum, x, l->norm1_gamma, l->norm1_beta, o->eps));
+    FB_TRY(feed_forward(tape, &sum, a, o, l));
+    return fb_op_norm(tape, y, sum, a, l->norm2_gamma, l->norm2_beta, o->eps);
 }
 
 /* Two tensors take turns at holding the layers' inputs; all else is given back. */
@@ -153,5 +182,6 @@ fb_status fb_transformer_forward(fb_tape *tape, fb_var **y, fb_var *x,
 double fb_transformer_flops(const fb_transformer_options *o, double tokens)
 {
     double products = (double)o->width * o->width * 4 + (double)o->width * o->inner * 2;
-    return o->layers * tokens * 2 * (products + 2 * tokens * o->width);
+    double seen = o->causal ? (tokens + 1) / 2 : tokens; /* on average */
+    return o->layers * tokens * 2 * (products + 2 * seen * o->width);
 }

@@ -1,10 +1,16 @@
-/* transformer.h - BERT's encoder (Devlin et al. 2019), post-norm, over packed
- * sequences.
+/* transformer.h - transformer encoders over packed sequences (Vaswani et al. 2017), L
+ * layers of
  *
- *     a = LN(dropout(W_o attention(W_qkv x)) + x)
- *     y = LN(dropout(W_2 gelu(W_1 a)) + a)            L times
+ *     post-norm   a = LN(dropout(W_o attention(W_qkv x)) + x)       BERT
+ *                 y = LN(dropout(W_2 act(W_1 a)) + a)
+ *     pre-norm    a = x + dropout(W_o attention(W_qkv LN(x)))       GPT-2, ViT, CLIP
+ *                 y = a + dropout(W_2 act(W_1 LN(a)))
  *
- * Names on disk are Hugging Face's: PREFIX.layer.N.attention.self.query.weight, ...
+ * The norm that follows the last layer of a pre-norm encoder is the caller's.
+ *
+ * Names on disk are Hugging Face's of BERT whatever the norm's place:
+ * PREFIX.layer.N.attention.self.query.weight, ... The first norm of a layer is
+ * attention.output.LayerNorm, the second output.LayerNorm.
  */
 #ifndef FB_NN_TRANSFORMER_H
 #define FB_NN_TRANSFORMER_H
@@ -17,6 +23,8 @@ enum { FB_LAYERS_MAX = 48 };
 typedef struct fb_transformer_options {
     int32_t layers, width, heads, inner; /* L, C, H, feed-forward width */
     float eps, init_std;
+    bool pre_norm, causal;
+    fb_activation act;
 } fb_transformer_options;
 
 typedef struct fb_transformer_layer {

@@ -23,7 +23,8 @@ static fb_status attention_backward(fb_tape *tape, fb_node *node)
 }
 
 fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
-                          const int32_t *offsets, int32_t sequences, int32_t heads)
+                          const int32_t *offsets, int32_t sequences, int32_t heads,
+                          bool causal)
 {
     double started_s = fb_tape_clock(tape);
     int64_t rows = qkv->value.dims[0], width = qkv->value.dims[1] / 3;
@@ -46,8 +47,8 @@ fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
     if (tape->recording)
         FB_TRY(fb_tape_floats(tape, &lse, rows * heads));
     FB_TRY(fb_tape_upload_i32(tape, &offsets, offsets, (int64_t)sequences + 1));
-    fb_attention a = {sequences, heads, (int32_t)width, offsets,
-                      fb_tape_next_dropout(tape)};
+    fb_attention a = {
+        sequences, heads, (int32_t)width, offsets, fb_tape_next_dropout(tape), causal};
     FB_TRY(tape->be->k->attention_forward(tape->ctx, tape->be, &y->value, lse,
                                           &qkv->value, &a));
     fb_tape_charge(tape, "attention", started_s);

@@ -1,4 +1,4 @@
-/* op_linear.c - y = x w^T + bias, and the same under GELU.
+/* op_linear.c - y = x w^T + bias, and the same under an activation.
  *
  *     dx = dy w      dw += dy^T x      dbias += sum over rows of dy
  *
@@ -9,7 +9,8 @@
 
 typedef struct linear_node {
     fb_node node;
-    fb_var *x, *pre; /* pre: input of GELU, [T,N]; NULL without GELU */
+    fb_var *x, *pre; /* pre: input of the activation, [T,N]; NULL without one */
+    fb_activation act;
     fb_leaf *w, *bias;
 } linear_node;
 
@@ -33,7 +34,7 @@ static fb_status linear_backward(fb_tape *tape, fb_node *node)
     fb_backend *be = tape->be;
     const fb_tensor *dy = &node->out->grad;
     if (n->pre)
-        FB_TRY(be->k->gelu_backward(tape->ctx, be, dy, dy, &n->pre->value));
+        FB_TRY(be->k->act_backward(tape->ctx, be, dy, dy, &n->pre->value, n->act));
     float *dw = tape->parameters ? n->w->grad : NULL;
     float *dbias = tape->parameters && n->bias ? n->bias->grad : NULL;
     if (dw || dbias)
@@ -51,25 +52,26 @@ static fb_status linear_backward(fb_tape *tape, fb_node *node)
 }
 
 static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
-                        fb_dtype dtype, bool gelu)
+                        fb_dtype dtype, fb_activation act)
 {
+    static const char *const names[] = {"", "gelu", "gelu", "gelu", "relu"};
     double started_s = fb_tape_clock(tape);
     FB_TRY(check(tape, x, w, bias));
     int64_t rows = x->value.dims[0];
     fb_backend *be = tape->be;
     fb_var *out, *pre = NULL;
     FB_TRY(fb_tape_new_var(tape, &out, dtype, rows, w->weight.out));
-    bool keep_pre = gelu && tape->recording;
+    bool keep_pre = act != FB_ACT_NONE && tape->recording;
     if (keep_pre)
         FB_TRY(fb_tape_new_var(tape, &pre, dtype, rows, w->weight.out));
     FB_TRY(be->k->linear_forward(tape->ctx, be, keep_pre ? &pre->value : &out->value,
                                  &x->value, &w->weight, bias ? bias->weight.data : NULL,
-                                 gelu && !keep_pre ? FB_ACT_GELU : FB_ACT_NONE));
+                                 keep_pre ? FB_ACT_NONE : act));
     fb_tape_charge(tape, "linear", started_s);
     if (keep_pre) {
         started_s = fb_tape_clock(tape);
-        FB_TRY(be->k->gelu_forward(tape->ctx, be, &out->value, &pre->value));
-        fb_tape_charge(tape, "gelu", started_s);
+        FB_TRY(be->k->act_forward(tape->ctx, be, &out->value, &pre->value, act));
+        fb_tape_charge(tape, names[act], started_s);
     }
     fb_node *node;
     FB_TRY(fb_tape_append(tape, &node, sizeof(linear_node), "linear", w->name, out,
@@ -78,6 +80,7 @@ static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_lea
         linear_node *n = (linear_node *)node;
         n->x = x;
         n->pre = pre;
+        n->act = act;
         n->w = w;
         n->bias = bias;
     }
@@ -88,11 +91,11 @@ static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_lea
 fb_status fb_op_linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
                        bool as_f32)
 {
-    return linear(tape, y, x, w, bias, as_f32 ? FB_F32 : tape->be->dtype, false);
+    return linear(tape, y, x, w, bias, as_f32 ? FB_F32 : tape->be->dtype, FB_ACT_NONE);
 }
 
-fb_status fb_op_linear_gelu(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
-                            fb_leaf *bias)
+fb_status fb_op_linear_act(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
+                           fb_leaf *bias, fb_activation act)
 {
-    return linear(tape, y, x, w, bias, tape->be->dtype, true);
+    return linear(tape, y, x, w, bias, tape->be->dtype, act);
 }

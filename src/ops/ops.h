@@ -13,23 +13,28 @@
 /* y[T,N] = x[T,K] w^T + bias; bias may be NULL. as_f32: y is f32 (logits). */
 fb_status fb_op_linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
                        bool as_f32);
-/* gelu(x w^T + bias); keeps the pre-activation only when recording. */
-fb_status fb_op_linear_gelu(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
-                            fb_leaf *bias);
+/* act(x w^T + bias); keeps the pre-activation only when recording. */
+fb_status fb_op_linear_act(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
+                           fb_leaf *bias, fb_activation act);
 fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x);
 /* y = a b, element by element, of one shape and dtype. */
 fb_status fb_op_multiply(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b);
 
 /* y = LayerNorm(dropout(x) + residual); residual may be NULL (then drop is ignored).
- * x's value is overwritten by the sum: nothing else may read it, and it may not come
- * from tanh, attention or unit_rows, whose backward does. */
+ * With one, x's value is overwritten by the sum: nothing else may read it, and it may
+ * not come from tanh, attention or unit_rows, whose backward does. */
 fb_status fb_op_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
                      fb_leaf *gamma, fb_leaf *beta, float eps);
 fb_status fb_op_dropout(fb_tape *tape, fb_var **y, fb_var *x);
 
-/* out[T,C] of qkv[T,3C] over B packed sequences, offsets[B+1]. */
+/* y = dropout(x) + residual, of one shape: a block's own sum, where no norm follows. */
+fb_status fb_op_add(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual);
+
+/* out[T,C] of qkv[T,3C] over B packed sequences, offsets[B+1]; causal: a token sees
+ * itself and those before it in its sequence. */
 fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
-                          const int32_t *offsets, int32_t sequences, int32_t heads);
+                          const int32_t *offsets, int32_t sequences, int32_t heads,
+                          bool causal);
 
 /* y[n] = x[n] + sum of rows ids[k][n] of tables[k] [rows, C]; x may be NULL. */
 fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tables,

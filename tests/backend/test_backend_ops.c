@@ -1,5 +1,5 @@
 /* test_backend_ops.c - norm, element-wise kernels, AdamW and the searches of the cpu
- * backend against the reference; accuracy of its exp, tanh and gelu; NaN that must
+ * backend against the reference; accuracy of its exp, tanh and activations; NaN that must
  * show.
  */
 #include "support/op_harness.h"
@@ -102,34 +102,44 @@ static void norm_equals_reference(void **state)
     op_for_each_world(check_norm);
 }
 
-typedef fb_status (*unary)(fb_context *ctx, fb_backend *be, const fb_tensor *y,
-                           const fb_tensor *x);
-typedef fb_status (*unary_backward)(fb_context *ctx, fb_backend *be,
-                                    const fb_tensor *dx, const fb_tensor *dy,
-                                    const fb_tensor *saved);
+/* The functions of one number: tanh in FB_ACT_NONE's place. */
+static const char *const functions[] = {"tanh", "gelu", "gelu by tanh", "quick gelu",
+                                        "relu"};
+enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
-static void check_elementwise_case(op_world *w, int64_t rows, int64_t width, bool gelu)
+static void call_function(op_world *w, int s, const fb_tensor *y, const fb_tensor *x,
+                          int function)
 {
-    op_begin(w, "%s [%d,%d]", gelu ? "gelu" : "tanh", (int)rows, (int)width);
+    fb_backend *be = op_backend(w, s);
+    op_call(w, function ? be->k->act_forward(w->ctx, be, y, x, (fb_activation)function)
+                        : be->k->tanh_forward(w->ctx, be, y, x));
+}
+
+static void call_slope(op_world *w, int s, const fb_tensor *dx, const fb_tensor *dy,
+                       const fb_tensor *saved, int function)
+{
+    fb_backend *be = op_backend(w, s);
+    op_call(w, function ? be->k->act_backward(w->ctx, be, dx, dy, saved,
+                                              (fb_activation)function)
+                        : be->k->tanh_backward(w->ctx, be, dx, dy, saved));
+}
+
+static void check_elementwise_case(op_world *w, int64_t rows, int64_t width,
+                                   int function)
+{
+    op_begin(w, "%s [%d,%d]", functions[function], (int)rows, (int)width);
     op_numbers x = op_input(w, w->dtype, rows, width, 2.0);
     op_numbers y = op_output(w, w->dtype, rows, width);
-    for (int s = 0; s < OP_SIDES; s++) {
-        const fb_kernels *k = op_backend(w, s)->k;
-        unary forward = gelu ? k->gelu_forward : k->tanh_forward;
-        op_call(w, forward(w->ctx, op_backend(w, s), &y.t[s], &x.t[s]));
-    }
+    for (int s = 0; s < OP_SIDES; s++)
+        call_function(w, s, &y.t[s], &x.t[s], function);
     op_compare(w, "y", &y, 1.0);
-    op_numbers saved = gelu ? x : op_from_reference(w, w->dtype, &y.t[0]);
+    op_numbers saved = function ? x : op_from_reference(w, w->dtype, &y.t[0]);
     w->least_scale = 1.0; /* slopes like 1 - y^2 cancel: their errors are those of 1 */
     for (int in_place = 0; in_place < 2; in_place++) {
         op_numbers dy = op_activation(w, rows, width);
         op_numbers dx = in_place ? dy : op_output(w, w->dtype, rows, width);
-        for (int s = 0; s < OP_SIDES; s++) {
-            const fb_kernels *k = op_backend(w, s)->k;
-            unary_backward backward = gelu ? k->gelu_backward : k->tanh_backward;
-            op_call(
-                w, backward(w->ctx, op_backend(w, s), &dx.t[s], &dy.t[s], &saved.t[s]));
-        }
+        for (int s = 0; s < OP_SIDES; s++)
+            call_slope(w, s, &dx.t[s], &dy.t[s], &saved.t[s], function);
         op_compare(w, in_place ? "dx in dy's place" : "dx", &dx, 1.0);
     }
 }
@@ -168,8 +178,8 @@ static void check_add_and_squares(op_world *w, int64_t rows, int64_t width)
 static void check_elementwise(op_world *w)
 {
     for (int i = 0; i < ROW_SHAPES; i++) {
-        check_elementwise_case(w, row_shapes[i][0], row_shapes[i][1], true);
-        check_elementwise_case(w, row_shapes[i][0], row_shapes[i][1], false);
+        for (int f = 0; f < FUNCTIONS; f++)
+            check_elementwise_case(w, row_shapes[i][0], row_shapes[i][1], f);
         check_add_and_squares(w, row_shapes[i][0], row_shapes[i][1]);
         check_multiply(w, row_shapes[i][0], row_shapes[i][1]);
     }
@@ -298,41 +308,53 @@ static void find_nonfinite_names_the_first(void **state)
     op_for_each_world(check_nonfinite);
 }
 
-/* gelu and tanh from -20 to 20 and far out, element by element. Beside a relative error
+/* All of them from -20 to 20 and far out, element by element. Beside a relative error
  * the normal distribution function in gelu may have one of 3e-7 (5 * 2^-24), which is
- * multiplied with x; past -6 gelu must be as good as 0. */
+ * multiplied with x; past -6 gelu must be as good as 0. The sigmoids of its
+ * approximations have the exponential's error of a large argument. */
 static void check_functions(op_world *w)
 {
     enum { DENSE = 160001, FAR = 12 };
     static const float far[FAR] = {0.0f, -0.0f, 1e-30f, -1e-30f, 89.0f, -89.0f,
                                    1e4f, -1e4f, 1e30f,  -1e30f,  1e-4f, -1e-4f};
     double allowed = w->dtype == FB_BF16 ? 0x1.02p-8 : 4e-6;
-    for (int gelu = 0; gelu < 2; gelu++) {
-        op_begin(w, "%s, dense", gelu ? "gelu" : "tanh");
+    for (int function = 0; function < FUNCTIONS; function++) {
+        op_begin(w, "%s, dense", functions[function]);
         op_numbers x = op_activation(w, 1, DENSE + FAR);
         for (int64_t i = 0; i < DENSE + FAR; i++)
             ((float *)x.t[0].data)[i] =
                 i < DENSE ? (float)(i - DENSE / 2) / 4000.0f : far[i - DENSE];
         x = op_from_reference(w, w->dtype, &x.t[0]);
         op_numbers y = op_output(w, w->dtype, 1, DENSE + FAR);
+        op_numbers dy = op_activation(w, 1, DENSE + FAR);
+        op_numbers dx = op_output(w, w->dtype, 1, DENSE + FAR);
         for (int s = 0; s < OP_SIDES; s++) {
-            const fb_kernels *k = op_backend(w, s)->k;
-            op_call(w, (gelu ? k->gelu_forward : k->tanh_forward)(
-                           w->ctx, op_backend(w, s), &y.t[s], &x.t[s]));
+            call_function(w, s, &y.t[s], &x.t[s], function);
+            if (function)
+                call_slope(w, s, &dx.t[s], &dy.t[s], &x.t[s], function);
         }
         for (int64_t i = 0; i < DENSE + FAR; i++) {
             double want = (double)op_get(&y.t[0], i), got = (double)op_get(&y.t[1], i);
             double x_i = fabs((double)op_get(&x.t[0], i));
-            double absolute = gelu ? 3e-7 * fmin(x_i, 6.0) : 0.0;
+            double absolute = function ? 3e-7 * fmin(x_i, 6.0) : 0.0;
             if (!(fabs(got - want) <= allowed * fabs(want) + absolute))
-                fail_msg("%s of %.9g in %s is %.9g, not %.9g", gelu ? "gelu" : "tanh",
+                fail_msg("%s of %.9g in %s is %.9g, not %.9g", functions[function],
                          (double)op_get(&x.t[0], i), fb_dtype_name(w->dtype), got,
                          want);
+            if (!function)
+                continue;
+            want = (double)op_get(&dx.t[0], i);
+            got = (double)op_get(&dx.t[1], i);
+            absolute = 3e-6 * fabs((double)op_get(&dy.t[0], i));
+            if (!(fabs(got - want) <= 2 * allowed * fabs(want) + absolute))
+                fail_msg("the slope of %s at %.9g in %s is %.9g, not %.9g",
+                         functions[function], (double)op_get(&x.t[0], i),
+                         fb_dtype_name(w->dtype), got, want);
         }
     }
 }
 
-static void gelu_and_tanh_are_accurate_everywhere(void **state)
+static void activations_and_tanh_are_accurate_everywhere(void **state)
 {
     (void)state;
     op_for_each_world(check_functions);
@@ -390,7 +412,7 @@ static void check_nan(op_world *w)
     x = op_from_reference(w, w->dtype, &x.t[0]);
     op_numbers gamma = op_parameter(w, 1, WIDTH), beta = op_parameter(w, 1, WIDTH);
     op_weight weight = op_weight_make(w, 3, WIDTH);
-    fb_attention a = {1, 2, WIDTH / 3, offsets, {0.0f, 0}};
+    fb_attention a = {1, 2, WIDTH / 3, offsets, {0.0f, 0}, false};
     int32_t targets[ROWS] = {0};
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
@@ -404,7 +426,7 @@ static void check_nan(op_world *w)
         y[5] = op_input(w, FB_F32, 1, ROWS, 0.0);
         op_numbers lse = op_input(w, FB_F32, 1, ROWS, 0.0);
         op_numbers logits = op_from_reference(w, FB_F32, &x.t[0]);
-        op_call(w, be->k->gelu_forward(w->ctx, be, &y[0].t[s], &x.t[s]));
+        op_call(w, be->k->act_forward(w->ctx, be, &y[0].t[s], &x.t[s], FB_ACT_GELU));
         op_call(w, be->k->tanh_forward(w->ctx, be, &y[1].t[s], &x.t[s]));
         op_call(w, be->k->norm_forward(
                        w->ctx, be, &y[2].t[s], NULL, NULL, &x.t[s], NULL,
@@ -460,7 +482,7 @@ int main(void)
         cmocka_unit_test(dropout_masks_are_those_of_the_reference),
         cmocka_unit_test(adamw_equals_reference),
         cmocka_unit_test(find_nonfinite_names_the_first),
-        cmocka_unit_test(gelu_and_tanh_are_accurate_everywhere),
+        cmocka_unit_test(activations_and_tanh_are_accurate_everywhere),
         cmocka_unit_test(exp_is_accurate_everywhere),
         cmocka_unit_test(nan_comes_out_where_nan_goes_in),
         cmocka_unit_test(unknown_words_are_named),

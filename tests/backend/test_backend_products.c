@@ -5,11 +5,11 @@
 
 static void check_linear_forward(op_world *w, int64_t rows, int64_t in, int64_t out)
 {
-    for (int option = 0; option < 8; option++) {
-        bool with_bias = option & 1, as_f32 = option & 4;
-        fb_activation act = option & 2 ? FB_ACT_GELU : FB_ACT_NONE;
-        op_begin(w, "linear_forward [%d,%d] x [%d], bias %d, gelu %d, f32 %d",
-                 (int)rows, (int)in, (int)out, with_bias, act == FB_ACT_GELU, as_f32);
+    for (int option = 0; option < 4 * (FB_ACT_RELU + 1); option++) {
+        bool with_bias = option & 1, as_f32 = option & 2;
+        fb_activation act = (fb_activation)(option / 4);
+        op_begin(w, "linear_forward [%d,%d] x [%d], bias %d, activation %d, f32 %d",
+                 (int)rows, (int)in, (int)out, with_bias, (int)act, as_f32);
         op_numbers x = op_activation(w, rows, in), bias = op_parameter(w, 1, out);
         op_numbers y = op_output(w, as_f32 ? FB_F32 : w->dtype, rows, out);
         op_weight weight = op_weight_make(w, out, in);
@@ -86,13 +86,15 @@ static void linear_equals_reference(void **state)
 
 /* What attention_backward reads, from the reference's forward. */
 static void check_attention_case(op_world *w, const int32_t *offsets, int32_t sequences,
-                                 int32_t heads, int32_t head_width, float p)
+                                 int32_t heads, int32_t head_width, float p,
+                                 bool causal)
 {
     int64_t rows = offsets[sequences], width = (int64_t)heads * head_width;
-    op_begin(w, "attention of %d rows in %d sequences, %d heads of %d, dropout %g",
-             (int)rows, (int)sequences, (int)heads, (int)head_width, (double)p);
+    op_begin(w, "%sattention of %d rows in %d sequences, %d heads of %d, dropout %g",
+             causal ? "causal " : "", (int)rows, (int)sequences, (int)heads,
+             (int)head_width, (double)p);
     fb_attention a = {
-        sequences, heads, (int32_t)width, offsets, {p, 0x1234567890abcdef}};
+        sequences, heads, (int32_t)width, offsets, {p, 0x1234567890abcdef}, causal};
     op_numbers qkv = op_input(w, w->dtype, rows, 3 * width, 1.3);
     op_numbers out = op_output(w, w->dtype, rows, width);
     op_numbers lse = op_output(w, FB_F32, rows, heads);
@@ -137,10 +139,10 @@ static void check_attention(op_world *w)
         {3, {0, 16, 48, 64}, 2, 128},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int dropped = 0; dropped < 2; dropped++)
+        for (int option = 0; option < 4; option++)
             check_attention_case(w, cases[i].offsets, cases[i].sequences,
                                  cases[i].heads, cases[i].head_width,
-                                 dropped ? 0.25f : 0.0f);
+                                 option & 1 ? 0.25f : 0.0f, option & 2);
 }
 
 static void attention_equals_reference(void **state)
@@ -154,7 +156,7 @@ static void check_large_scores(op_world *w)
 {
     static const int32_t offsets[] = {0, 9, 40};
     op_begin(w, "attention with large scores");
-    fb_attention a = {2, 2, 32, offsets, {0.0f, 0}};
+    fb_attention a = {2, 2, 32, offsets, {0.0f, 0}, false};
     op_numbers qkv = op_input(w, w->dtype, 40, 96, 20.0);
     op_numbers out = op_output(w, w->dtype, 40, 32), lse = op_output(w, FB_F32, 40, 2);
     for (int s = 0; s < OP_SIDES; s++) {

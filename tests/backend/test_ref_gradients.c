@@ -243,32 +243,59 @@ static void conv_of_a_small_picture(void **state)
 
 typedef struct unary_case {
     fb_tensor x, y, dy;
-    fb_status (*forward)(fb_context *ctx, fb_backend *be, const fb_tensor *y,
-                         const fb_tensor *x);
+    fb_activation act; /* NONE: tanh */
 } unary_case;
 
 static double unary_loss(world *w, void *arguments)
 {
     unary_case *c = arguments;
-    assert_int_equal(c->forward(w->ctx, w->be, &c->y, &c->x), FB_OK);
+    const fb_kernels *k = w->be->k;
+    assert_int_equal(c->act ? k->act_forward(w->ctx, w->be, &c->y, &c->x, c->act)
+                            : k->tanh_forward(w->ctx, w->be, &c->y, &c->x),
+                     FB_OK);
     return dot(&c->y, &c->dy);
 }
 
-static void gelu_and_tanh_gradients(void **state)
+static void activation_and_tanh_gradients(void **state)
 {
+    static const char *const names[] = {"tanh dx", "gelu dx", "gelu by tanh dx",
+                                        "quick gelu dx", "relu dx"};
     world *w = *state;
     const fb_kernels *k = w->be->k;
-    unary_case c = {numbers(w, 7, 11), unset(w, 7, 11), numbers(w, 7, 11),
-                    k->gelu_forward};
-    fb_tensor dx = unset(w, 7, 11);
-    assert_int_equal(k->gelu_backward(w->ctx, w->be, &dx, &c.dy, &c.x), FB_OK);
-    check(w, "gelu dx", &c.x, &dx, NULL, unary_loss, &c);
-
-    c.forward = k->tanh_forward;
+    for (int act = FB_ACT_GELU; act <= FB_ACT_RELU; act++) {
+        unary_case c = {numbers(w, 7, 11), unset(w, 7, 11), numbers(w, 7, 11),
+                        (fb_activation)act};
+        fb_tensor dx = unset(w, 7, 11);
+        assert_int_equal(k->act_backward(w->ctx, w->be, &dx, &c.dy, &c.x, c.act),
+                         FB_OK);
+        check(w, names[act], &c.x, &dx, NULL, unary_loss, &c);
+    }
+    unary_case c = {numbers(w, 7, 11), unset(w, 7, 11), numbers(w, 7, 11), FB_ACT_NONE};
     unary_loss(w, &c);
-    dx = copy(w, &c.dy); /* in place */
+    fb_tensor dx = copy(w, &c.dy); /* in place */
     assert_int_equal(k->tanh_backward(w->ctx, w->be, &dx, &dx, &c.y), FB_OK);
-    check(w, "tanh dx", &c.x, &dx, NULL, unary_loss, &c);
+    check(w, names[0], &c.x, &dx, NULL, unary_loss, &c);
+}
+
+static void activations_are_those_of_their_formulas(void **state)
+{
+    static const float at[4] = {-2.5f, -0.5f, 0.75f, 3.0f};
+    world *w = *state;
+    fb_tensor x = unset(w, 1, 4), y = unset(w, 1, 4);
+    memcpy(x.data, at, sizeof at);
+    for (int act = FB_ACT_GELU; act <= FB_ACT_RELU; act++) {
+        assert_int_equal(
+            w->be->k->act_forward(w->ctx, w->be, &y, &x, (fb_activation)act), FB_OK);
+        for (int i = 0; i < 4; i++) {
+            double v = (double)at[i],
+                   u = 0.797884560802865 * (v + 0.044715 * v * v * v);
+            double want = act == FB_ACT_GELU         ? v * erfc(-v / sqrt(2.0)) / 2
+                          : act == FB_ACT_GELU_TANH  ? v * (1 + tanh(u)) / 2
+                          : act == FB_ACT_QUICK_GELU ? v / (1 + exp(-1.702 * v))
+                                                     : fmax(v, 0);
+            assert_true(fabs((double)((float *)y.data)[i] - want) <= 1e-6);
+        }
+    }
 }
 
 typedef struct norm_case {
@@ -328,7 +355,7 @@ static double dropout_loss(world *w, void *arguments)
 static void dropout_gradient(void **state)
 {
     world *w = *state;
-    unary_case c = {numbers(w, 5, 13), unset(w, 5, 13), numbers(w, 5, 13), NULL};
+    unary_case c = {numbers(w, 5, 13), unset(w, 5, 13), numbers(w, 5, 13), FB_ACT_NONE};
     fb_tensor dx = unset(w, 5, 13);
     assert_int_equal(w->be->k->dropout(w->ctx, w->be, &dx, &c.dy, some_dropout), FB_OK);
     check(w, "dropout dx", &c.x, &dx, NULL, dropout_loss, &c);
@@ -353,13 +380,15 @@ static void attention_gradient(void **state)
     static const int32_t offsets[] = {0, 3, 3, 4, 9};
     static const int32_t heads[][2] = {{2, 3}, {1, 4}, {3, 1}};
     world *w = *state;
-    for (int i = 0; i < 6; i++) {
-        int32_t count = heads[i / 2][0], width = count * heads[i / 2][1];
-        attention_case c = {numbers(w, 9, 3 * width),
-                            unset(w, 9, width),
-                            unset(w, 9, count),
-                            numbers(w, 9, width),
-                            {4, count, width, offsets, {i % 2 ? 0.3f : 0.0f, 5}}};
+    for (int i = 0; i < 12; i++) {
+        bool causal = i >= 6;
+        int32_t count = heads[i / 2 % 3][0], width = count * heads[i / 2 % 3][1];
+        attention_case c = {
+            numbers(w, 9, 3 * width),
+            unset(w, 9, width),
+            unset(w, 9, count),
+            numbers(w, 9, width),
+            {4, count, width, offsets, {i % 2 ? 0.3f : 0.0f, 5}, causal}};
         fb_tensor dqkv = unset(w, 9, 3 * width);
         attention_loss(w, &c);
         assert_int_equal(w->be->k->attention_backward(w->ctx, w->be, &dqkv, &c.dout,
@@ -533,7 +562,8 @@ int main(void)
         cmocka_unit_test(linear_gradients),
         cmocka_unit_test(conv_gradients),
         cmocka_unit_test(conv_of_a_small_picture),
-        cmocka_unit_test(gelu_and_tanh_gradients),
+        cmocka_unit_test(activation_and_tanh_gradients),
+        cmocka_unit_test(activations_are_those_of_their_formulas),
         cmocka_unit_test(norm_gradients),
         cmocka_unit_test(dropout_gradient),
         cmocka_unit_test(attention_gradient),

@@ -133,8 +133,9 @@ static void compare_heads(world *w)
         FB_OK);
     assert_int_equal(fb_op_tanh(&tape, &pooled, pooled), FB_OK);
     compare("pooled", pooled->value.data, expected(w, "pooled"), 2e-5);
-    assert_int_equal(
-        fb_op_linear_gelu(&tape, &inner, hidden, m->mlm_weight, m->mlm_bias), FB_OK);
+    assert_int_equal(fb_op_linear_act(&tape, &inner, hidden, m->mlm_weight, m->mlm_bias,
+                                      FB_ACT_GELU),
+                     FB_OK);
     assert_int_equal(
         fb_op_norm(&tape, &normed, inner, NULL, m->mlm_gamma, m->mlm_beta, 1e-12f),
         FB_OK);

@@ -26,7 +26,8 @@ static fb_status build_linear(rig *r)
 
 static fb_status build_linear_gelu(rig *r)
 {
-    return fb_op_linear_gelu(&r->tape, &r->y, r->x[0], r->leaves[0], r->leaves[1]);
+    return fb_op_linear_act(&r->tape, &r->y, r->x[0], r->leaves[0], r->leaves[1],
+                            FB_ACT_GELU);
 }
 
 static fb_status build_tanh(rig *r)
@@ -298,7 +299,8 @@ static void products_and_norms_refuse_shapes_that_do_not_fit(void **state)
     expect_shape(&w, fb_op_linear(t, &w.y, w.x, &w.w24, NULL, false), "w24",
                  "4 columns");
     expect_shape(&w, fb_op_linear(t, &w.y, w.x, &w.w34, &w.v4, false), "w34", "4");
-    expect_shape(&w, fb_op_linear_gelu(t, &w.y, w.x, &w.w24, NULL), "w24", "4");
+    expect_shape(&w, fb_op_linear_act(t, &w.y, w.x, &w.w24, NULL, FB_ACT_GELU), "w24",
+                 "4");
     expect_shape(&w, fb_op_norm(t, &w.y, w.x, NULL, &w.v3, &w.v4, 1), "norm", "v3");
     expect_shape(&w, fb_op_norm(t, &w.y, w.x, NULL, &w.v4, &w.v3, 1), "norm", "v3");
     fb_var *other;
@@ -317,13 +319,19 @@ static void attention_refuses_widths_and_offsets_that_do_not_fit(void **state)
     wrong_open(&w);
     fb_tape *t = &w.r.tape;
     fb_var *qkv;
-    expect_shape(&w, fb_op_attention(t, &w.y, w.x, good, 2, 1), "attention", "4");
+    expect_shape(&w, fb_op_attention(t, &w.y, w.x, good, 2, 1, false), "attention",
+                 "4");
     assert_int_equal(fb_tape_new_var(t, &qkv, FB_F32, 3, 12), FB_OK);
-    expect_shape(&w, fb_op_attention(t, &w.y, qkv, good, 2, 3), "attention", "3 heads");
-    expect_shape(&w, fb_op_attention(t, &w.y, qkv, good, 2, 0), "attention", "0 heads");
-    expect_shape(&w, fb_op_attention(t, &w.y, qkv, late, 2, 1), "attention", "offset");
-    expect_shape(&w, fb_op_attention(t, &w.y, qkv, far, 2, 1), "attention", "3 rows");
-    expect_shape(&w, fb_op_attention(t, &w.y, qkv, back, 3, 1), "attention", "ascend");
+    expect_shape(&w, fb_op_attention(t, &w.y, qkv, good, 2, 3, false), "attention",
+                 "3 heads");
+    expect_shape(&w, fb_op_attention(t, &w.y, qkv, good, 2, 0, false), "attention",
+                 "0 heads");
+    expect_shape(&w, fb_op_attention(t, &w.y, qkv, late, 2, 1, false), "attention",
+                 "offset");
+    expect_shape(&w, fb_op_attention(t, &w.y, qkv, far, 2, 1, false), "attention",
+                 "3 rows");
+    expect_shape(&w, fb_op_attention(t, &w.y, qkv, back, 3, 1, false), "attention",
+                 "ascend");
     rig_close(&w.r);
 }
 

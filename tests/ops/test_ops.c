@@ -27,9 +27,12 @@ static fb_status build_linear_no_bias(rig *r)
     return fb_op_linear(&r->tape, &r->y, r->x[0], r->leaves[0], NULL, true);
 }
 
-static fb_status build_linear_gelu(rig *r)
+static fb_status build_linear_act(rig *r)
 {
-    return fb_op_linear_gelu(&r->tape, &r->y, r->x[0], r->leaves[0], r->leaves[1]);
+    fb_activation act = strstr(r->g->name, "quick")  ? FB_ACT_QUICK_GELU
+                        : strstr(r->g->name, "tanh") ? FB_ACT_GELU_TANH
+                                                     : FB_ACT_GELU;
+    return fb_op_linear_act(&r->tape, &r->y, r->x[0], r->leaves[0], r->leaves[1], act);
 }
 
 static void linear_agrees_with_differences(void **state)
@@ -44,10 +47,13 @@ static void linear_agrees_with_differences(void **state)
         (graph){
             "linear without bias", NO_B, {7}, {5}, {7}, .build = build_linear_no_bias},
         awkward, 3);
-    check_rows(
-        (graph){
-            "linear and gelu", NO_B, {3}, {5, 5}, {3, 1}, .build = build_linear_gelu},
-        awkward, 3);
+    /* ReLU bends where differences may step: test_ref_gradients has it */
+    static const char *const names[] = {"linear and gelu", "linear and quick gelu",
+                                        "linear and gelu by tanh"};
+    for (int i = 0; i < 3; i++)
+        check_rows(
+            (graph){names[i], NO_B, {3}, {5, 5}, {3, 1}, .build = build_linear_act},
+            awkward, 3);
 }
 
 static fb_status build_tanh(rig *r)
@@ -114,12 +120,31 @@ static void dropout_agrees_with_differences(void **state)
     check_rows(g, awkward, 3);
 }
 
+static fb_status build_add(rig *r)
+{
+    bool own = r->g->rows[1] < 0; /* to itself */
+    return fb_op_add(&r->tape, &r->y, r->x[0], r->x[own ? 0 : 1]);
+}
+
+static void add_agrees_with_differences(void **state)
+{
+    (void)state;
+    graph g = {"add", {5, 5}, {7, 7}, {0}, {0}, .build = build_add};
+    check(&g);
+    g.dropout = 0.4f;
+    check(&g);
+    g = (graph){"add to itself",    {5, -1},        {7}, {0}, {0},
+                .build = build_add, .dropout = 0.4f};
+    check(&g);
+}
+
 static fb_status build_attention(rig *r)
 {
     static const int32_t packed[] = {0, 3, 3, 4, 8}, none[] = {0, 0, 0};
     bool empty = r->g->rows[0] == 0;
+    bool causal = strstr(r->g->name, "causal") != NULL;
     return fb_op_attention(&r->tape, &r->y, r->x[0], empty ? none : packed,
-                           empty ? 2 : 4, r->g->columns[0] == 3 ? 1 : 2);
+                           empty ? 2 : 4, r->g->columns[0] == 3 ? 1 : 2, causal);
 }
 
 static void attention_agrees_with_differences(void **state)
@@ -127,8 +152,11 @@ static void attention_agrees_with_differences(void **state)
     (void)state;
     graph g = {"attention", {8, -1}, {12}, {0}, {0}, .build = build_attention};
     check(&g);
-    g.name = "attention with dropout";
+    g.name = "causal attention";
+    check(&g);
     g.dropout = 0.3f;
+    check(&g);
+    g.name = "attention with dropout";
     check(&g);
     g = (graph){"attention, one head of one", {8, -1}, {3}, {0}, {0},
                 .build = build_attention};
@@ -379,7 +407,8 @@ static fb_status branch(rig *r, int kind, fb_var **y)
     case 4:
         return fb_op_dropout(&r->tape, y, r->x[0]);
     default:
-        FB_TRY(fb_op_linear_gelu(&r->tape, &inner, r->x[0], r->leaves[0], NULL));
+        FB_TRY(fb_op_linear_act(&r->tape, &inner, r->x[0], r->leaves[0], NULL,
+                                FB_ACT_GELU));
         return fb_op_norm(&r->tape, y, inner, r->x[0], r->leaves[1], r->leaves[2],
                           0.01f);
     }
@@ -419,8 +448,8 @@ static fb_status build_attention_twice(rig *r)
 {
     static const int32_t offsets[] = {0, 1, 3};
     fb_var *a, *b;
-    FB_TRY(fb_op_attention(&r->tape, &a, r->x[0], offsets, 2, 2));
-    FB_TRY(fb_op_attention(&r->tape, &b, r->x[0], offsets, 2, 1));
+    FB_TRY(fb_op_attention(&r->tape, &a, r->x[0], offsets, 2, 2, false));
+    FB_TRY(fb_op_attention(&r->tape, &b, r->x[0], offsets, 2, 1, false));
     return join(r, a, b, r->leaves[0], r->leaves[1]);
 }
 
@@ -471,6 +500,7 @@ int main(void)
         cmocka_unit_test(multiply_agrees_with_differences),
         cmocka_unit_test(norm_agrees_with_differences),
         cmocka_unit_test(dropout_agrees_with_differences),
+        cmocka_unit_test(add_agrees_with_differences),
         cmocka_unit_test(attention_agrees_with_differences),
         cmocka_unit_test(embed_agrees_with_differences),
         cmocka_unit_test(gather_agrees_with_differences),

@@ -86,7 +86,8 @@ static void forward(world *w, bool recording)
     fb_var *h = w->x;
     for (int i = 0; i < LAYERS; i++) {
         fb_var *inner, *next;
-        assert_int_equal(fb_op_linear_gelu(t, &inner, h, &w->layer[i], NULL), FB_OK);
+        assert_int_equal(
+            fb_op_linear_act(t, &inner, h, &w->layer[i], NULL, FB_ACT_GELU), FB_OK);
         assert_int_equal(fb_op_norm(t, &next, inner, h, &w->scale, &w->shift, 1e-5f),
                          FB_OK);
         h = next;

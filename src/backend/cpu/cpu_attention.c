@@ -51,6 +51,7 @@ fb_status cpu_attention_forward(fb_context *ctx, fb_backend *be, const fb_tensor
                              .heads = a->heads,
                              .width = a->width,
                              .dropout = a->dropout,
+                             .causal = a->causal,
                              .qkv = qkv->data,
                              .out = out->data,
                              .lse = lse};
@@ -66,6 +67,7 @@ fb_status cpu_attention_backward(fb_context *ctx, fb_backend *be, const fb_tenso
                              .heads = a->heads,
                              .width = a->width,
                              .dropout = a->dropout,
+                             .causal = a->causal,
                              .qkv = qkv->data,
                              .out_in = out->data,
                              .dout = dout->data,

@@ -1,4 +1,4 @@
-/* cpu_elementwise.c - GELU, tanh, products, dropout and addition, cut between threads
+/* cpu_elementwise.c - activations, tanh, products, dropout and addition, cut between threads
  * at multiples of 64 elements. */
 #include "backend/cpu/cpu_backend.h"
 
@@ -35,16 +35,16 @@ static fb_status binary(fb_backend *be, binary_function *run, const fb_tensor *z
     return FB_OK;
 }
 
-fb_status cpu_gelu_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
-                           const fb_tensor *x)
+fb_status cpu_act_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                          const fb_tensor *x, fb_activation act)
 {
-    return unary(be, cpu_of(be)->v->gelu_forward, y, x);
+    return unary(be, cpu_of(be)->v->act_forward[act], y, x);
 }
 
-fb_status cpu_gelu_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
-                            const fb_tensor *dy, const fb_tensor *x)
+fb_status cpu_act_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
+                           const fb_tensor *dy, const fb_tensor *x, fb_activation act)
 {
-    return binary(be, cpu_of(be)->v->gelu_backward, dx, dy, x);
+    return binary(be, cpu_of(be)->v->act_backward[act], dx, dy, x);
 }
 
 fb_status cpu_tanh_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,

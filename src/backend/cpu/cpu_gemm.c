@@ -365,6 +365,10 @@ static fb_status run_rows(fb_context *ctx, cpu_gemm *g, gemm_key key, gemm_call 
     return FB_OK;
 }
 
+/* by fb_activation */
+static const int32_t act_options[] = {0, OPTION_GELU, OPTION_GELU_TANH,
+                                      OPTION_QUICK_GELU, OPTION_RELU};
+
 fb_status cpu_gemm_forward(fb_context *ctx, cpu_gemm *g, const fb_tensor *y,
                            const fb_tensor *x, fb_weight *w, const float *bias,
                            fb_activation act)
@@ -373,7 +377,7 @@ fb_status cpu_gemm_forward(fb_context *ctx, cpu_gemm *g, const fb_tensor *y,
     if (rows == 0 || w->out == 0)
         return FB_OK;
     gemm_key key = {0, w->in, w->out, DIRECTION_FORWARD, 0};
-    key.options = (bias ? OPTION_BIAS : 0) | (act == FB_ACT_GELU ? OPTION_GELU : 0) |
+    key.options = (bias ? OPTION_BIAS : 0) | act_options[act] |
                   (y->dtype == FB_F32 ? OPTION_F32_OUT : 0);
     gemm_call call = {.bias = bias};
     FB_TRY(packed_memory(ctx, g, &call.packed, w, DIRECTION_FORWARD));

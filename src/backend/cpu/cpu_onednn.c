@@ -50,12 +50,13 @@ static dnnl_status_t append_sum(dnnl_post_ops_t ops)
 #endif
 }
 
-static dnnl_status_t append_function(dnnl_post_ops_t ops, dnnl_alg_kind_t function)
+static dnnl_status_t append_function(dnnl_post_ops_t ops, dnnl_alg_kind_t function,
+                                     float alpha)
 {
 #if DNNL_VERSION_MAJOR < 3
-    return dnnl_post_ops_append_eltwise(ops, 1.0f, function, 0.0f, 0.0f);
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, function, alpha, 0.0f);
 #else
-    return dnnl_post_ops_append_eltwise(ops, function, 0.0f, 0.0f);
+    return dnnl_post_ops_append_eltwise(ops, function, alpha, 0.0f);
 #endif
 }
 
@@ -68,9 +69,13 @@ static dnnl_status_t append_post_ops(dnnl_post_ops_t ops, int32_t options,
     if (status == dnnl_success && (options & OPTION_RESIDUAL))
         status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, residual);
     if (status == dnnl_success && (options & OPTION_GELU))
-        status = append_function(ops, dnnl_eltwise_gelu_erf);
+        status = append_function(ops, dnnl_eltwise_gelu_erf, 0.0f);
+    if (status == dnnl_success && (options & OPTION_GELU_TANH))
+        status = append_function(ops, dnnl_eltwise_gelu_tanh, 0.0f);
+    if (status == dnnl_success && (options & OPTION_QUICK_GELU))
+        status = append_function(ops, dnnl_eltwise_swish, 1.702f);
     if (status == dnnl_success && (options & OPTION_RELU))
-        status = append_function(ops, dnnl_eltwise_relu);
+        status = append_function(ops, dnnl_eltwise_relu, 0.0f);
     return status;
 }
 

@@ -33,7 +33,9 @@ enum {
     OPTION_SUM = 4, /* add to what is in the output */
     OPTION_F32_OUT = 8,
     OPTION_RELU = 16,
-    OPTION_RESIDUAL = 32 /* add another tensor of the output's shape */
+    OPTION_RESIDUAL = 32, /* add another tensor of the output's shape */
+    OPTION_GELU_TANH = 256,
+    OPTION_QUICK_GELU = 512
 };
 
 typedef struct cpu_onednn {

@@ -45,6 +45,7 @@ typedef struct vector_attention {
     int64_t length;    /* its tokens */
     int32_t head;
     fb_dropout dropout;
+    bool causal;
     const void *qkv, *out_in, *dout;
     void *out, *dqkv;
     float *lse;          /* forward; NULL: not kept */
@@ -70,9 +71,11 @@ typedef struct vector_contrast {
 typedef struct fb_vector {
     const char *name;
 
-    void (*gelu_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
-    void (*gelu_backward)(fb_dtype dtype, void *dx, const void *dy, const void *x,
-                          int64_t n);
+    /* by fb_activation; NULL of FB_ACT_NONE */
+    void (*act_forward[FB_ACT_RELU + 1])(fb_dtype dtype, void *y, const void *x,
+                                         int64_t n);
+    void (*act_backward[FB_ACT_RELU + 1])(fb_dtype dtype, void *dx, const void *dy,
+                                          const void *x, int64_t n);
     void (*tanh_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
     void (*tanh_backward)(fb_dtype dtype, void *dx, const void *dy, const void *y,
                           int64_t n);

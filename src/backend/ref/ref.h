@@ -19,10 +19,9 @@ static inline float ref_dropout_value(fb_dropout d, uint32_t index, float x)
                                                                : 0.0f;
 }
 
-static inline double ref_gelu(double x)
-{
-    return 0.5 * x * (1.0 + erf(x * 0.70710678118654752440));
-}
+/* act(x), and its slope there. */
+double ref_activation(fb_activation act, double x);
+double ref_activation_slope(fb_activation act, double x);
 
 #define FB_KERNEL(result, name, parameters, ...) result ref_##name parameters;
 #include "backend/kernels.def"

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-/* One row of queries: which, and where its sequence begins and ends. */
+/* One row of queries: which, and where the keys that it sees begin and end. */
 typedef struct query {
     int64_t row, start, end;
     int64_t width, heads, head, head_width;
@@ -25,9 +25,15 @@ static query make_query(const fb_attention *a, int32_t sequence, int64_t row,
                         int32_t head)
 {
     int64_t head_width = a->width / a->heads;
-    query q = {
-        row,  a->offsets[sequence], a->offsets[sequence + 1],       a->width,  a->heads,
-        head, head_width,           1.0 / sqrt((double)head_width), a->dropout};
+    query q = {row,
+               a->offsets[sequence],
+               a->causal ? row + 1 : a->offsets[sequence + 1],
+               a->width,
+               a->heads,
+               head,
+               head_width,
+               1.0 / sqrt((double)head_width),
+               a->dropout};
     q.dropout.key = fb_random_mix(a->dropout.key ^ (uint64_t)(row * a->heads + head));
     return q;
 }

@@ -1,34 +1,75 @@
-/* ref_elementwise.c - gelu, tanh, products, dropout, addition; the sum of squares and
+/* ref_elementwise.c - activations, tanh, products, dropout, addition; the sum of squares and
  * the search for what is not finite. Any shape: only the count of elements matters.
  */
 #include "backend/ref/ref.h"
 
-fb_status ref_gelu_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
-                           const fb_tensor *x)
+static const double sqrt_half = 0.70710678118654752440;
+static const double sqrt_two_over_pi = 0.79788456080286535588;
+static const double one_over_sqrt_two_pi = 0.39894228040143267794;
+
+static double sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+double ref_activation(fb_activation act, double x)
+{
+    switch (act) {
+    case FB_ACT_GELU:
+        return 0.5 * x * (1.0 + erf(x * sqrt_half));
+    case FB_ACT_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(sqrt_two_over_pi * (x + 0.044715 * x * x * x)));
+    case FB_ACT_QUICK_GELU:
+        return x * sigmoid(1.702 * x);
+    case FB_ACT_RELU:
+        return x < 0.0 ? 0.0 : x;
+    case FB_ACT_NONE:
+        break;
+    }
+    return x;
+}
+
+double ref_activation_slope(fb_activation act, double x)
+{
+    double t, s;
+    switch (act) {
+    case FB_ACT_GELU: /* Phi(x) + x phi(x), the normal distribution and its density */
+        return 0.5 * (1.0 + erf(x * sqrt_half)) +
+               x * (one_over_sqrt_two_pi * exp(-0.5 * x * x));
+    case FB_ACT_GELU_TANH:
+        t = tanh(sqrt_two_over_pi * (x + 0.044715 * x * x * x));
+        return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * sqrt_two_over_pi *
+                                     (1.0 + 3 * 0.044715 * x * x);
+    case FB_ACT_QUICK_GELU:
+        s = sigmoid(1.702 * x);
+        return s + 1.702 * x * s * (1.0 - s);
+    case FB_ACT_RELU:
+        return x <= 0.0 ? 0.0 : 1.0;
+    case FB_ACT_NONE:
+        break;
+    }
+    return 1.0;
+}
+
+fb_status ref_act_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                          const fb_tensor *x, fb_activation act)
 {
     const float *xs = x->data;
     float *ys = y->data;
     int64_t count = fb_tensor_count(x);
     for (int64_t i = 0; i < count; i++)
-        ys[i] = (float)ref_gelu((double)xs[i]);
+        ys[i] = (float)ref_activation(act, (double)xs[i]);
     return FB_OK;
 }
 
-/* gelu'(x) = Phi(x) + x phi(x), the normal distribution's integral and density. */
-fb_status ref_gelu_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
-                            const fb_tensor *dy, const fb_tensor *x)
+fb_status ref_act_backward(fb_context *ctx, fb_backend *be, const fb_tensor *dx,
+                           const fb_tensor *dy, const fb_tensor *x, fb_activation act)
 {
-    const double sqrt_half = 0.70710678118654752440;
-    const double one_over_sqrt_two_pi = 0.39894228040143267794;
     const float *xs = x->data, *dys = dy->data;
     float *dxs = dx->data;
     int64_t count = fb_tensor_count(x);
-    for (int64_t i = 0; i < count; i++) {
-        double v = (double)xs[i];
-        double integral = 0.5 * (1.0 + erf(v * sqrt_half));
-        double density = one_over_sqrt_two_pi * exp(-0.5 * v * v);
-        dxs[i] = (float)((double)dys[i] * (integral + v * density));
-    }
+    for (int64_t i = 0; i < count; i++)
+        dxs[i] = (float)((double)dys[i] * ref_activation_slope(act, (double)xs[i]));
     return FB_OK;
 }
 

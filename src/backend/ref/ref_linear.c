@@ -19,7 +19,7 @@ fb_status ref_linear_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y
             double sum = bias ? (double)bias[n] : 0.0;
             for (int64_t k = 0; k < in; k++)
                 sum += (double)xs[t * in + k] * (double)w->data[n * in + k];
-            ys[t * out + n] = (float)(act == FB_ACT_GELU ? ref_gelu(sum) : sum);
+            ys[t * out + n] = (float)ref_activation(act, sum);
         }
     return FB_OK;
 }

@@ -99,8 +99,13 @@ fb_status fb_fashionbert_declare(fb_params *p, fb_fashionbert *m,
                                  const fb_model_config *c)
 {
     FB_TRY(declare_embeddings(p, m, c));
-    fb_transformer_options o = {c->layers, c->width,      c->heads,
-                                c->inner,  (float)c->eps, (float)c->init_std};
+    fb_transformer_options o = {.layers = c->layers,
+                                .width = c->width,
+                                .heads = c->heads,
+                                .inner = c->inner,
+                                .eps = (float)c->eps,
+                                .init_std = (float)c->init_std,
+                                .act = FB_ACT_GELU};
     FB_TRY(fb_transformer_declare(p, &m->encoder, "bert.encoder", &o));
     FB_TRY(declare_heads(p, m, c));
     fb_patch_encoder_options e = {.name = c->encoder,
@@ -254,8 +259,8 @@ fb_status fb_fashionbert_head_mlm(fb_fashionbert *m, fb_tape *tape,
     FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_MLM], pass->hidden, NULL,
                         batch->mlm_rows, batch->mlm_count));
     pass->mark[FB_LOSS_MLM] = tape->last;
-    FB_TRY(fb_op_linear_gelu(tape, &inner, pass->rows[FB_LOSS_MLM], m->mlm_weight,
-                             m->mlm_bias));
+    FB_TRY(fb_op_linear_act(tape, &inner, pass->rows[FB_LOSS_MLM], m->mlm_weight,
+                            m->mlm_bias, FB_ACT_GELU));
     FB_TRY(fb_op_norm(tape, &normed, inner, NULL, m->mlm_gamma, m->mlm_beta,
                       (float)m->matcher.config.eps));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_LOSS_MLM], normed, m->word,

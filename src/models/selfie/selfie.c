@@ -9,8 +9,13 @@ static fb_status declare(fb_params *p, fb_selfie *m, const fb_model_config *c)
 {
     int64_t width = c->width, features = fb_model_config_features(c);
     float std = (float)c->init_std;
-    fb_transformer_options pooling = {c->layers, c->width,      c->heads,
-                                      c->inner,  (float)c->eps, std};
+    fb_transformer_options pooling = {.layers = c->layers,
+                                      .width = c->width,
+                                      .heads = c->heads,
+                                      .inner = c->inner,
+                                      .eps = (float)c->eps,
+                                      .init_std = std,
+                                      .act = FB_ACT_GELU};
     fb_patch_encoder_options encoder = {.name = c->encoder,
                                         .each = c->each,
                                         .image_size = c->image_size,
@@ -162,7 +167,8 @@ static fb_status ask(fb_selfie *m, fb_tape *tape, const places *at,
     fb_var *repeated, *v, *inner, *normed;
     FB_TRY(fb_op_gather(tape, &repeated, pass->pooled, NULL, at->query, count));
     FB_TRY(fb_op_embed(tape, &v, repeated, position, ids, 2, count));
-    FB_TRY(fb_op_linear_gelu(tape, &inner, v, m->query_weight, m->query_bias));
+    FB_TRY(
+        fb_op_linear_act(tape, &inner, v, m->query_weight, m->query_bias, FB_ACT_GELU));
     FB_TRY(fb_op_norm(tape, &normed, inner, NULL, m->query_gamma, m->query_beta,
                       (float)m->matcher.config.eps));
     return fb_op_linear(tape, query, normed, m->output_weight, NULL, false);

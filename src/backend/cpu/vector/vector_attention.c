@@ -5,7 +5,8 @@
  *     dQ = dS K               dK = dS^T Q
  *
  * q, k, v [n, D] are columns of qkv [T, 3C]. Queries go in blocks of 96, so scratch
- * grows with n, not with its square; dK and dV add up over the blocks in f32. In
+ * grows with n, not with its square; dK and dV add up over the blocks in f32. A causal
+ * block of queries sees the keys up to its own end; those behind a query are masked. In
  * bf16 on a processor with pair products P and dS are rounded to bf16 (vector_tile.h),
  * elsewhere the products are f32.
  */
@@ -28,19 +29,40 @@ static int64_t round_up(int64_t n, int64_t step)
     return (n + step - 1) / step * step;
 }
 
+static void see_tokens(head_view *h, int64_t n, bool pairs)
+{
+    h->n = n;
+    h->n_words = pairs ? (n + 1) / 2 : n;
+    h->n_lanes = round_up(n, LANES);
+}
+
 static head_view view_of(const vector_attention *a, bool pairs)
 {
     head_view h;
-    h.n = a->length;
+    see_tokens(&h, a->length, pairs);
     h.d = a->width / a->heads;
     h.row = 3 * (int64_t)a->width;
     h.d_words = pairs ? (h.d + 1) / 2 : h.d;
-    h.n_words = pairs ? (h.n + 1) / 2 : h.n;
     h.d_up = round_up(h.d, 32);
     h.n_up = round_up(h.n + TILE_ROWS, 32);
-    h.n_lanes = round_up(h.n, LANES);
     h.scale = 1.0f / sqrtf((float)h.d);
     return h;
+}
+
+/* What the block of queries from `first` on sees. */
+static head_view view_of_block(const vector_attention *a, const head_view *whole,
+                               int64_t first, bool pairs)
+{
+    head_view h = *whole;
+    if (a->causal && first + QUERIES < h.n)
+        see_tokens(&h, first + QUERIES, pairs);
+    return h;
+}
+
+/* The first key that query `row` does not see. */
+static int64_t end_of(const vector_attention *a, const head_view *h, int64_t row)
+{
+    return a->causal ? row + 1 : h->n;
 }
 
 /* The most that either direction takes, in floats; see the two functions below. */
@@ -284,9 +306,12 @@ FB_INLINE void forward_block(bool bf16, bool pairs, const vector_attention *a,
     for (int64_t r = 0; r < rows; r++) {
         float lse, *line = s + r * h->n_up;
         prefetch_next(bf16, a, h, at_const(bf16, q, (first + r) * h->row), 3);
-        for (int64_t i = h->n; i < h->n_lanes; i++)
+        int64_t end = end_of(a, h, first + r);
+        for (int64_t i = end; i < h->n_lanes; i++)
             line[i] = -INFINITY;
         factor[r] = softmax_row(a, first + r, line, h->n_lanes, h->scale, &lse);
+        for (int64_t i = end; i < h->n; i++) /* the exponential ends above 0 */
+            line[i] = 0.0f;
         round_row(pairs, p + r * h->n_up, line, h->n, h->n_lanes);
         if (a->lse)
             a->lse[(a->first_row + first + r) * a->heads + a->head] = lse;
@@ -313,8 +338,10 @@ FB_INLINE void forward(bool bf16, const vector_attention *a, float *scratch)
     word_columns(bf16, pairs, m.keys, h.n_up, (tensor_rows){k, h.row, h.n, h.d},
                  h.n_lanes);
     word_interleave(bf16, pairs, m.values, h.d_up, (tensor_rows){v, h.row, h.n, h.d});
-    for (int64_t first = 0; first < h.n; first += QUERIES)
-        forward_block(bf16, pairs, a, &h, &m, first, q, out);
+    for (int64_t first = 0; first < h.n; first += QUERIES) {
+        head_view block = view_of_block(a, &h, first, pairs);
+        forward_block(bf16, pairs, a, &block, &m, first, q, out);
+    }
 }
 
 void FB_VECTOR_NAME(attention_forward)(const vector_attention *a, void *scratch)
@@ -446,8 +473,11 @@ FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
         prefetch_next(bf16, a, h, at_const(bf16, out, r * a->width), 1);
         float delta = row_dot(bf16, at_const(bf16, dout, r * a->width),
                               at_const(bf16, out, r * a->width), h->d);
-        score_gradient(a, first + r, m.s + r * h->n_up, m.dp + r * h->n_up, h->n_lanes,
-                       h->scale, delta);
+        float *s = m.s + r * h->n_up, *dp = m.dp + r * h->n_up;
+        int64_t end = end_of(a, h, first + r);
+        score_gradient(a, first + r, s, dp, h->n_lanes, h->scale, delta);
+        for (int64_t i = end; i < h->n; i++)
+            s[i] = dp[i] = 0.0f;
     }
     turn_gradients(pairs, &m, h, rows);
     for (int64_t r = rows; r < rows_up; r++)
@@ -481,8 +511,10 @@ FB_INLINE void backward(bool bf16, const vector_attention *a, float *scratch)
     word_columns(bf16, pairs, m.values, h.n_up, values, h.n_lanes);
     word_interleave(bf16, pairs, m.keys_by_token, h.d_up, keys);
     memset(m.dk, 0, 2 * (size_t)(h.n_up * h.d_up) * sizeof(float));
-    for (int64_t first = 0; first < h.n; first += QUERIES)
-        backward_block(bf16, pairs, a, &h, m, first, t);
+    for (int64_t first = 0; first < h.n; first += QUERIES) {
+        head_view block = view_of_block(a, &h, first, pairs);
+        backward_block(bf16, pairs, a, &block, m, first, t);
+    }
     store_rows(bf16, dk, h.row, m.dk, h.d_up, NULL, h.n, h.d);
     store_rows(bf16, dv, h.row, m.dv, h.d_up, NULL, h.n, h.d);
 }

@@ -6,8 +6,13 @@
 
 const fb_vector FB_VECTOR_NAME(kernels) = {
     .name = FB_QUOTE(FB_ISA),
-    .gelu_forward = FB_VECTOR_NAME(gelu_forward),
-    .gelu_backward = FB_VECTOR_NAME(gelu_backward),
+    .act_forward = {NULL, FB_VECTOR_NAME(gelu_forward),
+                    FB_VECTOR_NAME(gelu_tanh_forward),
+                    FB_VECTOR_NAME(quick_gelu_forward), FB_VECTOR_NAME(relu_forward)},
+    .act_backward = {NULL, FB_VECTOR_NAME(gelu_backward),
+                     FB_VECTOR_NAME(gelu_tanh_backward),
+                     FB_VECTOR_NAME(quick_gelu_backward),
+                     FB_VECTOR_NAME(relu_backward)},
     .tanh_forward = FB_VECTOR_NAME(tanh_forward),
     .tanh_backward = FB_VECTOR_NAME(tanh_backward),
     .dropout = FB_VECTOR_NAME(dropout),

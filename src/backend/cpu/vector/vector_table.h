@@ -8,6 +8,17 @@
 void FB_VECTOR_NAME(gelu_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
 void FB_VECTOR_NAME(gelu_backward)(fb_dtype dtype, void *dx, const void *dy,
                                    const void *x, int64_t n);
+void FB_VECTOR_NAME(gelu_tanh_forward)(fb_dtype dtype, void *y, const void *x,
+                                       int64_t n);
+void FB_VECTOR_NAME(gelu_tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                        const void *x, int64_t n);
+void FB_VECTOR_NAME(quick_gelu_forward)(fb_dtype dtype, void *y, const void *x,
+                                        int64_t n);
+void FB_VECTOR_NAME(quick_gelu_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                         const void *x, int64_t n);
+void FB_VECTOR_NAME(relu_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
+void FB_VECTOR_NAME(relu_backward)(fb_dtype dtype, void *dx, const void *dy,
+                                   const void *x, int64_t n);
 void FB_VECTOR_NAME(tanh_forward)(fb_dtype dtype, void *y, const void *x, int64_t n);
 void FB_VECTOR_NAME(tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
                                    const void *y, int64_t n);
