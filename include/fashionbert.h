@@ -812,8 +812,8 @@ enum {
 
 typedef struct fb_bench_run {
     char encoder[16];
-    bool network;     /* whether the encoder is one; else raw pixels are projected */
-    char preset[16];  /* "": the network alone, mode "features" */
+    bool network;    /* whether the encoder is one; else raw pixels are projected */
+    char preset[16]; /* "": the network alone, mode "features" */
     char mode[12], dtype[8];
     int32_t image_size;
     double pairs_per_s;        /* median of repeats; NaN of features */

@@ -310,7 +310,7 @@ self_check() {
 
 self_check
 case "${1:-}" in --names | --memory) "check_${1#--}" . && exit 0 || exit 1 ;; esac
-if ! check_tree . || ! check_memory .; then
+if ! check_tree . || ! check_names . || ! check_memory .; then
     echo "check_arrows: the faults above are in the tree"
     exit 1
 fi

@@ -63,9 +63,10 @@ static int64_t in_lines(int64_t numbers)
 }
 
 fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *names,
-                        int32_t parts, int64_t rows, int64_t columns, fb_init init,
-                        float init_std, bool shared)
+                        fb_param_shape shape, fb_init init, float init_std, bool shared)
 {
+    int32_t parts = shape.parts;
+    int64_t rows = shape.rows, columns = shape.columns;
     fb_param *p = fb_arena_alloc_zero(params->arena, sizeof *p);
     if (!p)
         return fb_fail(params->ctx, FB_E_MEMORY, "no memory for parameter %s",

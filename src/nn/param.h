@@ -86,11 +86,17 @@ fb_status fb_params_create(fb_context *ctx, fb_params **params);
 /* Releases the caches on be too; be may be NULL when none was used. */
 void fb_params_free(fb_params *params, fb_backend *be);
 
-/* Declare one. names: `parts` of them; rows are of each part; columns 1 makes a vector.
+typedef struct fb_param_shape {
+    int32_t parts;   /* equal ones, one below the other */
+    int64_t rows;    /* of each part */
+    int64_t columns; /* 1: a vector */
+} fb_param_shape;
+
+/* Declare one. names [parts].
  * *leaf is valid from now on, its value after allocate. */
 fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *names,
-                        int32_t parts, int64_t rows, int64_t columns, fb_init init,
-                        float init_std, bool shared);
+                        fb_param_shape shape, fb_init init, float init_std,
+                        bool shared);
 
 /* Declare a buffer [count], `initial` in every place. allocate writes the place of its
  * numbers to *value, which must stay where it is until then. */

@@ -8,8 +8,8 @@ typedef char fb_name[FB_PARAM_NAME];
 fb_status fb_table_declare(fb_params *params, fb_leaf **table, const char *name,
                            int64_t rows, int64_t width, float init_std, bool shared)
 {
-    return fb_params_add(params, table, &name, 1, rows, width, FB_INIT_NORMAL, init_std,
-                         shared);
+    return fb_params_add(params, table, &name, (fb_param_shape){1, rows, width},
+                         FB_INIT_NORMAL, init_std, shared);
 }
 
 fb_status fb_linear_declare(fb_params *params, fb_leaf **weight, fb_leaf **bias,
@@ -20,11 +20,12 @@ fb_status fb_linear_declare(fb_params *params, fb_leaf **weight, fb_leaf **bias,
     fb_param_name(w, "%s.weight", prefix);
     fb_param_name(b, "%s.bias", prefix);
     const char *weight_name = w, *bias_name = b;
-    FB_TRY(fb_params_add(params, weight, &weight_name, 1, out, in, FB_INIT_NORMAL,
-                         init_std, shared));
+    FB_TRY(fb_params_add(params, weight, &weight_name, (fb_param_shape){1, out, in},
+                         FB_INIT_NORMAL, init_std, shared));
     if (!bias)
         return FB_OK;
-    return fb_params_add(params, bias, &bias_name, 1, out, 1, FB_INIT_ZERO, 0, shared);
+    return fb_params_add(params, bias, &bias_name, (fb_param_shape){1, out, 1},
+                         FB_INIT_ZERO, 0, shared);
 }
 
 fb_status fb_norm_declare(fb_params *params, fb_leaf **gamma, fb_leaf **beta,
@@ -34,10 +35,10 @@ fb_status fb_norm_declare(fb_params *params, fb_leaf **gamma, fb_leaf **beta,
     fb_param_name(w, "%s.weight", prefix);
     fb_param_name(b, "%s.bias", prefix);
     const char *gamma_name = w, *beta_name = b;
-    FB_TRY(
-        fb_params_add(params, gamma, &gamma_name, 1, width, 1, FB_INIT_ONE, 0, shared));
-    return fb_params_add(params, beta, &beta_name, 1, width, 1, FB_INIT_ZERO, 0,
-                         shared);
+    FB_TRY(fb_params_add(params, gamma, &gamma_name, (fb_param_shape){1, width, 1},
+                         FB_INIT_ONE, 0, shared));
+    return fb_params_add(params, beta, &beta_name, (fb_param_shape){1, width, 1},
+                         FB_INIT_ZERO, 0, shared);
 }
 
 static fb_status declare_qkv(fb_params *params, fb_transformer_layer *l,
@@ -52,10 +53,11 @@ static fb_status declare_qkv(fb_params *params, fb_transformer_layer *l,
         weight_names[i] = w[i];
         bias_names[i] = b[i];
     }
-    FB_TRY(fb_params_add(params, &l->qkv_weight, weight_names, 3, o->width, o->width,
-                         FB_INIT_NORMAL, o->init_std, true));
-    return fb_params_add(params, &l->qkv_bias, bias_names, 3, o->width, 1, FB_INIT_ZERO,
-                         0, true);
+    FB_TRY(fb_params_add(params, &l->qkv_weight, weight_names,
+                         (fb_param_shape){3, o->width, o->width}, FB_INIT_NORMAL,
+                         o->init_std, true));
+    return fb_params_add(params, &l->qkv_bias, bias_names,
+                         (fb_param_shape){3, o->width, 1}, FB_INIT_ZERO, 0, true);
 }
 
 static fb_status declare_layer(fb_params *params, fb_transformer_layer *l,

@@ -75,9 +75,11 @@ static fb_status check(fb_tape *tape, const fb_var *x, const fb_var *residual,
 }
 
 fb_status fb_op_batch_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
-                           const fb_batch_norm_leaves *leaves, float eps, bool relu,
-                           bool training, float momentum)
+                           const fb_batch_norm_leaves *leaves,
+                           fb_batch_norm_options options)
 {
+    const float eps = options.eps, momentum = options.momentum;
+    const bool relu = options.relu, training = options.training;
     double started_s = fb_tape_clock(tape);
     FB_TRY(check(tape, x, residual, leaves, training));
     int64_t rows = x->value.dims[0], width = x->value.dims[1];

@@ -59,13 +59,18 @@ typedef struct fb_batch_norm_leaves {
     fb_leaf *gamma, *beta;
     float *running_mean, *running_var; /* [C], var unbiased, as in torch */
 } fb_batch_norm_leaves;
+typedef struct fb_batch_norm_options {
+    float eps;
+    bool relu, training;
+    float momentum;
+} fb_batch_norm_options;
 /* y = act(BN(x) + residual); residual may be NULL. `training`: statistics of these
  * rows, and the running ones, exponential moving averages, move by momentum (torch's,
  * .1: new = .9 old + .1 batch) when the tape records; else the running statistics are
  * used, with gradients through them as constants. */
 fb_status fb_op_batch_norm(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual,
-                           const fb_batch_norm_leaves *leaves, float eps, bool relu,
-                           bool training, float momentum);
+                           const fb_batch_norm_leaves *leaves,
+                           fb_batch_norm_options options);
 fb_status fb_op_max_pool(fb_tape *tape, fb_var **y, fb_var *x, const fb_max_pool *pool);
 
 /* y[s] = mean of x's rows offsets[s] .. offsets[s+1]-1; offsets [sequences + 1]. */

@@ -18,9 +18,7 @@ enum { GEMM_REPEATS = 15 };
 
 static const char *const presets[] = {"mini", "small", "base"};
 static const char *const modes[] = {"score", "train", "features", "images"};
-enum {
-    PRESETS = sizeof presets / sizeof presets[0]
-};
+enum { PRESETS = sizeof presets / sizeof presets[0] };
 
 static const double unlimited_s = 1e9, network_s = 3;
 

@@ -83,14 +83,15 @@ static void world_open(world *w, const char *backend)
     *w = (world){.ctx = fb_context_create()};
     assert_int_equal(fb_backend_create(w->ctx, &w->be, backend, "f32", 1), FB_OK);
     assert_int_equal(fb_params_create(w->ctx, &w->params), FB_OK);
-    assert_int_equal(fb_params_add(w->params, &w->matrix, &names[0], 1, 2, 3,
-                                   FB_INIT_NORMAL, 1, true),
+    assert_int_equal(fb_params_add(w->params, &w->matrix, &names[0],
+                                   (fb_param_shape){1, 2, 3}, FB_INIT_NORMAL, 1, true),
                      FB_OK);
-    assert_int_equal(fb_params_add(w->params, &w->vector, &names[1], 1, VECTOR, 1,
-                                   FB_INIT_ONE, 0, true),
+    assert_int_equal(fb_params_add(w->params, &w->vector, &names[1],
+                                   (fb_param_shape){1, VECTOR, 1}, FB_INIT_ONE, 0,
+                                   true),
                      FB_OK);
-    assert_int_equal(fb_params_add(w->params, &w->table, &names[2], 1, 2, 2,
-                                   FB_INIT_NORMAL, 1, true),
+    assert_int_equal(fb_params_add(w->params, &w->table, &names[2],
+                                   (fb_param_shape){1, 2, 2}, FB_INIT_NORMAL, 1, true),
                      FB_OK);
     assert_int_equal(fb_params_allocate(w->params, true), FB_OK);
     fb_params_initialise(w->params, 5);

@@ -36,9 +36,10 @@ static fb_leaf *add(world *w, const char *name, int64_t rows, int64_t columns,
     char full[FB_PARAM_NAME];
     const char *names = full;
     fb_param_name(full, "%s", name);
-    assert_int_equal(
-        fb_params_add(w->params, &leaf, &names, 1, rows, columns, FB_INIT_ONE, 0, true),
-        FB_OK);
+    assert_int_equal(fb_params_add(w->params, &leaf, &names,
+                                   (fb_param_shape){1, rows, columns}, FB_INIT_ONE, 0,
+                                   true),
+                     FB_OK);
     fb_params_set_kernel(leaf, kernel);
     return leaf;
 }

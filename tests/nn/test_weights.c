@@ -33,20 +33,20 @@ static void world_open(world *w)
     assert_non_null(mkdtemp(w->folder));
     snprintf(w->path, sizeof w->path, "%s/model.safetensors", w->folder);
     assert_int_equal(fb_params_create(w->ctx, &w->params), FB_OK);
-    assert_int_equal(
-        fb_params_add(w->params, &w->qkv, names, 3, 2, 3, FB_INIT_NORMAL, 1, true),
-        FB_OK);
-    assert_int_equal(
-        fb_params_add(w->params, &w->bias, &bias, 1, 5, 1, FB_INIT_ONE, 0, true),
-        FB_OK);
+    assert_int_equal(fb_params_add(w->params, &w->qkv, names, (fb_param_shape){3, 2, 3},
+                                   FB_INIT_NORMAL, 1, true),
+                     FB_OK);
+    assert_int_equal(fb_params_add(w->params, &w->bias, &bias,
+                                   (fb_param_shape){1, 5, 1}, FB_INIT_ONE, 0, true),
+                     FB_OK);
     for (int i = 0; i < WIDE; i++) {
         char name[8];
         const char *n = name;
         fb_leaf *leaf;
         snprintf(name, sizeof name, "w%d", i);
-        assert_int_equal(
-            fb_params_add(w->params, &leaf, &n, 1, 1, 1, FB_INIT_ZERO, 0, false),
-            FB_OK);
+        assert_int_equal(fb_params_add(w->params, &leaf, &n, (fb_param_shape){1, 1, 1},
+                                       FB_INIT_ZERO, 0, false),
+                         FB_OK);
     }
     assert_int_equal(fb_params_allocate(w->params, true), FB_OK);
     fb_params_initialise(w->params, 3);
@@ -356,9 +356,9 @@ static void conv_open(conv_world *w)
     assert_non_null(mkdtemp(w->folder));
     snprintf(w->path, sizeof w->path, "%s/model.safetensors", w->folder);
     assert_int_equal(fb_params_create(w->ctx, &w->params), FB_OK);
-    assert_int_equal(
-        fb_params_add(w->params, &w->conv, &name, 1, 2, 12, FB_INIT_NORMAL, 1, true),
-        FB_OK);
+    assert_int_equal(fb_params_add(w->params, &w->conv, &name,
+                                   (fb_param_shape){1, 2, 12}, FB_INIT_NORMAL, 1, true),
+                     FB_OK);
     fb_params_set_kernel(w->conv, 2);
     assert_int_equal(
         fb_params_add_buffer(w->params, &w->mean, "bn1.running_mean", 3, 0.25f), FB_OK);

@@ -51,9 +51,10 @@ static void norm_open(norm_rig *n)
 static void forward(norm_rig *n, bool recording, bool training)
 {
     rig_start(&n->r, recording);
-    assert_int_equal(fb_op_batch_norm(&n->r.tape, &n->r.y, n->r.x[0], NULL, &n->leaves,
-                                      1e-5f, false, training, 0.1f),
-                     FB_OK);
+    assert_int_equal(
+        fb_op_batch_norm(&n->r.tape, &n->r.y, n->r.x[0], NULL, &n->leaves,
+                         (fb_batch_norm_options){1e-5f, false, training, 0.1f}),
+        FB_OK);
 }
 
 static void expect_running(const norm_rig *n, const double want[2][WIDTH])
@@ -93,9 +94,10 @@ static void running_statistics_stay_otherwise(void **state)
     forward(&n, true, false);
     expect_running(&n, unmoved);
     n.r.x[0]->value.dims[0] = 0;
-    assert_int_equal(fb_op_batch_norm(&n.r.tape, &n.r.y, n.r.x[0], NULL, &n.leaves,
-                                      1e-5f, false, true, 0.1f),
-                     FB_OK);
+    assert_int_equal(
+        fb_op_batch_norm(&n.r.tape, &n.r.y, n.r.x[0], NULL, &n.leaves,
+                         (fb_batch_norm_options){1e-5f, false, true, 0.1f}),
+        FB_OK);
     expect_running(&n, unmoved);
     rig_close(&n.r);
 }
@@ -200,12 +202,18 @@ static void batch_norm_refuses_what_does_not_fit(void **state)
     fb_var *y, *x = n.r.x[0], *other, *one;
     assert_int_equal(fb_tape_new_var(t, &other, FB_F32, ROWS - 1, WIDTH), FB_OK);
     assert_int_equal(fb_tape_new_var(t, &one, FB_F32, 1, WIDTH), FB_OK);
-    expect_shape(&n.r, fb_op_batch_norm(t, &y, x, other, &n.leaves, 1, true, true, 0),
+    expect_shape(&n.r,
+                 fb_op_batch_norm(t, &y, x, other, &n.leaves,
+                                  (fb_batch_norm_options){1, true, true, 0}),
                  "residual");
-    expect_shape(&n.r, fb_op_batch_norm(t, &y, one, NULL, &n.leaves, 1, true, true, 0),
+    expect_shape(&n.r,
+                 fb_op_batch_norm(t, &y, one, NULL, &n.leaves,
+                                  (fb_batch_norm_options){1, true, true, 0}),
                  "one row");
     n.r.leaf[1].weight.out = 3;
-    expect_shape(&n.r, fb_op_batch_norm(t, &y, x, NULL, &n.leaves, 1, true, true, 0),
+    expect_shape(&n.r,
+                 fb_op_batch_norm(t, &y, x, NULL, &n.leaves,
+                                  (fb_batch_norm_options){1, true, true, 0}),
                  "second 3");
     expect_running(&n, unmoved);
     rig_close(&n.r);

@@ -307,8 +307,8 @@ static fb_status batch_norm(rig *r, bool residual, bool relu, bool training)
     fb_var *add = residual ? r->x[1] : NULL;
     if (relu)
         FB_TRY(keep_apart(r, add, 12.0f, 2, &add));
-    return fb_op_batch_norm(&r->tape, &r->y, r->x[0], add, &leaves, 0.01f, relu,
-                            training, 0.1f);
+    return fb_op_batch_norm(&r->tape, &r->y, r->x[0], add, &leaves,
+                            (fb_batch_norm_options){0.01f, relu, training, 0.1f});
 }
 
 static fb_status build_batch_norm(rig *r)

@@ -14,7 +14,8 @@ fb_status fb_contrast_head_declare(fb_params *params, fb_contrast_head *head,
                              vector, width, init_std, false));
     FB_TRY(fb_linear_declare(params, &head->image_weight, &head->image_bias,
                              "itc.image", vector, features, init_std, false));
-    return fb_params_add(params, &head->log_scale, &log_scale, 1, 1, 1, FB_INIT_VALUE,
+    return fb_params_add(params, &head->log_scale, &log_scale,
+                         (fb_param_shape){1, 1, 1}, FB_INIT_VALUE,
                          (float)log(FB_CONTRAST_SCALE_START), false);
 }
 

@@ -89,8 +89,8 @@ static fb_status declare_heads(fb_params *p, fb_fashionbert *m,
                              false));
     FB_TRY(fb_norm_declare(p, &m->mlm_gamma, &m->mlm_beta,
                            "cls.predictions.transform.LayerNorm", width, false));
-    FB_TRY(fb_params_add(p, &m->decoder_bias, &decoder_bias, 1, c->vocab, 1,
-                         FB_INIT_ZERO, 0, false));
+    FB_TRY(fb_params_add(p, &m->decoder_bias, &decoder_bias,
+                         (fb_param_shape){1, c->vocab, 1}, FB_INIT_ZERO, 0, false));
     return fb_linear_declare(p, &m->mpm_weight, NULL, "image.predictions",
                              fb_model_config_features(c), width, std, false);
 }

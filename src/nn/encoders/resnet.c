@@ -119,9 +119,10 @@ static fb_status declare_norm(fb_params *params, fb_batch_norm_leaves *n,
     fb_param_name(mean, "%s.running_mean", name);
     fb_param_name(variance, "%s.running_var", name);
     const char *weight_name = weight, *bias_name = bias;
-    FB_TRY(fb_params_add(params, &n->gamma, &weight_name, 1, width, 1, init, 0, true));
-    FB_TRY(fb_params_add(params, &n->beta, &bias_name, 1, width, 1, FB_INIT_ZERO, 0,
-                         true));
+    FB_TRY(fb_params_add(params, &n->gamma, &weight_name, (fb_param_shape){1, width, 1},
+                         init, 0, true));
+    FB_TRY(fb_params_add(params, &n->beta, &bias_name, (fb_param_shape){1, width, 1},
+                         FB_INIT_ZERO, 0, true));
     FB_TRY(fb_params_add_buffer(params, &n->running_mean, mean, width, 0));
     return fb_params_add_buffer(params, &n->running_var, variance, width, 1);
 }
@@ -135,8 +136,9 @@ static fb_status declare_unit(fb_params *params, fb_resnet_unit *u, const char *
     const char *weight = name;
     int64_t window = (int64_t)u->kernel * u->kernel;
     float std = (float)sqrt(2.0 / (double)(window * u->out));
-    FB_TRY(fb_params_add(params, &u->weight, &weight, 1, u->out,
-                         u->in / u->groups * window, FB_INIT_NORMAL, std, true));
+    FB_TRY(fb_params_add(params, &u->weight, &weight,
+                         (fb_param_shape){1, u->out, u->in / u->groups * window},
+                         FB_INIT_NORMAL, std, true));
     fb_params_set_kernel(u->weight, u->kernel);
     return declare_norm(params, &u->norm, norm, u->out, init);
 }

@@ -188,8 +188,9 @@ static fb_status unit_forward(const pass *p, map *y, const map *x, fb_resnet_uni
     } else {
         fb_var *sum;
         FB_TRY(fb_op_conv(p->tape, &sum, x->var, u->weight, &conv));
-        FB_TRY(fb_op_batch_norm(p->tape, &out, sum, residual, &u->norm, eps, relu,
-                                p->mode == FB_ENCODER_TRAIN, momentum));
+        FB_TRY(fb_op_batch_norm(
+            p->tape, &out, sum, residual, &u->norm,
+            (fb_batch_norm_options){eps, relu, p->mode == FB_ENCODER_TRAIN, momentum}));
     }
     *y = (map){out, x->images, fb_window_out(x->height, u->kernel, u->stride, padding),
                fb_window_out(x->width, u->kernel, u->stride, padding)};
