@@ -14,7 +14,9 @@
 
 #include "models/fashionbert/attribution.h"
 
+#include "nn/optimizer.h"
 #include "support/model_world.h"
+#include "support/twin_training.h"
 
 enum { MASK = 4, COUNT = 6, BYTES = SIZE * SIZE * 3 };
 
@@ -73,6 +75,10 @@ static void straighten(world *w)
             strstr(p->name[0], ".bias"))
             for (int64_t i = 0; i < p->rows; i++)
                 fb_params_value(w->m->params, &p->leaf)[i] = 16;
+    const fb_params *p = w->m->params; /* which have been moved already */
+    if (!w->be->m->host)
+        must(w, w->be->m->upload(w->ctx, w->be, p->on.value, p->value,
+                                 (size_t)p->total * sizeof(float)));
 }
 
 static bool open_shape(world *w, const kind *k, const shape *s)
@@ -313,6 +319,32 @@ static void patch_weight_is_a_derivative(void **state)
 
 /* ---- */
 
+/* On a memory of its own (poison_backend.h), whole and in turns of one image. */
+static void another_memory_gives_refs_bits(void **state)
+{
+    (void)state;
+    static const kind twins[2] = {{"ref", "f32", 0}, {"poison", "f32", 0}};
+    static const int tried[][2] = {{0, 0}, {1, 1}, {3, 1}, {6, 0}}; /* shape, turns */
+    for (int i = 0; i < 4; i++) {
+        const shape *s = &shapes[tried[i][0]];
+        fb_attribution_options o = {s->alignment, s->similarity, MASK, 2, tried[i][1]};
+        fb_attribution a[2];
+        world w[2];
+        for (int k = 0; k < 2; k++) {
+            assert_true(open_shape(&w[k], &twins[k], s));
+            must(&w[k], attribute(&w[k], &o, &a[k]));
+        }
+        assert_true(isfinite(a[0].score) && a[0].score == a[1].score);
+        assert_true(a[0].without_text == a[1].without_text);
+        assert_true(a[0].without_image == a[1].without_image);
+        assert_memory_equal(a[0].tokens, a[1].tokens, COUNT * sizeof(double));
+        assert_memory_equal(a[0].patches, a[1].patches, P * sizeof(double));
+        assert_true(a[0].tokens[1] != 0 && a[0].patches[0] != 0);
+        world_close(&w[0]);
+        close_poison(&w[1]);
+    }
+}
+
 static void turns_of_the_network_give_the_same(void **state)
 {
     (void)state;
@@ -393,6 +425,7 @@ int main(void)
         cmocka_unit_test(score_is_the_one_that_scoring_gives),
         cmocka_unit_test(token_weight_is_a_derivative),
         cmocka_unit_test(patch_weight_is_a_derivative),
+        cmocka_unit_test(another_memory_gives_refs_bits),
         cmocka_unit_test(turns_of_the_network_give_the_same),
         cmocka_unit_test(nothing_to_tell_apart_weighs_nothing),
         cmocka_unit_test(wrong_arguments_are_refused),

@@ -1,6 +1,7 @@
 /* test_model_poison.c - FashionBERT on a backend with a memory of its own
  * (poison_backend.h): training in every way of weighing and of drawing pairs, scores,
- * vectors and attribution, each with ref's bits.
+ * vectors and features, also through a network of convolutions, trained and then frozen
+ * and folded: each with ref's bits.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -13,7 +14,6 @@
 
 #include <cmocka.h>
 
-#include "models/fashionbert/attribution.h"
 #include "nn/optimizer.h"
 #include "support/model_world.h"
 #include "support/twin_training.h"
@@ -90,30 +90,88 @@ static void contrastive_training_has_refs_bits(void **state)
     check_training(&o, true);
 }
 
-static void scores_and_vectors_have_refs_bits(void **state)
+/* What a model in use gives, folded where its encoder is a network. */
+typedef struct outputs {
+    float scores[PAIRS], texts[TEXTS * 8], images[IMAGES * 8];
+    fb_bf16 features[IMAGES * P * 256]; /* at most 256 numbers a patch are used */
+} outputs;
+
+static void use(world *w, outputs *o)
 {
-    (void)state;
-    float scores[2][PAIRS], texts[2][TEXTS * 8], images[2][IMAGES * 8];
-    fb_bf16 features[2][IMAGES * P * (SIZE / 2) * (SIZE / 2) * 3];
+    memset(o, 0, sizeof *o);
+    assert_true(fb_model_config_features(&w->m->config) <= 256);
+    w->dropout = 0;
+    begin(w, false);
+    must(w, w->m->system->score(w->m, &w->tape, w->batch, o->scores));
+    begin(w, false);
+    must(w, w->m->system->vectors(w->m, &w->tape, w->batch, o->texts, o->images));
+    begin(w, false);
+    must(w,
+         w->m->system->features(w->m, &w->tape, w->batch->pixels, IMAGES, o->features));
+}
+
+static void same_outputs(const outputs *o)
+{
+    assert_memory_equal(o[0].scores, o[1].scores, sizeof o[0].scores);
+    assert_memory_equal(o[0].texts, o[1].texts, sizeof o[0].texts);
+    assert_memory_equal(o[0].images, o[1].images, sizeof o[0].images);
+    assert_memory_equal(o[0].features, o[1].features, sizeof o[0].features);
+}
+
+static fb_model_config config_of(const char *encoder, bool each)
+{
     fb_model_config c = config();
     c.vector = 8;
     c.views = 2;
-    for (int i = 0; i < 2; i++) {
-        world w;
-        assert_true(world_open_as(&w, &twins[i], c, FB_MODEL_SCORE));
-        begin(&w, false);
-        must(&w, w.m->system->score(w.m, &w.tape, w.batch, scores[i]));
-        begin(&w, false);
-        must(&w, w.m->system->vectors(w.m, &w.tape, w.batch, texts[i], images[i]));
-        begin(&w, false);
-        must(&w,
-             w.m->system->features(w.m, &w.tape, w.batch->pixels, IMAGES, features[i]));
-        i ? close_poison(&w) : world_close(&w);
+    c.each = each;
+    snprintf(c.encoder, sizeof c.encoder, "%s", encoder);
+    return c;
+}
+
+static void scores_and_vectors_have_refs_bits(void **state)
+{
+    (void)state;
+    outputs o[2];
+    static const char *const encoders[] = {"pixels", "thin", "thin"};
+    for (int e = 0; e < 3; e++) {
+        fb_model_config c = config_of(encoders[e], e == 2);
+        for (int i = 0; i < 2; i++) {
+            world w;
+            assert_true(world_open_as(&w, &twins[i], c, FB_MODEL_SCORE));
+            use(&w, &o[i]);
+            i ? close_poison(&w) : world_close(&w);
+        }
+        same_outputs(o);
     }
-    assert_memory_equal(scores[0], scores[1], sizeof scores[0]);
-    assert_memory_equal(texts[0], texts[1], sizeof texts[0]);
-    assert_memory_equal(images[0], images[1], sizeof images[0]);
-    assert_memory_equal(features[0], features[1], sizeof features[0]);
+}
+
+/* Running statistics move and the folded weights follow, between uses. */
+static void network_trained_between_uses_has_refs_bits(void **state)
+{
+    (void)state;
+    const fb_loss_options options = {.enabled = {true, true, true},
+                                     .mode = FB_ADAPTIVE_SOFTMAX};
+    world w[2];
+    outputs o[2], before;
+    for (int i = 0; i < 2; i++)
+        assert_true(
+            world_open_as(&w[i], &twins[i], config_of("thin", false), FB_MODEL_TRAIN));
+    for (int64_t step = 0; step < 3; step++) {
+        for (int i = 0; i < 2; i++) {
+            w[i].dropout = 0.1f;
+            w[i].key = 5 + (uint64_t)step;
+            (void)train(&w[i], &options);
+            optimize(&w[i], step);
+            use(&w[i], &o[i]);
+        }
+        same_outputs(o);
+        assert_true(step == 0 ||
+                    memcmp(o[0].features, before.features, sizeof before.features));
+        before = o[0];
+    }
+    same_models(&w[0], &w[1]);
+    world_close(&w[0]);
+    close_poison(&w[1]);
 }
 
 int main(void)
@@ -122,6 +180,7 @@ int main(void)
         cmocka_unit_test(training_has_refs_bits),
         cmocka_unit_test(contrastive_training_has_refs_bits),
         cmocka_unit_test(scores_and_vectors_have_refs_bits),
+        cmocka_unit_test(network_trained_between_uses_has_refs_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,13 @@ static fb_status read_back(fb_tape *tape, fb_tensor *t)
     return fb_tape_fetch(tape);
 }
 
+/* The gradient that reached x, on the host; data NULL: none did. */
+static fb_status read_gradient(fb_tape *tape, fb_tensor *host, const fb_var *x)
+{
+    *host = x->grad;
+    return host->data ? read_back(tape, host) : FB_OK;
+}
+
 /* A tensor of the host to be put into, and the variable that it is uploaded to. */
 static fb_status begin_input(fb_tape *tape, fb_var **x, fb_tensor *host, int64_t rows,
                              int64_t columns)
@@ -330,10 +337,9 @@ static fb_status run(const work *w, part *p, bool words, bool pixels)
 
 /* ---- words ---------------------------------------------------------------------- */
 
-static void gather_words(work *w, const part *p)
+static void gather_words(work *w, const part *p, const fb_tensor *grad)
 {
     int64_t width = w->m->word->weight.in;
-    const fb_tensor *grad = &p->words->grad;
     const float *mask = row_of(w, w->m->word, w->options->mask_id);
     for (int32_t i = 0; i < w->tokens; i++) {
         const float *word = row_of(w, w->m->word, w->given->token_ids[i]);
@@ -359,7 +365,9 @@ static fb_status explain_words(work *w)
     set_pair(&p, steps + 1, steps + 1, 0, 0);
     set_pair(&p, steps + 2, 0, 1, 0);
     FB_TRY(run(w, &p, true, false));
-    gather_words(w, &p);
+    fb_tensor grad;
+    FB_TRY(read_gradient(w->tape, &grad, p.words));
+    gather_words(w, &p, &grad);
     w->found.score = p.scores[0];
     w->found.without_text = p.scores[steps + 1];
     w->found.without_image = p.scores[steps + 2];
@@ -380,10 +388,9 @@ static int32_t patch_of(const work *w, int64_t i)
 }
 
 /* The mirror image's patches are counted where they lie in the photo. */
-static void gather_pixels(work *w, const part *p)
+static void gather_pixels(work *w, const part *p, const fb_tensor *grad)
 {
     int32_t grid = w->m->patch_encoder.grid;
-    const fb_tensor *grad = &p->pixels->grad;
     for (int32_t view = 0; view < w->views && grad->data; view++) {
         const float *shown = w->inputs + view * 2 * w->numbers;
         for (int64_t i = 0; i < w->numbers; i++) {
@@ -408,7 +415,9 @@ static fb_status explain_turn(work *w, int32_t first, int32_t count)
         set_pair(&p, k, 0, k, w->weight[first + k]);
     }
     FB_TRY(run(w, &p, false, true));
-    gather_pixels(w, &p);
+    fb_tensor grad;
+    FB_TRY(read_gradient(w->tape, &grad, p.pixels));
+    gather_pixels(w, &p, &grad);
     return FB_OK;
 }
 
