@@ -271,6 +271,13 @@ fb_status fb_params_fetch(fb_context *ctx, fb_params *params, fb_backend *be)
     return be->m->finish(ctx, be);
 }
 
+fb_status fb_params_exchange(fb_context *ctx, fb_params *params, fb_backend *be,
+                             const fb_comm *comm)
+{
+    FB_TRY(fb_exchange_sum(ctx, be, comm, params->on.grad, params->trained));
+    return fb_exchange_mean(ctx, be, comm, params->on.buffer, params->buffer_total);
+}
+
 void fb_params_touch(fb_params *params)
 {
     for (fb_param *p = params->first; p; p = p->next)

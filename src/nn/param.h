@@ -139,6 +139,13 @@ fb_status fb_params_fetch(fb_context *ctx, fb_params *params, fb_backend *be);
  * params->on.grad). */
 void fb_params_redirect(fb_params *params, float *gradients);
 
+/* Between backward and the optimizer, for data-parallel training: gradients become their
+ * sum over the processes of comm, buffers (running statistics) their mean, so that every
+ * process goes on with the same numbers. Alone nothing happens. FB_E_BACKEND,
+ * FB_E_MEMORY: both are undefined. */
+fb_status fb_params_exchange(fb_context *ctx, fb_params *params, fb_backend *be,
+                             const fb_comm *comm);
+
 /* After the values changed: every backend cache is out of date. */
 void fb_params_touch(fb_params *params);
 

@@ -76,6 +76,9 @@ fb_status fb_op_max_pool(fb_tape *tape, fb_var **y, fb_var *x, const fb_max_pool
 /* y[s] = mean of x's rows offsets[s] .. offsets[s+1]-1; offsets [sequences + 1]. */
 fb_status fb_op_mean_rows(fb_tape *tape, fb_var **y, fb_var *x, const int32_t *offsets,
                           int32_t sequences);
+/* The rows of every process of the tape's communicator, in order of rank; x itself when
+ * alone. Every process must have as many. */
+fb_status fb_op_gather_ranks(fb_tape *tape, fb_var **y, fb_var *x);
 /* Each row divided by its length. */
 fb_status fb_op_unit_rows(fb_tape *tape, fb_var **y, fb_var *x);
 /* y[R,size] f32 = each row of a [R,C] times the rows of b [R,C] of its own group, the

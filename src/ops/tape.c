@@ -25,7 +25,11 @@ void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *are
                    bool recording)
 {
     fb_profile *profile = tape->profile;
-    *tape = (fb_tape){.ctx = ctx, .be = be, .arena = arena, .recording = recording};
+    *tape = (fb_tape){.ctx = ctx,
+                      .be = be,
+                      .comm = fb_comm_alone(),
+                      .arena = arena,
+                      .recording = recording};
     tape->profile = profile;
     tape->values = be->m->host ? arena : fb_arena_companion(arena);
     if (!tape->values) {
@@ -33,6 +37,11 @@ void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *are
         tape->values = fb_arena_create_in(&source, 1 << 20);
         fb_arena_set_companion(arena, tape->values);
     }
+}
+
+void fb_tape_set_comm(fb_tape *tape, const fb_comm *comm)
+{
+    tape->comm = comm;
 }
 
 void fb_tape_set_dropout(fb_tape *tape, float p, uint64_t key)

@@ -22,7 +22,7 @@
 #ifndef FB_OPS_TAPE_H
 #define FB_OPS_TAPE_H
 
-#include "backend/memory.h"
+#include "ops/exchange.h"
 
 /* A parameter that ops may use: a matrix [out, in] or, with in == 1, a vector [out]. */
 typedef struct fb_leaf {
@@ -88,11 +88,12 @@ typedef struct fb_uploaded {
 struct fb_tape {
     fb_context *ctx;
     fb_backend *be;
-    fb_arena *arena;  /* of the host */
-    fb_arena *values; /* of the backend's memory; may be the same */
-    bool recording;   /* keep nodes and what backward needs */
-    bool parameters;  /* this backward writes parameter gradients */
-    float dropout;    /* probability; 0 unless training */
+    const fb_comm *comm; /* of the run; alone unless set */
+    fb_arena *arena;     /* of the host */
+    fb_arena *values;    /* of the backend's memory; may be the same */
+    bool recording;      /* keep nodes and what backward needs */
+    bool parameters;     /* this backward writes parameter gradients */
+    float dropout;       /* probability; 0 unless training */
     uint64_t dropout_key, dropout_count;
     fb_node *last;
     fb_profile *profile; /* may be NULL */
@@ -107,6 +108,8 @@ struct fb_tape {
  * arena). A tape is all zero before its first begin; its profile stays. */
 void fb_tape_begin(fb_tape *tape, fb_context *ctx, fb_backend *be, fb_arena *arena,
                    bool recording);
+/* The processes that a batch is spread over. */
+void fb_tape_set_comm(fb_tape *tape, const fb_comm *comm);
 /* Dropout for this step; key from (seed, FB_STREAM_DROPOUT, step). */
 void fb_tape_set_dropout(fb_tape *tape, float p, uint64_t key);
 fb_dropout fb_tape_next_dropout(fb_tape *tape);

@@ -311,9 +311,11 @@ static fb_status open_parts(fb_train_run *run)
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
     plan_steps(run);
     FB_TRY(fb_train_features_open(run));
-    if (!resumed)
-        FB_TRY(start_folder(run));
-    FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
+    if (fb_comm_writes(run->comm)) {
+        if (!resumed)
+            FB_TRY(start_folder(run));
+        FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
+    }
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
                                run->state.step * o->accumulate,
                                run->state.total_steps * o->accumulate);
@@ -327,6 +329,7 @@ fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
     if (!r)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a training run");
     r->ctx = ctx;
+    r->comm = fb_comm_alone();
     r->options = *options;
     r->state.stage = stage;
     r->state.stages = stages;

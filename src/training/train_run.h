@@ -21,6 +21,7 @@ typedef struct fb_train_run {
     fb_arena *strings; /* of options read back */
     fb_arena *arena;   /* of a step */
     fb_backend *be;
+    const fb_comm *comm; /* the processes of the run */
     fb_catalogue *catalogue;
     fb_query_set *queries;                  /* where the system reads them; else NULL */
     fb_query_split *query_split[FB_SPLITS]; /* train and val; NULL: none */

@@ -31,15 +31,18 @@ static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool b
 {
     fb_train_state *s = &run->state;
     const fb_measures *v = &line->validation;
-    FB_TRY(fb_train_log_sync(run->ctx, run->log, &s->log_bytes));
     if (best) {
         s->best_step = s->step;
         s->best_accuracy = fb_measures_value(v, FB_MEASURE_HEADLINE);
         s->best_loss = fb_measures_value(v, FB_MEASURE_DECIDES);
     }
-    FB_TRY(fb_params_fetch(run->ctx, run->matcher->params, run->be));
-    return fb_train_state_save(run->ctx, run->options.out, s, &run->options,
-                               run->matcher, best);
+    if (fb_comm_writes(run->comm)) {
+        FB_TRY(fb_train_log_sync(run->ctx, run->log, &s->log_bytes));
+        FB_TRY(fb_params_fetch(run->ctx, run->matcher->params, run->be));
+        FB_TRY(fb_train_state_save(run->ctx, run->options.out, s, &run->options,
+                                   run->matcher, best));
+    }
+    return fb_comm_barrier(run->ctx, run->comm);
 }
 
 static fb_status finish_step(fb_train_run *run, fb_train_line *line)
@@ -51,7 +54,8 @@ static fb_status finish_step(fb_train_run *run, fb_train_line *line)
     if (line->validated)
         FB_TRY(fb_train_validate(run, &line->validation));
     bool best = is_best(run, line);
-    FB_TRY(fb_train_log_write(run->ctx, run->log, line));
+    if (fb_comm_writes(run->comm))
+        FB_TRY(fb_train_log_write(run->ctx, run->log, line));
     return save || (line->validated && best) ? checkpoint(run, line, best) : FB_OK;
 }
 
@@ -64,7 +68,8 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     fb_status status = FB_OK;
     double started_s = fb_clock_s();
     fb_progress_begin(&progress, "training", "steps", run->state.step,
-                      run->state.total_steps, run->options.quiet);
+                      run->state.total_steps,
+                      run->options.quiet || !fb_comm_writes(run->comm));
     while (run->state.step < run->state.total_steps && status == FB_OK) {
         fb_train_line line;
         char text[TEXT];
@@ -106,7 +111,7 @@ static fb_status calibrate(fb_train_run *run)
 {
     static const char *const files[] = {"config.json", "last/config.json"};
     fb_model_config config = run->matcher->config;
-    if (!run->has_validation || run->state.best_step == 0)
+    if (!run->has_validation || run->state.best_step == 0 || !fb_comm_writes(run->comm))
         return FB_OK;
     FB_TRY(fb_calibrate(run->ctx, run->options.out, &run->options, &config));
     if (config.neighbour_weight > 0)
@@ -128,6 +133,8 @@ fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
     fb_status status = train_all(run, &fresh);
     if (status == FB_OK)
         status = calibrate(run);
+    if (status == FB_OK)
+        status = fb_comm_barrier(ctx, run->comm);
     fb_train_run_close(run);
     if (status == FB_OK)
         *report = fresh;

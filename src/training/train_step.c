@@ -57,6 +57,7 @@ static fb_status descend(fb_train_run *run, fb_train_line *line)
         line->fallbacks += batch->fallbacks;
         fb_arena_reset(run->arena);
         fb_tape_begin(&tape, run->ctx, run->be, run->arena, true);
+        fb_tape_set_comm(&tape, run->comm);
         fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
                             fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
         FB_TRY(run->matcher->system->train_batch(
@@ -65,9 +66,11 @@ static fb_status descend(fb_train_run *run, fb_train_line *line)
         fb_measures_add(&line->measures, &one);
     }
     fb_measures_mean(&line->measures, o->accumulate);
+    FB_TRY(fb_params_exchange(run->ctx, run->matcher->params, run->be, run->comm));
     fb_optimizer_figures figures;
     FB_TRY(fb_optimizer_step(run->ctx, run->matcher->params, run->be, &run->optimizer,
-                             step, run->state.total_steps, 1.0f / (float)o->accumulate,
+                             step, run->state.total_steps,
+                             1.0f / (float)(o->accumulate * run->comm->size),
                              &figures));
     line->gradient_norm = figures.norm;
     line->lr = figures.lr;

@@ -419,6 +419,43 @@ fb_status fb_fashionbert_forward_inputs(fb_fashionbert *m, fb_tape *tape,
     return alignment ? stream(m, tape, tia_only, false, false, pass) : FB_OK;
 }
 
+/* Groups of the rows of every process. */
+static fb_status gather_groups(fb_tape *tape, const int32_t **all, const int32_t *own,
+                               int32_t count)
+{
+    int32_t *gathered;
+    FB_TRY(fb_tape_ints(tape, &gathered, (int64_t)count * tape->comm->size));
+    *all = gathered;
+    return fb_comm_gather_rows(tape->ctx, tape->comm, gathered, own, count,
+                               sizeof *own);
+}
+
+/* The loss over the vectors of every process; the similarities of this one's. */
+static fb_status contrast_loss(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+                               double margin, fb_tensor *similarity,
+                               fb_fashionbert_pass *pass)
+{
+    fb_var *images, *texts;
+    fb_contrast c = {.count = batch->images * tape->comm->size,
+                     .scale = (float)FB_CONTRAST_SCALE_MOST,
+                     .margin = (float)margin};
+    FB_TRY(fb_op_gather_ranks(tape, &images, pass->image_vectors));
+    FB_TRY(fb_op_gather_ranks(tape, &texts, pass->text_vectors));
+    FB_TRY(gather_groups(tape, &c.a_group, batch->image_group, batch->images));
+    FB_TRY(gather_groups(tape, &c.b_group, batch->text_group, batch->texts));
+    FB_TRY(fb_op_contrast(tape, &pass->itc, similarity, images, texts,
+                          m->contrast.log_scale, &c));
+    if (images == pass->image_vectors)
+        return FB_OK;
+    void *memory; /* hard negatives are drawn among a process's own */
+    *similarity = fb_tensor_2d(NULL, FB_F32, batch->images, batch->texts);
+    FB_TRY(fb_tape_values(tape, &memory, fb_tensor_bytes(similarity)));
+    similarity->data = memory;
+    return tape->be->k->matmul(tape->ctx, tape->be, similarity,
+                               &pass->image_vectors->value, false,
+                               &pass->text_vectors->value, true);
+}
+
 static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                           double margin, fb_fashionbert_pass *pass)
 {
@@ -432,14 +469,8 @@ static fb_status contrast(fb_fashionbert *m, fb_tape *tape, const fb_batch *batc
                        batch->texts, batch->images);
     FB_TRY(text_vectors(m, tape, batch, pass));
     FB_TRY(image_vectors(m, tape, batch, pass));
-    const fb_contrast c = {.count = batch->images,
-                           .a_group = batch->image_group,
-                           .b_group = batch->text_group,
-                           .scale = (float)FB_CONTRAST_SCALE_MOST,
-                           .margin = (float)margin};
     fb_tensor similarity;
-    FB_TRY(fb_op_contrast(tape, &pass->itc, &similarity, pass->image_vectors,
-                          pass->text_vectors, m->contrast.log_scale, &c));
+    FB_TRY(contrast_loss(m, tape, batch, margin, &similarity, pass));
     const void *numbers;
     FB_TRY(fb_tape_read(tape, &numbers, &similarity));
     pass->similarity = similarity;

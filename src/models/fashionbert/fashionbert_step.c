@@ -163,6 +163,8 @@ fb_status fb_fashionbert_weigh(fb_fashionbert *m, fb_tape *tape,
             FB_TRY(shared_norms(m->matcher.params, tape, pass, out));
         else if (options->mode == FB_ADAPTIVE_GRADIENT)
             FB_TRY(output_norms(tape, pass, out));
+        FB_TRY(fb_comm_sum_f64(tape->ctx, tape->comm, out->squared_norm,
+                               FB_LOSSES_ALL)); /* each process has its own rows */
         fb_adaptive_normalise(g, out->squared_norm, out->present, FB_LOSSES_ALL);
         fb_adaptive_solve(out->weight, g, out->present, FB_LOSSES_ALL);
         memcpy(coefficient, out->weight, sizeof coefficient);
