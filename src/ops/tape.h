@@ -22,7 +22,7 @@
 #ifndef FB_OPS_TAPE_H
 #define FB_OPS_TAPE_H
 
-#include "ops/exchange.h"
+#include "ops/rank_exchange.h"
 
 /* A parameter that ops may use: a matrix [out, in] or, with in == 1, a vector [out]. */
 typedef struct fb_leaf {

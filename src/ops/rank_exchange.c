@@ -1,5 +1,5 @@
-/* exchange.c - see exchange.h. */
-#include "ops/exchange.h"
+/* rank_exchange.c - see rank_exchange.h. */
+#include "ops/rank_exchange.h"
 
 #include <stdlib.h>
 

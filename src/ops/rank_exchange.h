@@ -1,11 +1,11 @@
-/* exchange.h - numbers of a backend among the processes of a run: where comm.h, which
+/* rank_exchange.h - numbers of a backend among the processes of a run: where comm.h, which
  * reaches the host's memory, meets a backend's own.
  *
  * Alone nothing is copied. A backend that computes in the host's memory hands its
  * numbers over as they lie; another one's go through the host.
  */
-#ifndef FB_OPS_EXCHANGE_H
-#define FB_OPS_EXCHANGE_H
+#ifndef FB_OPS_RANK_EXCHANGE_H
+#define FB_OPS_RANK_EXCHANGE_H
 
 #include "backend/memory.h"
 #include "comm/comm.h"
