@@ -26,7 +26,7 @@ static op_numbers statistics(op_world *w, int64_t width, bool given)
         given ? op_parameter(w, 2, width) : op_output(w, FB_F32, 2, width);
     for (int s = 0; given && s < OP_SIDES; s++)
         for (int64_t c = width; c < 2 * width; c++) /* inv > 0 */
-            ((float *)stats.t[s].data)[c] = fabsf(op_get(&stats.t[s], c)) + 0.1f;
+            op_put(w, &stats, s, c, fabsf(op_get(w, &stats, s, c)) + 0.1f);
     return stats;
 }
 
@@ -120,10 +120,7 @@ static void check_constant(op_world *w)
     fb_batch_norm n = {.eps = 1e-5f};
     for (int s = 0; s < OP_SIDES; s++) {
         for (int64_t i = 0; i < ROWS * WIDTH; i++)
-            if (x.t[s].dtype == FB_BF16)
-                ((fb_bf16 *)x.t[s].data)[i] = fb_bf16_from_f32(-10048.0f);
-            else
-                ((float *)x.t[s].data)[i] = -10048.0f;
+            op_put(w, &x, s, i, -10048.0f);
         fb_backend *be = op_backend(w, s);
         n.gamma = n.beta = gamma.t[s].data;
         op_call(w, be->k->batch_norm_forward(w->ctx, be, &y.t[s], stats.t[s].data,
@@ -131,8 +128,8 @@ static void check_constant(op_world *w)
     }
     op_compare(w, "y", &y, 1.0);
     for (int64_t c = 0; c < WIDTH; c++) {
-        assert_true(op_get(&stats.t[1], c) == -10048.0f);
-        assert_true(fabsf(op_get(&stats.t[1], WIDTH + c) - 316.2278f) <= 1e-3f);
+        assert_true(op_get(w, &stats, 1, c) == -10048.0f);
+        assert_true(fabsf(op_get(w, &stats, 1, WIDTH + c) - 316.2278f) <= 1e-3f);
     }
 }
 
@@ -167,17 +164,17 @@ static void check_in_place(op_world *w)
         op_call(w, k->batch_norm_backward(
                        w->ctx, be, &(fb_norm_grads){&both.t[s], NULL, NULL, NULL},
                        &both.t[s], &y.t[s], &x.t[s], st, &n));
-        assert_memory_equal(both.t[s].data, dx.t[s].data, bytes);
-        memcpy(both.t[s].data, dy.t[s].data, bytes);
+        assert_true(op_equal(w, s, &both, &dx));
+        op_copy(w, s, both.t[s].data, dy.t[s].data, bytes);
         op_call(w, k->batch_norm_backward(
                        w->ctx, be, &(fb_norm_grads){&dx.t[s], &both.t[s], NULL, NULL},
                        &both.t[s], &y.t[s], &x.t[s], st, &n));
-        assert_memory_equal(both.t[s].data, dr.t[s].data, bytes);
+        assert_true(op_equal(w, s, &both, &dr));
         n.given = true;
         op_call(w, k->batch_norm_forward(w->ctx, be, &dx.t[s], st, &x.t[s], NULL, &n));
         op_call(w, k->batch_norm_forward(w->ctx, be, &x_copy.t[s], st, &x_copy.t[s],
                                          NULL, &n));
-        assert_memory_equal(x_copy.t[s].data, dx.t[s].data, bytes);
+        assert_true(op_equal(w, s, &x_copy, &dx));
         n.given = false;
     }
 }
@@ -201,11 +198,11 @@ static void check_not_a_number(op_world *w)
         op_call(w, be->k->batch_norm_forward(w->ctx, be, &y.t[s], stats.t[s].data,
                                              &x.t[s], NULL, &n));
         for (int64_t i = 0; i < 16 * 20; i++)
-            assert_true(isnan(op_get(&y.t[s], i)));
+            assert_true(isnan(op_get(w, &y, s, i)));
         y.t[s].dims[0] = 4;
         op_call(w, be->k->max_pool_forward(w->ctx, be, &y.t[s], NULL, &x.t[s], &p));
         for (int64_t i = 0; i < 4 * 20; i++)
-            assert_true(isnan(op_get(&y.t[s], i)));
+            assert_true(isnan(op_get(w, &y, s, i)));
     }
 }
 
@@ -227,19 +224,18 @@ static void check_pool_case(op_world *w, fb_max_pool p, int64_t channels)
     op_numbers x = op_activation(w, rows, channels);
     for (int s = 0; s < OP_SIDES; s++) /* many equal numbers: the first one counts */
         for (int64_t i = 0; i < rows * channels; i += 2)
-            memset((char *)x.t[s].data + (size_t)i * fb_dtype_size(x.t[s].dtype), 0,
-                   fb_dtype_size(x.t[s].dtype));
+            op_put(w, &x, s, i, 0.0f);
     op_numbers y = op_output(w, w->dtype, outs, channels);
     op_numbers dy = op_activation(w, outs, channels);
     op_numbers dx = op_output(w, w->dtype, rows, channels);
     uint8_t *which[OP_SIDES];
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        which[s] = fb_arena_alloc(w->arena, (size_t)(outs * channels));
-        assert_non_null(which[s]);
-        op_call(w, be->k->max_pool_forward(w->ctx, be, &y.t[s], which[s], &x.t[s], &p));
-        op_call(w,
-                be->k->max_pool_backward(w->ctx, be, &dx.t[s], &dy.t[s], which[s], &p));
+        uint8_t *on = op_bytes(w, s, (size_t)(outs * channels));
+        which[s] = op_bytes(w, 0, (size_t)(outs * channels));
+        op_call(w, be->k->max_pool_forward(w->ctx, be, &y.t[s], on, &x.t[s], &p));
+        op_call(w, be->k->max_pool_backward(w->ctx, be, &dx.t[s], &dy.t[s], on, &p));
+        op_read(w, s, which[s], on, (size_t)(outs * channels));
         assert_memory_equal(which[s], which[0], (size_t)(outs * channels));
     }
     op_compare(w, "y", &y, 0.0);
@@ -275,8 +271,9 @@ static void check_mean_case(op_world *w, const int32_t *offsets, int32_t sequenc
     op_numbers dx = op_output(w, w->dtype, offsets[sequences], width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->mean_rows_forward(w->ctx, be, &y.t[s], &x.t[s], offsets));
-        op_call(w, be->k->mean_rows_backward(w->ctx, be, &dx.t[s], &dy.t[s], offsets));
+        const int32_t *on = op_upload_ints(w, s, offsets, sequences + 1);
+        op_call(w, be->k->mean_rows_forward(w->ctx, be, &y.t[s], &x.t[s], on));
+        op_call(w, be->k->mean_rows_backward(w->ctx, be, &dx.t[s], &dy.t[s], on));
     }
     op_compare(w, "y", &y, 1.0);
     op_compare(w, "dx", &dx, 1.0);

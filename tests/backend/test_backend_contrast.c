@@ -85,13 +85,12 @@ static void check_row_products_case(op_world *w, int64_t rows, int64_t width)
     for (int s = 0; s < OP_SIDES; s++) {
         float *numbers = x.t[s].data;
         if (rows > 1) /* equal rows, far apart: equal products, to the bit */
-            memcpy(numbers + (rows - 1) * width, numbers,
-                   (size_t)width * sizeof *numbers);
+            op_copy(w, s, numbers + (rows - 1) * width, numbers,
+                    (size_t)width * sizeof *numbers);
         op_backend(w, s)->k->row_products(op_backend(w, s), y.t[s].data, numbers, rows,
                                           width, q.t[s].data);
-        const float *products = y.t[s].data;
         if (rows > 1)
-            assert_true(products[0] == products[rows - 1]);
+            assert_true(op_get(w, &y, s, 0) == op_get(w, &y, s, rows - 1));
     }
     op_compare(w, "y", &y, 1e-5 / w->tolerance); /* f32 in both dtypes */
 }
@@ -118,23 +117,30 @@ static void unit_rows_equal_reference(void **state)
 
 /* ---- pairs ---------------------------------------------------------------------- */
 
+static fb_contrast on_side(op_world *w, int s, fb_contrast c, const int32_t *a_group,
+                           const int32_t *b_group)
+{
+    c.a_group = op_upload_ints(w, s, a_group, c.count);
+    c.b_group = op_upload_ints(w, s, b_group, c.count);
+    return c;
+}
+
 /* groups: how many products and texts there are; 0: all differ. */
 static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t groups)
 {
     op_begin(w, "contrast of %d pairs, scale %g, %d groups", (int)count, (double)scale,
              (int)groups);
-    fb_contrast c = {.count = count, .scale = scale, .slope = 1.0f};
+    const fb_contrast both = {.count = count, .scale = scale, .slope = 1.0f};
     int32_t *a_group = op_indices(w, count, groups ? groups : 1);
     int32_t *b_group = op_indices(w, count, groups ? groups : 1);
     for (int32_t i = 0; i < count && !groups; i++)
         a_group[i] = b_group[i] = i;
-    c.a_group = a_group;
-    c.b_group = b_group;
     op_numbers similarity = op_input(w, FB_F32, count, count, 0.3);
     op_numbers loss = op_output(w, FB_F32, 2, count);
     op_numbers lse = op_output(w, FB_F32, 2, count);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        fb_contrast c = on_side(w, s, both, a_group, b_group);
         op_call(w, be->k->contrast_forward(w->ctx, be, loss.t[s].data, lse.t[s].data,
                                            &similarity.t[s], &c));
     }
@@ -146,6 +152,7 @@ static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t
     op_numbers dscale = op_parameter(w, 1, 1);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        fb_contrast c = on_side(w, s, both, a_group, b_group);
         op_call(w,
                 be->k->contrast_backward(w->ctx, be, &ds.t[s], dscale.t[s].data,
                                          &similarity.t[s], saved.t[s].data, &c, 0.7f));
@@ -158,6 +165,7 @@ static void check_contrast_case(op_world *w, int32_t count, float scale, int32_t
     op_compare(w, "dscale", &dscale, exact * rounding);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        fb_contrast c = on_side(w, s, both, a_group, b_group);
         op_call(w,
                 be->k->contrast_backward(w->ctx, be, &ds.t[s], NULL, &similarity.t[s],
                                          saved.t[s].data, &c, 0.7f));
@@ -187,18 +195,16 @@ static void contrast_equals_reference(void **state)
 static op_numbers make_targets(op_world *w, int32_t lists, int32_t length)
 {
     op_numbers t = op_input(w, FB_F32, lists, length, 1.0);
-    for (int s = 0; s < OP_SIDES; s++) {
-        float *x = t.t[s].data;
-        for (int32_t l = 0; l < lists; l++, x += length) {
-            float sum = 1.0f;
-            x[0] = 1.0f;
-            for (int32_t k = 1; k < length; k++)
-                sum += x[k] = x[k] > 0 ? x[k] : 0;
-            for (int32_t k = 0; k < length; k++)
-                x[k] /= sum;
-        }
+    float *x = t.t[0].data;
+    for (int32_t l = 0; l < lists; l++, x += length) {
+        float sum = 1.0f;
+        x[0] = 1.0f;
+        for (int32_t k = 1; k < length; k++)
+            sum += x[k] = x[k] > 0 ? x[k] : 0;
+        for (int32_t k = 0; k < length; k++)
+            x[k] /= sum;
     }
-    return t;
+    return op_from_reference(w, FB_F32, &t.t[0]);
 }
 
 static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t rows,
@@ -213,7 +219,8 @@ static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t 
     op_numbers lse = op_output(w, FB_F32, 1, lists);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        fb_lists l = {members, shared ? targets.t[s].data : NULL, lists, length, NULL};
+        fb_lists l = {op_upload_ints(w, s, members, (int64_t)lists * length),
+                      shared ? targets.t[s].data : NULL, lists, length, NULL};
         op_call(w, be->k->list_forward(w->ctx, be, loss.t[s].data, lse.t[s].data,
                                        &logits.t[s], &l));
     }
@@ -224,7 +231,8 @@ static void check_list_case(op_world *w, int32_t lists, int32_t length, int32_t 
     op_numbers dlogits = op_output(w, w->dtype, rows, 2);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        fb_lists l = {members, shared ? targets.t[s].data : NULL, lists, length, NULL};
+        fb_lists l = {op_upload_ints(w, s, members, (int64_t)lists * length),
+                      shared ? targets.t[s].data : NULL, lists, length, NULL};
         op_call(w, be->k->list_backward(w->ctx, be, &dlogits.t[s], &logits.t[s],
                                         saved.t[s].data, &l, 0.37f));
     }

@@ -100,7 +100,7 @@ static void check_conv(op_world *w)
         {2, 6, 6, 64, 64, 3, 1, 1, 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (w->vector_set > 0 && i > 4) /* products are the same in all */
+        if (w->brief && i > 4) /* products are the same in all */
             break;
         for (int option = 0; option < 16; option++)
             if ((option & 10) != 8 && (i < 5 || option % 5 == 0 || option > 10))

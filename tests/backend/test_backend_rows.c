@@ -20,7 +20,7 @@ static void check_embed_case(op_world *w, int64_t rows, int64_t width, int32_t t
         for (int s = 0; s < OP_SIDES; s++) {
             e[s].count = tables;
             e[s].table[k] = table[k].t[s].data;
-            e[s].ids[k] = ids;
+            e[s].ids[k] = op_upload_ints(w, s, ids, rows);
         }
     }
     for (int s = 0; s < OP_SIDES; s++) {
@@ -65,8 +65,9 @@ static void check_gather_case(op_world *w, rows_case o)
     const int32_t *index = op_indices(w, o.rows, o.a + o.b);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
-        op_call(w, be->k->gather_rows(w->ctx, be, &y.t[s], &a.t[s],
-                                      o.b ? &b.t[s] : NULL, index));
+        op_call(w,
+                be->k->gather_rows(w->ctx, be, &y.t[s], &a.t[s], o.b ? &b.t[s] : NULL,
+                                   op_upload_ints(w, s, index, o.rows)));
     }
     op_compare(w, "y", &y, 0.0);
     for (int accumulate = 0; accumulate < 2; accumulate++)
@@ -78,9 +79,9 @@ static void check_gather_case(op_world *w, rows_case o)
             bool has_db = o.b && !without_db;
             for (int s = 0; s < OP_SIDES; s++) {
                 fb_backend *be = op_backend(w, s);
-                op_call(w, be->k->scatter_rows(w->ctx, be, &da.t[s],
-                                               has_db ? &db.t[s] : NULL, &dy.t[s],
-                                               index, accumulate));
+                op_call(w, be->k->scatter_rows(
+                               w->ctx, be, &da.t[s], has_db ? &db.t[s] : NULL, &dy.t[s],
+                               op_upload_ints(w, s, index, o.rows), accumulate));
             }
             op_compare(w, accumulate ? "da, added to" : "da", &da, 1.0);
             if (has_db)
@@ -108,9 +109,10 @@ static void check_scatter_alone(op_world *w)
 {
     op_begin(w, "scatter_rows without da");
     op_numbers dy = op_activation(w, 2, 4), db = op_activation(w, 2, 4);
-    const int32_t index[] = {0, 1};
+    const int32_t both[] = {0, 1};
     for (int s = 0; s < 2; s++) {
         fb_backend *be = op_backend(w, s);
+        const int32_t *index = op_upload_ints(w, s, both, 2);
         assert_int_equal(
             be->k->scatter_rows(w->ctx, be, NULL, &db.t[s], &dy.t[s], index, false),
             FB_E_SHAPE);
@@ -137,11 +139,13 @@ static void check_patchify_case(op_world *w, fb_patchify p, bool with_mask)
         bytes[i] = (uint8_t)fb_random_below(&w->random, 256);
     for (int64_t i = 0; i < rows; i++)
         masked[i] = fb_random_below(&w->random, 3) == 0;
-    p.masked = with_mask ? masked : NULL;
     op_numbers y = op_output(w, w->dtype, rows, side * side * 3);
-    for (int s = 0; s < OP_SIDES; s++)
-        op_call(w, op_backend(w, s)->k->patchify(w->ctx, op_backend(w, s), &y.t[s],
-                                                 bytes, &p));
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        const uint8_t *on = op_upload(w, s, bytes, (size_t)pixels);
+        p.masked = op_upload(w, s, with_mask ? masked : NULL, (size_t)rows);
+        op_call(w, be->k->patchify(w->ctx, be, &y.t[s], on, &p));
+    }
     op_compare(w, "y", &y, 1.0);
 }
 
@@ -172,11 +176,12 @@ static void check_cross_entropy_case(op_world *w, int64_t rows, int32_t classes,
     op_begin(w, "cross_entropy [%d,%d] of spread %g", (int)rows, (int)classes, spread);
     double factor = 4e-6 / w->tolerance; /* logits and losses are f32 in both dtypes */
     op_numbers logits = op_input(w, FB_F32, rows, classes, spread);
-    const int32_t *targets = op_indices(w, rows, classes);
+    const int32_t *classes_of = op_indices(w, rows, classes);
     op_numbers loss = op_output(w, FB_F32, 1, rows),
                lse = op_output(w, FB_F32, 1, rows);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        const int32_t *targets = op_upload_ints(w, s, classes_of, rows);
         op_call(w, be->k->cross_entropy_forward(w->ctx, be, loss.t[s].data,
                                                 lse.t[s].data, &logits.t[s], targets));
     }
@@ -186,6 +191,7 @@ static void check_cross_entropy_case(op_world *w, int64_t rows, int32_t classes,
     op_numbers dlogits = op_output(w, w->dtype, rows, classes);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        const int32_t *targets = op_upload_ints(w, s, classes_of, rows);
         op_call(w,
                 be->k->cross_entropy_backward(w->ctx, be, &dlogits.t[s], &logits.t[s],
                                               saved.t[s].data, targets, 0.37f));
@@ -200,11 +206,12 @@ static void check_kld_case(op_world *w, int64_t rows, int64_t width)
     op_begin(w, "kld [%d,%d]", (int)rows, (int)width);
     op_numbers logits = op_input(w, FB_F32, rows, width, 1.5);
     op_numbers features = op_input(w, w->dtype, FEATURE_ROWS, width, 1.5);
-    const int32_t *index = op_indices(w, rows, FEATURE_ROWS);
+    const int32_t *patches = op_indices(w, rows, FEATURE_ROWS);
     op_numbers loss = op_output(w, FB_F32, 1, rows);
     op_numbers dlogits = op_output(w, w->dtype, rows, width);
     for (int s = 0; s < OP_SIDES; s++) {
         fb_backend *be = op_backend(w, s);
+        const int32_t *index = op_upload_ints(w, s, patches, rows);
         op_call(w, be->k->kld_forward(w->ctx, be, loss.t[s].data, &logits.t[s],
                                       &features.t[s], index));
         op_call(w, be->k->kld_backward(w->ctx, be, &dlogits.t[s], &logits.t[s],

@@ -88,7 +88,7 @@ static double mean_of(const fb_tensor *t, int64_t first, int64_t count, int64_t 
 {
     double sum = 0;
     for (int64_t i = first; i < first + count; i++)
-        sum += (double)op_get(t, i * t->dims[1] + column);
+        sum += (double)op_number(t, i * t->dims[1] + column);
     return sum / (double)count;
 }
 
