@@ -17,7 +17,10 @@
 static const struct {
     const char *backend, *dtype;
     double tolerance;
-} kinds[] = {{"ref", "f32", 1e-6}, {"cpu", "f32", 1e-5}, {"cpu", "bf16", 1e-2}};
+} kinds[] = {{"ref", "f32", 1e-6},
+             {"poison", "f32", 1e-6},
+             {"cpu", "f32", 1e-5},
+             {"cpu", "bf16", 1e-2}};
 
 enum { GROUPS = 3, SIZE = 4, WIDTH = 40, ROWS = GROUPS * SIZE };
 
@@ -31,13 +34,27 @@ static fb_var *variable(fb_tape *tape, uint64_t stream, int64_t rows, int64_t co
 {
     fb_var *x;
     assert_int_equal(fb_tape_new_var(tape, &x, tape->be->dtype, rows, columns), FB_OK);
+    fb_tensor host = fb_tensor_new(tape->arena, x->value.dtype, rows, columns);
+    assert_non_null(host.data);
     for (int64_t i = 0; i < rows * columns; i++) {
-        if (x->value.dtype == FB_F32)
-            ((float *)x->value.data)[i] = draw(stream, i);
+        if (host.dtype == FB_F32)
+            ((float *)host.data)[i] = draw(stream, i);
         else
-            ((fb_bf16 *)x->value.data)[i] = fb_bf16_from_f32(draw(stream, i));
+            ((fb_bf16 *)host.data)[i] = fb_bf16_from_f32(draw(stream, i));
     }
+    assert_int_equal(fb_tape_upload(tape, &x->value, &host), FB_OK);
     return x;
+}
+
+/* On the host. */
+static fb_tensor fetched(fb_tape *tape, const fb_tensor *t)
+{
+    const void *numbers;
+    fb_tensor host = *t;
+    assert_int_equal(fb_tape_read(tape, &numbers, t), FB_OK);
+    assert_int_equal(fb_tape_fetch(tape), FB_OK);
+    host.data = (void *)(uintptr_t)numbers; /* read only */
+    return host;
 }
 
 static void near(const char *what, int64_t i, double got, double want, double tolerance)
@@ -46,28 +63,30 @@ static void near(const char *what, int64_t i, double got, double want, double to
         fail_msg("%s[%d] is %.8g, loops say %.8g", what, (int)i, got, want);
 }
 
-static void check_backward(const fb_var *a, const fb_var *b, const fb_tensor *dy,
-                           double tolerance)
+static void check_backward(fb_tape *tape, const fb_var *a, const fb_var *b,
+                           const fb_var *y, double tolerance)
 {
+    fb_tensor av = fetched(tape, &a->value), ag = fetched(tape, &a->grad),
+              bv = fetched(tape, &b->value), bg = fetched(tape, &b->grad),
+              dy = fetched(tape, &y->value);
     for (int64_t r = 0; r < ROWS; r++)
         for (int64_t c = 0; c < WIDTH; c++) {
             double da = 0, db = 0;
             int64_t first = r / SIZE * SIZE;
             for (int64_t k = 0; k < SIZE; k++) {
-                da += number(dy, r * SIZE + k) *
-                      number(&b->value, (first + k) * WIDTH + c);
-                db += number(dy, (first + k) * SIZE + r % SIZE) *
-                      number(&a->value, (first + k) * WIDTH + c);
+                da += number(&dy, r * SIZE + k) * number(&bv, (first + k) * WIDTH + c);
+                db += number(&dy, (first + k) * SIZE + r % SIZE) *
+                      number(&av, (first + k) * WIDTH + c);
             }
-            near("da", r * WIDTH + c, number(&a->grad, r * WIDTH + c), da, tolerance);
-            near("db", r * WIDTH + c, number(&b->grad, r * WIDTH + c), db, tolerance);
+            near("da", r * WIDTH + c, number(&ag, r * WIDTH + c), da, tolerance);
+            near("db", r * WIDTH + c, number(&bg, r * WIDTH + c), db, tolerance);
         }
 }
 
 static void products_and_gradients_equal_plain_loops(void **state)
 {
     (void)state;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < 4; k++) {
         if (strcmp(kinds[k].dtype, "bf16") == 0 && !fb_backend_cpu_has_bf16())
             continue;
         fb_context *ctx = fb_context_create();
@@ -75,24 +94,25 @@ static void products_and_gradients_equal_plain_loops(void **state)
         fb_backend *be;
         fb_tape tape = {0};
         assert_int_equal(
-            fb_backend_create(ctx, &be, kinds[k].backend, kinds[k].dtype, 2), FB_OK);
+            test_backend_create(ctx, &be, kinds[k].backend, kinds[k].dtype, 2), FB_OK);
         fb_tape_begin(&tape, ctx, be, arena, true);
         fb_var *a = variable(&tape, 1, ROWS, WIDTH),
                *b = variable(&tape, 2, ROWS, WIDTH), *y;
         assert_int_equal(fb_op_group_products(&tape, &y, a, b, SIZE), FB_OK);
         assert_int_equal(y->value.dtype, FB_F32);
+        fb_tensor av = fetched(&tape, &a->value), bv = fetched(&tape, &b->value),
+                  yv = fetched(&tape, &y->value);
         for (int64_t i = 0; i < ROWS * SIZE; i++) {
             int64_t row = i / SIZE, other = row / SIZE * SIZE + i % SIZE;
             double want = 0;
             for (int64_t c = 0; c < WIDTH; c++)
-                want += number(&a->value, row * WIDTH + c) *
-                        number(&b->value, other * WIDTH + c);
-            near("y", i, number(&y->value, i), want, kinds[k].tolerance);
+                want += number(&av, row * WIDTH + c) * number(&bv, other * WIDTH + c);
+            near("y", i, number(&yv, i), want, kinds[k].tolerance);
         }
         fb_var *dy = variable(&tape, 3, ROWS, SIZE);
         y->grad = dy->value;
         assert_int_equal(fb_tape_backward(&tape, NULL, NULL, true), FB_OK);
-        check_backward(a, b, &dy->value, kinds[k].tolerance);
+        check_backward(&tape, a, b, dy, kinds[k].tolerance);
         fb_arena_free(arena);
         fb_backend_free(be);
         fb_context_free(ctx);
@@ -150,7 +170,7 @@ static void shapes_that_do_not_group_are_refused(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         graph g = {"refused", NO_B, {1}, {0}, {0}, .build = build_ones};
         rig r;
-        rig_open(&r, &g);
+        rig_open(&r, &g, "ref");
         rig_start(&r, true);
         fb_var *a = variable(&r.tape, 1, wrong[i].a_rows, wrong[i].a_columns);
         fb_var *b = variable(&r.tape, 2, wrong[i].b_rows, wrong[i].b_columns), *y;

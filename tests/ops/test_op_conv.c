@@ -1,4 +1,4 @@
-/* test_op_conv.c - convolution as an operation, on the reference backend: its backward
+/* test_op_conv.c - convolution as an operation, on ref and on poison: its backward
  * through the tape against differences of the rig's scalar L (which is linear in each
  * number, so that any step will do), what it leaves alone, and what it must refuse.
  */
@@ -59,15 +59,14 @@ static void compare(rig *r, const char *what, float *place, const float *got,
 
 static void gradients_agree_with_differences(void **state)
 {
-    (void)state;
     const graph *graphs[] = {&one, &branches};
     for (int i = 0; i < 2; i++) {
         rig r;
         float grad[120];
-        rig_open(&r, graphs[i]);
+        rig_open(&r, graphs[i], *state);
         rig_backward(&r, true);
         assert_non_null(r.x[0]->grad.data);
-        memcpy(grad, r.x[0]->grad.data, sizeof grad);
+        memcpy(grad, rig_read(&r, &r.x[0]->grad), sizeof grad);
         compare(&r, "x", r.input[0], grad, 120);
         compare(&r, "first", r.leaf_value[0], r.leaf_grad[0], 54);
         if (i == 1)
@@ -78,13 +77,13 @@ static void gradients_agree_with_differences(void **state)
 
 static void parameter_gradients_accumulate_where_they_are_wanted(void **state)
 {
-    (void)state;
     rig once, other;
-    rig_open(&once, &one);
-    rig_open(&other, &one);
+    rig_open(&once, &one, *state);
+    rig_open(&other, &one, *state);
     rig_backward(&once, true);
     rig_backward(&other, false);
-    assert_memory_equal(once.x[0]->grad.data, other.x[0]->grad.data, 120 * 4);
+    assert_memory_equal(rig_read(&once, &once.x[0]->grad),
+                        rig_read(&other, &other.x[0]->grad), 120 * 4);
     for (int i = 0; i < MOST; i++)
         assert_true(other.leaf_grad[0][i] == 0.0f);
     rig_backward(&other, true);
@@ -97,19 +96,19 @@ static void parameter_gradients_accumulate_where_they_are_wanted(void **state)
     }
     other.leaf[0].grad = NULL; /* frozen: passed through */
     rig_backward(&other, true);
-    assert_memory_equal(once.x[0]->grad.data, other.x[0]->grad.data, 120 * 4);
+    assert_memory_equal(rig_read(&once, &once.x[0]->grad),
+                        rig_read(&other, &other.x[0]->grad), 120 * 4);
     rig_close(&other);
     rig_close(&once);
 }
 
 static void constant_input_gets_no_gradient(void **state)
 {
-    (void)state;
     graph g = one;
     g.constant[0] = true;
     rig with, without;
-    rig_open(&with, &one);
-    rig_open(&without, &g);
+    rig_open(&with, &one, *state);
+    rig_open(&without, &g, *state);
     rig_backward(&with, true);
     rig_backward(&without, true);
     assert_null(without.x[0]->grad.data);
@@ -120,28 +119,31 @@ static void constant_input_gets_no_gradient(void **state)
 
 static void folded_adds_bias_and_residual_under_relu(void **state)
 {
-    (void)state;
     const float bias[2] = {0.5f, -0.25f};
+    float numbers[24];
     rig r;
-    rig_open(&r, &one);
+    rig_open(&r, &one, *state);
     (void)rig_value(&r, false);
     fb_var *plain = r.y, *residual, *y;
     assert_int_equal(fb_tape_new_var(&r.tape, &residual, FB_F32, 12, 2), FB_OK);
     for (int i = 0; i < 24; i++)
-        ((float *)residual->value.data)[i] = draw(30, i);
+        numbers[i] = draw(30, i);
+    rig_upload(&r, residual->value.data, numbers, sizeof numbers);
+    const float *bias_on = rig_floats(&r, bias, 2), *sum = rig_read(&r, &plain->value);
     int below = 0;
     for (int option = 0; option < 8; option++) {
         bool relu = option & 1, biased = option & 2, more = option & 4;
         assert_int_equal(fb_op_conv_folded(&r.tape, &y, r.x[0], &r.leaf[0].weight,
-                                           biased ? bias : NULL, more ? residual : NULL,
-                                           relu, &first_conv),
+                                           biased ? bias_on : NULL,
+                                           more ? residual : NULL, relu, &first_conv),
                          FB_OK);
+        const float *got = rig_read(&r, &y->value);
         for (int i = 0; i < 24; i++) {
-            float want = ((float *)plain->value.data)[i] + (biased ? bias[i % 2] : 0);
-            want += more ? ((float *)residual->value.data)[i] : 0;
+            float want = sum[i] + (biased ? bias[i % 2] : 0);
+            want += more ? numbers[i] : 0;
             below += want < 0;
             want = relu ? fmaxf(want, 0) : want;
-            assert_true(fabsf(((float *)y->value.data)[i] - want) <= 1e-5f);
+            assert_true(fabsf(got[i] - want) <= 1e-5f);
         }
     }
     assert_in_range(below, 20, 170); /* of 192: ReLU has been at work */
@@ -161,7 +163,6 @@ static void expect_shape(rig *r, fb_status status, const char *word, const char 
 
 static void shapes_that_do_not_fit_are_refused(void **state)
 {
-    (void)state;
     static const struct {
         fb_conv c;
         const char *word, *more;
@@ -182,7 +183,7 @@ static void shapes_that_do_not_fit_are_refused(void **state)
         {{2, 0, 4, 3, 2, 3, 2, 1, 1}, "0 x 4", "first"},
     };
     rig r;
-    rig_open(&r, &one);
+    rig_open(&r, &one, *state);
     rig_start(&r, true);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_shape(&r, fb_op_conv(&r.tape, &r.y, r.x[0], r.leaves[0], &wrong[i].c),
@@ -197,9 +198,8 @@ static void shapes_that_do_not_fit_are_refused(void **state)
 
 static void folded_refuses_a_tape_that_records(void **state)
 {
-    (void)state;
     rig r;
-    rig_open(&r, &one);
+    rig_open(&r, &one, *state);
     rig_start(&r, true);
     assert_int_equal(fb_op_conv_folded(&r.tape, &r.y, r.x[0], &r.leaf[0].weight, NULL,
                                        NULL, false, &first_conv),
@@ -218,5 +218,5 @@ int main(void)
         cmocka_unit_test(shapes_that_do_not_fit_are_refused),
         cmocka_unit_test(folded_refuses_a_tape_that_records),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_ON_BOTH(tests);
 }

@@ -1,5 +1,5 @@
 /* test_ops.c - every operation on the reference backend: its backward through the tape
- * against finite differences (op_differences.h). The contrastive and listwise losses
+ * against finite differences, and on poison the same bits (op_differences.h). The contrastive and listwise losses
  * have test_ops_contrast.c.
  */
 #include <math.h>
@@ -242,11 +242,11 @@ static fb_status build_kld(rig *r)
 {
     static const int32_t rows[] = {1, 0, 1, 2, 2};
     fb_var *logits;
-    fb_tensor features = fb_tensor_new(r->arena, FB_F32, 3, 5);
-    fb_tensor *kept = fb_arena_alloc(r->arena, sizeof features);
+    float features[15];
+    fb_tensor *kept = fb_arena_alloc(r->arena, sizeof *kept);
     for (int64_t i = 0; i < 15; i++)
-        ((float *)features.data)[i] = 2 * draw(30, i);
-    *kept = features;
+        features[i] = 2 * draw(30, i);
+    *kept = fb_tensor_2d(rig_floats(r, features, 15), FB_F32, 3, 5);
     FB_TRY(fb_op_linear(&r->tape, &logits, r->x[0], r->leaves[0], NULL, true));
     return fb_op_kld(&r->tape, &r->loss[0], logits, kept, rows);
 }
@@ -289,6 +289,7 @@ static fb_status keep_apart(rig *r, fb_var *x, float apart, int64_t levels, fb_v
         steps[i] = apart * ((float)level - 0.5f * (float)(levels - 1));
         own[i / columns] = (int32_t)(i / columns);
     }
+    steps = rig_floats(r, steps, rows * columns);
     *leaf = (fb_leaf){"steps", {steps, rows, columns, 1, NULL}, NULL};
     const int32_t *const all[] = {own};
     return fb_op_embed(&r->tape, y, x, &leaf, all, 1, rows);
@@ -297,11 +298,12 @@ static fb_status keep_apart(rig *r, fb_var *x, float apart, int64_t levels, fb_v
 /* Running statistics that stay as they are: the tape's copies move. */
 static fb_status batch_norm(rig *r, bool residual, bool relu, bool training)
 {
-    float *running = fb_arena_alloc(r->arena, 14 * sizeof *running);
+    float host[14];
     for (int c = 0; c < 7; c++) {
-        running[c] = 0.3f * draw(31, c);
-        running[7 + c] = 0.5f + 0.3f * draw(32, c);
+        host[c] = 0.3f * draw(31, c);
+        host[7 + c] = 0.5f + 0.3f * draw(32, c);
     }
+    float *running = rig_floats(r, host, 14);
     const fb_batch_norm_leaves leaves = {r->leaves[0], r->leaves[1], running,
                                          running + 7};
     fb_var *add = residual ? r->x[1] : NULL;

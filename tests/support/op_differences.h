@@ -3,7 +3,8 @@
  *
  *     dL/dx ~ (8 (L(h) - L(-h)) - (L(2h) - L(-2h))) / 12h
  *
- * for every number of every input and parameter.
+ * for every number of every input and parameter, on the reference backend; then poison
+ * (poison_backend.h) must give L and all gradients to its bits.
  */
 #ifndef FB_TESTS_OP_DIFFERENCES_H
 #define FB_TESTS_OP_DIFFERENCES_H
@@ -33,29 +34,56 @@ static inline void compare(rig *r, const char *what, float *place, const float *
     }
 }
 
+/* L and its gradients. */
+typedef struct derived {
+    double value;
+    float input[INPUTS][MOST], leaf[LEAVES][MOST];
+    bool reached[INPUTS];
+} derived;
+
+static inline void derive(rig *r, derived *d)
+{
+    *d = (derived){.value = rig_backward(r, true)};
+    memcpy(d->leaf, r->leaf_grad, sizeof d->leaf);
+    for (int k = 0; k < INPUTS; k++)
+        if (r->x[k] && r->x[k]->grad.data) {
+            d->reached[k] = true;
+            memcpy(d->input[k], rig_read(r, &r->x[k]->grad),
+                   fb_tensor_bytes(&r->x[k]->grad));
+        }
+}
+
+static inline void check_poison(const graph *g, const derived *want)
+{
+    rig r;
+    derived got;
+    rig_open(&r, g, "poison");
+    derive(&r, &got);
+    if (memcmp(&got.value, &want->value, sizeof got.value) != 0 ||
+        memcmp(got.input, want->input, sizeof got.input) != 0 ||
+        memcmp(got.leaf, want->leaf, sizeof got.leaf) != 0 ||
+        memcmp(got.reached, want->reached, sizeof got.reached) != 0)
+        fail_msg("%s: poison differs from ref", g->name);
+    rig_close(&r);
+}
+
 static inline void check(const graph *g)
 {
     rig r;
-    float grads[INPUTS][MOST] = {0};
-    bool reached[INPUTS] = {false};
-    rig_open(&r, g);
-    rig_backward(&r, true);
-    for (int k = 0; k < INPUTS; k++)
-        if (r.x[k] && r.x[k]->grad.data) {
-            reached[k] = true;
-            memcpy(grads[k], r.x[k]->grad.data, fb_tensor_bytes(&r.x[k]->grad));
-        }
+    derived d;
+    rig_open(&r, g, "ref");
+    derive(&r, &d);
     for (int k = 0; k < INPUTS; k++) {
         int64_t count = g->rows[k] < 0 ? 0 : g->rows[k] * g->columns[k];
         if (g->constant[k])
             continue;
-        assert_true(reached[k] || g->rows[k] < 0 || r.loss[0]);
-        compare(&r, k ? "b" : "a", r.input[k], grads[k], count);
+        assert_true(d.reached[k] || g->rows[k] < 0 || r.loss[0]);
+        compare(&r, k ? "b" : "a", r.input[k], d.input[k], count);
     }
     for (int k = 0; k < LEAVES; k++)
-        compare(&r, r.leaf[k].name, r.leaf_value[k], r.leaf_grad[k],
-                g->out[k] * g->in[k]);
+        compare(&r, r.leaf[k].name, r.leaf_value[k], d.leaf[k], g->out[k] * g->in[k]);
     rig_close(&r);
+    check_poison(g, &d);
 }
 
 /* The same graph with these numbers of rows of its inputs. */
