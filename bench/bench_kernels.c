@@ -294,8 +294,8 @@ int main(int count, char **words)
         fprintf(stderr, "bench_kernels: pairs must be 1 or more\n");
         return 2;
     }
-    must(b, fb_backend_create_cpu(b->ctx, &b->be, f32 ? FB_F32 : FB_BF16,
-                                  count > 3 ? atoi(words[3]) : 0));
+    must(b, fb_backend_create(b->ctx, &b->be, "cpu", f32 ? "f32" : "bf16",
+                              count > 3 ? atoi(words[3]) : 0));
     must(b, b->be->k->gemm_rate(b->ctx, b->be, &b->rate, 2048, 768, 3072, 15));
     linears(b);
     rowwise(b);

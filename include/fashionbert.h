@@ -43,6 +43,9 @@ extern "C" {
 
 typedef struct fb_model fb_model;
 
+/* The backends' names one by one, NULL behind the last. */
+const char *fb_backend_name(int32_t place);
+
 typedef struct fb_model_options {
     FB_COMPUTE_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
 } fb_model_options;

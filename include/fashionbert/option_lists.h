@@ -54,7 +54,7 @@
 #define FB_COMPUTE_OPTIONS(X)                                                          \
     X(CHOICE, backend, "backend", "NAME", "cpu",                                       \
       "what computes: cpu is fast, ref is plain loops to check against",               \
-      FB_ONE_OF("cpu,ref"), FB_COMMON)                                                 \
+      FB_ONE_OF_EACH(fb_backend_name), FB_COMMON)                                      \
     X(CHOICE, dtype, "dtype", "TYPE", "auto",                                          \
       "of matrix products; auto is bf16 where the processor has it",                   \
       FB_ONE_OF("bf16,f32"), FB_AUTO, FB_COMMON)                                       \

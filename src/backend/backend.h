@@ -182,17 +182,25 @@ struct fb_backend {
     int32_t threads;
 };
 
-/* name "ref" or "cpu"; dtype "auto", "f32" or "bf16" (ref: f32 only; cpu auto: bf16
- * where the processor has AMX or AVX-512 BF16); threads 0: those this process may use.
- * FB_E_USAGE names a wrong word and the right ones. */
+/* A backend that can be chosen by name. Its folder defines `const fb_backend_kind
+ * fb_backend_NAME`; the list in backend.c names it. */
+typedef struct fb_backend_kind {
+    const char *name;
+    bool bf16; /* can compute in it */
+    /* Whether bf16 is what "auto" takes on this machine; NULL: never. */
+    bool (*prefers_bf16)(void);
+    /* threads 0: those this process may use */
+    fb_status (*create)(fb_context *ctx, fb_backend **be, fb_dtype dtype,
+                        int32_t threads);
+} fb_backend_kind;
+
+/* name: one of fb_backend_name() (fashionbert.h); dtype "auto", "f32" or "bf16"; threads
+ * 0: those this process may use. FB_E_USAGE names a wrong word and the right ones. */
 fb_status fb_backend_create(fb_context *ctx, fb_backend **be, const char *name,
                             const char *dtype, int32_t threads);
 void fb_backend_free(fb_backend *be);
 
-/* Each folder's maker, called by fb_backend_create. */
-fb_status fb_backend_create_ref(fb_context *ctx, fb_backend **be, int32_t threads);
-fb_status fb_backend_create_cpu(fb_context *ctx, fb_backend **be, fb_dtype dtype,
-                                int32_t threads);
+/* AMX or AVX-512 BF16. */
 bool fb_backend_cpu_has_bf16(void);
 
 #endif

@@ -20,13 +20,17 @@ static const fb_kernels ref_kernels = {
 #include "backend/kernels.def"
 };
 
-fb_status fb_backend_create_ref(fb_context *ctx, fb_backend **be, int32_t threads)
+/* One thread computes, however many are offered. */
+static fb_status create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
+                        int32_t threads)
 {
-    (void)threads; /* one computes, however many are offered */
     fb_backend *made = calloc(1, sizeof *made);
     if (!made)
         return fb_fail(ctx, FB_E_MEMORY, "backend ref: out of memory");
-    *made = (fb_backend){&ref_kernels, &fb_memory_host, "ref", FB_F32, 1};
+    *made = (fb_backend){&ref_kernels, &fb_memory_host, "ref", dtype, 1};
     *be = made;
     return FB_OK;
 }
+
+extern const fb_backend_kind fb_backend_ref; /* for the list in backend.c */
+const fb_backend_kind fb_backend_ref = {.name = "ref", .create = create};
