@@ -6,20 +6,23 @@
  *     broadcast every process ends up with what one of them has
  *     barrier   nobody goes on before everybody is here
  *
- * Rank 0 of 1 always exists (comm_alone.c), so no code asks whether there are several:
- * it calls, and alone nothing happens and nothing is copied. Every process makes the
- * same calls in the same order with the same sizes (as MPI's and NCCL's collectives).
+ * Rank 0 of 1 always exists (comm_alone.c), so training does not ask whether there are
+ * several: it calls, and alone a sum is what it was and gathered rows are one's own.
+ * Every process makes the same calls in the same order with the same sizes (as MPI's and
+ * NCCL's collectives).
  *
  * Data-parallel training (every process has the whole model and its share of each
- * batch) needs it in five places:
+ * batch) needs it in four places:
  *
- *     between backward and the optimizer    sum of gradients        training/train_step.c
- *     contrastive batch                     gather of vectors       ops/op_gather_ranks.c
- *     running statistics of batch norm      mean over processes     ops/op_batch_norm.c
- *     gradient norms that weigh losses      sum                     models/
- *     before a file is written              fb_comm_writes          training/
+ *     between backward and the optimizer    sum of gradients, mean of running
+ *                                           statistics       fb_params_exchange
+ *     contrastive batch                     gather of rows   fb_op_gather_ranks
+ *     gradient norms that weigh losses      sum              fb_fashionbert_weigh
+ *     before a file is written              who writes, and a barrier behind it
+ *                                                            training/train_stage.c
  *
- * Numbers lie in memory that the communicator reaches: the host's.
+ * Numbers lie in memory that the communicator reaches: the host's. Those of a backend
+ * come by ops/rank_exchange.h.
  */
 #ifndef FB_COMM_COMM_H
 #define FB_COMM_COMM_H
