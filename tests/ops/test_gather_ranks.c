@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "ops/ops.h"
+#include "support/both_backends.h"
 #include "support/comm_threads.h"
 
 enum { RANKS = 2, OWN = 3, ALL = RANKS * OWN, WIDTH = 4 };
@@ -19,8 +20,9 @@ enum { RANKS = 2, OWN = 3, ALL = RANKS * OWN, WIDTH = 4 };
 static const int32_t products[ALL] = {0, 1, 2, 0, 3, 4}; /* 0 and 3 show one product */
 static const int32_t texts[ALL] = {0, 1, 2, 3, 1, 4};
 
-/* What a process found: the loss, d loss / d its rows, d loss / d log scale. */
+/* What a process found on its backend: the loss, d loss / d its rows, d loss / d log scale. */
 typedef struct found {
+    const char *backend;
     fb_status status;
     bool same; /* gathering gave back the variable itself */
     double loss;
@@ -40,14 +42,25 @@ static fb_status input(fb_tape *tape, fb_var **x, uint64_t side, int64_t first,
                        int64_t rows)
 {
     FB_TRY(fb_tape_new_var(tape, x, FB_F32, rows, WIDTH));
-    fill((*x)->value.data, side, first, rows);
-    return FB_OK;
+    fb_tensor host = fb_tensor_new(tape->arena, FB_F32, rows, WIDTH);
+    fill(host.data, side, first, rows);
+    return fb_tape_upload(tape, &(*x)->value, &host);
+}
+
+static fb_status fetch(fb_backend *be, float *host, const float *on, int64_t count)
+{
+    FB_TRY(be->m->download(NULL, be, host, on, (size_t)count * sizeof *on));
+    return be->m->finish(NULL, be);
 }
 
 static fb_status compute(fb_tape *tape, int64_t first, int64_t rows, found *out)
 {
-    float value = 1.2f, grad = 0;
-    fb_leaf log_scale = {"scale", {&value, 1, 1, 1, NULL}, &grad};
+    const float scale[2] = {1.2f, 0}; /* and its gradient */
+    fb_backend *be = tape->be;
+    float *on;
+    FB_TRY(fb_tape_floats(tape, &on, 2));
+    FB_TRY(be->m->upload(tape->ctx, be, on, scale, sizeof scale));
+    fb_leaf log_scale = {"scale", {on, 1, 1, 1, NULL}, on + 1};
     fb_var *a, *b, *all_a, *all_b;
     fb_loss *loss;
     FB_TRY(input(tape, &a, 0, first, rows));
@@ -64,10 +77,9 @@ static fb_status compute(fb_tape *tape, int64_t first, int64_t rows, found *out)
     FB_TRY(fb_tape_backward(tape, NULL, NULL, true));
     out->same = all_a == a;
     out->loss = loss->value;
-    out->dscale = grad;
-    memcpy(out->da, a->grad.data, fb_tensor_bytes(&a->grad));
-    memcpy(out->db, b->grad.data, fb_tensor_bytes(&b->grad));
-    return FB_OK;
+    FB_TRY(fetch(be, &out->dscale, on + 1, 1));
+    FB_TRY(fetch(be, out->da, a->grad.data, fb_tensor_count(&a->grad)));
+    return fetch(be, out->db, b->grad.data, fb_tensor_count(&b->grad));
 }
 
 static fb_status process(const fb_comm *comm, int64_t first, int64_t rows, found *out)
@@ -76,14 +88,14 @@ static fb_status process(const fb_comm *comm, int64_t first, int64_t rows, found
     fb_backend *be = NULL;
     fb_tape tape = {0};
     fb_arena *arena = fb_arena_create(1 << 16);
-    fb_status status = fb_backend_create(&ctx, &be, "ref", "f32", 1);
+    fb_status status = test_backend_create(&ctx, &be, out->backend, "f32", 1);
     if (status == FB_OK && arena) {
         fb_tape_begin(&tape, &ctx, be, arena, true);
         fb_tape_set_comm(&tape, comm);
         status = compute(&tape, first, rows, out);
     }
+    fb_arena_free(arena); /* its values are the backend's */
     fb_backend_free(be);
-    fb_arena_free(arena);
     return arena ? status : FB_E_MEMORY;
 }
 
@@ -101,8 +113,8 @@ static void near(double got, double want)
 
 static void two_processes_are_one_with_all_rows(void **state)
 {
-    (void)state;
     static found alone, rank[RANKS];
+    alone.backend = rank[0].backend = rank[1].backend = *state;
     comm_threads *group = comm_threads_create(RANKS);
     assert_non_null(group);
     comm_threads_run(group, run_rank, rank);
@@ -123,32 +135,46 @@ static void two_processes_are_one_with_all_rows(void **state)
 
 /* Sums of numbers that lie in a backend's memory. */
 typedef struct sums {
+    const char *backend;
     fb_status status[RANKS];
     float values[RANKS][5], means[RANKS][2];
 } sums;
+
+static fb_status sum(fb_backend *be, const fb_comm *comm, sums *s)
+{
+    fb_context ctx = {0};
+    float *values = s->values[comm->rank], *means = s->means[comm->rank];
+    void *on;
+    for (int i = 0; i < 5; i++)
+        values[i] = (float)(i * 10 + comm->rank);
+    means[0] = means[1] = (float)(4 * comm->rank);
+    FB_TRY(be->m->alloc(&ctx, be, &on, 7 * sizeof(float)));
+    float *means_on = (float *)on + 5;
+    FB_TRY(be->m->upload(&ctx, be, on, values, 5 * sizeof *values));
+    FB_TRY(be->m->upload(&ctx, be, means_on, means, 2 * sizeof *means));
+    FB_TRY(fb_exchange_sum(&ctx, be, comm, on, 5));
+    FB_TRY(fb_exchange_mean(&ctx, be, comm, means_on, 2));
+    FB_TRY(fetch(be, values, on, 5));
+    FB_TRY(fetch(be, means, means_on, 2));
+    be->m->free(be, on);
+    return FB_OK;
+}
 
 static void sum_rank(const fb_comm *comm, void *self)
 {
     sums *s = self;
     fb_context ctx = {0};
     fb_backend *be = NULL;
-    for (int i = 0; i < 5; i++)
-        s->values[comm->rank][i] = (float)(i * 10 + comm->rank);
-    s->means[comm->rank][0] = s->means[comm->rank][1] = (float)(4 * comm->rank);
-    s->status[comm->rank] = fb_backend_create(&ctx, &be, "ref", "f32", 1);
+    s->status[comm->rank] = test_backend_create(&ctx, &be, s->backend, "f32", 1);
     if (be)
-        s->status[comm->rank] =
-            fb_exchange_sum(&ctx, be, comm, s->values[comm->rank], 5);
-    if (s->status[comm->rank] == FB_OK)
-        s->status[comm->rank] =
-            fb_exchange_mean(&ctx, be, comm, s->means[comm->rank], 2);
+        s->status[comm->rank] = sum(be, comm, s);
     fb_backend_free(be);
 }
 
 static void gradients_are_summed_and_statistics_averaged(void **state)
 {
-    (void)state;
     static sums s;
+    s.backend = *state;
     comm_threads *group = comm_threads_create(RANKS);
     assert_non_null(group);
     comm_threads_run(group, sum_rank, &s);
@@ -167,5 +193,5 @@ int main(void)
         cmocka_unit_test(two_processes_are_one_with_all_rows),
         cmocka_unit_test(gradients_are_summed_and_statistics_averaged),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_ON_BOTH(tests);
 }

@@ -12,7 +12,7 @@
 
 #include "base/random.h"
 #include "ops/ops.h"
-#include "support/poison_backend.h"
+#include "support/both_backends.h"
 
 enum { INPUTS = 2, LEAVES = 3, MOST = 128 };
 
@@ -203,26 +203,5 @@ static inline double rig_backward(rig *r, bool parameters)
     rig_play_back(r, parameters);
     return value;
 }
-
-/* ---- tests on both backends ----------------------------------------------------- */
-
-/* Each test's *state names the backend. */
-static inline int rig_on_ref(void **state)
-{
-    static char name[] = "ref";
-    *state = name;
-    return 0;
-}
-
-static inline int rig_on_poison(void **state)
-{
-    static char name[] = "poison";
-    *state = name;
-    return 0;
-}
-
-#define RUN_ON_BOTH(tests)                                                             \
-    (cmocka_run_group_tests_name("ref", tests, rig_on_ref, NULL) +                     \
-     cmocka_run_group_tests_name("poison", tests, rig_on_poison, NULL))
 
 #endif
