@@ -1,7 +1,9 @@
 /* twin_training.h - for tests that train a world on ref and on the poison backend: the
- * optimizer's step, and both models to the bit. The world's header comes before. */
+ * optimizer's step, and both's losses and models to the bit. The world's header comes before. */
 #ifndef FB_TESTS_TWIN_TRAINING_H
 #define FB_TESTS_TWIN_TRAINING_H
+
+#include "models/measures.h"
 
 static inline void optimize(world *w, int64_t step)
 {
@@ -29,6 +31,27 @@ static inline void same_models(world *ref, world *poison)
     same_bits("first moments", a->moment1, b->moment1, a->trained);
     same_bits("second moments", a->moment2, b->moment2, a->trained);
     same_bits("buffers", a->buffer, b->buffer, a->buffer_total);
+}
+
+/* Losses of the world's batch without gradients, as validation asks for them; `step` as
+ * train_batch has it. Both worlds give the same. */
+static inline void same_losses(world *ref, world *poison, const void *step)
+{
+    fb_measures of[2] = {{.count = 0}, {.count = 0}};
+    world *both[2] = {ref, poison};
+    for (int i = 0; i < 2; i++) {
+        world *w = both[i];
+        begin(w, false);
+        must(w, w->m->system->losses(w->m, &w->tape, w->batch, step, &of[i]));
+    }
+    assert_true(of[0].count > 0);
+    assert_int_equal(of[0].count, of[1].count);
+    for (int32_t k = 0; k < of[0].count; k++) {
+        const fb_measure *a = &of[0].items[k], *b = &of[1].items[k];
+        assert_string_equal(a->name, b->name);
+        assert_true(isfinite(a->value) && a->value == b->value);
+        assert_true(a->rows == b->rows && a->right == b->right);
+    }
 }
 
 /* All that was allocated on the backend is given back. */

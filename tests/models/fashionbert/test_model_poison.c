@@ -53,6 +53,9 @@ static void check_training(const fb_loss_options *options, bool items)
         assert_true(losses[0].total == losses[1].total);
         assert_int_equal(losses[0].pairs_right, losses[1].pairs_right);
     }
+    for (int i = 0; i < 2; i++)
+        w[i].dropout = 0;
+    same_losses(&w[0], &w[1], options);
     same_models(&w[0], &w[1]);
     world_close(&w[0]);
     close_poison(&w[1]);
@@ -169,6 +172,9 @@ static void network_trained_between_uses_has_refs_bits(void **state)
                     memcmp(o[0].features, before.features, sizeof before.features));
         before = o[0];
     }
+    for (int i = 0; i < 2; i++)
+        w[i].dropout = 0;
+    same_losses(&w[0], &w[1], &options);
     same_models(&w[0], &w[1]);
     world_close(&w[0]);
     close_poison(&w[1]);

@@ -34,6 +34,7 @@ static void training_has_refs_bits(void **state)
         assert_true(isfinite(losses[0].total));
         assert_true(losses[0].total == losses[1].total);
     }
+    same_losses(&w[0], &w[1], NULL);
     same_models(&w[0], &w[1]);
     world_close(&w[0]);
     close_poison(&w[1]);
