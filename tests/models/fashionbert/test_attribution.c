@@ -376,14 +376,15 @@ static void nothing_to_tell_apart_weighs_nothing(void **state)
     memset(w.batch->pixels, 0xff, 3 * BYTES);
     fb_attribution a = explain(&w, s, 8);
     assert_true(a.tokens[2] == 0 && a.tokens[1] != 0);
-    /* The same pair twice in one batch; a processor may round its rows differently. */
-    near("score of a blank photo", s, 1, a.score, a.without_image, 1e-6);
+    /* The same pair twice in one batch; a processor may round its rows differently, and
+     * the shape weighs a cosine by 600. */
+    near("score of a blank photo", s, 1, a.score, a.without_image, 1e-5);
     for (int p = 0; p < P; p++)
         assert_true(a.patches[p] == 0);
     w.batch->text_offsets[1] = 2; /* [CLS] [SEP] */
     a = explain(&w, s, 8);
     assert_true(a.tokens[0] == 0 && a.tokens[1] == 0);
-    near("no words", s, 1, a.score, a.without_text, 1e-6);
+    near("no words", s, 1, a.score, a.without_text, 1e-5);
     world_close(&w);
 }
 
