@@ -101,8 +101,9 @@ ok "more products" "$MAKE" "$D" 20
 sed -i 's/"product_id": "p/"product_id": "n/' "$D/metadata.jsonl"
 ok "add them" index $M --catalog "$D" --add
 is "they are there too" "$(values products) $(values added)" "140 20"
-ok "by their own image" search --image "$D/images/3.png" --by image --k 2
-is "both of the image's products" "$(values product_id | sort | tr '\n' ' ')" "n3 p3 "
+ok "by their own image" search --image "$D/images/3.png" --by image --k 3
+is "both of the image's products, and its near-duplicate" \
+    "$(values product_id | sort | tr '\n' ' ')" "n3 p3 p77 "
 fails 2 "already" index $M --catalog "$D" --add
 ok "replace them" index $M --catalog "$D" --replace
 is "as many as before" "$(values products) $(values added) $(values deleted)" "140 20 20"
