@@ -195,13 +195,17 @@ check_mentions() {
 
 # check_tree ROOT: print every fault under ROOT/src; the status says whether there was one.
 check_tree() {
-    local root=$1 faults=0 place line include folder fault
+    local root=$1 faults=0 place line include folder fault pair
+    local -A sentences=() # by folder, the include's folder and ending
     while IFS=: read -r place line include; do
         include=${include#*[\"<]}
         include=${include%%[\">]*}
         folder=${place#"$root"/src/}
         folder=${folder%/*}
-        fault=$(check_include "$folder" "$include")
+        pair="$folder ${include%/*} ${include##*.}"
+        [ "${sentences[$pair]+known}" ] ||
+            sentences[$pair]=$(check_include "$folder" "$include")
+        fault=${sentences[$pair]}
         if [ -n "$fault" ]; then
             echo "$place:$line: include \"$include\" $fault"
             faults=$((faults + 1))
@@ -215,18 +219,23 @@ check_tree() {
     done < <(find "$root/src" -type f | sed 's|.*/||' | sort | uniq -d)
     # A source may share its stem with a header, but only with one beside it.
     while read -r stem; do
-        if [ "$(find "$root/src" -type f -name "$stem.*" -exec dirname {} + | sort -u |
-            wc -l)" -gt 1 ]; then
-            echo "$stem: files of this base name in more than one folder"
-            faults=$((faults + 1))
-        fi
-    done < <(find "$root/src" -type f | sed 's|.*/||; s|\.[^.]*$||' | sort | uniq -d)
+        echo "$stem: files of this base name in more than one folder"
+        faults=$((faults + 1))
+    done < <(find "$root/src" -type f -printf '%f %h\n' | awk '{
+            sub(/\.[^.]*$/, "", $1)
+            if (($1 in folder) && folder[$1] != $2)
+                print $1
+            folder[$1] = $2
+        }' | sort -u)
     while read -r path; do
-        if ! head -n 1 "$path" | grep -qF "/* ${path##*/} - "; then
-            echo "$path:1: begins with \"/* ${path##*/} - \" and what it is"
-            faults=$((faults + 1))
-        fi
-    done < <(find "$root/src" -type f -name '*.[ch]')
+        echo "$path:1: begins with \"/* ${path##*/} - \" and what it is"
+        faults=$((faults + 1))
+    done < <(find "$root/src" -type f -name '*.[ch]' -exec awk 'FNR == 1 {
+            name = FILENAME
+            sub(/.*\//, "", name)
+            if (index($0, "/* " name " - ") == 0)
+                print FILENAME
+        }' {} +)
     while read -r count path; do
         if [ "$path" != total ] && [ "$count" -gt "$MAX_LINES" ]; then
             echo "$path: $count lines, at most $MAX_LINES: look for the seam"
