@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BLOCKS = 22 };
+enum { MAX_BLOCKS = 24 };
 
 struct fb_batch_store {
     void *blocks[MAX_BLOCKS];
@@ -61,6 +61,8 @@ static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
     b->pixels = take(s, images * side * side * 3, 1);
     b->features = take_aligned(s, images * patches * b->feature_width, sizeof(fb_bf16));
     b->patch_masked = take(s, images * patches, 1);
+    b->image_offsets = take(s, images + 1, sizeof(int32_t));
+    b->boxes = take(s, images * patches * 4, sizeof(float));
     b->pair_text = take(s, pairs, sizeof(int32_t));
     b->pair_image = take(s, pairs, sizeof(int32_t));
     b->pair_label = take(s, pairs, sizeof(int32_t));
@@ -71,6 +73,23 @@ static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
     b->mlm_targets = take(s, pairs * longest_text, sizeof(int32_t));
     b->mpm_rows = take(s, pairs * patches, sizeof(int32_t));
     b->mpm_patches = take(s, pairs * patches, sizeof(int32_t));
+}
+
+/* Every image has the P cells of a grid, row by row. */
+static void place_grid(fb_batch *b, int32_t images)
+{
+    int32_t side = 1;
+    while (side * side < b->patches)
+        side++;
+    for (int32_t i = 0; i <= images; i++)
+        b->image_offsets[i] = i * b->patches;
+    for (int32_t row = 0; row < images * b->patches; row++) {
+        int32_t cell = row % b->patches, x = cell % side, y = cell / side;
+        const float box[4] = {(float)x / (float)side, (float)y / (float)side,
+                              (float)(x + 1) / (float)side,
+                              (float)(y + 1) / (float)side};
+        memcpy(b->boxes + (ptrdiff_t)row * 4, box, sizeof box);
+    }
 }
 
 static fb_status check_limits(fb_context *ctx, const fb_batch_limits *l,
@@ -120,6 +139,7 @@ fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
                        "no memory for a batch of %d pairs, use a smaller batch",
                        limits->pairs);
     }
+    place_grid(b, limits->images);
     *batch = b;
     return FB_OK;
 }

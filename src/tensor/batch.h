@@ -21,6 +21,10 @@
  *     pixels                       [images, size, size, 3] u8, as decoded and resized
  *     features                     [images * P, F] in place of pixels, where a network
  *                                  that is not trained made them before
+ *     image_offsets                [images + 1]  rows of image i in features, boxes and
+ *                                  patch_masked: image_offsets[i] up to [i + 1]
+ *     boxes                        [rows, 4] x1, y1, x2, y2 as shares of the image's
+ *                                  width and height; of patches, the cells of the grid
  *     patch_masked                 [images * P]      1: the patch's feature is zeroed
  *     patch_left_out               [images * P]      1: no sequence has the patch
  *     pair_text, pair_image, pair_label  [B]         label 1: they match
@@ -51,6 +55,8 @@ typedef struct fb_batch {
     uint8_t *pixels, *patch_masked;
     const uint8_t *patch_left_out; /* NULL: no patch is */
     fb_bf16 *features;
+    int32_t *image_offsets;
+    float *boxes;
     int32_t *pair_text, *pair_image, *pair_label, *pair_query;
     int32_t *seq_offsets, *row_source, *cls_rows;
     int32_t mlm_count, mpm_count;
