@@ -5,6 +5,7 @@
 #include "models/fashionbert/fashionbert_step.h"
 
 #include "models/fashionbert/fashionbert_parts.h"
+#include "models/image_rows.h"
 
 #include <math.h>
 #include <string.h>
@@ -267,25 +268,8 @@ fb_status fb_fashionbert_features(fb_matcher *matcher, fb_tape *tape,
                                   fb_bf16 *features)
 {
     fb_fashionbert *m = (fb_fashionbert *)matcher;
-    fb_var *x;
-    int64_t bad = -1;
-    FB_TRY(fb_patch_encoder_look(tape, &x, &m->patch_encoder, pixels, images,
-                                 m->matcher.config.views));
-    FB_TRY(tape->be->k->find_nonfinite(tape->ctx, tape->be, &bad, &x->value));
-    if (bad >= 0)
-        return fb_fail(tape->ctx, FB_E_NUMBER,
-                       "a feature of image %lld of these is not finite",
-                       (long long)(bad / (fb_tensor_count(&x->value) / images)));
-    const void *numbers;
-    FB_TRY(fb_tape_read(tape, &numbers, &x->value));
-    FB_TRY(fb_tape_fetch(tape));
-    const float *f32 = numbers;
-    if (x->value.dtype == FB_BF16)
-        memcpy(features, numbers, fb_tensor_bytes(&x->value));
-    else
-        for (int64_t i = 0; i < fb_tensor_count(&x->value); i++)
-            features[i] = fb_bf16_from_f32(f32[i]);
-    return FB_OK;
+    return fb_image_rows_features(tape, features, &m->patch_encoder, pixels, images,
+                                  m->matcher.config.views);
 }
 
 double fb_fashionbert_similarity_scale(const fb_matcher *matcher)
