@@ -760,7 +760,8 @@ typedef struct fb_train_options {
 #include "fashionbert/train.def"
 } fb_train_options;
 
-/* The words that `objective` and `losses` take, place by place; NULL behind the last. */
+/* The words that `system`, `objective` and `losses` take, place by place; NULL behind the last. */
+const char *fb_system_name(int32_t place);
 const char *fb_objective_name(int32_t place);
 const char *fb_loss_choice(int32_t place);
 

@@ -19,6 +19,10 @@ fb_status fb_start_weights(fb_context *ctx, const fb_train_options *options,
         return FB_OK;
     const fb_encoder *encoder;
     FB_TRY(fb_encoder_get(ctx, &encoder, options->encoder));
+    if (encoder->learns && fb_path_is_folder(options->encoder_weights)) {
+        FB_TRY(fb_path_join(ctx, path, options->encoder_weights, "model.safetensors"));
+        return fb_weights_load_part(ctx, params, path, FB_PATCH_ENCODER_PREFIX ".");
+    }
     if (!encoder->import)
         return fb_fail(ctx, FB_E_USAGE,
                        "--encoder-weights %s: --encoder %s has no weights; name a "

@@ -80,6 +80,12 @@ const char *fb_systems_objective_reading(uint32_t what)
     return NULL;
 }
 
+const char *fb_system_name(int32_t place)
+{
+    return place >= 0 && place < fb_systems_count() ? fb_systems_get(place)->name
+                                                    : NULL;
+}
+
 const char *fb_objective_name(int32_t place)
 {
     for (int32_t i = 0; place >= 0 && i < fb_systems_count(); i++) {

@@ -21,8 +21,9 @@ typedef struct saved_set {
     int32_t blocks;
     saved_block block[2];
     bool buffers;
-    bool shared;  /* only what file and table both have */
-    bool trained; /* blocks without frozen parameters */
+    bool shared;        /* only what file and table both have */
+    bool trained;       /* blocks without frozen parameters */
+    const char *prefix; /* only names that begin so; NULL: all */
 } saved_set;
 
 /* The first parameter of the set from p on. */
@@ -95,12 +96,14 @@ static fb_status save(fb_context *ctx, const fb_params *params, const char *path
 }
 
 static void check_one(fb_problems *found, const fb_safetensors *file,
-                      const fb_saved_tensor *t, float *into, bool shared,
+                      const fb_saved_tensor *t, float *into, const saved_set *set,
                       fb_context *ctx)
 {
+    if (set->prefix && strncmp(t->name, set->prefix, strlen(set->prefix)) != 0)
+        return;
     const fb_stored_tensor *s = fb_safetensors_find(file, t->name);
     if (!s) {
-        if (!shared)
+        if (!set->shared)
             fb_problems_add(found, "missing %s", t->name);
         return;
     }
@@ -150,16 +153,15 @@ static void read_set(fb_context *ctx, const fb_params *params, const saved_set *
                 snprintf(name, sizeof name, "%s%s", p->name[i], set->block[b].suffix);
                 fb_saved_tensor t = fb_weights_describe(
                     p, i, name, fresh + b * block_numbers(params, set));
-                check_one(found, file, &t, (float *)(uintptr_t)t.data, set->shared,
-                          ctx);
+                check_one(found, file, &t, (float *)(uintptr_t)t.data, set, ctx);
             }
     const fb_buffer *buffer = set->buffers ? params->first_buffer : NULL;
     for (; buffer; buffer = buffer->next) {
         fb_saved_tensor t = fb_weights_describe_buffer(
             buffer, fresh + set->blocks * block_numbers(params, set));
-        check_one(found, file, &t, (float *)(uintptr_t)t.data, set->shared, ctx);
+        check_one(found, file, &t, (float *)(uintptr_t)t.data, set, ctx);
     }
-    for (int32_t i = 0; !set->shared && i < file->count; i++)
+    for (int32_t i = 0; !set->shared && !set->prefix && i < file->count; i++)
         if (!wanted(params, file->tensors[i].name, set))
             fb_problems_add(found, "not of this model: %s", file->tensors[i].name);
 }
@@ -179,7 +181,7 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
         fb_safetensors_close(file);
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", path);
     }
-    if (set->shared) { /* what the file has not keeps its values */
+    if (set->shared || set->prefix) { /* what is not read keeps its values */
         memcpy(fresh, set->block[0].values, bytes);
         if (buffer_bytes)
             memcpy(fresh + numbers, params->buffer, buffer_bytes);
@@ -196,16 +198,15 @@ static fb_status load(fb_context *ctx, fb_params *params, const char *path,
 
 static saved_set values_of(const fb_params *params)
 {
-    return (saved_set){1, {{params->value, ""}}, true, false, false};
+    return (saved_set){1, {{params->value, ""}}, true, false, false, NULL};
 }
 
 static saved_set moments_of(const fb_params *params)
 {
-    return (saved_set){2,
-                       {{params->moment1, ".moment1"}, {params->moment2, ".moment2"}},
-                       false,
-                       false,
-                       true};
+    return (saved_set){
+        2,     {{params->moment1, ".moment1"}, {params->moment2, ".moment2"}},
+        false, false,
+        true,  NULL};
 }
 
 fb_status fb_weights_save(fb_context *ctx, const fb_params *params, const char *path)
@@ -226,6 +227,16 @@ fb_status fb_weights_load_shared(fb_context *ctx, fb_params *params, const char 
 {
     saved_set set = values_of(params);
     set.shared = true;
+    FB_TRY(load(ctx, params, path, &set));
+    fb_params_touch(params);
+    return FB_OK;
+}
+
+fb_status fb_weights_load_part(fb_context *ctx, fb_params *params, const char *path,
+                               const char *prefix)
+{
+    saved_set set = values_of(params);
+    set.prefix = prefix;
     FB_TRY(load(ctx, params, path, &set));
     fb_params_touch(params);
     return FB_OK;

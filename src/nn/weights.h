@@ -16,6 +16,11 @@ fb_status fb_weights_load(fb_context *ctx, fb_params *params, const char *path);
  */
 fb_status fb_weights_load_shared(fb_context *ctx, fb_params *params, const char *path);
 
+/* Read every parameter and buffer whose name begins with `prefix`, as fb_weights_load
+ * does all; what else the file has is left alone. */
+fb_status fb_weights_load_part(fb_context *ctx, fb_params *params, const char *path,
+                               const char *prefix);
+
 /* The optimiser's moments, as NAME.moment1 and NAME.moment2; frozen parameters have
  * none. */
 fb_status fb_moments_save(fb_context *ctx, const fb_params *params, const char *path);

@@ -28,14 +28,15 @@ static bool is_auto(const char *word)
     return strcmp(word, "auto") == 0;
 }
 
-/* Nothing said about what or how to learn, the objective aside. */
+/* Nothing said about what or how to learn, system and objective aside. */
 static bool is_open(const fb_train_options *o)
 {
     const fb_option_table *table = &fb_train_option_table;
     for (int32_t i = 0; i < table->count; i++) {
         const fb_option *row = &table->rows[i];
-        bool objective = row->offset == offsetof(fb_train_options, objective);
-        if (!objective && fb_train_option_is_own(row) && !fb_option_is_default(row, o))
+        bool names = row->offset == offsetof(fb_train_options, objective) ||
+                     row->offset == offsetof(fb_train_options, system);
+        if (!names && fb_train_option_is_own(row) && !fb_option_is_default(row, o))
             return false;
     }
     return true;
@@ -44,8 +45,9 @@ static bool is_open(const fb_train_options *o)
 /* Its stages are those of the recipe of whoever has the objective of the options. */
 static const fb_system *recipe_of(const fb_train_options *o)
 {
-    return is_auto(o->objective) ? fb_systems_get(0)
-                                 : fb_systems_find_objective(o->objective, NULL);
+    if (!is_auto(o->objective))
+        return fb_systems_find_objective(o->objective, NULL);
+    return is_auto(o->system) ? fb_systems_get(0) : fb_systems_find(o->system);
 }
 
 int32_t fb_recipe_stages(const fb_train_options *options)
@@ -86,7 +88,9 @@ fb_status fb_recipe_stage(fb_context *ctx, fb_train_options *stage,
     for (int32_t i = 0; i < table->count; i++)
         if (!fb_train_option_is_own(&table->rows[i]))
             fb_option_copy(&table->rows[i], stage, options);
-    const fb_stage *row = &recipe_of(options)->stages[number - 1];
+    const fb_system *s = recipe_of(options);
+    const fb_stage *row = &s->stages[number - 1];
+    stage->system = s->name;
     FB_TRY(fb_option_set(ctx, table, stage, "objective", row->objective));
     for (const fb_option_value *said = row->said; said->name; said++)
         FB_TRY(fb_option_set(ctx, table, stage, said->name, said->value));
@@ -140,16 +144,31 @@ static void keep_images(fb_train_options *o, const fb_train_options *asked)
     o->zoom = asked->zoom < 0 ? 0 : asked->zoom;
 }
 
+/* The system's first objective, and the system of the objective. */
+static fb_status fill_objective(fb_context *ctx, fb_train_options *o)
+{
+    const fb_system *named = is_auto(o->system) ? NULL : fb_systems_find(o->system);
+    if (is_auto(o->objective)) {
+        const fb_system *s = named ? named : fb_systems_get(0);
+        o->objective = s->objectives[0].name;
+    }
+    const fb_system *s = fb_systems_find_objective(o->objective, NULL);
+    if (!s)
+        return fb_fail(ctx, FB_E_USAGE, "--objective %s is not known", o->objective);
+    if (named && named != s)
+        return fb_fail(ctx, FB_E_USAGE, "--objective %s is of --system %s, not of %s",
+                       o->objective, s->name, named->name);
+    o->system = s->name;
+    return FB_OK;
+}
+
 fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o, const fb_system **system)
 {
     const fb_train_options asked = *o;
     const fb_objective *objective;
     size_t count = 0;
-    if (is_auto(o->objective))
-        o->objective = fb_systems_get(0)->objectives[0].name;
+    FB_TRY(fill_objective(ctx, o));
     const fb_system *s = fb_systems_find_objective(o->objective, &objective);
-    if (!s)
-        return fb_fail(ctx, FB_E_USAGE, "--objective %s is not known", o->objective);
     while (objective->defaults && objective->defaults[count].name)
         count++;
     FB_TRY(fill(ctx, o, objective->defaults, count));

@@ -32,8 +32,9 @@ static void take_depth(fb_train_options *o, const fb_model_config *c)
         o->alignment_head = fb_alignment_head_name(c->head);
 }
 
-/* The shape of a model folder, where the options leave it open. */
-static void take_shape(fb_train_options *o, const fb_model_config *c)
+/* The image network of a model folder and what it sees, where the options leave these
+ * open. */
+static void take_network(fb_train_options *o, const fb_model_config *c)
 {
     bool own = strcmp(o->encoder, "auto") == 0;
     if (own) {
@@ -50,9 +51,55 @@ static void take_shape(fb_train_options *o, const fb_model_config *c)
     }
     if (strcmp(o->fit, "auto") == 0)
         o->fit = c->squash ? "squash" : "pad";
+}
+
+/* The shape of a model folder, where the options leave it open. */
+static void take_shape(fb_train_options *o, const fb_model_config *c)
+{
+    take_network(o, c);
     if (o->vector_size < 0 && c->vector > 0)
         o->vector_size = c->vector;
     take_depth(o, c);
+}
+
+static fb_status read_config(fb_context *ctx, const char *folder,
+                             fb_model_config *config)
+{
+    char path[4096];
+    FB_TRY(fb_path_join(ctx, path, folder, "config.json"));
+    FB_TRY(fb_model_config_preset(ctx, config, "base"));
+    return fb_model_config_read(ctx, config, path);
+}
+
+/* --encoder-weights FOLDER: of this program, with an image network that learns. */
+static fb_status look_at_network(fb_context *ctx, fb_train_options *o)
+{
+    fb_model_config config;
+    if (!fb_path_is_folder(o->encoder_weights))
+        return FB_OK;
+    FB_TRY(read_config(ctx, o->encoder_weights, &config));
+    if (!fb_encoder_learns(config.encoder))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--encoder-weights %s: its encoder is %s, which has no weights",
+                       o->encoder_weights, config.encoder);
+    if (strcmp(o->encoder, "auto") != 0 && strcmp(o->encoder, config.encoder) != 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--encoder %s: %s has an image network of another kind, %s",
+                       o->encoder, o->encoder_weights, config.encoder);
+    take_network(o, &config);
+    return FB_OK;
+}
+
+fb_status fb_train_init_pixels(fb_context *ctx, const fb_train_options *options,
+                               fb_model_config *config)
+{
+    fb_model_config from;
+    if (!fb_path_is_folder(options->encoder_weights))
+        return FB_OK;
+    FB_TRY(read_config(ctx, options->encoder_weights, &from));
+    memcpy(config->mean, from.mean, sizeof config->mean);
+    memcpy(config->std, from.std, sizeof config->std);
+    return FB_OK;
 }
 
 fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
@@ -61,6 +108,7 @@ fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
     char path[4096];
     json_t *root;
     *kind = FB_START_RANDOM;
+    FB_TRY(look_at_network(ctx, options));
     if (!options->init[0])
         return FB_OK;
     if (options->config[0])
@@ -74,8 +122,7 @@ fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
     if (*kind == FB_START_BERT)
         return FB_OK;
     fb_model_config config;
-    FB_TRY(fb_model_config_preset(ctx, &config, "base"));
-    FB_TRY(fb_model_config_read(ctx, &config, path));
+    FB_TRY(read_config(ctx, options->init, &config));
     take_shape(options, &config);
     return FB_OK;
 }

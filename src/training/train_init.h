@@ -8,13 +8,19 @@
 #include "models/system.h"
 
 /* What options->init is; for a model folder the options of its shape that were left to
- * the program (encoder, image size, vectors) become its own. Run before fb_recipe_fill.
- */
+ * the program (encoder, image size, vectors) become its own, and those of the image
+ * network that of options->encoder_weights where that is a model folder. Run before
+ * fb_recipe_fill. FB_E_USAGE: --encoder names another network than that folder has. */
 fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
                              fb_start_kind *kind);
 
 /* Sizes to start with: the preset's, config's, or init's, the first `layers` of it. */
 fb_status fb_train_init_config(fb_context *ctx, const fb_train_options *options,
                                fb_start_kind kind, fb_model_config *config);
+
+/* How pixels are normalised for the network of options->encoder_weights, where that is
+ * a model folder. */
+fb_status fb_train_init_pixels(fb_context *ctx, const fb_train_options *options,
+                               fb_model_config *config);
 
 #endif

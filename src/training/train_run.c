@@ -103,6 +103,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     config->max_text = o->max_text;
     config->squash = strcmp(o->fit, "squash") == 0;
     set_encoder(config, o, encoder);
+    FB_TRY(fb_train_init_pixels(run->ctx, o, config));
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     config->vector = config->patches_from = 0;

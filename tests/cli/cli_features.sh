@@ -114,6 +114,25 @@ fails 2 "it needs --freeze-encoder" "$FB" train --quiet --catalog "$C" --out "$W
 check "refusals leave no folder" test ! -e "$WORK/x"
 ok "flipped without a cache" $T --quiet --catalog "$C" --out "$WORK/z" --flip 0.5 --shift 0.1 \
     --feature-cache none
+# The image network of a model folder alone: its kind and size, its weights, its features.
+F="--vocab-size 120 --max-text 16 --batch 8 --threads 2 --steps 3 --seed 9 --freeze-encoder"
+ok "the network of a folder" "$FB" train --objective itc --catalog "$C" --out "$WORK/n" $F \
+    --preset mini --encoder-weights "$WORK/a" --feature-cache "$N"
+check "its features are the folder's" grep -q "$ROWS images from $N" "$WORK/stderr"
+fails 1 "other weights of thin" "$FB" train --quiet --objective itc --catalog "$C" --out "$WORK/x" \
+    $F --preset mini --encoder thin --feature-cache "$N"
+fails 2 "an image network of another kind, thin" "$FB" train --quiet --catalog "$C" \
+    --out "$WORK/x" $F --encoder resnet18 --encoder-weights "$WORK/a"
+ok "a model of pixels" "$FB" train --quiet --encoder pixels $SMALL --steps 1 --catalog "$C" \
+    --out "$WORK/p"
+fails 2 "which has no weights" "$FB" train --quiet --catalog "$C" --out "$WORK/x" $F \
+    --encoder-weights "$WORK/p"
+fails 2 "is of --system selfie, not of fashionbert" "$FB" train --quiet --catalog "$C" \
+    --out "$WORK/x" --system fashionbert --objective selfie
+fails 2 "fashionbert, selfie" "$FB" train --quiet --catalog "$C" --out "$WORK/x" --system bert
+ok "a system by its name" "$FB" train --quiet --catalog "$C" --out "$WORK/sys" --system selfie \
+    --steps 1 --batch 4 --threads 2
+check "is that system" grep -q '"objective": "selfie"' "$WORK/sys/last/training_state.json"
 # The model folder's own cache is made anew instead.
 mkdir "$WORK/own"
 cp "$N" "$WORK/own/features.cache"
