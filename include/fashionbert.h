@@ -782,8 +782,13 @@ typedef struct fb_train_measure {
 
 typedef struct fb_train_report {
     int64_t steps;
-    double seconds, wait_seconds; /* wait: training stood still for data */
-    double loss;                  /* the total, mean over the last 100 steps */
+    int64_t products;   /* that went by, each time counted */
+    int64_t parameters; /* numbers of the model, the image network's among them */
+    /* Of the whole run, what was done before a resume too; the processor's are of all
+     * threads, with what validation, planning and calibration took. */
+    double seconds, processor_seconds;
+    double wait_seconds; /* training stood still for data */
+    double loss;         /* the total, mean over the last 100 steps */
     /* [measure_count] all losses that a system may have */
     fb_train_measure measures[FB_TRAIN_MEASURES_MAX];
     int32_t measure_count;

@@ -20,3 +20,8 @@ double fb_clock_wall_s(void)
 {
     return read_clock(CLOCK_REALTIME);
 }
+
+double fb_clock_processor_s(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}

@@ -26,7 +26,10 @@ static void print_json(const train_arguments *a, const fb_train_report *report)
     fb_json_open_object(&w);
     fb_json_key_string(&w, "model", a->task.out);
     fb_json_key_int(&w, "steps", report->steps);
+    fb_json_key_int(&w, "products", report->products);
+    fb_json_key_int(&w, "parameters", report->parameters);
     fb_json_key_double(&w, "seconds", report->seconds);
+    fb_json_key_double(&w, "processor_seconds", report->processor_seconds);
     fb_json_key_double(&w, "wait_seconds", report->wait_seconds);
     fb_json_key_double(&w, "loss", report->loss);
     for (int32_t i = 0; i < report->measure_count; i++)
@@ -49,7 +52,7 @@ static void spell(char *title, size_t size_bytes, const char *before, const char
 
 static fb_table *make_table(const fb_train_report *report)
 {
-    char columns[1024] = "<model|>steps|>seconds|>waited|>loss";
+    char columns[1024] = "<model|>steps|>products|>seconds|>processor s|>waited|>loss";
     for (int32_t i = 0; i < report->measure_count; i++)
         if (report->measures[i].shown)
             spell(columns, sizeof columns, "|>", report->measures[i].name);
@@ -64,7 +67,9 @@ static void fill_row(fb_table *table, const train_arguments *a,
 {
     fb_table_text(table, a->task.out);
     fb_table_int(table, report->steps);
+    fb_table_int(table, report->products);
     fb_table_number(table, report->seconds, 1);
+    fb_table_number(table, report->processor_seconds, 1);
     fb_table_number(table, report->wait_seconds, 1);
     fb_table_number(table, report->loss, 4);
     for (int32_t i = 0; i < report->measure_count; i++)

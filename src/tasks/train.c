@@ -81,7 +81,9 @@ static fb_status run_stage(fb_context *ctx, const fb_train_options *options,
         fprintf(stderr, "stage %d of %d\n", (int)place.number, (int)place.stages);
     FB_TRY(fb_train_stage(ctx, &stage, place.number, place.stages, &one));
     one.steps += report->steps;
+    one.products += report->products;
     one.seconds += report->seconds;
+    one.processor_seconds += report->processor_seconds;
     one.wait_seconds += report->wait_seconds;
     *report = one;
     return FB_OK;

@@ -146,7 +146,34 @@ static fb_status refuse_used_folder(fb_context *ctx, const char *out)
     return FB_OK;
 }
 
-static void plan_steps(fb_train_run *run)
+int64_t fb_train_run_products(const fb_train_run *run)
+{
+    int64_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
+    bool few = run->plan.items && items < run->matched; /* then all are a batch */
+    return (few ? items : run->matched) * run->options.accumulate * run->comm->size;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Of a fresh run: whatever ends first. */
+static int64_t count_steps(const fb_train_run *run, int64_t most)
+{
+    const fb_train_options *o = &run->options;
+    double epochs = ceil(o->epochs * (double)run->steps_per_epoch);
+    int64_t steps = run->system->fit ? run->steps_per_epoch
+                    : o->steps       ? o->steps
+                                     : (int64_t)epochs;
+    if (o->products) {
+        int64_t fit = o->products / fb_train_run_products(run);
+        steps = least(steps, fit > 1 ? fit : 1);
+    }
+    return most ? least(steps, most) : steps;
+}
+
+static void plan_steps(fb_train_run *run, int64_t most)
 {
     fb_train_options *o = &run->options;
     int32_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
@@ -154,10 +181,7 @@ static void plan_steps(fb_train_run *run)
     int64_t per_step = (int64_t)run->matched * o->accumulate;
     run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
     if (!run->state.total_steps)
-        run->state.total_steps =
-            run->system->fit ? run->steps_per_epoch
-            : o->steps       ? o->steps
-                             : (int64_t)ceil(o->epochs * (double)run->steps_per_epoch);
+        run->state.total_steps = count_steps(run, most);
     run->checkpoint_every =
         o->checkpoint_every ? o->checkpoint_every : run->steps_per_epoch;
     run->validate_every = o->validate_every ? o->validate_every : run->checkpoint_every;
@@ -280,7 +304,18 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
     return fb_loader_create(run->ctx, loader, run->catalogue, run->vocab, &options);
 }
 
-static fb_status open_parts(fb_train_run *run)
+/* The folder's own files, and the log. */
+static fb_status open_folder(fb_train_run *run, bool resumed)
+{
+    if (!fb_comm_writes(run->comm))
+        return FB_OK;
+    if (!resumed)
+        FB_TRY(start_folder(run));
+    return fb_train_log_open(run->ctx, &run->log, run->options.out,
+                             run->state.log_bytes);
+}
+
+static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
 {
     fb_train_options *o = &run->options;
     fb_context *ctx = run->ctx;
@@ -310,21 +345,20 @@ static fb_status open_parts(fb_train_run *run)
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
     FB_TRY(fb_params_move(ctx, run->matcher->params, run->be));
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
-    plan_steps(run);
+    plan_steps(run, opening->steps);
+    if (!resumed)
+        run->state.processor_s = opening->processor_s;
     FB_TRY(fb_train_features_open(run));
-    if (fb_comm_writes(run->comm)) {
-        if (!resumed)
-            FB_TRY(start_folder(run));
-        FB_TRY(fb_train_log_open(ctx, &run->log, o->out, run->state.log_bytes));
-    }
+    if (!opening->measuring)
+        FB_TRY(open_folder(run, resumed));
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
                                run->state.step * o->accumulate,
                                run->state.total_steps * o->accumulate);
 }
 
 fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
-                            const fb_train_options *options, int32_t stage,
-                            int32_t stages)
+                            const fb_train_options *options,
+                            const fb_train_opening *opening)
 {
     fb_train_run *r = calloc(1, sizeof *r);
     if (!r)
@@ -332,9 +366,9 @@ fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
     r->ctx = ctx;
     r->comm = fb_comm_alone();
     r->options = *options;
-    r->state.stage = stage;
-    r->state.stages = stages;
-    fb_status status = open_parts(r);
+    r->state.stage = opening->stage;
+    r->state.stages = opening->stages;
+    fb_status status = open_parts(r, opening);
     if (status != FB_OK) {
         fb_train_run_close(r);
         return status;

@@ -40,13 +40,23 @@ typedef struct fb_train_run {
     bool has_validation;
 } fb_train_run;
 
-/* Check the options, then make OUT or open its last checkpoint. Stage `stage` of
- * `stages` of a recipe; 0 of 0: a run of one's own.
+/* How a run is opened, beside its options. Those of a resumed one are in its state. */
+typedef struct fb_train_opening {
+    int32_t stage, stages; /* of a recipe; 0 of 0: a run of one's own */
+    int64_t steps;         /* of a fresh run at most; 0: what the options make */
+    double processor_s;    /* that have been spent on a fresh run */
+    bool measuring;        /* a run to look at: it leaves no model and no log */
+} fb_train_opening;
+
+/* Check the options, then make OUT or open its last checkpoint.
  * FB_E_USAGE: an option is wrong, or OUT holds a model already and resume is off. */
 fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
-                            const fb_train_options *options, int32_t stage,
-                            int32_t stages);
+                            const fb_train_options *options,
+                            const fb_train_opening *opening);
 void fb_train_run_close(fb_train_run *run);
+
+/* Products that a step learns from. */
+int64_t fb_train_run_products(const fb_train_run *run);
 
 /* Loader of training batches from micro-batch `first`, or of validation batches. */
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,

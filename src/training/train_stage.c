@@ -9,6 +9,8 @@
 #include "base/progress.h"
 #include "engine/neighbours.h"
 #include "training/calibrate.h"
+#include "training/train_budget.h"
+#include "training/train_queries.h"
 #include "training/train_report.h"
 #include "training/train_run.h"
 #include "training/train_step.h"
@@ -61,12 +63,24 @@ static fb_status finish_step(fb_train_run *run, fb_train_line *line)
 
 enum { TEXT = 512 };
 
-static fb_status train_all(fb_train_run *run, fb_train_report *report)
+/* Adds to the state what has gone by since it was last called. */
+typedef struct meter {
+    double seconds, processor_s;
+} meter;
+
+static void read_meter(meter *m, fb_train_state *state)
+{
+    const meter now = {fb_clock_s(), fb_clock_processor_s()};
+    state->seconds += now.seconds - m->seconds;
+    state->processor_s += now.processor_s - m->processor_s;
+    *m = now;
+}
+
+static fb_status train_all(fb_train_run *run, meter *m, fb_train_report *report)
 {
     fb_progress progress;
     fb_train_means means = {0};
     fb_status status = FB_OK;
-    double started_s = fb_clock_s();
     fb_progress_begin(&progress, "training", "steps", run->state.step,
                       run->state.total_steps,
                       run->options.quiet || !fb_comm_writes(run->comm));
@@ -79,6 +93,7 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
             break;
         line.pairs_per_s = (double)run->options.batch * run->options.accumulate /
                            (fb_clock_s() - step_started_s);
+        read_meter(m, &run->state);
         status = finish_step(run, &line);
         fb_train_line_describe(&line, text, sizeof text);
         fb_progress_update(&progress, run->state.step, 1.0, text);
@@ -87,11 +102,18 @@ static fb_status train_all(fb_train_run *run, fb_train_report *report)
     }
     fb_progress_end(&progress);
     report->steps = run->state.step;
-    report->seconds = fb_clock_s() - started_s;
     fb_train_means_report(&means, run->matcher->system->loss_names, report);
     report->best_step = run->state.best_step;
     report->best_val_accuracy = run->state.best_accuracy;
     return status;
+}
+
+/* In closed form a product comes up once. */
+static int64_t count_products(const fb_train_run *run)
+{
+    int64_t products = run->state.step * fb_train_run_products(run);
+    int64_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
+    return run->system->fit && products > items ? items : products;
 }
 
 /* last/ has the same score, so it needs the same files. */
@@ -129,12 +151,20 @@ fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
 {
     fb_train_run *run;
     fb_train_report fresh = {0};
-    FB_TRY(fb_train_run_open(ctx, &run, options, stage, stages));
-    fb_status status = train_all(run, &fresh);
+    fb_train_opening opening = {.stage = stage, .stages = stages};
+    FB_TRY(fb_train_budget_plan(ctx, options, &opening));
+    FB_TRY(fb_train_run_open(ctx, &run, options, &opening));
+    meter m = {fb_clock_s(), fb_clock_processor_s()}; /* behind what runs share */
+    fb_status status = train_all(run, &m, &fresh);
     if (status == FB_OK)
         status = calibrate(run);
     if (status == FB_OK)
         status = fb_comm_barrier(ctx, run->comm);
+    read_meter(&m, &run->state);
+    fresh.seconds = run->state.seconds;
+    fresh.processor_seconds = run->state.processor_s;
+    fresh.products = count_products(run);
+    fresh.parameters = run->matcher->params->total;
     fb_train_run_close(run);
     if (status == FB_OK)
         *report = fresh;

@@ -87,6 +87,8 @@ fb_status fb_train_state_write(fb_context *ctx, const char *path,
     fb_json_key_int(&w, "best_step", state->best_step);
     fb_json_key_double(&w, "best_accuracy", state->best_accuracy);
     fb_json_key_double(&w, "best_loss", state->best_loss);
+    fb_json_key_double(&w, "seconds", state->seconds);
+    fb_json_key_double(&w, "processor_seconds", state->processor_s);
     write_options(&w, state, options);
     fb_json_close_object(&w);
     fputc('\n', r.stream);
@@ -220,6 +222,9 @@ static fb_status read_object(fb_context *ctx, const char *path, const json_t *ro
                               &state->best_accuracy));
     FB_TRY(
         fb_json_get_double(ctx, path, root, "best_loss", 0, 1e300, &state->best_loss));
+    FB_TRY(fb_json_get_double(ctx, path, root, "seconds", 0, 1e300, &state->seconds));
+    FB_TRY(fb_json_get_double(ctx, path, root, "processor_seconds", 0, 1e300,
+                              &state->processor_s));
     const json_t *object = json_object_get(root, "options");
     if (version != 1 || !fingerprint || !json_is_object(object))
         return fb_fail(ctx, FB_E_FORMAT, "%s: not the state of a training run", path);

@@ -25,6 +25,7 @@ typedef struct fb_train_state {
     int64_t log_bytes;    /* log.jsonl up to and with `step` */
     int64_t best_step;    /* 0: none yet */
     double best_accuracy, best_loss;
+    double seconds, processor_s; /* that the run has taken; the latter of all threads */
     int32_t stage,
         stages; /* of a recipe, this one of how many; 0: a run of one's own */
 } fb_train_state;
