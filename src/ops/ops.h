@@ -17,6 +17,8 @@ fb_status fb_op_linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf
 fb_status fb_op_linear_act(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
                            fb_leaf *bias, fb_activation act);
 fb_status fb_op_tanh(fb_tape *tape, fb_var **y, fb_var *x);
+/* y = act(x), where no product is before it; act is not NONE. */
+fb_status fb_op_act(fb_tape *tape, fb_var **y, fb_var *x, fb_activation act);
 /* y = a b, element by element, of one shape and dtype. */
 fb_status fb_op_multiply(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b);
 

@@ -67,6 +67,47 @@ static void tanh_agrees_with_differences(void **state)
     check_rows((graph){"tanh", NO_B, {3}, {0}, {0}, .build = build_tanh}, awkward, 3);
 }
 
+static fb_status build_act(rig *r)
+{
+    fb_activation act = strstr(r->g->name, "quick") ? FB_ACT_QUICK_GELU : FB_ACT_GELU;
+    return fb_op_act(&r->tape, &r->y, r->x[0], act);
+}
+
+static void activations_agree_with_differences(void **state)
+{
+    (void)state;
+    check_rows((graph){"gelu", NO_B, {3}, {0}, {0}, .build = build_act}, awkward, 3);
+    check_rows((graph){"quick gelu", NO_B, {4}, {0}, {0}, .build = build_act}, awkward,
+               3);
+}
+
+/* Differences step over the bend, so this is by hand: the slope is 0 or 1. */
+static fb_status build_relu(rig *r)
+{
+    return fb_op_act(&r->tape, &r->y, r->x[0], FB_ACT_RELU);
+}
+
+static void relu_passes_what_is_positive(void **state)
+{
+    (void)state;
+    const graph g = {"relu", {5, -1}, {9}, {0}, {0}, .build = build_relu};
+    rig r;
+    int positive = 0;
+    rig_open(&r, &g, "ref");
+    rig_backward(&r, true);
+    const float *y = rig_read(&r, &r.y->value);
+    for (int i = 0; i < 45; i++) {
+        float x = r.input[0][i];
+        assert_true(y[i] == (x > 0 ? x : 0));
+        positive += x > 0;
+    }
+    assert_true(positive > 5 && positive < 40);
+    const float *dx = rig_read(&r, &r.x[0]->grad);
+    for (int i = 0; i < 45; i++)
+        assert_true(dx[i] == (r.input[0][i] > 0 ? draw(20, i) : 0));
+    rig_close(&r);
+}
+
 static fb_status build_multiply(rig *r)
 {
     return fb_op_multiply(&r->tape, &r->y, r->x[0], r->x[1]);
@@ -499,6 +540,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_agrees_with_differences),
         cmocka_unit_test(tanh_agrees_with_differences),
+        cmocka_unit_test(activations_agree_with_differences),
+        cmocka_unit_test(relu_passes_what_is_positive),
         cmocka_unit_test(multiply_agrees_with_differences),
         cmocka_unit_test(norm_agrees_with_differences),
         cmocka_unit_test(dropout_agrees_with_differences),

@@ -5,7 +5,7 @@
 
 #include "models/fashionbert/contrast_head.h"
 #include "models/fashionbert/fashionbert_options.h"
-#include "models/fashionbert/hard_pairs.h"
+#include "models/hard_pairs.h"
 #include "models/matcher.h"
 #include "nn/patch_encoder.h"
 #include "nn/transformer.h"

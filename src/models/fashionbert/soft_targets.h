@@ -10,7 +10,7 @@
 #ifndef FB_MODELS_FASHIONBERT_SOFT_TARGETS_H
 #define FB_MODELS_FASHIONBERT_SOFT_TARGETS_H
 
-#include "models/fashionbert/hard_pairs.h"
+#include "models/hard_pairs.h"
 
 /* *targets [lists * length], the tape's. similarity [images, texts] f32 of the items
  * that pairs were drawn from; share in [0, 1]. */

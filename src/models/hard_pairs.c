@@ -1,5 +1,5 @@
 /* hard_pairs.c - see hard_pairs.h. */
-#include "models/fashionbert/hard_pairs.h"
+#include "models/hard_pairs.h"
 
 #include "base/random.h"
 
@@ -22,8 +22,9 @@ static int64_t count_rows(const fb_batch *b)
 {
     int64_t rows = 0;
     for (int32_t p = 0; p < b->pairs; p++) {
-        int32_t text = b->pair_text[p];
-        rows += b->text_offsets[text + 1] - b->text_offsets[text] + b->patches;
+        int32_t text = b->pair_text[p], image = b->pair_image[p];
+        rows += b->text_offsets[text + 1] - b->text_offsets[text];
+        rows += b->image_offsets[image + 1] - b->image_offsets[image];
     }
     return rows;
 }
@@ -232,23 +233,21 @@ static fb_status draw_each(fb_tape *tape, fb_hard_pairs *hard, const draw *d)
     return FB_OK;
 }
 
-/* Mark all but `keep` patches of each image as left out, each choice as likely. */
-static fb_status leave_out(fb_tape *tape, fb_batch *b, double keep, uint64_t key)
+fb_status fb_patches_leave_out(fb_tape *tape, fb_batch *b, double keep, uint64_t key)
 {
     void *memory;
-    int64_t count = (int64_t)b->images * b->patches;
-    int32_t wanted = (int32_t)lrint(keep * b->patches);
-    if (wanted >= b->patches)
+    if (!(keep < 1))
         return FB_OK;
-    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)count));
+    FB_TRY(fb_tape_alloc(tape, &memory, (size_t)b->image_offsets[b->images] + 1));
     uint8_t *out = memory;
     for (int32_t i = 0; i < b->images; i++) {
         fb_random random = {fb_random_mix(key + (uint64_t)i), 0};
-        int32_t left = wanted < 1 ? 1 : wanted;
-        for (int32_t p = 0; p < b->patches; p++) {
-            uint32_t more = (uint32_t)(b->patches - p);
-            bool kept = fb_random_below(&random, more) < (uint32_t)left;
-            out[(int64_t)i * b->patches + p] = !kept;
+        int32_t end = b->image_offsets[i + 1], rows = end - b->image_offsets[i];
+        int32_t left = (int32_t)lrint(keep * rows);
+        left = left < 1 ? 1 : left;
+        for (int32_t p = end - rows; p < end; p++) {
+            bool kept = fb_random_below(&random, (uint32_t)(end - p)) < (uint32_t)left;
+            out[p] = !kept;
             left -= kept;
         }
     }
@@ -270,8 +269,8 @@ fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch 
     *hard = (fb_hard_pairs){.batch = *items};
     draw d = {items, similarity->data, count, options->scale, negatives, options->key};
     FB_TRY(options->blocks ? draw_blocks(tape, hard, &d) : draw_each(tape, hard, &d));
-    FB_TRY(leave_out(tape, &hard->batch, options->patch_keep,
-                     fb_random_mix(~options->key)));
+    FB_TRY(fb_patches_leave_out(tape, &hard->batch, options->patch_keep,
+                                fb_random_mix(~options->key)));
     FB_TRY(fb_tape_ints(tape, &hard->batch.row_source, count_rows(&hard->batch)));
     fb_batch_pack(&hard->batch);
     return FB_OK;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "models/fashionbert/hard_pairs.h"
+#include "models/hard_pairs.h"
 
 enum { ITEMS = 6, P = 4, LENGTH = 3 };
 

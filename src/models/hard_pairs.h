@@ -21,8 +21,8 @@
  * right is even within a block, so scores need no correction (op_list.c). Items that
  * fill no block have no pair; where that is all of them, blocks are half as large.
  */
-#ifndef FB_MODELS_FASHIONBERT_HARD_PAIRS_H
-#define FB_MODELS_FASHIONBERT_HARD_PAIRS_H
+#ifndef FB_MODELS_HARD_PAIRS_H
+#define FB_MODELS_HARD_PAIRS_H
 
 #include "ops/tape.h"
 #include "tensor/batch.h"
@@ -64,5 +64,10 @@ typedef struct fb_hard_options {
 fb_status fb_hard_pairs_draw(fb_tape *tape, fb_hard_pairs *hard, const fb_batch *items,
                              const fb_tensor *similarity,
                              const fb_hard_options *options);
+
+/* Mark all but `keep` of each image's patches or regions, at least one, as left out of
+ * the batch's sequences, each choice as likely: patch_left_out, the tape's. */
+fb_status fb_patches_leave_out(fb_tape *tape, fb_batch *batch, double keep,
+                               uint64_t key);
 
 #endif

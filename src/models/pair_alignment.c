@@ -1,0 +1,54 @@
+/* pair_alignment.c - see pair_alignment.h. */
+#include "models/pair_alignment.h"
+
+#include <string.h>
+
+fb_status fb_pair_alignment_begin(fb_tape *tape, fb_pair_alignment *a,
+                                  const fb_batch *batch, int32_t others, uint64_t key)
+{
+    *a = (fb_pair_alignment){.batch = batch};
+    if (others < 1)
+        return FB_OK;
+    void *even;
+    fb_tensor similarity = fb_tensor_2d(NULL, FB_F32, batch->images, batch->texts);
+    FB_TRY(fb_tape_alloc(tape, &even, fb_tensor_bytes(&similarity) + 1));
+    memset(even, 0, fb_tensor_bytes(&similarity));
+    similarity.data = even;
+    const fb_hard_options o = {
+        .negatives = others, .blocks = true, .patch_keep = 1, .key = key};
+    FB_TRY(fb_hard_pairs_draw(tape, &a->blocks, batch, &similarity, &o));
+    a->listwise = true;
+    a->batch = &a->blocks.batch;
+    return FB_OK;
+}
+
+fb_status fb_pair_alignment_loss(fb_tape *tape, fb_loss **loss,
+                                 const fb_pair_alignment *a, fb_var *logits)
+{
+    if (!a->listwise)
+        return fb_op_cross_entropy(tape, loss, logits, a->batch->pair_label);
+    const fb_lists lists = {.members = a->blocks.members,
+                            .count = a->blocks.lists,
+                            .length = a->blocks.length};
+    return fb_op_list(tape, loss, logits, &lists);
+}
+
+void fb_pair_alignment_count(const fb_pair_alignment *a, const float *logits,
+                             int64_t *right, int64_t *of)
+{
+    const fb_batch *b = a->batch;
+    *right = 0;
+    *of = a->listwise ? a->blocks.lists : b->pairs;
+    for (int32_t i = 0; !a->listwise && i < b->pairs; i++) {
+        float margin = logits[i * 2 + 1] - logits[i * 2];
+        *right += b->pair_label[i] ? margin > 0 : margin < 0;
+    }
+    for (int32_t l = 0; a->listwise && l < a->blocks.lists; l++) {
+        const int32_t *m = a->blocks.members + (int64_t)l * a->blocks.length;
+        bool best = true;
+        for (int32_t k = 1; k < a->blocks.length; k++)
+            best = best && logits[m[0] * 2 + 1] - logits[m[0] * 2] >
+                               logits[m[k] * 2 + 1] - logits[m[k] * 2];
+        *right += best;
+    }
+}
