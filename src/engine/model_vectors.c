@@ -35,7 +35,10 @@ static uint64_t hash_reading(uint64_t hash, const fb_model_config *c)
     const int32_t numbers[] = {c->heads,       c->each,   c->image_size,
                                c->grid,        c->squash, c->max_text,
                                c->text_layers, c->views,  c->system->number};
+    const int32_t regions[] = {c->region_width, c->region_most};
     hash = fb_hash_bytes(hash, numbers, sizeof numbers);
+    if (c->regions)
+        hash = fb_hash_bytes(hash, regions, sizeof regions);
     if (c->system->keys.count > 0)
         hash = fb_hash_bytes(hash, &c->own, sizeof c->own);
     hash = fb_hash_bytes(hash, c->encoder, strlen(c->encoder));

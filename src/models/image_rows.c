@@ -12,8 +12,11 @@ fb_status fb_image_rows_declare(fb_params *params, fb_image_rows *rows,
                                   .grid = config->grid};
     memcpy(e.mean, config->mean, sizeof e.mean);
     memcpy(e.std, config->std, sizeof e.std);
-    rows->width = fb_model_config_features(config);
-    rows->views = config->views;
+    *rows = (fb_image_rows){.regions = config->regions,
+                            .width = fb_model_config_features(config),
+                            .views = config->views};
+    if (rows->regions)
+        return FB_OK;
     FB_TRY(fb_patch_encoder_declare(params, &rows->encoder, &e));
     if (use == FB_MODEL_TRAIN_FROZEN)
         fb_patch_encoder_freeze(params, &rows->encoder);
@@ -28,6 +31,11 @@ void fb_image_rows_free(fb_image_rows *rows, fb_backend *be)
 fb_status fb_image_rows_forward(fb_tape *tape, fb_var **x, fb_image_rows *rows,
                                 const fb_batch *batch)
 {
+    if (rows->regions)
+        return fb_image_rows_regions(tape, x, batch, rows->width);
+    if (batch->regions)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "the batch has regions, but the model reads patches");
     if (batch->feature_width)
         return fb_patch_encoder_given(tape, x, &rows->encoder, batch->features,
                                       batch->feature_width, batch->images);
@@ -38,9 +46,23 @@ fb_status fb_image_rows_forward(fb_tape *tape, fb_var **x, fb_image_rows *rows,
                                  rows->views);
 }
 
+fb_status fb_image_rows_regions(fb_tape *tape, fb_var **x, const fb_batch *batch,
+                                int32_t width)
+{
+    if (!batch->regions)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "the model reads regions, of which the batch has none");
+    if (batch->feature_width != width)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "the batch has regions of width %d, the model reads %d",
+                       (int)batch->feature_width, (int)width);
+    return fb_patch_features_upload(tape, x, batch->features, fb_batch_rows(batch),
+                                    width);
+}
+
 int32_t fb_image_rows_count(const fb_batch *batch)
 {
-    return batch->image_offsets[batch->images];
+    return fb_batch_rows(batch);
 }
 
 double fb_image_rows_flops(const fb_image_rows *rows, const fb_batch *batch)

@@ -15,6 +15,7 @@ enum { CONFIG_LIMIT = 1 << 20 };
 static const char *const score_words[] = {"tia", "itc", "both", NULL};
 static const char *const head_words[] = {"cls", "product", NULL};
 static const char *const patches_words[] = {"grid", "each", NULL};
+static const char *const regions_words[] = {"no", "yes", NULL};
 static const char *const fit_words[] = {"pad", "squash", NULL};
 
 #define AT(member) offsetof(fb_model_config, member)
@@ -42,6 +43,9 @@ static const fb_config_key shared_rows[] = {
     {"alignment_head", FB_CONFIG_WORD, AT(head), 0, 0, head_words, 0},
     {"image_size", FB_CONFIG_INT32, AT(image_size), 1, 2048, NULL, 0},
     {"grid", FB_CONFIG_INT32, AT(grid), 1, 64, NULL, 0},
+    {"regions", FB_CONFIG_SWITCH, AT(regions), 0, 0, regions_words, 0},
+    {"region_width", FB_CONFIG_INT32, AT(region_width), 0, 65536, NULL, 0},
+    {"region_most", FB_CONFIG_INT32, AT(region_most), 0, 4096, NULL, 0},
     {"max_text", FB_CONFIG_INT32, AT(max_text), 2, 8192, NULL, 0},
     {"vector_size", FB_CONFIG_INT32, AT(vector), 0, 4096, NULL, 0},
     {"image_views", FB_CONFIG_INT32, AT(views), 1, 2, NULL, 0},
@@ -103,6 +107,8 @@ static fb_status find_features(fb_context *ctx, const fb_model_config *c,
 int32_t fb_model_config_features(const fb_model_config *config)
 {
     int32_t features = 0;
+    if (config->regions)
+        return config->region_width;
     return find_features(NULL, config, &features) == FB_OK ? features : 0;
 }
 
@@ -122,7 +128,7 @@ void fb_model_config_set_system(fb_model_config *config, const fb_system *system
 
 int32_t fb_model_config_patches(const fb_model_config *config)
 {
-    return config->grid * config->grid;
+    return config->regions ? config->region_most : config->grid * config->grid;
 }
 
 void fb_model_config_set_encoder(fb_model_config *config, const fb_encoder *encoder)
@@ -187,6 +193,26 @@ static fb_status check_ranges(fb_context *ctx, const fb_model_config *c,
     return FB_OK;
 }
 
+/* What images are cut into, or what was found in them. */
+static fb_status check_rows(fb_context *ctx, const fb_model_config *c,
+                            const char *where)
+{
+    int32_t features;
+    if (c->regions && !(fb_model_config_system(c)->reads & FB_READS_REGIONS))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: %s reads no regions, only photos", where,
+                       fb_model_config_system(c)->name);
+    if (c->regions && (c->region_width < 1 || c->region_most < 1))
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: regions need a region_width and a region_most of at least "
+                       "1, not %d and %d",
+                       where, (int)c->region_width, (int)c->region_most);
+    if (c->regions || find_features(ctx, c, &features) == FB_OK)
+        return FB_OK;
+    char why[256];
+    snprintf(why, sizeof why, "%s", fb_context_message(ctx));
+    return fb_fail(ctx, FB_E_FORMAT, "%s: %s", where, why);
+}
+
 fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
                                 const char *where)
 {
@@ -216,13 +242,7 @@ fb_status fb_model_config_check(fb_context *ctx, const fb_model_config *c,
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: max_text %d is more than max_position_embeddings %d", where,
                        (int)c->max_text, (int)c->positions);
-    int32_t features;
-    if (find_features(ctx, c, &features) != FB_OK) {
-        char why[256];
-        snprintf(why, sizeof why, "%s", fb_context_message(ctx));
-        return fb_fail(ctx, FB_E_FORMAT, "%s: %s", where, why);
-    }
-    return FB_OK;
+    return check_rows(ctx, c, where);
 }
 
 static fb_status read_system(fb_context *ctx, fb_model_config *c, const char *path,

@@ -34,6 +34,11 @@ typedef struct fb_model_config {
     int32_t image_size; /* pixels a side, 256 */
     int32_t grid;       /* patches a side, 8 */
     bool squash;        /* fit: squash instead of pad */
+    /* In place of patches: features of regions that a detector found, so wide, of at
+     * most so many regions an image. There is no image network; grid and the like mean
+     * nothing. */
+    bool regions;
+    int32_t region_width, region_most;
     double mean[3], std[3];
     int32_t max_text; /* tokens of a text with its specials */
     /* The contrastive head: texts and images encoded alone, as vectors of this width;
@@ -64,9 +69,10 @@ typedef struct fb_model_config {
     } own; /* a struct of the system's, by the table of its keys (config_key.h) */
 } fb_model_config;
 
-/* F of the encoder: numbers of one patch's feature. */
+/* F: numbers of one patch's feature, or of one region's. */
 int32_t fb_model_config_features(const fb_model_config *config);
-int32_t fb_model_config_patches(const fb_model_config *config); /* P */
+/* P: patches of an image; the most regions of one. */
+int32_t fb_model_config_patches(const fb_model_config *config);
 const fb_system *fb_model_config_system(const fb_model_config *config);
 /* Another system, whose own keys get their standards. */
 void fb_model_config_set_system(fb_model_config *config, const fb_system *system);

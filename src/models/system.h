@@ -35,7 +35,8 @@ enum {
     FB_READS_PIXELS = 1 << 1,
     FB_READS_FEATURES = 1 << 2, /* of patches, made before by the model's own network */
     FB_READS_REGIONS = 1 << 3,  /* features of detected regions */
-    FB_READS_QUERY = 1 << 4     /* a query too: batches of triples, not of pairs */
+    FB_READS_QUERY = 1 << 4,    /* a query too: batches of triples, not of pairs */
+    FB_READS_BOXES = 1 << 5     /* of regions, where they lie: not without */
 };
 
 enum {

@@ -183,30 +183,34 @@ fb_status fb_patch_encoder_tune(fb_tape *tape, fb_var **features,
     return encode(tape, features, encoder, x, images, FB_ENCODER_TUNE);
 }
 
+fb_status fb_patch_features_upload(fb_tape *tape, fb_var **x, const fb_bf16 *numbers,
+                                   int64_t rows, int32_t width)
+{
+    FB_TRY(fb_tape_new_var(tape, x, tape->be->dtype, 0, width));
+    (*x)->needs_grad = false;
+    fb_tensor host =
+        fb_tensor_2d((void *)(uintptr_t)numbers, tape->be->dtype, rows, width);
+    if (host.dtype != FB_BF16) {
+        FB_TRY(fb_tape_alloc(tape, &host.data, fb_tensor_bytes(&host)));
+        float *value = host.data;
+        for (int64_t i = 0; i < rows * width; i++)
+            value[i] = fb_bf16_to_f32(numbers[i]);
+    }
+    return fb_tape_upload(tape, &(*x)->value, &host);
+}
+
 fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
                                  const fb_patch_encoder *encoder, const fb_bf16 *given,
                                  int32_t width, int32_t images)
 {
     int64_t rows = (int64_t)images * encoder->grid * encoder->grid;
-    fb_var *x;
     const fb_encoder *kind = encoder->kind;
     if (!kind->learns || width != kind->shape(kind, picture_size(encoder)).features)
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "the batch has features of width %d, which this encoder does "
                        "not make",
                        (int)width);
-    FB_TRY(fb_tape_new_var(tape, &x, tape->be->dtype, 0, width));
-    x->needs_grad = false;
-    fb_tensor host =
-        fb_tensor_2d((void *)(uintptr_t)given, tape->be->dtype, rows, width);
-    if (host.dtype != FB_BF16) {
-        FB_TRY(fb_tape_alloc(tape, &host.data, fb_tensor_bytes(&host)));
-        float *value = host.data;
-        for (int64_t i = 0; i < rows * width; i++)
-            value[i] = fb_bf16_to_f32(given[i]);
-    }
-    *features = x;
-    return fb_tape_upload(tape, &x->value, &host);
+    return fb_patch_features_upload(tape, features, given, rows, width);
 }
 
 double fb_patch_encoder_flops(const fb_patch_encoder *encoder)

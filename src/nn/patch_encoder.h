@@ -68,6 +68,11 @@ fb_status fb_patch_encoder_given(fb_tape *tape, fb_var **features,
                                  const fb_patch_encoder *encoder, const fb_bf16 *given,
                                  int32_t width, int32_t images);
 
+/* x [rows, width] of numbers [rows, width], which must stay until the tape is done with.
+ * No gradient goes there. */
+fb_status fb_patch_features_upload(fb_tape *tape, fb_var **x, const fb_bf16 *numbers,
+                                   int64_t rows, int32_t width);
+
 /* In two steps, for gradients of the pixels: what the encoder reads, normalised,
  * [images*size*size, 3], image by image, by rows of the image, or patch by patch where
  * each is encoded alone, and with views 2 behind them the same of the mirror images;

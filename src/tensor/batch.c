@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BLOCKS = 24 };
+enum { MAX_BLOCKS = 26 };
 
 struct fb_batch_store {
     void *blocks[MAX_BLOCKS];
@@ -43,7 +43,7 @@ static void *take_aligned(struct fb_batch_store *store, int64_t count, size_t si
 }
 
 static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
-                        int64_t longest_text)
+                        int64_t longest_text, const fb_region_kind *kind)
 {
     struct fb_batch_store *s = b->store;
     int64_t pairs = limits->pairs, texts = limits->texts, images = limits->images;
@@ -62,7 +62,12 @@ static void take_arrays(fb_batch *b, const fb_batch_limits *limits,
     b->features = take_aligned(s, images * patches * b->feature_width, sizeof(fb_bf16));
     b->patch_masked = take(s, images * patches, 1);
     b->image_offsets = take(s, images + 1, sizeof(int32_t));
-    b->boxes = take(s, images * patches * 4, sizeof(float));
+    if (!kind || kind->boxes)
+        b->boxes = take(s, images * patches * 4, sizeof(float));
+    if (kind && kind->classes) {
+        b->region_classes = take(s, images * patches, sizeof(int32_t));
+        b->region_scores = take(s, images * patches, sizeof(float));
+    }
     b->pair_text = take(s, pairs, sizeof(int32_t));
     b->pair_image = take(s, pairs, sizeof(int32_t));
     b->pair_label = take(s, pairs, sizeof(int32_t));
@@ -110,15 +115,10 @@ static fb_status check_limits(fb_context *ctx, const fb_batch_limits *l,
     return FB_OK;
 }
 
-fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
-                          const fb_batch_limits *limits, int32_t longest_text)
-{
-    return fb_batch_create_features(ctx, batch, limits, longest_text, 0);
-}
-
-fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
-                                   const fb_batch_limits *limits, int32_t longest_text,
-                                   int32_t feature_width)
+/* kind: of regions; NULL: patches. */
+static fb_status create(fb_context *ctx, fb_batch **batch,
+                        const fb_batch_limits *limits, int32_t longest_text,
+                        int32_t feature_width, const fb_region_kind *kind)
 {
     FB_TRY(check_limits(ctx, limits, longest_text));
     fb_batch *b = calloc(1, sizeof *b);
@@ -132,16 +132,38 @@ fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
     b->patches = limits->patches;
     b->image_size = limits->image_size;
     b->feature_width = feature_width;
-    take_arrays(b, limits, longest_text);
+    b->regions = kind != NULL;
+    take_arrays(b, limits, longest_text, kind);
     if (store->failed) {
         fb_batch_free(b);
         return fb_fail(ctx, FB_E_MEMORY,
                        "no memory for a batch of %d pairs, use a smaller batch",
                        limits->pairs);
     }
-    place_grid(b, limits->images);
+    if (!b->regions)
+        place_grid(b, limits->images);
     *batch = b;
     return FB_OK;
+}
+
+fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
+                          const fb_batch_limits *limits, int32_t longest_text)
+{
+    return create(ctx, batch, limits, longest_text, 0, NULL);
+}
+
+fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
+                                   const fb_batch_limits *limits, int32_t longest_text,
+                                   int32_t feature_width)
+{
+    return create(ctx, batch, limits, longest_text, feature_width, NULL);
+}
+
+fb_status fb_batch_create_regions(fb_context *ctx, fb_batch **batch,
+                                  const fb_batch_limits *limits, int32_t longest_text,
+                                  const fb_region_kind *kind)
+{
+    return create(ctx, batch, limits, longest_text, kind->width, kind);
 }
 
 fb_status fb_batch_add_queries(fb_context *ctx, fb_batch *batch,
@@ -173,8 +195,8 @@ static int32_t pack_text(fb_batch *b, int32_t text, int32_t first, int32_t row)
 
 static int32_t pack_image(fb_batch *b, int32_t image, int32_t row)
 {
-    int32_t first = image * b->patches, tokens = fb_batch_text_tokens(b);
-    for (int32_t p = first; p < first + b->patches; p++)
+    int32_t tokens = fb_batch_text_tokens(b);
+    for (int32_t p = b->image_offsets[image]; p < b->image_offsets[image + 1]; p++)
         if (!b->patch_left_out || !b->patch_left_out[p])
             b->row_source[row++] = tokens + p;
     return row;
@@ -249,10 +271,27 @@ int32_t fb_batch_add_query(fb_batch *b, const int32_t *ids, int32_t count)
 
 int32_t fb_batch_add_image(fb_batch *b)
 {
-    memset(b->patch_masked + (ptrdiff_t)b->images * b->patches, 0, (size_t)b->patches);
+    memset(b->patch_masked + b->image_offsets[b->images], 0,
+           (size_t)fb_batch_image_rows(b, b->images));
     b->image_item[b->images] = -1;
     b->image_group[b->images] = b->images;
     return b->images++;
+}
+
+int32_t fb_batch_add_regions(fb_batch *b, const fb_regions *regions)
+{
+    ptrdiff_t at = b->image_offsets[b->images];
+    size_t n = (size_t)regions->count;
+    b->image_offsets[b->images + 1] = (int32_t)at + regions->count;
+    memcpy(b->features + at * b->feature_width, regions->features,
+           n * (size_t)b->feature_width * sizeof *b->features);
+    if (b->boxes)
+        memcpy(b->boxes + at * 4, regions->boxes, n * 4 * sizeof *b->boxes);
+    if (b->region_classes) {
+        memcpy(b->region_classes + at, regions->classes, n * sizeof(int32_t));
+        memcpy(b->region_scores + at, regions->scores, n * sizeof(float));
+    }
+    return fb_batch_add_image(b);
 }
 
 void fb_batch_add_pair(fb_batch *b, int32_t query, int32_t text, int32_t image,

@@ -1,5 +1,9 @@
 /* batch.h - what data/ fills and models/ read: B pairs of texts and images, packed.
  *
+ * An image is rows: the P cells of a grid over it, or the regions that a detector found
+ * in it, of which each image has its own number. Patch stands for either below, and
+ * row for its place among those of all images: image_offsets[image] + p.
+ *
  * Each text and each image of the batch lies here once; a pair names its two. The
  * packed sequence of pair b is  [CLS] text [SEP] patches : the rows seq_offsets[b] up
  * to seq_offsets[b+1] of T tokens, end to end, never padded. A batch of items has its
@@ -19,21 +23,24 @@
  *     text_group                   [texts]       equal: the same text
  *     image_group                  [images]      equal: the same product or file
  *     pixels                       [images, size, size, 3] u8, as decoded and resized
- *     features                     [images * P, F] in place of pixels, where a network
- *                                  that is not trained made them before
+ *     features                     [rows, F] in place of pixels, where a network that is
+ *                                  not trained made them before, or a detector
  *     image_offsets                [images + 1]  rows of image i in features, boxes and
  *                                  patch_masked: image_offsets[i] up to [i + 1]
  *     boxes                        [rows, 4] x1, y1, x2, y2 as shares of the image's
- *                                  width and height; of patches, the cells of the grid
- *     patch_masked                 [images * P]      1: the patch's feature is zeroed
- *     patch_left_out               [images * P]      1: no sequence has the patch
+ *                                  width and height; of patches, the cells of the grid;
+ *                                  NULL: of regions whose places are not known
+ *     region_classes               [rows] of regions, the detector's; NULL: not known
+ *     region_scores                [rows] of regions, how sure it was of that, 0 to 1
+ *     patch_masked                 [rows]            1: the patch's feature is zeroed
+ *     patch_left_out               [rows]            1: no sequence has the patch
  *     pair_text, pair_image, pair_label  [B]         label 1: they match
  *     pair_query                   [B]   NULL: no pair has one
  *     seq_offsets                  [B + 1]
  *     row_source                   [T]   < text tokens: that token; else, less the text
- *                                        tokens, the patch image*P + p
+ *                                        tokens, the row of a patch
  *     mlm_rows, mlm_targets        [mlm_count]  packed row; original token id
- *     mpm_rows, mpm_patches        [mpm_count]  packed row; patch image*P + p
+ *     mpm_rows, mpm_patches        [mpm_count]  packed row; row of a patch
  *     cls_rows                     [B]          packed row of each pair's [CLS]
  *
  * Token segments are 0 for titles; with queries 0 for these and 1 for titles. Memory
@@ -47,9 +54,10 @@
 
 typedef struct fb_batch {
     int32_t pairs, texts, images;
-    int32_t patches;       /* P an image, such as 64 */
+    int32_t patches;       /* P an image, such as 64; of regions, the most of one */
     int32_t image_size;    /* pixels a side, such as 256 */
     int32_t feature_width; /* F of features; 0: the batch has pixels */
+    bool regions;          /* features are of regions */
     int32_t *token_ids, *token_positions, *token_segments, *text_offsets;
     int32_t *text_item, *text_group, *image_item, *image_group;
     uint8_t *pixels, *patch_masked;
@@ -57,6 +65,8 @@ typedef struct fb_batch {
     fb_bf16 *features;
     int32_t *image_offsets;
     float *boxes;
+    int32_t *region_classes;
+    float *region_scores;
     int32_t *pair_text, *pair_image, *pair_label, *pair_query;
     int32_t *seq_offsets, *row_source, *cls_rows;
     int32_t mlm_count, mpm_count;
@@ -79,6 +89,15 @@ fb_status fb_batch_create(fb_context *ctx, fb_batch **batch,
 fb_status fb_batch_create_features(fb_context *ctx, fb_batch **batch,
                                    const fb_batch_limits *limits, int32_t longest_text,
                                    int32_t feature_width);
+/* The same with regions, at most limits->patches an image: F, and what is known of them
+ * beside their features. */
+typedef struct fb_region_kind {
+    int32_t width; /* F */
+    bool boxes, classes;
+} fb_region_kind;
+fb_status fb_batch_create_regions(fb_context *ctx, fb_batch **batch,
+                                  const fb_batch_limits *limits, int32_t longest_text,
+                                  const fb_region_kind *kind);
 /* Give an empty batch pair_query. */
 fb_status fb_batch_add_queries(fb_context *ctx, fb_batch *batch,
                                const fb_batch_limits *limits);
@@ -98,6 +117,15 @@ static inline int32_t fb_batch_tokens(const fb_batch *b) /* T */
 {
     return b->seq_offsets[b->pairs];
 }
+/* Rows of all images, and of one. */
+static inline int32_t fb_batch_rows(const fb_batch *b)
+{
+    return b->image_offsets[b->images];
+}
+static inline int32_t fb_batch_image_rows(const fb_batch *b, int32_t image)
+{
+    return b->image_offsets[image + 1] - b->image_offsets[image];
+}
 
 /* ---- batches of given pairs, unmasked -----------------------------------------------
  */
@@ -113,8 +141,18 @@ void fb_batch_clear(fb_batch *batch);
 int32_t fb_batch_add_text(fb_batch *batch, const int32_t *ids, int32_t count);
 /* Only of a batch with queries. */
 int32_t fb_batch_add_query(fb_batch *batch, const int32_t *ids, int32_t count);
-/* Returns the image's number; the caller writes batch->pixels[number]. */
+/* Returns the image's number; the caller writes its pixels, or its features from row
+ * image_offsets[number] on. Not of a batch of regions. */
 int32_t fb_batch_add_image(fb_batch *batch);
+/* The regions of one image; what the batch does not keep of them is not looked at. */
+typedef struct fb_regions {
+    int32_t count;           /* n, 1 up to batch->patches */
+    const fb_bf16 *features; /* [n, F] */
+    const float *boxes;      /* [n, 4] */
+    const int32_t *classes;  /* [n] */
+    const float *scores;     /* [n] */
+} fb_regions;
+int32_t fb_batch_add_regions(fb_batch *batch, const fb_regions *regions);
 /* Each of the three is -1 where the pair has none; a query always in a batch without
  * queries. */
 void fb_batch_add_pair(fb_batch *batch, int32_t query, int32_t text, int32_t image,

@@ -5,6 +5,7 @@
 #ifndef FB_TESTS_SAMPLER_FIXTURE_H
 #define FB_TESTS_SAMPLER_FIXTURE_H
 
+#include "base/hash.h"
 #include "data/batch/sampler.h"
 #include "data/image/image_decode.h"
 #include "support/catalogue_fixture.h"

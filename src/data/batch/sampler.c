@@ -33,6 +33,22 @@ static fb_status check_features(fb_context *ctx, const fb_sampler *s)
     return FB_OK;
 }
 
+static fb_status check_regions(fb_context *ctx, const fb_sampler *s)
+{
+    const fb_sampler_options *o = &s->options;
+    const fb_region_table *t = o->regions;
+    if (!t)
+        return FB_OK;
+    if (fb_augment_any(&o->augment))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "regions are of images as they are; these cannot be flipped, "
+                       "shifted or zoomed");
+    if (o->features.cache || t->most > o->patches)
+        return fb_fail(ctx, FB_E_SHAPE, "up to %d regions an image, not %d",
+                       (int)t->most, (int)o->patches);
+    return fb_region_table_check(ctx, t, s->items, s->item_count);
+}
+
 static fb_status check(fb_context *ctx, const fb_sampler *s)
 {
     if (s->options.batch < 1)
@@ -56,6 +72,7 @@ static fb_status check(fb_context *ctx, const fb_sampler *s)
                        "words masked as well; leave one of the two out");
     FB_TRY(fb_augment_check(ctx, &s->options.augment));
     FB_TRY(check_features(ctx, s));
+    FB_TRY(check_regions(ctx, s));
     if (s->options.queries && s->options.items)
         return fb_fail(ctx, FB_E_USAGE,
                        "batches of items have no queries; leave one of the two out");
@@ -168,6 +185,17 @@ int32_t fb_sampler_items_per_step(const fb_sampler *s)
                             : s->options.batch - s->options.batch / 2;
 }
 
+fb_status fb_sampler_make_batch(fb_context *ctx, fb_batch **batch, const fb_sampler *s,
+                                const fb_batch_limits *limits, int32_t longest_text)
+{
+    const fb_feature_table *features = &s->options.features;
+    if (!s->options.regions)
+        return fb_batch_create_features(ctx, batch, limits, longest_text,
+                                        features->cache ? features->features : 0);
+    fb_region_kind kind = fb_region_table_kind(s->options.regions);
+    return fb_batch_create_regions(ctx, batch, limits, longest_text, &kind);
+}
+
 fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
                                   const fb_sampler *s)
 {
@@ -179,8 +207,7 @@ fb_status fb_sampler_batch_create(fb_context *ctx, fb_batch **batch,
     fb_batch_limits limits = {o->batch,   o->batch,
                               o->batch,   o->batch * s->longest_text,
                               o->patches, o->image_size};
-    return fb_batch_create_features(ctx, batch, &limits, s->longest_text,
-                                    o->features.cache ? o->features.features : 0);
+    return fb_sampler_make_batch(ctx, batch, s, &limits, s->longest_text);
 }
 
 fb_status fb_sampler_cursor_create(fb_context *ctx, fb_sampler_cursor **cursor,
@@ -247,7 +274,13 @@ static int32_t add_text(const fb_sampler *s, fb_batch *b, int32_t item)
 
 static int32_t add_image(const fb_sampler *s, fb_batch *b, int32_t item)
 {
-    int32_t image = fb_batch_add_image(b);
+    int32_t image;
+    if (s->options.regions) {
+        fb_regions regions = fb_region_table_get(s->options.regions, item);
+        image = fb_batch_add_regions(b, &regions);
+    } else {
+        image = fb_batch_add_image(b);
+    }
     b->image_item[image] = item;
     b->image_group[image] = s->groups->image_group[item];
     return image;
@@ -356,8 +389,8 @@ static void mask(const fb_sampler *s, fb_sampler_cursor *c, uint64_t step, fb_ba
         s->options.patch_share > 0 ? s->options.patch_share : FB_MASK_PATCHES;
     for (int32_t i = 0; i < b->images && !s->options.whole_images; i++) {
         fb_random random = fb_sampler_random(s, FB_STREAM_MASK_PATCH, step, i);
-        fb_mask_patches(&random, share, b->patches,
-                        b->patch_masked + (ptrdiff_t)i * b->patches);
+        fb_mask_patches(&random, share, fb_batch_image_rows(b, i),
+                        b->patch_masked + b->image_offsets[i]);
     }
 }
 
@@ -375,8 +408,8 @@ static void list_masked_rows(const fb_sampler *s, const fb_sampler_cursor *c,
             b->mlm_rows[b->mlm_count] = row;
             b->mlm_targets[b->mlm_count++] = c->targets[t];
         }
-        int32_t patch = b->pair_image[pair] * b->patches;
-        for (int32_t p = 0; p < b->patches; p++, row++, patch++) {
+        int32_t image = b->pair_image[pair], end = b->image_offsets[image + 1];
+        for (int32_t patch = b->image_offsets[image]; patch < end; patch++, row++) {
             if (!b->patch_masked[patch])
                 continue;
             b->mpm_rows[b->mpm_count] = row;
@@ -446,7 +479,7 @@ fb_status fb_sampler_fill(fb_context *ctx, const fb_sampler *s,
         FB_TRY(place_pairs(ctx, s, cursor, step, batch));
     if (s->options.features.cache)
         copy_features(s, batch);
-    else
+    else if (!s->options.regions)
         FB_TRY(load_images(ctx, s, cursor, step, cancel, batch));
     mask(s, cursor, step, batch);
     fb_batch_pack(batch);

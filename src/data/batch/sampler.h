@@ -40,6 +40,7 @@
 #include "data/batch/token_lists.h"
 #include "data/catalogue/query_split.h"
 #include "data/image/augment.h"
+#include "data/regions/region_table.h"
 #include "tensor/batch.h"
 
 #include <stdatomic.h>
@@ -62,6 +63,8 @@ typedef struct fb_sampler_options {
     double grouped; /* with groups: the share of steps that have them, such as 1 */
     fb_augment augment;        /* of images; all 0: none */
     fb_feature_table features; /* with a cache: batches have its features, no pixels */
+    const fb_region_table
+        *regions; /* borrowed: batches have these, at most `patches` an image; NULL */
     double text_mask;    /* with whole_texts: the share of words shown as [MASK] */
     double rare_mask;    /* likewise: fb_word_mask.rare, some of it shown as noise */
     int64_t cache_bytes; /* for fitted images, so that later epochs do not decode */

@@ -37,6 +37,9 @@ fb_random fb_sampler_random(const fb_sampler *s, enum fb_stream stream, uint64_t
 int32_t fb_sampler_stream(const fb_sampler *s, fb_sampler_cursor *c, uint64_t place);
 /* Two token lists are equal. */
 bool fb_sampler_same_text(const fb_sampler *s, int32_t a, int32_t b);
+/* An empty batch for `limits`, of pixels, features or regions. */
+fb_status fb_sampler_make_batch(fb_context *ctx, fb_batch **batch, const fb_sampler *s,
+                                const fb_batch_limits *limits, int32_t longest_text);
 /* The item's image in the batch, added when it is not there. */
 int32_t fb_sampler_place_image(const fb_sampler *s, fb_batch *b, int32_t item);
 

@@ -28,8 +28,7 @@ fb_status fb_sampler_batch_of_queries(fb_context *ctx, fb_batch **batch,
                               .patches = o->patches,
                               .image_size = o->image_size};
     fb_batch *b;
-    FB_TRY(fb_batch_create_features(ctx, &b, &limits, 2 * s->longest_text,
-                                    o->features.cache ? o->features.features : 0));
+    FB_TRY(fb_sampler_make_batch(ctx, &b, s, &limits, 2 * s->longest_text));
     fb_status status = fb_batch_add_queries(ctx, b, &limits);
     if (status == FB_OK)
         *batch = b;
@@ -183,8 +182,8 @@ void fb_sampler_list_masked_queries(const fb_sampler *s, const fb_sampler_cursor
             continue;
         int32_t row = list_tokens(c, b, b->pair_query[i], 0, b->seq_offsets[i]);
         row = list_tokens(c, b, b->pair_text[i], 1, row);
-        int32_t patch = b->pair_image[i] * b->patches;
-        for (int32_t p = 0; p < b->patches; p++, row++, patch++) {
+        int32_t image = b->pair_image[i], end = b->image_offsets[image + 1];
+        for (int32_t patch = b->image_offsets[image]; patch < end; patch++, row++) {
             if (!b->patch_masked[patch])
                 continue;
             b->mpm_rows[b->mpm_count] = row;

@@ -112,6 +112,11 @@ int32_t fb_region_names_find(const fb_region_names *names, const char *name)
     return FB_REGION_NAME_UNKNOWN;
 }
 
+int32_t fb_region_names_first(const fb_region_names *names, int32_t item)
+{
+    return names->image[item];
+}
+
 bool fb_region_names_mark(fb_region_names *names, int32_t item)
 {
     bool *marked = &names->marked[names->image[item]];

@@ -20,6 +20,9 @@ enum { FB_REGION_NAME_UNKNOWN = -1, FB_REGION_NAME_AMBIGUOUS = -2 };
 /* The first item of that image, or one of the above. */
 int32_t fb_region_names_find(const fb_region_names *names, const char *name);
 
+/* The first item of the image that an item has. */
+int32_t fb_region_names_first(const fb_region_names *names, int32_t item);
+
 /* Marks an image as having regions, by an item; false: it had them. */
 bool fb_region_names_mark(fb_region_names *names, int32_t item);
 /* The first item from `from` on whose image has none; -1: all have. */

@@ -185,6 +185,7 @@ static fb_status make_batch(const work *w, part *p)
     b->pair_text = p->pair_text;
     b->pair_image = p->pair_image;
     FB_TRY(fb_tape_ints(w->tape, &b->text_offsets, p->texts + 1));
+    FB_TRY(fb_tape_ints(w->tape, &b->image_offsets, p->images + 1));
     FB_TRY(fb_tape_ints(w->tape, &b->seq_offsets, p->pairs + 1));
     FB_TRY(fb_tape_ints(w->tape, &b->cls_rows, p->pairs));
     FB_TRY(fb_tape_ints(w->tape, &b->row_source,
@@ -194,6 +195,8 @@ static fb_status make_batch(const work *w, part *p)
     b->patch_masked = unmasked;
     for (int32_t k = 0; k <= p->texts; k++)
         b->text_offsets[k] = k * w->tokens;
+    for (int32_t k = 0; k <= p->images; k++)
+        b->image_offsets[k] = k * patches;
     fb_batch_pack(b);
     return FB_OK;
 }
@@ -442,6 +445,10 @@ static fb_status explain_pixels(work *w)
 static fb_status check(const work *w)
 {
     const fb_batch *b = w->given;
+    if (w->m->matcher.config.regions)
+        return fb_fail(w->tape->ctx, FB_E_STATE,
+                       "this model reads regions; weights are of photos' pixels, which "
+                       "it does not see");
     if (w->options->steps < 1 || w->options->steps > FB_ATTRIBUTION_STEPS)
         return fb_fail(w->tape->ctx, FB_E_USAGE,
                        "steps: %d, a whole number from 1 to %d is right",

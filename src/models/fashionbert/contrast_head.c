@@ -39,12 +39,8 @@ fb_status fb_contrast_head_text(fb_tape *tape, fb_var **vectors,
 
 fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
                                  const fb_contrast_head *head, fb_var *features,
-                                 int32_t patches, int32_t images)
+                                 const int32_t *offsets, int32_t images)
 {
-    int32_t *offsets;
-    FB_TRY(fb_tape_ints(tape, &offsets, (int64_t)images + 1));
-    for (int32_t i = 0; i <= images; i++)
-        offsets[i] = i * patches;
     return project(tape, vectors, head->image_weight, head->image_bias, features,
                    offsets, images);
 }

@@ -35,7 +35,7 @@ fb_status fb_contrast_head_text(fb_tape *tape, fb_var **vectors,
                                 const int32_t *offsets, int32_t count);
 fb_status fb_contrast_head_image(fb_tape *tape, fb_var **vectors,
                                  const fb_contrast_head *head, fb_var *features,
-                                 int32_t patches, int32_t images);
+                                 const int32_t *offsets, int32_t images);
 
 /* Set a projector of features into the trunk, [C, F], to text.weight^T image.weight, at
  * the size (Frobenius norm) it has: a patch then enters the stream where a token of its

@@ -2,7 +2,7 @@
  * tokens and image patches.
  *
  *     text    e = LN(word[id] + position[i] + segment[s])           [text tokens, C]
- *     patch   e = LN(W f + type[1] + order[p])                      [images*P, C]
+ *     patch   e = LN(W f + type[1] + order[p])                      [rows, C]
  *     h = encoder(dropout([CLS] title [SEP] patches))               [T, C], packed
  *         where config.patches_from is k > 0, texts pass layers 0 .. k-1 alone, once
  *         for all of their pairs, and patches join them in layer k
@@ -13,6 +13,10 @@
  *     ITC     vectors of text and image encoded alone (contrast_head.h); the text
  *             passes the trunk's first layers without patches      [B, D]
  *
+ * Where config.regions, regions take the patches' place throughout, p their order in the
+ * region file, as a rule the detector's confidence: the paper's ablation (its RoI rows),
+ * which says no more of positions; boxes are not read.
+ *
  * A masked patch's feature is zero. The projection has no bias, so its row is zeroed
  * behind the projection instead: the same numbers, and the features stay whole as MPM's
  * target.
@@ -20,6 +24,7 @@
 #include "models/fashionbert/fashionbert_model.h"
 #include "models/fashionbert/fashionbert_parts.h"
 #include "models/fashionbert/soft_targets.h"
+#include "models/image_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +49,7 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
     /* Adam moves each weight by about the learning rate, so an output moves by its sum
      * over the input; the numbers of a raw patch are many and alike. A patch's side is
      * the share that keeps the projection as calm as the layers behind it. */
-    if (!fb_encoder_learns(c->encoder))
+    if (!c->regions && !fb_encoder_learns(c->encoder))
         fb_params_scale_lr(m->projector, (float)c->grid / (float)c->image_size);
     m->patch_type_row = 1;
     if (m->one_segment_table) {
@@ -114,20 +119,21 @@ fb_status fb_fashionbert_declare(fb_params *p, fb_fashionbert *m,
                                   .grid = c->grid};
     memcpy(e.mean, c->mean, sizeof e.mean);
     memcpy(e.std, c->std, sizeof e.std);
-    FB_TRY(fb_patch_encoder_declare(p, &m->patch_encoder, &e));
+    if (!c->regions)
+        FB_TRY(fb_patch_encoder_declare(p, &m->patch_encoder, &e));
     if (!c->vector)
         return FB_OK;
     return fb_contrast_head_declare(p, &m->contrast, c->vector, c->width,
                                     fb_model_config_features(c), (float)c->init_std);
 }
 
-/* An index array of the step: value(i) for i < count. */
+/* An index array of the step, the same at every place. */
 static fb_status fill_index(fb_tape *tape, int32_t **index, int64_t count,
-                            int32_t period, int32_t constant)
+                            int32_t value)
 {
     FB_TRY(fb_tape_ints(tape, index, count));
     for (int64_t i = 0; i < count; i++)
-        (*index)[i] = period ? (int32_t)(i % period) : constant;
+        (*index)[i] = value;
     return FB_OK;
 }
 
@@ -141,6 +147,16 @@ fb_status fb_fashionbert_embed_text(fb_fashionbert *m, fb_tape *tape,
     FB_TRY(fb_op_embed(tape, &sum, NULL, tables, ids, 3, fb_batch_text_tokens(batch)));
     return fb_op_norm(tape, y, sum, NULL, m->text_gamma, m->text_beta,
                       (float)m->matcher.config.eps);
+}
+
+/* The place of each row among those of its image. */
+static fb_status list_places(fb_tape *tape, int32_t **places, const fb_batch *batch)
+{
+    FB_TRY(fb_tape_ints(tape, places, fb_batch_rows(batch)));
+    for (int32_t i = 0; i < batch->images; i++)
+        for (int32_t r = batch->image_offsets[i]; r < batch->image_offsets[i + 1]; r++)
+            (*places)[r] = r - batch->image_offsets[i];
+    return FB_OK;
 }
 
 /* Rows of masked patches become zero. */
@@ -159,7 +175,7 @@ static fb_status mask_rows(fb_tape *tape, const fb_batch *batch, fb_var **projec
                              fb_tensor_bytes(&zero->value)));
     zero->needs_grad = false;
     int32_t *index;
-    FB_TRY(fill_index(tape, &index, rows, 0, (int32_t)rows));
+    FB_TRY(fill_index(tape, &index, rows, (int32_t)rows));
     for (int64_t i = 0; i < rows; i++)
         if (!batch->patch_masked[i])
             index[i] = (int32_t)i;
@@ -176,8 +192,8 @@ static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch 
     FB_TRY(mask_rows(tape, batch, &projected));
     int64_t rows = projected->value.dims[0];
     int32_t *order, *type;
-    FB_TRY(fill_index(tape, &order, rows, batch->patches, 0));
-    FB_TRY(fill_index(tape, &type, rows, 0, m->patch_type_row));
+    FB_TRY(list_places(tape, &order, batch));
+    FB_TRY(fill_index(tape, &type, rows, m->patch_type_row));
     fb_leaf *const tables[2] = {m->patch_position, m->patch_type};
     const int32_t *const ids[2] = {order, type};
     FB_TRY(fb_op_embed(tape, &sum, projected, tables, ids, 2, rows));
@@ -285,6 +301,9 @@ fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
                                         const fb_batch *batch,
                                         fb_fashionbert_pass *pass)
 {
+    if (m->matcher.config.regions || batch->regions)
+        return fb_image_rows_regions(tape, &pass->features, batch,
+                                     m->matcher.config.region_width);
     if (batch->feature_width)
         return fb_patch_encoder_given(tape, &pass->features, &m->patch_encoder,
                                       batch->features, batch->feature_width,
@@ -296,7 +315,7 @@ fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
 fb_status fb_fashionbert_look(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                               fb_fashionbert_pass *pass)
 {
-    if (batch->feature_width) /* made of as many views before */
+    if (batch->feature_width || m->matcher.config.regions) /* views were taken before */
         return fb_fashionbert_embed_features(m, tape, batch, pass);
     return fb_patch_encoder_look(tape, &pass->features, &m->patch_encoder,
                                  batch->pixels, batch->images, m->matcher.config.views);
@@ -381,7 +400,7 @@ static fb_status image_vectors(fb_fashionbert *m, fb_tape *tape, const fb_batch 
                                fb_fashionbert_pass *pass)
 {
     return fb_contrast_head_image(tape, &pass->image_vectors, &m->contrast,
-                                  pass->features, batch->patches, batch->images);
+                                  pass->features, batch->image_offsets, batch->images);
 }
 
 fb_status fb_fashionbert_forward_vectors(fb_fashionbert *m, fb_tape *tape,

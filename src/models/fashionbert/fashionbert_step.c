@@ -286,11 +286,9 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
 {
     const fb_fashionbert *m = (const fb_fashionbert *)matcher;
     const fb_model_config *c = &matcher->config;
-    double network =
-        batch->feature_width ? 0 : fb_patch_encoder_flops(&m->patch_encoder);
-    double flops =
-        batch->images * (network + 2.0 * fb_model_config_patches(c) *
-                                       fb_model_config_features(c) * c->width);
+    double flops = 2.0 * fb_batch_rows(batch) * fb_model_config_features(c) * c->width;
+    if (!batch->feature_width)
+        flops += batch->images * fb_patch_encoder_flops(&m->patch_encoder);
     fb_transformer_options alone = m->encoder.options, together = alone;
     alone.layers = c->patches_from;
     together.layers -= c->patches_from;

@@ -94,7 +94,7 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
     fb_status status = fb_params_create(ctx, &m->matcher.params);
     if (status == FB_OK)
         status = fb_fashionbert_declare(m->matcher.params, m, config);
-    if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN)
+    if (status == FB_OK && use == FB_MODEL_TRAIN_FROZEN && !config->regions)
         fb_patch_encoder_freeze(m->matcher.params, &m->patch_encoder);
     if (status == FB_OK)
         status = fb_params_allocate(m->matcher.params, use != FB_MODEL_SCORE);
@@ -111,7 +111,7 @@ static const char *const loss_names[] = {"mlm", "mpm", "tia", "itc", NULL};
 const fb_system fb_fashionbert_system = {
     .name = "fashionbert",
     .number = 0,
-    .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
+    .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES | FB_READS_REGIONS,
     .gives =
         FB_GIVES_SCORE | FB_GIVES_VECTORS | FB_GIVES_FEATURES | FB_GIVES_ATTRIBUTION,
     .loss_names = loss_names,
