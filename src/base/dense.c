@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Declared in OpenBLAS's own cblas.h alone, which another one may stand before. */
+/* OpenBLAS's own: another BLAS's header may stand in for the one named above. */
 extern void openblas_set_num_threads(int threads);
 extern int openblas_get_num_threads(void);
 
