@@ -70,6 +70,21 @@ typedef struct fb_attention {
     bool causal;        /* a row sees its own and earlier rows of its sequence alone */
 } fb_attention;
 
+/* Cross-attention: the queries of sequence b, of one packed set, see the keys of
+ * sequence b of another. */
+typedef struct fb_cross_attention {
+    int32_t sequences, heads, width;       /* B, H, C */
+    const int32_t *q_offsets, *kv_offsets; /* [B + 1], ascending; the last Tq and Tk */
+    fb_dropout dropout;                    /* as in fb_attention */
+} fb_cross_attention;
+
+/* Its two inputs, or their gradients. */
+typedef struct fb_cross_rows {
+    const fb_tensor *q; /* [Tq, C], heads side by side */
+    const fb_tensor
+        *kv; /* [Tk, 2C]: k and v side by side, heads side by side in each */
+} fb_cross_rows;
+
 /* LayerNorm of dropout(x) + residual. */
 typedef struct fb_norm {
     const float *gamma, *beta; /* [C] */

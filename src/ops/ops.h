@@ -37,6 +37,12 @@ fb_status fb_op_add(fb_tape *tape, fb_var **y, fb_var *x, fb_var *residual);
 fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
                           const int32_t *offsets, int32_t sequences, int32_t heads,
                           bool causal);
+/* out[Tq,C] of q[Tq,C] over kv[Tk,2C], k and v side by side: queries of sequence b see
+ * keys of sequence b alone, q_offsets and kv_offsets [B+1]. q and kv get gradients both
+ * or neither; no key: 0. */
+fb_status fb_op_cross_attention(fb_tape *tape, fb_var **out, fb_var *q, fb_var *kv,
+                                const int32_t *q_offsets, const int32_t *kv_offsets,
+                                int32_t sequences, int32_t heads);
 
 /* y[n] = x[n] + sum of rows ids[k][n] of tables[k] [rows, C]; x may be NULL. */
 fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tables,

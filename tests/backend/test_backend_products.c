@@ -157,6 +157,83 @@ static void attention_equals_reference(void **state)
     op_for_each_world(check_attention);
 }
 
+/* Sequence b of queries over sequence b of keys, which has another length. */
+typedef struct cross_case {
+    int32_t sequences, q[8], kv[8], heads, head_width;
+} cross_case;
+
+static void check_cross_case(op_world *w, const cross_case *c, float p)
+{
+    int64_t rows = c->q[c->sequences], keys = c->kv[c->sequences];
+    int64_t width = (int64_t)c->heads * c->head_width;
+    op_begin(w,
+             "cross-attention of %d rows over %d in %d sequences, %d heads of %d, "
+             "dropout %g",
+             (int)rows, (int)keys, (int)c->sequences, (int)c->heads, (int)c->head_width,
+             (double)p);
+    op_numbers q = op_input(w, w->dtype, rows, width, 1.3);
+    op_numbers kv = op_input(w, w->dtype, keys, 2 * width, 1.3);
+    op_numbers out = op_output(w, w->dtype, rows, width);
+    op_numbers lse = op_output(w, FB_F32, rows, c->heads);
+    op_numbers alone = op_output(w, w->dtype, rows, width);
+    fb_cross_attention a[OP_SIDES];
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        const fb_cross_rows x = {&q.t[s], &kv.t[s]};
+        a[s] = (fb_cross_attention){c->sequences,
+                                    c->heads,
+                                    (int32_t)width,
+                                    op_upload_ints(w, s, c->q, c->sequences + 1),
+                                    op_upload_ints(w, s, c->kv, c->sequences + 1),
+                                    {p, 0x1234567890abcdef}};
+        op_call(w, be->k->cross_attention_forward(w->ctx, be, &out.t[s], lse.t[s].data,
+                                                  &x, &a[s]));
+        op_call(w, be->k->cross_attention_forward(w->ctx, be, &alone.t[s], NULL, &x,
+                                                  &a[s]));
+    }
+    op_compare(w, "out", &out, 1.5);
+    op_compare(w, "lse", &lse, 1.0);
+    op_compare(w, "out without lse", &alone, 1.5);
+    op_numbers saved_out = op_from_reference(w, w->dtype, &out.t[0]);
+    op_numbers saved_lse = op_from_reference(w, FB_F32, &lse.t[0]);
+    op_numbers dout = op_activation(w, rows, width);
+    op_numbers dq = op_output(w, w->dtype, rows, width);
+    op_numbers dkv = op_output(w, w->dtype, keys, 2 * width);
+    for (int s = 0; s < OP_SIDES; s++) {
+        fb_backend *be = op_backend(w, s);
+        const fb_cross_rows x = {&q.t[s], &kv.t[s]}, dx = {&dq.t[s], &dkv.t[s]};
+        op_call(w, be->k->cross_attention_backward(w->ctx, be, &dx, &dout.t[s],
+                                                   &saved_out.t[s], saved_lse.t[s].data,
+                                                   &x, &a[s]));
+    }
+    op_compare(w, "dq", &dq, 1.5);
+    op_compare(w, "dkv", &dkv, 1.5);
+}
+
+static void check_cross(op_world *w)
+{
+    static const cross_case cases[] = {
+        {0, {0}, {0}, 2, 4},
+        {2, {0, 0, 0}, {0, 0, 0}, 2, 4},
+        {1, {0, 2}, {0, 5}, 1, 3},
+        {1, {0, 3}, {0, 0}, 2, 3},
+        {1, {0, 0}, {0, 5}, 2, 3},
+        {4, {0, 3, 3, 4, 9}, {0, 2, 7, 7, 8}, 2, 3},
+        {3, {0, 10, 30, 31}, {0, 65, 130, 195}, 4, 64},
+        {2, {0, 130, 131}, {0, 9, 300}, 1, 33},
+        {3, {0, 65, 130, 195}, {0, 7, 8, 31}, 2, 128},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int option = 0; option < 2; option++)
+            check_cross_case(w, &cases[i], option ? 0.25f : 0.0f);
+}
+
+static void cross_attention_equals_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_cross);
+}
+
 /* Scores of hundreds must neither overflow nor lose the winner. */
 static void check_large_scores(op_world *w)
 {
@@ -204,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_equals_reference),
         cmocka_unit_test(attention_equals_reference),
+        cmocka_unit_test(cross_attention_equals_reference),
         cmocka_unit_test(attention_bears_large_scores),
         cmocka_unit_test(gemm_rate_is_a_number),
     };

@@ -110,6 +110,10 @@ SHIFT(const uint8_t *, const_bytes)
 COPY_CONST(fb_tensor, tensor, x->data = clean(x->data))
 COPY(fb_weight, weight, x->data = clean(x->data))
 COPY_CONST(fb_attention, attention, x->offsets = clean(x->offsets))
+COPY_CONST(fb_cross_attention, cross_attention,
+           (x->q_offsets = clean(x->q_offsets), x->kv_offsets = clean(x->kv_offsets)))
+COPY_CONST(fb_cross_rows, cross_rows,
+           (x->q = tensor(b, x->q), x->kv = tensor(b, x->kv)))
 COPY_CONST(fb_patchify, patches, x->masked = clean(x->masked))
 COPY_CONST(fb_norm, norm, (x->gamma = clean(x->gamma), x->beta = clean(x->beta)))
 COPY_CONST(fb_norm_grads, grads,
@@ -187,7 +191,9 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : const_bytes, const fb_tensor *                                          \
              : tensor, fb_weight *                                                     \
              : weight, const fb_attention *                                            \
-             : attention, const fb_patchify *                                          \
+             : attention, const fb_cross_attention *                                   \
+             : cross_attention, const fb_cross_rows *                                  \
+             : cross_rows, const fb_patchify *                                         \
              : patches, const fb_norm *                                                \
              : norm, const fb_norm_grads *                                             \
              : grads, const fb_batch_norm *                                            \

@@ -41,13 +41,14 @@ typedef struct vector_batch_norm {
 typedef struct vector_attention {
     fb_dtype dtype;
     int32_t heads, width;
-    int64_t first_row; /* of the sequence */
-    int64_t length;    /* its tokens */
+    int64_t first_row, length; /* of the sequence's queries */
+    int64_t first_key, keys;   /* of its keys and values */
     int32_t head;
     fb_dropout dropout;
     bool causal;
-    const void *qkv, *out_in, *dout;
-    void *out, *dqkv;
+    int64_t q_row, kv_row; /* from a row of q to the next, of k or v, in numbers */
+    const void *q, *k, *v, *out_in, *dout;
+    void *out, *dq, *dk, *dv;
     float *lse;          /* forward; NULL: not kept */
     const float *lse_in; /* backward */
 } vector_attention;

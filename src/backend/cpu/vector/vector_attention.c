@@ -1,10 +1,12 @@
-/* vector_attention.c - attention of one head over one sequence of n tokens.
+/* vector_attention.c - attention of one head: the queries of a sequence over n keys,
+ * which are its own or another sequence's.
  *
  *     S = scale Q K^T    P = exp(S - lse)    O = dropout(P) V
  *     dV = dropout(P)^T dO    dP = dropout'(dO V^T)    dS = scale P (dP - rowsum(dO O))
  *     dQ = dS K               dK = dS^T Q
  *
- * q, k, v [n, D] are columns of qkv [T, 3C]. Queries go in blocks of 96, so scratch
+ * q [.., D] and k, v [n, D] are columns of tensors with rows q_row and kv_row numbers
+ * apart: 3C of qkv, or C and 2C where keys are another's. Queries go in blocks of 96, so scratch
  * grows with n, not with its square; dK and dV add up over the blocks in f32. A causal
  * block of queries sees the keys up to its own end; those behind a query are masked. In
  * bf16 on a processor with pair products P and dS are rounded to bf16 (vector_tile.h),
@@ -16,11 +18,10 @@
 enum { QUERIES = 96 };
 
 typedef struct head_view {
-    int64_t n, d;             /* tokens, head width */
-    int64_t row;              /* row stride of qkv in elements */
-    int64_t d_words, n_words; /* words along a sum over the head, over the tokens */
+    int64_t n, d;             /* keys, head width */
+    int64_t d_words, n_words; /* words along a sum over the head, over the keys */
     int64_t d_up, n_up;       /* padded */
-    int64_t n_lanes;          /* tokens up to whole vectors: loops need no tails */
+    int64_t n_lanes;          /* keys up to whole vectors: loops need no tails */
     float scale;
 } head_view;
 
@@ -39,9 +40,8 @@ static void see_tokens(head_view *h, int64_t n, bool pairs)
 static head_view view_of(const vector_attention *a, bool pairs)
 {
     head_view h;
-    see_tokens(&h, a->length, pairs);
+    see_tokens(&h, a->keys, pairs);
     h.d = a->width / a->heads;
-    h.row = 3 * (int64_t)a->width;
     h.d_words = pairs ? (h.d + 1) / 2 : h.d;
     h.d_up = round_up(h.d, 32);
     h.n_up = round_up(h.n + TILE_ROWS, 32);
@@ -248,12 +248,12 @@ static uint64_t row_key(const vector_attention *a, int64_t row)
 /* Ask for the row of the next head, which is the next to be worked on: rows lie too far
  * apart for the processor to guess. `parts` are a width apart (q, k, v). */
 FB_INLINE void prefetch_next(bool bf16, const vector_attention *a, const head_view *h,
-                             const void *row, int parts)
+                             const void *row, int64_t parts)
 {
     if (a->head + 1 >= a->heads)
         return;
     int64_t bytes = h->d * (bf16 ? 2 : 4);
-    for (int p = 0; p < parts; p++)
+    for (int64_t p = 0; p < parts; p++)
         for (int64_t i = 0; i < bytes; i += 64)
             __builtin_prefetch((const char *)at_const(bf16, row, p * a->width + h->d) +
                                i);
@@ -270,6 +270,10 @@ FB_INLINE float softmax_row(const vector_attention *a, int64_t row, float *s, in
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
         s[i] = vector_exp((s[i] - most) * scale);
+    if (n == 0) {
+        *lse = 0.0f;
+        return 0.0f;
+    }
     float sum = tile_sum(s, n);
     *lse = most * scale + logf(sum);
     if (a->dropout.p <= 0.0f)
@@ -292,20 +296,21 @@ FB_INLINE void forward_block(bool bf16, bool pairs, const vector_attention *a,
                              const head_view *h, const forward_room *m, int64_t first,
                              const void *q, void *out)
 {
-    int64_t rows = h->n - first < QUERIES ? h->n - first : QUERIES;
+    int64_t rows = a->length - first < QUERIES ? a->length - first : QUERIES;
     int64_t rows_up = round_up(rows, TILE_ROWS);
     float factor[QUERIES];
     float *qw = m->block, *s = qw + rows_up * h->d_up, *p = s + rows_up * h->n_up;
     float *o = p + rows_up * h->n_up;
     word_rows(bf16, pairs, qw, h->d_up,
-              (tensor_rows){at_const(bf16, q, first * h->row), h->row, rows, h->d},
+              (tensor_rows){at_const(bf16, q, first * a->q_row), a->q_row, rows, h->d},
               rows_up);
     tile_product(pairs, false, s, h->n_up, (tile_matrix){qw, h->d_up, 1},
                  (tile_matrix){m->keys, 1, h->n_up},
                  (tile_shape){rows, h->n, h->d_words});
     for (int64_t r = 0; r < rows; r++) {
         float lse, *line = s + r * h->n_up;
-        prefetch_next(bf16, a, h, at_const(bf16, q, (first + r) * h->row), 3);
+        prefetch_next(bf16, a, h, at_const(bf16, q, (first + r) * a->q_row),
+                      a->q_row / a->width);
         int64_t end = end_of(a, h, first + r);
         for (int64_t i = end; i < h->n_lanes; i++)
             line[i] = -INFINITY;
@@ -330,15 +335,17 @@ FB_INLINE void forward(bool bf16, const vector_attention *a, float *scratch)
     const bool pairs = bf16 && FB_PAIRS;
     head_view h = view_of(a, pairs);
     int64_t head = a->head * h.d;
-    const void *q = at_const(bf16, a->qkv, a->first_row * h.row + head);
-    const void *k = at_const(bf16, q, a->width), *v = at_const(bf16, k, a->width);
+    const void *q = at_const(bf16, a->q, a->first_row * a->q_row + head);
+    const void *k = at_const(bf16, a->k, a->first_key * a->kv_row + head);
+    const void *v = at_const(bf16, a->v, a->first_key * a->kv_row + head);
     void *out = at(bf16, a->out, a->first_row * a->width + head);
     int64_t whole = h.d_up * h.n_up;
     const forward_room m = {scratch, scratch + whole, scratch + 2 * whole};
-    word_columns(bf16, pairs, m.keys, h.n_up, (tensor_rows){k, h.row, h.n, h.d},
+    word_columns(bf16, pairs, m.keys, h.n_up, (tensor_rows){k, a->kv_row, h.n, h.d},
                  h.n_lanes);
-    word_interleave(bf16, pairs, m.values, h.d_up, (tensor_rows){v, h.row, h.n, h.d});
-    for (int64_t first = 0; first < h.n; first += QUERIES) {
+    word_interleave(bf16, pairs, m.values, h.d_up,
+                    (tensor_rows){v, a->kv_row, h.n, h.d});
+    for (int64_t first = 0; first < a->length; first += QUERIES) {
         head_view block = view_of_block(a, &h, first, pairs);
         forward_block(bf16, pairs, a, &block, &m, first, q, out);
     }
@@ -450,13 +457,13 @@ FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
                               const head_view *h, backward_room m, int64_t first,
                               head_rows t)
 {
-    int64_t rows = h->n - first < QUERIES ? h->n - first : QUERIES;
+    int64_t rows = a->length - first < QUERIES ? a->length - first : QUERIES;
     int64_t rows_up = round_up(rows, TILE_ROWS);
     int64_t row_words = pairs ? (rows + 1) / 2 : rows;
-    const void *q = at_const(bf16, t.q, first * h->row);
+    const void *q = at_const(bf16, t.q, first * a->q_row);
     const void *dout = at_const(bf16, t.dout, first * a->width);
     const void *out = at_const(bf16, t.out, first * a->width);
-    const tensor_rows queries = {q, h->row, rows, h->d};
+    const tensor_rows queries = {q, a->q_row, rows, h->d};
     const tensor_rows gradients = {dout, a->width, rows, h->d};
     const tile_shape scores = {rows, h->n, h->d_words}, sums = {h->n, h->d, row_words};
     word_rows(bf16, pairs, m.q, h->d_up, queries, rows_up);
@@ -468,7 +475,7 @@ FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
     tile_product(pairs, false, m.dp, h->n_up, (tile_matrix){m.dout, h->d_up, 1},
                  (tile_matrix){m.values, 1, h->n_up}, scores);
     for (int64_t r = 0; r < rows; r++) {
-        prefetch_next(bf16, a, h, at_const(bf16, q, r * h->row), 3);
+        prefetch_next(bf16, a, h, at_const(bf16, q, r * a->q_row), a->q_row / a->width);
         prefetch_next(bf16, a, h, at_const(bf16, dout, r * a->width), 1);
         prefetch_next(bf16, a, h, at_const(bf16, out, r * a->width), 1);
         float delta = row_dot(bf16, at_const(bf16, dout, r * a->width),
@@ -485,8 +492,8 @@ FB_INLINE void backward_block(bool bf16, bool pairs, const vector_attention *a,
     tile_product(pairs, false, m.out, h->d_up, (tile_matrix){m.ds, h->n_up, 1},
                  (tile_matrix){m.keys_by_token, 1, h->d_up},
                  (tile_shape){rows, h->d, h->n_words});
-    store_rows(bf16, at(bf16, t.dq, first * h->row), h->row, m.out, h->d_up, NULL, rows,
-               h->d);
+    store_rows(bf16, at(bf16, t.dq, first * a->q_row), a->q_row, m.out, h->d_up, NULL,
+               rows, h->d);
     tile_product(pairs, true, m.dv, h->d_up, (tile_matrix){m.p_by_token, 1, h->n_up},
                  (tile_matrix){m.dout_by_token, 1, h->d_up}, sums);
     tile_product(pairs, true, m.dk, h->d_up, (tile_matrix){m.ds_by_token, 1, h->n_up},
@@ -497,26 +504,29 @@ FB_INLINE void backward(bool bf16, const vector_attention *a, float *scratch)
 {
     const bool pairs = bf16 && FB_PAIRS;
     head_view h = view_of(a, pairs);
-    int64_t head = a->head * h.d, start = a->first_row * h.row + head;
-    const void *q = at_const(bf16, a->qkv, start);
-    const void *k = at_const(bf16, q, a->width), *v = at_const(bf16, k, a->width);
+    int64_t head = a->head * h.d, start = a->first_row * a->q_row + head;
+    int64_t key_start = a->first_key * a->kv_row + head;
+    const void *q = at_const(bf16, a->q, start);
+    const void *k = at_const(bf16, a->k, key_start);
+    const void *v = at_const(bf16, a->v, key_start);
     int64_t out_start = a->first_row * a->width + head;
-    void *dq = at(bf16, a->dqkv, start);
-    void *dk = at(bf16, dq, a->width), *dv = at(bf16, dk, a->width);
+    void *dq = at(bf16, a->dq, start);
+    void *dk = at(bf16, a->dk, key_start), *dv = at(bf16, a->dv, key_start);
     backward_room m = divide(scratch, &h);
-    const tensor_rows keys = {k, h.row, h.n, h.d}, values = {v, h.row, h.n, h.d};
+    const tensor_rows keys = {k, a->kv_row, h.n, h.d};
+    const tensor_rows values = {v, a->kv_row, h.n, h.d};
     const head_rows t = {q, at_const(bf16, a->dout, out_start),
                          at_const(bf16, a->out_in, out_start), dq};
     word_columns(bf16, pairs, m.keys, h.n_up, keys, h.n_lanes);
     word_columns(bf16, pairs, m.values, h.n_up, values, h.n_lanes);
     word_interleave(bf16, pairs, m.keys_by_token, h.d_up, keys);
     memset(m.dk, 0, 2 * (size_t)(h.n_up * h.d_up) * sizeof(float));
-    for (int64_t first = 0; first < h.n; first += QUERIES) {
+    for (int64_t first = 0; first < a->length; first += QUERIES) {
         head_view block = view_of_block(a, &h, first, pairs);
         backward_block(bf16, pairs, a, &block, m, first, t);
     }
-    store_rows(bf16, dk, h.row, m.dk, h.d_up, NULL, h.n, h.d);
-    store_rows(bf16, dv, h.row, m.dv, h.d_up, NULL, h.n, h.d);
+    store_rows(bf16, dk, a->kv_row, m.dk, h.d_up, NULL, h.n, h.d);
+    store_rows(bf16, dv, a->kv_row, m.dv, h.d_up, NULL, h.n, h.d);
 }
 
 void FB_VECTOR_NAME(attention_backward)(const vector_attention *a, void *scratch)
