@@ -139,6 +139,14 @@ typedef struct fb_max_pool {
     int32_t kernel, stride, padding;
 } fb_max_pool;
 
+/* A sparse matrix [R, T] by rows (CSR): the entries of row r are offsets[r] up to
+ * offsets[r + 1]. */
+typedef struct fb_csr {
+    const int32_t *offsets; /* [R + 1] */
+    const int32_t *columns; /* [entries] */
+    const float *weights;   /* [entries] */
+} fb_csr;
+
 /* Batch norm over rows (Ioffe & Szegedy 2015), an optional sum and ReLU behind it:
  *     n = gamma (x - mean) inv + beta,  y = act(n + residual)
  * With `given` the statistics come in (running ones, inference or frozen), else the

@@ -84,6 +84,18 @@ fb_status fb_op_max_pool(fb_tape *tape, fb_var **y, fb_var *x, const fb_max_pool
 /* y[s] = mean of x's rows offsets[s] .. offsets[s+1]-1; offsets [sequences + 1]. */
 fb_status fb_op_mean_rows(fb_tape *tape, fb_var **y, fb_var *x, const int32_t *offsets,
                           int32_t sequences);
+/* RoI-align (He et al. 2017): what of a map lies in each of R boxes, [R, C] of the map
+ * [images * side * side, C] row by row. A box is sampled at samples x samples places,
+ * evenly spread, each by bilinear interpolation among the centres of the map's places
+ * (torchvision's aligned=True), and y is their mean. A box of no size is its place. */
+typedef struct fb_roi_align {
+    int32_t images, side, samples;
+    int32_t count;        /* R */
+    const float *boxes;   /* [R, 4] x1, y1, x2, y2 as shares of width and height */
+    const int32_t *image; /* [R] */
+} fb_roi_align;
+fb_status fb_op_roi_align(fb_tape *tape, fb_var **y, fb_var *map,
+                          const fb_roi_align *roi);
 /* The rows of every process of the tape's communicator, in order of rank; x itself when
  * alone. Every process must have as many. */
 fb_status fb_op_gather_ranks(fb_tape *tape, fb_var **y, fb_var *x);

@@ -121,6 +121,9 @@ COPY_CONST(fb_norm_grads, grads,
             x->dgamma = clean(x->dgamma), x->dbeta = clean(x->dbeta)))
 COPY_CONST(fb_batch_norm, batch_norm,
            (x->gamma = clean(x->gamma), x->beta = clean(x->beta)))
+COPY_CONST(fb_csr, csr,
+           (x->offsets = clean(x->offsets), x->columns = clean(x->columns),
+            x->weights = clean(x->weights)))
 COPY_CONST(fb_running, running, (x->mean = clean(x->mean), x->var = clean(x->var)))
 COPY_CONST(fb_conv_epilogue, epilogue,
            (x->bias = clean(x->bias), x->residual = tensor(b, x->residual)))
@@ -197,7 +200,8 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : patches, const fb_norm *                                                \
              : norm, const fb_norm_grads *                                             \
              : grads, const fb_batch_norm *                                            \
-             : batch_norm, const fb_running *                                          \
+             : batch_norm, const fb_csr *                                              \
+             : csr, const fb_running *                                                 \
              : running, const fb_conv_epilogue *                                       \
              : epilogue, const fb_contrast *                                           \
              : contrast, const fb_lists *                                              \

@@ -150,6 +150,10 @@ typedef struct fb_vector {
     void (*mean_rows_backward)(fb_dtype dtype, void *dx, const void *dy, int64_t rows,
                                int64_t width);
 
+    /* y [width] = sum over k of weights[k] x[list[k]]; row [width] of scratch */
+    void (*weigh_rows)(fb_dtype dtype, void *y, const void *x, const int32_t *list,
+                       const float *weights, int64_t count, int64_t width, float *row);
+
     /* rows of their own length; lengths NULL: not kept */
     void (*unit_rows_forward)(fb_dtype dtype, void *y, float *lengths, const void *x,
                               int64_t rows, int64_t width);

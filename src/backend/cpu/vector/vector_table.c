@@ -39,6 +39,7 @@ const fb_vector FB_VECTOR_NAME(kernels) = {
     .max_pool_backward = FB_VECTOR_NAME(max_pool_backward),
     .mean_rows_forward = FB_VECTOR_NAME(mean_rows_forward),
     .mean_rows_backward = FB_VECTOR_NAME(mean_rows_backward),
+    .weigh_rows = FB_VECTOR_NAME(weigh_rows),
     .unit_rows_forward = FB_VECTOR_NAME(unit_rows_forward),
     .unit_rows_backward = FB_VECTOR_NAME(unit_rows_backward),
     .row_products = FB_VECTOR_NAME(row_products),

@@ -75,6 +75,9 @@ void FB_VECTOR_NAME(mean_rows_forward)(fb_dtype dtype, void *y, const void *x,
                                        int64_t rows, int64_t width, float *row);
 void FB_VECTOR_NAME(mean_rows_backward)(fb_dtype dtype, void *dx, const void *dy,
                                         int64_t rows, int64_t width);
+void FB_VECTOR_NAME(weigh_rows)(fb_dtype dtype, void *y, const void *x,
+                                const int32_t *list, const float *weights,
+                                int64_t count, int64_t width, float *row);
 void FB_VECTOR_NAME(unit_rows_forward)(fb_dtype dtype, void *y, float *lengths,
                                        const void *x, int64_t rows, int64_t width);
 void FB_VECTOR_NAME(unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy,
