@@ -2,6 +2,7 @@
 #include "models/fashionbert/fashionbert_model.h"
 #include "models/qti/qti_model.h"
 #include "models/selfie/selfie.h"
+#include "models/vlbert/vlbert_model.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@ static const fb_system *const systems[] = {
     &fb_fashionbert_system, /* titles and images */
     &fb_selfie_system,      /* pre-trains the image encoder, matches nothing */
     &fb_qti_system,         /* queries with titles and images */
+    &fb_vlbert_system,      /* one stream with geometry and visual clues */
 };
 enum { SYSTEMS = sizeof systems / sizeof systems[0] };
 
