@@ -13,6 +13,7 @@
  *     configure, check    the configuration
  *     create, begin       parameters: initialised, then where the run starts from
  *     step, train_batch   of each batch; or fit, once, of a pass over all of them
+ *     finish              of a pass over all, before a validation or a checkpoint
  *     losses              of each validation batch
  */
 #ifndef FB_MODELS_SYSTEM_H
@@ -94,10 +95,13 @@ typedef enum fb_start_kind {
 typedef struct fb_start {
     fb_start_kind kind;
     fb_model_config config; /* the folder's, with the run's number of layers */
+    int64_t rows;           /* of the training split: an epoch */
 } fb_start;
 
-/* Batches one after the other, for a system that learns in closed form. */
+/* Batches one after the other, for what is solved in closed form: an epoch of the
+ * training split. Its last batch goes on into the next epoch. */
 typedef struct fb_batch_stream {
+    int64_t rows; /* an epoch's; of a batch of items, one each */
     void *self;
     /* The batch lies there until the next call; NULL behind the last. */
     fb_status (*next)(void *self, fb_context *ctx, const fb_batch **batch);
@@ -155,6 +159,12 @@ struct fb_system {
                              const void *step, fb_measures *measures);
     /* In the place of train_batch, in closed form: all parameters from one pass. */
     fb_status (*fit)(fb_context *ctx, fb_matcher *m, const fb_batch_stream *batches);
+    /* Behind train_batch, what is solved over the whole training split from parameters as
+     * they stand, such as a projection on top of a network: called before every
+     * validation and every checkpoint, with unmasked batches whose images are as they
+     * are, so that what is saved belongs together. It may change nothing that the next
+     * training step reads. NULL: nothing. */
+    fb_status (*finish)(fb_context *ctx, fb_matcher *m, const fb_batch_stream *batches);
     /* Losses alone, unweighted; the tape need not record. */
     fb_status (*losses)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
                         const void *step, fb_measures *measures);

@@ -96,6 +96,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     FB_TRY(fb_encoder_get(run->ctx, &encoder, o->encoder));
     FB_TRY(fb_train_init_config(run->ctx, o, run->start.kind, config));
     run->start.config = *config;
+    run->start.rows = fb_train_run_rows(run, FB_SPLIT_TRAIN);
     FB_TRY(check_start(run));
     fb_model_config_set_system(config, run->system);
     config->vocab = fb_vocab_size(run->vocab);
@@ -261,11 +262,10 @@ const void *fb_train_run_step(fb_train_run *run, int64_t number, bool validation
 }
 
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
-                              int64_t first, int64_t count)
+                              bool learning, int64_t first, int64_t count)
 {
     const fb_train_options *o = &run->options;
     const fb_model_config *c = &run->matcher->config;
-    bool training = split == FB_SPLIT_TRAIN;
     int32_t items;
     fb_catalogue_split_items(run->catalogue, split, &items);
     fb_loader_options options;
@@ -283,16 +283,16 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
         .items = run->plan.items,
         .group = o->group,
         .grouped = o->group > 0 ? 1 : 0,
-        .augment = {.flip = training ? o->flip : 0,
-                    .shift = training ? o->shift : 0,
-                    .zoom = training ? o->zoom : 0},
+        .augment = {.flip = learning ? o->flip : 0,
+                    .shift = learning ? o->shift : 0,
+                    .zoom = learning ? o->zoom : 0},
         .features = run->features,
         .queries = run->query_split[split],
         .align = {.query_title = run->plan.query_title,
                   .query_image = run->plan.query_image,
                   .title_image = run->plan.title_image},
-        .text_mask = training && run->plan.items ? o->text_mask : 0,
-        .rare_mask = training && run->plan.items ? o->rare_mask : 0,
+        .text_mask = learning && run->plan.items ? o->text_mask : 0,
+        .rare_mask = learning && run->plan.items ? o->rare_mask : 0,
         .whole_texts = run->plan.whole_texts,
         .whole_images = run->plan.whole_images,
         .patch_share = run->plan.patch_share,
@@ -351,7 +351,7 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
     FB_TRY(fb_train_features_open(run));
     if (!opening->measuring)
         FB_TRY(open_folder(run, resumed));
-    return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN,
+    return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN, true,
                                run->state.step * o->accumulate,
                                run->state.total_steps * o->accumulate);
 }

@@ -58,9 +58,10 @@ void fb_train_run_close(fb_train_run *run);
 /* Products that a step learns from. */
 int64_t fb_train_run_products(const fb_train_run *run);
 
-/* Loader of training batches from micro-batch `first`, or of validation batches. */
+/* Loader of a split's batches from micro-batch `first`. learning: with what training does
+ * to them (augmentation, hidden words). */
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
-                              int64_t first, int64_t count);
+                              bool learning, int64_t first, int64_t count);
 
 /* The system's options of micro-batch `number`, or of validation batch `number`. */
 const void *fb_train_run_step(fb_train_run *run, int64_t number, bool validation);

@@ -53,6 +53,8 @@ static fb_status finish_step(fb_train_run *run, fb_train_line *line)
     bool end = step == run->state.total_steps;
     bool save = end || step % run->checkpoint_every == 0;
     line->validated = run->has_validation && (end || step % run->validate_every == 0);
+    if (save || line->validated)
+        FB_TRY(fb_train_finish(run, line));
     if (line->validated)
         FB_TRY(fb_train_validate(run, &line->validation));
     bool best = is_best(run, line);

@@ -2,11 +2,12 @@
 #include "training/train_step.h"
 
 #include "base/random.h"
+#include "training/train_queries.h"
 
 /* ---- in closed form ---------------------------------------------------------------- */
 
 typedef struct batches {
-    fb_train_run *run;
+    fb_loader *loader;
     fb_train_line *line;
     int64_t left;
 } batches;
@@ -18,25 +19,44 @@ static fb_status next_batch(void *self, fb_context *ctx, const fb_batch **batch)
     *batch = NULL;
     if (b->left == 0)
         return FB_OK;
-    FB_TRY(fb_loader_next(ctx, b->run->loader, batch, &wait_s));
+    FB_TRY(fb_loader_next(ctx, b->loader, batch, &wait_s));
     b->line->wait_s += wait_s;
     b->line->fallbacks += (*batch)->fallbacks;
     b->left--;
     return FB_OK;
 }
 
+static fb_batch_stream stream_of(fb_train_run *run, batches *all)
+{
+    return (fb_batch_stream){fb_train_run_rows(run, FB_SPLIT_TRAIN), all, next_batch,
+                             run->be, run->arena};
+}
+
 /* All steps at once. */
 static fb_status fit(fb_train_run *run, fb_train_line *line)
 {
-    batches all = {run, line,
+    batches all = {run->loader, line,
                    (run->state.total_steps - run->state.step) *
                        run->options.accumulate};
-    const fb_batch_stream stream = {&all, next_batch, run->be, run->arena};
+    const fb_batch_stream stream = stream_of(run, &all);
     *line = (fb_train_line){.step = run->state.total_steps};
     FB_TRY(run->system->fit(run->ctx, run->matcher, &stream));
     run->state.step = run->state.total_steps;
     line->epoch = 1;
     return FB_OK;
+}
+
+fb_status fb_train_finish(fb_train_run *run, fb_train_line *line)
+{
+    batches all = {.line = line,
+                   .left = run->steps_per_epoch * run->options.accumulate};
+    if (!run->system->finish)
+        return FB_OK;
+    const fb_batch_stream stream = stream_of(run, &all);
+    FB_TRY(fb_train_run_loader(run, &all.loader, FB_SPLIT_TRAIN, false, 0, all.left));
+    fb_status status = run->system->finish(run->ctx, run->matcher, &stream);
+    fb_loader_free(all.loader);
+    return status;
 }
 
 /* ---- by gradients ------------------------------------------------------------------ */

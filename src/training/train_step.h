@@ -10,4 +10,8 @@
  */
 fb_status fb_train_step(fb_train_run *run, fb_train_line *line);
 
+/* The system's `finish` (system.h), where it has one, over an epoch's batches; line's
+ * waiting grows. */
+fb_status fb_train_finish(fb_train_run *run, fb_train_line *line);
+
 #endif

@@ -11,7 +11,7 @@ fb_status fb_train_validate(fb_train_run *run, fb_measures *measures)
         items = o->validate_pairs;
     int64_t batches = (items + per_batch - 1) / per_batch;
     fb_loader *loader;
-    FB_TRY(fb_train_run_loader(run, &loader, FB_SPLIT_VAL, 0, batches));
+    FB_TRY(fb_train_run_loader(run, &loader, FB_SPLIT_VAL, false, 0, batches));
     fb_status status = FB_OK;
     *measures = (fb_measures){0};
     for (int64_t i = 0; i < batches && status == FB_OK; i++) {
