@@ -191,6 +191,35 @@ typedef struct fb_lists {
                            NULL: nothing */
 } fb_lists;
 
+/* Stacked cross attention (SCAN; Lee et al. 2018) of pairs of a text and an image, read
+ * off the products s of all words with all rows. One side asks, a word q say, and the
+ * other is its context c:
+ *
+ *     x = LeakyReLU(s, slope .1)            y_qc = x_qc / (sqrt(sum_q x_qc^2) + 1e-8)
+ *     a_q = softmax over c of lambda1 y_q   R_q = cos(q, sum_c a_qc c)
+ *                                               = a_q . s_q / sqrt(a_q^T G a_q)
+ *     score = scale (pool_q R + focus pool_q max_c a_qc)
+ *     pool_q v = mean of v, or log(sum exp(lambda2 v)) / lambda2
+ *
+ * as words and rows have unit length; G are the products of a context with itself, and
+ * a^T G a is at least 1e-16. A pair without words or rows has score 0. */
+enum { FB_STACKED_SHARPEST = 80 }; /* exp of it, summed, must be finite */
+typedef struct fb_stacked_form {
+    bool rows_ask;          /* image to text: rows ask words; else words ask rows */
+    bool lse;               /* pool by log-sum-exp, not by the mean */
+    float lambda1, lambda2; /* lambda1 at most FB_STACKED_SHARPEST */
+    float focus;            /* PFAN's .5 (Wang et al. 2019); 0: no such part */
+    float scale;            /* 1 */
+} fb_stacked_form;
+typedef struct fb_stacked {
+    fb_stacked_form form;
+    int32_t pairs, texts, images;
+    const int32_t *text, *image; /* [pairs] */
+    const int32_t *word, *row; /* [pairs] line and column of s where the pair begins */
+    const int32_t *text_offsets, *image_offsets; /* [texts + 1], [images + 1] */
+    const int32_t *gram; /* [images, rows_ask: texts] where a context's G begins */
+} fb_stacked;
+
 /* The table of kernels: kernels.def is the list. */
 #define FB_KERNEL(result, name, parameters, ...) result(*name) parameters;
 typedef struct fb_kernels {

@@ -125,6 +125,19 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          fb_var *a, fb_var *b, fb_leaf *log_scale,
                          const fb_contrast *contrast);
+/* The two sides of stacked cross attention, and whose form their scores have: a sum over
+ * one or two. Arrays of the host, as the tape's others. */
+enum { FB_STACKED_FORMS = 2 };
+typedef struct fb_stacked_sides {
+    int32_t texts, images;
+    const int32_t *text_offsets, *image_offsets; /* [texts + 1], [images + 1] */
+    int32_t forms;
+    fb_stacked_form form[FB_STACKED_FORMS];
+} fb_stacked_sides;
+/* scores [images, texts] f32 of words [T,D] and rows [R,D], of unit length (backend.h,
+ * fb_stacked). Its gradient is f32 or of the compute dtype. */
+fb_status fb_op_stacked(fb_tape *tape, fb_var **scores, fb_var *words, fb_var *rows,
+                        const fb_stacked_sides *sides);
 /* Listwise loss: the mean over lists (kernels.def, list_forward). All but logits must
  * live as long as the tape. */
 fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,

@@ -132,6 +132,11 @@ COPY_CONST(fb_contrast, contrast,
 COPY_CONST(fb_lists, lists,
            (x->members = clean(x->members), x->targets = clean(x->targets),
             x->log_q = clean(x->log_q)))
+COPY_CONST(fb_stacked, stacked,
+           (x->text = clean(x->text), x->image = clean(x->image),
+            x->word = clean(x->word), x->row = clean(x->row),
+            x->text_offsets = clean(x->text_offsets),
+            x->image_offsets = clean(x->image_offsets), x->gram = clean(x->gram)))
 
 static const fb_embed *embed(poison_backend *b, const fb_embed *given)
 {
@@ -205,7 +210,8 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : running, const fb_conv_epilogue *                                       \
              : epilogue, const fb_contrast *                                           \
              : contrast, const fb_lists *                                              \
-             : lists, const fb_embed *                                                 \
+             : lists, const fb_stacked *                                               \
+             : stacked, const fb_embed *                                               \
              : embed, float *const *                                                   \
              : tables)(poison_of(be), x)
 

@@ -69,6 +69,19 @@ typedef struct vector_contrast {
     float factor;   /* seed / 2B */
 } vector_contrast;
 
+/* One pair of stacked cross attention: number (q, c) of its block is at
+ * q * by_query + c * by_context of s, and of ds. */
+typedef struct vector_stacked {
+    const fb_stacked *p;
+    int64_t queries, contexts, by_query, by_context;
+    const float *s, *gram;
+    /* backward */
+    fb_dtype dtype; /* of ds */
+    void *ds;
+    float dscore; /* d / d (score / scale) */
+    float *dgram; /* += , of stacked_sums bytes */
+} vector_stacked;
+
 typedef struct fb_vector {
     const char *name;
 
@@ -180,6 +193,16 @@ typedef struct fb_vector {
                         int64_t length, float scale);
     /* dlogits[r] = (-sums[r], sums[r]) */
     void (*list_spread)(fb_dtype dtype, void *dlogits, const float *sums, int64_t rows);
+
+    /* bytes of scratch of a block of that size at most, and of a context's sums */
+    size_t (*stacked_scratch)(int64_t queries, int64_t contexts);
+    size_t (*stacked_sums)(int64_t contexts);
+    /* a block that is not empty; returns its score */
+    float (*stacked_forward)(const vector_stacked *v, void *scratch);
+    void (*stacked_backward)(const vector_stacked *v, void *scratch);
+    /* dgram [contexts, contexts] of the sums */
+    void (*stacked_put)(fb_dtype dtype, void *dgram, const float *sums,
+                        int64_t contexts);
 
     double (*sum_squares)(fb_dtype dtype, const void *x, int64_t n);
     int64_t (*find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);

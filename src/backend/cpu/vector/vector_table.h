@@ -100,6 +100,12 @@ void FB_VECTOR_NAME(list_shares)(float *shares, const float *logits, const float
                                  int64_t lists, int64_t length, float scale);
 void FB_VECTOR_NAME(list_spread)(fb_dtype dtype, void *dlogits, const float *sums,
                                  int64_t rows);
+size_t FB_VECTOR_NAME(stacked_scratch)(int64_t queries, int64_t contexts);
+size_t FB_VECTOR_NAME(stacked_sums)(int64_t contexts);
+float FB_VECTOR_NAME(stacked_forward)(const vector_stacked *v, void *scratch);
+void FB_VECTOR_NAME(stacked_backward)(const vector_stacked *v, void *scratch);
+void FB_VECTOR_NAME(stacked_put)(fb_dtype dtype, void *dgram, const float *sums,
+                                 int64_t contexts);
 double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
 int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
