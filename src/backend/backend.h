@@ -180,6 +180,21 @@ typedef struct fb_contrast {
     bool only_down; /* add to dscale only what moves the scale down */
 } fb_contrast;
 
+/* Pairs of a hinge loss over scores S [B,B], S_ij of row i of A and row j of B (rows:
+ * images, columns: texts), those of the diagonal right (Kiros et al. 2014):
+ *
+ *     row i:     max(0, margin + S_ij - S_ii) of j, summed, or the largest of them
+ *     column i:  max(0, margin + S_ji - S_ii) of j, summed, or the largest of them
+ *
+ * "hardest" is that largest (VSE++; Faghri et al. 2018); of equal ones the first has the
+ * gradient. Pair (i, j) is left out as in fb_contrast. */
+typedef struct fb_hinge {
+    int32_t count;                    /* B */
+    const int32_t *a_group, *b_group; /* [B] */
+    float margin;
+    bool hardest;
+} fb_hinge;
+
 /* Lists of rows of logits, for the listwise loss. */
 typedef struct fb_lists {
     const int32_t *members; /* [count * length] */
@@ -219,6 +234,25 @@ typedef struct fb_stacked {
     const int32_t *text_offsets, *image_offsets; /* [texts + 1], [images + 1] */
     const int32_t *gram; /* [images, rows_ask: texts] where a context's G begins */
 } fb_stacked;
+/* The recurrence of a gated recurrent unit (Cho et al. 2014, in torch's form, where r
+ * gates the product and not the state) over packed sequences: h of a row is made of x
+ * of the row and of the state before it, zeros for a sequence's first row.
+ *
+ *     g = h_before w^T + bias          parts of [3H]: r, z, n
+ *     r = sigmoid(x_r + g_r)           n = tanh(x_n + r g_n)
+ *     z = sigmoid(x_z + g_z)           h = (1 - z) n + z h_before                     */
+typedef struct fb_recurrence {
+    int32_t sequences, longest; /* B; the most rows of a sequence */
+    const int32_t *offsets;     /* [B + 1], ascending, offsets[B] == T */
+    const int32_t *order;       /* [B] the sequences, longest first */
+    bool backwards;             /* from each sequence's last row to its first */
+} fb_recurrence;
+
+/* What gru_backward writes. */
+typedef struct fb_gru_grads {
+    const fb_tensor *dx; /* [T,3H] compute dtype, overwritten */
+    float *dw, *dbias;   /* [3H,H], [3H], added to; NULL: not wanted */
+} fb_gru_grads;
 
 /* The table of kernels: kernels.def is the list. */
 #define FB_KERNEL(result, name, parameters, ...) result(*name) parameters;

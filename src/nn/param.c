@@ -203,6 +203,8 @@ void fb_params_initialise(fb_params *params, uint64_t seed)
         for (int64_t i = 0; i < p->rows * p->columns; i++) {
             if (p->init == FB_INIT_NORMAL)
                 value[i] = p->init_std * (float)fb_random_normal(&r);
+            else if (p->init == FB_INIT_UNIFORM)
+                value[i] = p->init_std * (float)(2.0 * fb_random_uniform(&r) - 1.0);
             else if (p->init == FB_INIT_VALUE)
                 value[i] = p->init_std;
             else

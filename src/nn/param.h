@@ -27,12 +27,14 @@
 
 #include "ops/tape.h"
 
-/* FB_INIT_VALUE: every number is init_std. */
+/* FB_INIT_VALUE: every number is init_std; FB_INIT_UNIFORM: drawn from -init_std up to
+ * init_std. */
 typedef enum fb_init {
     FB_INIT_ZERO,
     FB_INIT_ONE,
     FB_INIT_NORMAL,
-    FB_INIT_VALUE
+    FB_INIT_VALUE,
+    FB_INIT_UNIFORM
 } fb_init;
 
 enum { FB_PARAM_PARTS = 3, FB_PARAM_NAME = 112 };

@@ -44,6 +44,12 @@ fb_status fb_op_cross_attention(fb_tape *tape, fb_var **out, fb_var *q, fb_var *
                                 const int32_t *q_offsets, const int32_t *kv_offsets,
                                 int32_t sequences, int32_t heads);
 
+/* The states y[T,H] of a gated recurrent unit over B packed sequences (backend.h,
+ * fb_recurrence); x [T,3H] f32 = W_i x + b_i for r, z, n; w [3H,H], bias [3H].
+ * `backwards`: from each sequence's last row to its first. */
+fb_status fb_op_gru(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
+                    const int32_t *offsets, int32_t sequences, bool backwards);
+
 /* y[n] = x[n] + sum of rows ids[k][n] of tables[k] [rows, C]; x may be NULL. */
 fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tables,
                       const int32_t *const *ids, int32_t table_count, int64_t rows);
@@ -138,6 +144,10 @@ typedef struct fb_stacked_sides {
  * fb_stacked). Its gradient is f32 or of the compute dtype. */
 fb_status fb_op_stacked(fb_tape *tape, fb_var **scores, fb_var *words, fb_var *rows,
                         const fb_stacked_sides *sides);
+/* Hinge loss both ways over scores [B,B] f32 (backend.h, fb_hinge): its value is the sum
+ * over the 2B rows and columns, as it is in VSE, not their mean. */
+fb_status fb_op_hinge(fb_tape *tape, fb_loss **loss, fb_var *scores,
+                      const fb_hinge *hinge);
 /* Listwise loss: the mean over lists (kernels.def, list_forward). All but logits must
  * live as long as the tape. */
 fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,

@@ -129,6 +129,12 @@ COPY_CONST(fb_conv_epilogue, epilogue,
            (x->bias = clean(x->bias), x->residual = tensor(b, x->residual)))
 COPY_CONST(fb_contrast, contrast,
            (x->a_group = clean(x->a_group), x->b_group = clean(x->b_group)))
+COPY_CONST(fb_hinge, hinge,
+           (x->a_group = clean(x->a_group), x->b_group = clean(x->b_group)))
+COPY_CONST(fb_recurrence, recurrence,
+           (x->offsets = clean(x->offsets), x->order = clean(x->order)))
+COPY_CONST(fb_gru_grads, gru_grads,
+           (x->dx = tensor(b, x->dx), x->dw = clean(x->dw), x->dbias = clean(x->dbias)))
 COPY_CONST(fb_lists, lists,
            (x->members = clean(x->members), x->targets = clean(x->targets),
             x->log_q = clean(x->log_q)))
@@ -212,6 +218,10 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : contrast, const fb_lists *                                              \
              : lists, const fb_stacked *                                               \
              : stacked, const fb_embed *                                               \
+             : lists, const fb_hinge *                                                 \
+             : hinge, const fb_recurrence *                                            \
+             : recurrence, const fb_gru_grads *                                        \
+             : gru_grads, const fb_embed *                                                 \
              : embed, float *const *                                                   \
              : tables)(poison_of(be), x)
 

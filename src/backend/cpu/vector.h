@@ -81,6 +81,20 @@ typedef struct vector_stacked {
     float dscore; /* d / d (score / scale) */
     float *dgram; /* += , of stacked_sums bytes */
 } vector_stacked;
+/* A row of a gated recurrent unit. */
+typedef struct vector_gru {
+    fb_dtype dtype;
+    int64_t width;      /* H */
+    const void *before; /* [H] the state before the row; NULL: zeros */
+    /* forward */
+    const float *x, *g;  /* [3H] what the input and the state before give */
+    void *state, *gates; /* [H], [4H]; gates may be NULL */
+    /* backward */
+    const void *gates_in, *dy;
+    const void *back; /* [H] what the row behind gives back; NULL: nothing, */
+    float *keep;      /* [H] nor by its z: in, out */
+    void *dx, *dg;    /* [3H] */
+} vector_gru;
 
 typedef struct fb_vector {
     const char *name;
@@ -203,6 +217,9 @@ typedef struct fb_vector {
     /* dgram [contexts, contexts] of the sums */
     void (*stacked_put)(fb_dtype dtype, void *dgram, const float *sums,
                         int64_t contexts);
+    /* one row of a recurrence */
+    void (*gru_forward)(const vector_gru *a);
+    void (*gru_backward)(const vector_gru *a);
 
     double (*sum_squares)(fb_dtype dtype, const void *x, int64_t n);
     int64_t (*find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);

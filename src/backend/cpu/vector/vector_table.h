@@ -106,6 +106,8 @@ float FB_VECTOR_NAME(stacked_forward)(const vector_stacked *v, void *scratch);
 void FB_VECTOR_NAME(stacked_backward)(const vector_stacked *v, void *scratch);
 void FB_VECTOR_NAME(stacked_put)(fb_dtype dtype, void *dgram, const float *sums,
                                  int64_t contexts);
+void FB_VECTOR_NAME(gru_forward)(const vector_gru *a);
+void FB_VECTOR_NAME(gru_backward)(const vector_gru *a);
 double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
 int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
