@@ -17,7 +17,8 @@ static const fb_option_value common[] = {
     {"itc", "0"},           {"group", "0"},
     {"flip", "0"},          {"shift", "0"},
     {"zoom", "0"},          {"text-mask", "0"},
-    {"rare-mask", "0"},
+    {"rare-mask", "0"},     {"margin", "0"},
+    {"clip", "1"},
 };
 /* The same of what systems may settle by other options. */
 static const fb_option_value last[] = {
