@@ -3,6 +3,7 @@
 #include "models/qti/qti_model.h"
 #include "models/selfie/selfie.h"
 #include "models/vlbert/vlbert_model.h"
+#include "models/vse/vse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@ static const fb_system *const systems[] = {
     &fb_selfie_system,      /* pre-trains the image encoder, matches nothing */
     &fb_qti_system,         /* queries with titles and images */
     &fb_vlbert_system,      /* one stream with geometry and visual clues */
+    &fb_vse_system,         /* vectors of both, a sum of hinges */
+    &fb_vsepp_system,       /* the same, the hardest hinge */
 };
 enum { SYSTEMS = sizeof systems / sizeof systems[0] };
 

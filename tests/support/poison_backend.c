@@ -217,11 +217,10 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : epilogue, const fb_contrast *                                           \
              : contrast, const fb_lists *                                              \
              : lists, const fb_stacked *                                               \
-             : stacked, const fb_embed *                                               \
-             : lists, const fb_hinge *                                                 \
+             : stacked, const fb_hinge *                                               \
              : hinge, const fb_recurrence *                                            \
              : recurrence, const fb_gru_grads *                                        \
-             : gru_grads, const fb_embed *                                                 \
+             : gru_grads, const fb_embed *                                             \
              : embed, float *const *                                                   \
              : tables)(poison_of(be), x)
 
