@@ -44,7 +44,8 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
     FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
                              options->threads));
     FB_TRY(fb_matcher_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
-    if (!fb_matcher_gives(m->matcher, FB_GIVES_SCORE))
+    if (!fb_matcher_gives(m->matcher, FB_GIVES_SCORE) &&
+        !fb_matcher_gives(m->matcher, FB_GIVES_VECTORS))
         return fb_fail(ctx, FB_E_STATE,
                        "%s holds a pre-trained image encoder (%s), which scores no "
                        "pairs; train a model that starts from it: train --init %s",

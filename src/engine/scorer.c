@@ -155,6 +155,11 @@ static fb_status run_vectors(fb_context *ctx, fb_scorer *s,
 fb_status fb_score_kind_check(fb_context *ctx, fb_score_kind kind,
                               const fb_matcher *matcher)
 {
+    if (kind != FB_SCORE_ITC && !fb_matcher_gives(matcher, FB_GIVES_SCORE))
+        return fb_fail(ctx, FB_E_STATE,
+                       "score %s: %s has vectors alone, and scores by their similarity: "
+                       "score itc",
+                       fb_score_kind_name(kind), matcher->system->name);
     if (kind == FB_SCORE_TIA || fb_matcher_gives(matcher, FB_GIVES_VECTORS))
         return FB_OK;
     return fb_fail(ctx, FB_E_STATE,

@@ -4,11 +4,13 @@
 . "$(dirname "$0")/cli_lib.sh"
 C=$WORK/catalogue
 ok "make a catalogue" "$MAKE" "$C" 480
-cat >"$WORK/four.json" <<'EOT'
+for S in vse vse++; do
+    cat >"$WORK/$S.json" <<EOT
 {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
- "fashionbert": {"image_size": 32, "grid": 4, "vse_words": 24}}
+ "fashionbert": {"system": "$S", "image_size": 32, "grid": 4, "vse_words": 24}}
 EOT
-SMALL="--config $WORK/four.json --vocab-size 120 --max-text 16 --batch 32 --threads 2 --quiet
+done
+SMALL="--vocab-size 120 --max-text 16 --batch 32 --threads 2 --quiet
     --encoder pixels --vector-size 32 --flip 0 --seed 3 --catalog $C"
 E="$FB evaluate --catalog $C --split test --negatives any --negative-count 20 --min-candidates 20
     --json --quiet"
@@ -20,7 +22,7 @@ recall() {
 above() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > b) }'; }
 
 for S in vse vse++; do
-    T="$FB train --system $S $SMALL --lr 5e-3"
+    T="$FB train --system $S --config $WORK/$S.json $SMALL --lr 5e-3"
     ok "$S trains" $T --out "$WORK/$S" --epochs 25 --checkpoint-every 60
     check "$S logs its loss" grep -q '"hinge": *[0-9]' "$WORK/$S/log.jsonl"
     check "and recall within the batch" grep -q '"recall@1": *[0-9]' "$WORK/$S/log.jsonl"
@@ -35,7 +37,7 @@ done
 check "the two losses learn something else" \
     test "$(cksum <"$WORK/vse/model.safetensors")" != "$(cksum <"$WORK/vse++/model.safetensors")"
 
-T="$FB train --system vse++ $SMALL --steps 40 --checkpoint-every 7 --hard-warmup 0.5"
+T="$FB train --system vse++ --config $WORK/vse++.json $SMALL --steps 40 --checkpoint-every 7 --hard-warmup 0.5"
 ok "the run that nobody touches" $T --out "$WORK/whole"
 $T --out "$WORK/killed" >/dev/null 2>&1 &
 pid=$!
@@ -52,13 +54,14 @@ done
 
 M=$WORK/vse++
 ok "index" "$FB" index --model "$M" --catalog "$C" --out "$WORK/index" --quiet
-ok "search" "$FB" search --index "$WORK/index" --model "$M" --text "red circle on blue" --top 5 --quiet
+ok "search" "$FB" search --index "$WORK/index" --model "$M" --text "red circle on blue" --k 5
 check "red circles come first" grep -q "red circle" "$WORK/stdout"
 ok "encode" "$FB" encode --model "$M" --catalog "$C" --out "$WORK/vectors" --quiet
 
 cp -r "$M" "$WORK/broken"
 sed -i 's/"vector_size": 32/"vector_size": 0/; s/"score": "itc"/"score": "tia"/' "$WORK/broken/config.json"
 fails 1 "has vectors (vector_size above 0)" $E --model "$WORK/broken"
+fails 1 "vse++ has vectors alone" $E --model "$M" --score tia
 X="$FB train $SMALL --steps 1 --out $WORK/x --system"
 fails 2 "vse is nothing but vectors" $X vse --vector-size 0
 fails 2 "takes no --itc or --negatives hard" $X vse++ --itc 1

@@ -84,16 +84,6 @@ static fb_status configure(fb_context *ctx, fb_model_config *config,
     return FB_OK;
 }
 
-static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
-{
-    if (c->vector > 0 && c->score == FB_SCORE_ITC)
-        return FB_OK;
-    return fb_fail(ctx, FB_E_FORMAT,
-                   "%s: a model of visual-semantic embeddings has vectors (vector_size "
-                   "above 0) and scores by them (score itc)",
-                   where);
-}
-
 static double similarity_scale(const fb_matcher *matcher)
 {
     return matcher->config.similarity_weight; /* of a cosine: no temperature */
@@ -112,6 +102,11 @@ static fb_status create_as(fb_context *ctx, fb_matcher **matcher,
                            const fb_model_config *config, fb_model_use use,
                            const fb_system *system)
 {
+    if (config->vector == 0 || config->score != FB_SCORE_ITC)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "a model of %s has vectors (vector_size above 0) and scores by "
+                       "them (score itc)",
+                       system->name);
     fb_vse *m = calloc(1, sizeof *m);
     if (!m)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
@@ -153,7 +148,7 @@ static const fb_objective hardest_objectives[] = {{"vse++", vsepp_defaults}};
     .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES | FB_READS_REGIONS,  \
     .gives = FB_GIVES_VECTORS | FB_GIVES_FEATURES, .keys = {keys, 1},                  \
     .loss_names = loss_names, .step_bytes = sizeof(fb_vse_step), .settle = settle,     \
-    .configure = configure, .check = check, .train_batch = fb_vse_train_batch,         \
+    .configure = configure, .train_batch = fb_vse_train_batch,                         \
     .losses = fb_vse_losses, .vectors = fb_vse_vectors, .features = fb_vse_features,   \
     .similarity_scale = similarity_scale, .forward_flops = fb_vse_flops,               \
     .free = matcher_free
