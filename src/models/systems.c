@@ -2,6 +2,7 @@
 #include "models/fashionbert/fashionbert_model.h"
 #include "models/qti/qti_model.h"
 #include "models/selfie/selfie.h"
+#include "models/vilbert/vilbert_model.h"
 #include "models/vlbert/vlbert_model.h"
 #include "models/vse/vse.h"
 
@@ -15,6 +16,7 @@ static const fb_system *const systems[] = {
     &fb_vlbert_system,      /* one stream with geometry and visual clues */
     &fb_vse_system,         /* vectors of both, a sum of hinges */
     &fb_vsepp_system,       /* the same, the hardest hinge */
+    &fb_vilbert_system,     /* two streams that ask each other */
 };
 enum { SYSTEMS = sizeof systems / sizeof systems[0] };
 
