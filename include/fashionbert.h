@@ -58,6 +58,15 @@ fb_status fb_model_open(fb_context *ctx, fb_model **model, const char *folder,
                         const fb_model_options *options);
 void fb_model_close(fb_model *model);
 
+/* A model that was trained with --regions reads, in the place of an image, the regions
+ * that `file` (of fb_import_regions) has of it: of the image that the file calls by its
+ * path, an end of that, or its name without ending. To be called before it scores or
+ * encodes images, which then are files.
+ * FB_E_USAGE    the model reads photos, or regions of another width or with boxes
+ * FB_E_MISSING, FB_E_FORMAT  no such file; not a region file of this program */
+bool fb_model_takes_regions(const fb_model *model);
+fb_status fb_model_use_regions(fb_context *ctx, fb_model *model, const char *file);
+
 /* Match probability P(match) in [0,1] of every text with every image file.
  * scores [texts, images] row-major. */
 fb_status fb_model_score(fb_context *ctx, fb_model *model, const char *const *texts,

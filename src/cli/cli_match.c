@@ -298,6 +298,7 @@ static fb_status score_queries(fb_context *ctx, fb_model *model,
 static fb_status score_rows(fb_context *ctx, fb_model *model, const match_arguments *a,
                             const text_list *texts, float *scores)
 {
+    FB_TRY(fb_model_use_regions(ctx, model, a->regions));
     if (a->query_count)
         return score_queries(ctx, model, a, texts, scores);
     if (fb_model_takes_query(model))

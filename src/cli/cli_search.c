@@ -135,6 +135,8 @@ static fb_status search(fb_context *ctx, search_arguments *a)
     fb_input query = {a->text[0] ? a->text : NULL, a->image[0] ? &image : NULL};
     fb_model_options compute = {a->backend, a->dtype, a->threads};
     fb_status status = fb_model_open(ctx, &model, a->model, &compute);
+    if (status == FB_OK && a->regions[0])
+        status = fb_model_use_regions(ctx, model, a->regions);
     if (status == FB_OK)
         status = fb_index_open(ctx, &index, a->index[0] ? a->index : a->store, model);
     if (status == FB_OK && a->ranker[0])

@@ -4,6 +4,7 @@
 
 #include "data/image/image_block.h"
 #include "engine/model_inputs.h"
+#include "engine/model_regions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct fb_catalogue_vectors {
     int64_t count, next;
     int32_t most; /* items of a block */
     fb_vector_wants wants;
+    bool photos; /* are read: images are wanted, and the model does not read regions */
     fb_image_block *block[2]; /* one being decoded, one being computed */
     int32_t which;
     const uint8_t *pixels;
@@ -43,7 +45,7 @@ static fb_status start(fb_context *ctx, fb_catalogue_vectors *v, int32_t which,
                        int64_t first)
 {
     int32_t count = items_at(v, first);
-    if (!v->wants.image || count <= 0)
+    if (!v->photos || count <= 0)
         return FB_OK;
     return fb_image_block_start(ctx, v->block[which], v->items + first, count);
 }
@@ -64,7 +66,7 @@ static fb_status prepare(fb_context *ctx, fb_catalogue_vectors *v)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a block of vectors");
     for (int32_t i = 0; i < v->most; i++)
         v->numbers[i] = i;
-    for (int i = 0; i < 2 && v->wants.image; i++)
+    for (int i = 0; i < 2 && v->photos; i++)
         FB_TRY(fb_image_block_create(ctx, &v->block[i], v->catalogue, v->most,
                                      c->image_size,
                                      c->squash ? FB_FIT_SQUASH : FB_FIT_PAD, DECODERS));
@@ -85,6 +87,7 @@ fb_status fb_catalogue_vectors_open(fb_context *ctx, fb_catalogue_vectors **vect
     v->count = count;
     v->wants = wants;
     v->wants.image = wants.image || wants.features;
+    v->photos = v->wants.image && !model->matcher->config.regions;
     v->most = block_items(&model->matcher->config);
     fb_status status = prepare(ctx, v);
     if (status != FB_OK) {
@@ -131,6 +134,16 @@ static fb_status block_image(void *self, fb_context *ctx, int32_t number,
     return FB_OK;
 }
 
+static fb_status block_regions(void *self, fb_context *ctx, int32_t number,
+                               fb_regions *regions)
+{
+    const fb_catalogue_vectors *v = self;
+    char path[4096];
+    FB_TRY(
+        fb_catalogue_image_path(ctx, v->catalogue, v->items[v->next + number], path));
+    return fb_model_find_regions(ctx, v->model, path, regions);
+}
+
 static fb_status block_features(void *self, fb_context *ctx, int32_t number,
                                 fb_bf16 *features)
 {
@@ -143,7 +156,8 @@ static fb_status block_features(void *self, fb_context *ctx, int32_t number,
 
 static fb_status compute(fb_context *ctx, fb_catalogue_vectors *v, int32_t count)
 {
-    fb_score_source source = {.self = v, .text = block_text, .image = block_image};
+    fb_score_source source = {
+        .self = v, .text = block_text, .image = block_image, .regions = block_regions};
     bool vectors = fb_matcher_gives(v->model->matcher, FB_GIVES_VECTORS);
     if (v->wants.features)
         FB_TRY(
@@ -169,7 +183,7 @@ fb_status fb_catalogue_vectors_next(fb_context *ctx, fb_catalogue_vectors *v,
         return FB_OK;
     }
     v->pixels = NULL;
-    if (v->wants.image)
+    if (v->photos)
         FB_TRY(fb_image_block_wait(ctx, v->block[v->which], &v->pixels));
     FB_TRY(start(ctx, v, !v->which, v->next + count));
     FB_TRY(compute(ctx, v, count));

@@ -17,7 +17,7 @@ typedef struct fb_vector_block {
     int64_t first;
     int32_t count;
     const float *text, *image; /* [count, D]; NULL: not asked for */
-    const uint8_t *pixels;     /* [count, size, size, 3]; NULL without images */
+    const uint8_t *pixels;     /* [count, size, size, 3]; NULL without photos */
     const fb_bf16 *features;   /* [count, P, F]; NULL: not asked for */
 } fb_vector_block;
 

@@ -5,6 +5,7 @@
 
 #include "data/text/basic_tokenizer.h"
 #include "engine/model_inputs.h"
+#include "engine/model_regions.h"
 #include "engine/neighbours.h"
 #include "ops/tape.h"
 
@@ -257,7 +258,9 @@ fb_status fb_model_explain(fb_context *ctx, fb_model *model, const char *text,
                  .config = &model->matcher->config,
                  .kind = kind,
                  .steps = steps};
-    fb_status status = make(&r, text, image);
+    fb_status status = fb_model_check_photos(ctx, model, "explain");
+    if (status == FB_OK)
+        status = make(&r, text, image);
     fb_batch_free(r.batch);
     fb_arena_free(r.scratch);
     if (status != FB_OK) {

@@ -93,6 +93,7 @@ void fb_model_close(fb_model *model)
     fb_scorer_free(model->scorer);
     fb_neighbours_free(model->neighbours);
     fb_resizer_free(model->resizer);
+    fb_region_table_close(model->regions);
     if (model->matcher)
         model->matcher->system->free(model->matcher, model->be);
     fb_backend_free(model->be);

@@ -3,6 +3,7 @@
 #define FB_ENGINE_MODEL_FOLDER_H
 
 #include "data/image/image_load.h"
+#include "data/regions/region_table.h"
 #include "data/text/wordpiece.h"
 #include "engine/scorer.h"
 #include "fashionbert.h"
@@ -14,7 +15,8 @@ struct fb_model {
     fb_scorer *scorer;
     fb_neighbours *neighbours; /* NULL: similarities are as they are */
     fb_resizer *resizer;
-    uint64_t fingerprint; /* fb_model_fingerprint */
+    fb_region_table *regions; /* of images, for a model of regions; NULL: none yet */
+    uint64_t fingerprint;     /* fb_model_fingerprint */
     char folder[4096];
 };
 

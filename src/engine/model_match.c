@@ -8,6 +8,7 @@
 #include "engine/model_match.h"
 
 #include "engine/model_inputs.h"
+#include "engine/model_regions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,13 @@ static fb_status files_image(void *self, fb_context *ctx, int32_t image,
                          pixels);
 }
 
+static fb_status files_regions(void *self, fb_context *ctx, int32_t image,
+                               fb_regions *regions)
+{
+    files *f = self;
+    return fb_model_find_regions(ctx, f->model, f->image_files[image], regions);
+}
+
 fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
                                const char *const *texts, const char *const *image_files,
                                const fb_score_request *request, fb_score_kind kind,
@@ -55,7 +63,7 @@ fb_status fb_model_score_pairs(fb_context *ctx, fb_model *model,
     if (!f.ids)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a text");
     const fb_score_source source = {
-        .self = &f, .text = files_text, .image = files_image};
+        .self = &f, .text = files_text, .image = files_image, .regions = files_regions};
     fb_status status =
         fb_scorer_run(ctx, model->scorer, &source, request, kind, margins);
     free(f.ids);
@@ -223,12 +231,22 @@ static fb_status input_image(void *self, fb_context *ctx, int32_t image,
     return fb_model_load_input(ctx, s->model, s->products[place].image, place, pixels);
 }
 
+static fb_status input_regions(void *self, fb_context *ctx, int32_t image,
+                               fb_regions *regions)
+{
+    inputs *s = self;
+    int64_t place = s->image.first[image];
+    return fb_model_input_regions(ctx, s->model, s->products[place].image, place,
+                                  regions);
+}
+
 static fb_status run(fb_context *ctx, inputs *s, fb_score_kind kind, float *margins)
 {
     FB_TRY(inputs_make(ctx, s));
     const fb_score_source source = {.self = s,
                                     .text = input_text,
                                     .image = input_image,
+                                    .regions = input_regions,
                                     .query = s->queries ? input_query : NULL};
     const fb_score_request request = {s->triples, s->count, NULL, true};
     return fb_scorer_run(ctx, s->model->scorer, &source, &request, kind, margins);

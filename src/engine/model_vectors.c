@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "engine/model_inputs.h"
+#include "engine/model_regions.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -134,6 +135,14 @@ static fb_status encode_image(void *self, fb_context *ctx, int32_t input,
     return fb_model_load_input(ctx, e->model, e->inputs[input].image, input, pixels);
 }
 
+static fb_status encode_regions(void *self, fb_context *ctx, int32_t input,
+                                fb_regions *regions)
+{
+    encoding *e = self;
+    return fb_model_input_regions(ctx, e->model, e->inputs[input].image, input,
+                                  regions);
+}
+
 static fb_status list_inputs(fb_context *ctx, encoding *e, int64_t count)
 {
     size_t n = (size_t)count + 1;
@@ -166,8 +175,10 @@ static fb_status encode(fb_context *ctx, encoding *e, int64_t count, double weig
                         float *vectors)
 {
     int32_t width = fb_model_vector_size(e->model);
-    const fb_score_source source = {
-        .self = e, .text = encode_text, .image = encode_image};
+    const fb_score_source source = {.self = e,
+                                    .text = encode_text,
+                                    .image = encode_image,
+                                    .regions = encode_regions};
     FB_TRY(list_inputs(ctx, e, count));
     FB_TRY(fb_scorer_text_vectors(ctx, e->model->scorer, &source, e->text_input,
                                   e->texts, e->text));

@@ -15,6 +15,7 @@
 #include "engine/model_index.h"
 #include "engine/model_inputs.h"
 #include "engine/model_match.h"
+#include "engine/model_regions.h"
 #include "engine/model_vectors.h"
 #include "engine/neighbours.h"
 
@@ -81,6 +82,21 @@ static fb_status hit_image(void *self, fb_context *ctx, int32_t image, uint8_t *
     }
     fb_image_input file = {.file = hit->image};
     return fb_model_load_input(ctx, r->model, &file, image, pixels);
+}
+
+static fb_status query_regions(void *self, fb_context *ctx, int32_t image,
+                               fb_regions *regions)
+{
+    (void)image;
+    reranking *r = self;
+    return fb_model_input_regions(ctx, r->model, r->query->image, 0, regions);
+}
+
+static fb_status hit_regions(void *self, fb_context *ctx, int32_t image,
+                             fb_regions *regions)
+{
+    reranking *r = self;
+    return fb_model_find_regions(ctx, r->model, r->hits[image].image, regions);
 }
 
 static fb_status hit_features(void *self, fb_context *ctx, int32_t image,
@@ -218,7 +234,8 @@ static fb_status score_side(reranking *r, bool by_text)
     bool features = by_text && r->index->manifest.keep == FB_KEEP_FEATURES;
     const fb_score_source vectors = {.self = r,
                                      .text = by_text ? query_text : hit_title,
-                                     .image = by_text ? hit_image : query_image};
+                                     .image = by_text ? hit_image : query_image,
+                                     .regions = by_text ? hit_regions : query_regions};
     fb_score_source stream = vectors;
     const fb_score_request request = {r->pairs, r->count, NULL, true};
     stream.features = features ? hit_features : NULL;

@@ -29,6 +29,9 @@ typedef struct fb_score_source {
      * model's network made of it before. */
     fb_status (*features)(void *self, fb_context *ctx, int32_t image,
                           fb_bf16 *features);
+    /* Asked in the place of both by a model of regions. */
+    fb_status (*regions)(void *self, fb_context *ctx, int32_t image,
+                         fb_regions *regions);
     /* NULL: there are no queries. */
     fb_status (*query)(void *self, fb_context *ctx, int32_t query, const int32_t **ids,
                        int32_t *count);
@@ -57,6 +60,11 @@ void fb_scorer_free(fb_scorer *scorer);
 /* Whether triples need a query; else they must have none. */
 bool fb_scorer_reads_query(const fb_scorer *scorer);
 
+/* What sources know of regions, of a model of these; without, it scores no images.
+ * FB_E_MEMORY */
+fb_status fb_scorer_use_regions(fb_context *ctx, fb_scorer *scorer,
+                                fb_region_kind kind);
+
 /* Neighbours for the CSLS hubness correction of similarities (neighbours.h), borrowed;
  * NULL: none. */
 void fb_scorer_use_neighbours(fb_scorer *scorer, const fb_neighbours *neighbours);
@@ -69,7 +77,8 @@ fb_status fb_score_kind_check(fb_context *ctx, fb_score_kind kind,
 
 /* margins[count] of the request's triples, in their order, by `kind` (model_config.h).
  * FB_E_STATE   fb_score_kind_check; a source without queries of a
- *              model that reads them, or the other way round
+ *              model that reads them, or the other way round; a model of regions whose
+ *              sources have none
  * FB_E_LIMIT   a text is longer than the model takes */
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_request *request,

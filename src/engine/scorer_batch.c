@@ -17,8 +17,9 @@ static int32_t most_images(const fb_scorer *s, bool features)
     return features || fb_scorer_reads_query(s) ? FB_SCORE_PAIRS : FB_SCORE_IMAGES;
 }
 
+/* Of pixels; with features, of these or of regions of some kind. */
 static fb_status make(fb_context *ctx, fb_batch **batch, const fb_scorer *s,
-                      bool features)
+                      bool features, const fb_region_kind *kind)
 {
     const fb_model_config *c = &s->matcher->config;
     int32_t sides = fb_scorer_reads_query(s) ? 2 : 1; /* texts of a triple */
@@ -26,16 +27,30 @@ static fb_status make(fb_context *ctx, fb_batch **batch, const fb_scorer *s,
                                     .texts = sides * FB_SCORE_PAIRS,
                                     .images = most_images(s, features),
                                     .text_tokens = sides * FB_SCORE_PAIRS * c->max_text,
-                                    .patches = c->grid * c->grid,
+                                    .patches = fb_model_config_patches(c),
                                     .image_size = c->image_size};
     int32_t width = features ? fb_model_config_features(c) : 0;
-    FB_TRY(fb_batch_create_features(ctx, batch, &limits, sides * c->max_text, width));
+    int32_t longest = sides * c->max_text;
+    if (kind)
+        FB_TRY(fb_batch_create_regions(ctx, batch, &limits, longest, kind));
+    else
+        FB_TRY(fb_batch_create_features(ctx, batch, &limits, longest, width));
     return sides == 2 ? fb_batch_add_queries(ctx, *batch, &limits) : FB_OK;
 }
 
 fb_status fb_scorer_make_batch(fb_context *ctx, fb_scorer *s)
 {
-    FB_TRY(make(ctx, &s->pixels, s, false));
+    FB_TRY(make(ctx, &s->pixels, s, false, NULL));
+    s->batch = s->pixels;
+    return FB_OK;
+}
+
+fb_status fb_scorer_use_regions(fb_context *ctx, fb_scorer *s, fb_region_kind kind)
+{
+    fb_batch *batch;
+    FB_TRY(make(ctx, &batch, s, true, &kind));
+    fb_batch_free(s->made);
+    s->made = batch;
     s->batch = s->pixels;
     return FB_OK;
 }
@@ -48,9 +63,15 @@ static void clear(fb_scorer *s)
 
 fb_status fb_scorer_begin(fb_context *ctx, fb_scorer *s, const fb_score_source *source)
 {
-    bool features = source && source->features;
+    bool regions = source && s->matcher->config.regions;
+    bool features = regions || (source && source->features);
+    if (regions && (!s->made || !source->regions))
+        return fb_fail(
+            ctx, FB_E_STATE,
+            "this model was trained with --regions and reads no photos; give "
+            "features of their regions with --regions FILE");
     if (features && !s->made)
-        FB_TRY(make(ctx, &s->made, s, true));
+        FB_TRY(make(ctx, &s->made, s, true, NULL));
     s->batch = features ? s->made : s->pixels;
     clear(s);
     return FB_OK;
@@ -107,6 +128,12 @@ fb_status fb_scorer_add_image(fb_context *ctx, fb_scorer *s,
 {
     fb_batch *b = s->batch;
     int64_t numbers = (int64_t)b->patches * b->feature_width;
+    fb_regions regions;
+    if (b->regions) {
+        FB_TRY(source->regions(source->self, ctx, number, &regions));
+        add(&s->images, number, fb_batch_add_regions(b, &regions));
+        return FB_OK;
+    }
     if (b->feature_width)
         FB_TRY(source->features(source->self, ctx, number,
                                 b->features + b->images * numbers));

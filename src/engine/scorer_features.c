@@ -90,7 +90,8 @@ static fb_status made_features(void *self, fb_context *ctx, int32_t image,
 
 static bool are_worth_it(const fb_scorer *s, const fb_score_features *m)
 {
-    return !m->given->features && fb_scorer_features_are_whole(s) &&
+    return !m->given->features && !s->matcher->config.regions &&
+           fb_scorer_features_are_whole(s) &&
            fb_encoder_learns(s->matcher->config.encoder) &&
            m->count * m->numbers * (int64_t)sizeof *m->features <= FEATURES_BYTES;
 }

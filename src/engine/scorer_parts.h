@@ -23,7 +23,8 @@ struct fb_scorer {
     fb_matcher *matcher;
     fb_arena *arena;
     fb_batch *batch;         /* the one that is filled, of these two: */
-    fb_batch *pixels, *made; /* made: of features, from the first such source on */
+    fb_batch *pixels, *made; /* made: of features, from the first such source on, or
+                                of regions */
     fb_score_placed queries, texts, images;
     int64_t order[FB_SCORE_PAIRS]; /* which triple of the run each of the batch is */
     float scores[FB_SCORE_PAIRS];

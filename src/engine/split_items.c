@@ -89,6 +89,13 @@ static fb_status name_all(fb_context *ctx, fb_split_items *s)
 fb_status fb_split_items_open(fb_context *ctx, fb_split_items **items,
                               const char *folder, const char *split)
 {
+    return fb_split_items_open_as(ctx, items, folder, split, NULL);
+}
+
+fb_status fb_split_items_open_as(fb_context *ctx, fb_split_items **items,
+                                 const char *folder, const char *split,
+                                 const fb_catalogue_options *options)
+{
     fb_split_items *s = calloc(1, sizeof *s);
     if (s)
         s->arena = fb_arena_create(1 << 20);
@@ -98,7 +105,7 @@ fb_status fb_split_items_open(fb_context *ctx, fb_split_items **items,
     }
     fb_status status = fb_split_parse(ctx, split, &s->split);
     if (status == FB_OK)
-        status = fb_catalogue_open(ctx, &s->catalogue, folder, NULL);
+        status = fb_catalogue_open(ctx, &s->catalogue, folder, options);
     if (status == FB_OK)
         status = fill(ctx, s);
     if (status == FB_OK)

@@ -24,6 +24,10 @@ typedef struct fb_split_items {
  * FB_E_MISSING: the split has no item. */
 fb_status fb_split_items_open(fb_context *ctx, fb_split_items **items,
                               const char *folder, const char *split);
+/* The same of a catalogue opened with options. */
+fb_status fb_split_items_open_as(fb_context *ctx, fb_split_items **items,
+                                 const char *folder, const char *split,
+                                 const fb_catalogue_options *options);
 void fb_split_items_close(fb_split_items *items);
 const char *fb_split_items_category(const fb_split_items *items, int32_t category);
 

@@ -81,6 +81,11 @@ static fb_status open_parts(fb_context *ctx, fb_served *e,
     while (e->model_count < options->workers) {
         int32_t i = e->model_count++;
         FB_TRY(fb_model_open(ctx, &e->models[i], options->model, &compute));
+        if (fb_model_takes_regions(e->models[i]))
+            return fb_fail(ctx, FB_E_STATE,
+                           "%s was trained with --regions and reads no photos, which "
+                           "requests bring",
+                           options->model);
         FB_TRY(warm_up(ctx, e->models[i], &e->token_s));
         if (options->ranker[0])
             FB_TRY(open_ranker(ctx, &e->rankers[i], options->ranker, &compute));

@@ -14,6 +14,7 @@
 #include "base/option.h"
 #include "base/progress.h"
 #include "engine/catalogue_vectors.h"
+#include "engine/model_regions.h"
 #include "engine/model_vectors.h"
 #include "retrieval/index/index_manifest.h"
 #include "retrieval/index/npy.h"
@@ -350,8 +351,13 @@ static fb_status open_sources(encoder *e)
     FB_TRY(fb_model_open(e->ctx, &e->model, o->model, &compute));
     FB_TRY(fb_model_check_vectors(e->ctx, e->model));
     e->width = fb_model_vector_size(e->model);
-    FB_TRY(fb_catalogue_open(e->ctx, &e->catalogue, o->catalog, NULL));
+    const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
+    FB_TRY(fb_catalogue_open(e->ctx, &e->catalogue, o->catalog, &how));
     FB_TRY(fb_catalogue_choose(e->ctx, e->catalogue, o->split, &e->items, &e->rows));
+    if (o->regions[0] || (!queries && e->what != FB_OF_TEXT))
+        FB_TRY(fb_model_open_regions(e->ctx, e->model, o->regions, e->catalogue));
+    if (e->model->regions)
+        FB_TRY(fb_region_table_check(e->ctx, e->model->regions, e->items, e->rows));
     if (queries)
         FB_TRY(list_queries(e));
     return name_files(e);

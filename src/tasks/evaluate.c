@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/option.h"
+#include "engine/model_regions.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -208,9 +209,24 @@ static fb_status rank(fb_context *ctx, const fb_evaluate_options *options,
     return FB_OK;
 }
 
+/* Of all items of the split, before any is scored. */
+static fb_status open_regions(fb_context *ctx, const fb_evaluate_options *options,
+                              fb_model *model, const fb_split_items *items)
+{
+    int32_t count;
+    const int32_t *list =
+        fb_catalogue_split_items(items->catalogue, items->split, &count);
+    FB_TRY(fb_model_open_regions(ctx, model, options->regions, items->catalogue));
+    return model->regions ? fb_region_table_check(ctx, model->regions, list, count)
+                          : FB_OK;
+}
+
 static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
                      fb_model *model, fb_evaluation *e)
 {
+    const fb_model_config *c = &model->matcher->config;
+    if (!c->regions) /* none to be given */
+        FB_TRY(fb_model_open_regions(ctx, model, options->regions, NULL));
     if (fb_model_takes_query(model))
         return fb_evaluate_queries(ctx, model, options, e);
     if (options->clicks[0])
@@ -220,9 +236,12 @@ static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
             "query",
             options->clicks, options->model);
     fb_split_items *items = NULL;
-    FB_TRY(fb_split_items_open(ctx, &items, options->catalog, options->split));
+    const fb_catalogue_options how = {.files_may_lack = c->regions};
+    FB_TRY(fb_split_items_open_as(ctx, &items, options->catalog, options->split, &how));
     e->items = items->count;
-    fb_status status = rank(ctx, options, model, items, e);
+    fb_status status = open_regions(ctx, options, model, items);
+    if (status == FB_OK)
+        status = rank(ctx, options, model, items, e);
     fb_split_items_close(items);
     return status;
 }

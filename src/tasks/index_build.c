@@ -13,6 +13,7 @@
 #include "base/option.h"
 #include "base/progress.h"
 #include "engine/catalogue_vectors.h"
+#include "engine/model_regions.h"
 #include "engine/model_vectors.h"
 #include "retrieval/index/index_tune.h"
 
@@ -66,6 +67,12 @@ static fb_status choose_keep(build *b, int64_t rows)
     int64_t pixels = 3 * (int64_t)c->image_size * c->image_size;
     int64_t features =
         2 * (int64_t)fb_model_config_patches(c) * fb_model_config_features(c);
+    if (c->regions)
+        return m->keep == FB_KEEP_NONE
+                   ? FB_OK
+                   : fb_fail(b->ctx, FB_E_USAGE,
+                             "--keep %s: a model of regions reads no images",
+                             b->options->keep);
     if (automatic && c->score != FB_SCORE_ITC) { /* itc re-ranks by vectors alone */
         if (learns && rows * features <= keep_bytes_most)
             m->keep = FB_KEEP_FEATURES;
@@ -300,6 +307,17 @@ static fb_status write_segment(build *b, bool graph)
 
 /* ---- verbs ---------------------------------------------------------------------- */
 
+/* Of all products, where the model reads them and images count. */
+static fb_status open_regions(build *b)
+{
+    const fb_index_build_options *o = b->options;
+    if (o->regions[0] || strcmp(o->what, "text") != 0)
+        FB_TRY(fb_model_open_regions(b->ctx, b->model, o->regions, b->catalogue));
+    return b->model->regions ? fb_region_table_check(b->ctx, b->model->regions,
+                                                     b->items, b->item_count)
+                             : FB_OK;
+}
+
 static fb_status open_sources(build *b)
 {
     const fb_index_build_options *o = b->options;
@@ -312,11 +330,12 @@ static fb_status open_sources(build *b)
         FB_TRY(fb_model_check_vectors(b->ctx, b->model));
         b->change.threads = b->model->be->threads;
     }
-    FB_TRY(fb_catalogue_open(b->ctx, &b->catalogue, o->catalog, NULL));
+    const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
+    FB_TRY(fb_catalogue_open(b->ctx, &b->catalogue, o->catalog, &how));
     FB_TRY(
         fb_catalogue_choose(b->ctx, b->catalogue, o->split, &b->items, &b->item_count));
     if (!o->vectors[0])
-        return FB_OK;
+        return open_regions(b);
     FB_TRY(fb_vector_file_open(b->ctx, &b->given, o->vectors));
     if (b->given.rows != b->item_count)
         return fb_fail(b->ctx, FB_E_USAGE,

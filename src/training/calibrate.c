@@ -9,6 +9,7 @@
 #include "training/calibrate.h"
 
 #include "engine/model_match.h"
+#include "engine/model_regions.h"
 #include "engine/neighbours.h"
 #include "engine/split_items.h"
 
@@ -213,11 +214,13 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
 {
     const fb_train_options *o = c->options;
     fb_model_options compute = {o->backend, o->dtype, o->threads};
-    FB_TRY(fb_split_items_open(c->ctx, &c->items, o->catalog, "val"));
+    const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
+    FB_TRY(fb_split_items_open_as(c->ctx, &c->items, o->catalog, "val", &how));
     FB_TRY(draw_lists(c));
     if (c->set->list_count < LEAST_LISTS)
         return FB_OK;
     FB_TRY(fb_model_open(c->ctx, &c->model, folder, &compute));
+    FB_TRY(fb_model_open_regions(c->ctx, c->model, o->regions, c->items->catalogue));
     FB_TRY(collect(c));
     FB_TRY(score_all(c, config->score));
     double slope, bias;

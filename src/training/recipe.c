@@ -170,6 +170,10 @@ fb_status fb_recipe_fill(fb_context *ctx, fb_train_options *o, const fb_system *
     size_t count = 0;
     FB_TRY(fill_objective(ctx, o));
     const fb_system *s = fb_systems_find_objective(o->objective, &objective);
+    if (o->regions[0] && !(s->reads & FB_READS_REGIONS))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--regions %s: %s reads no regions, only photos", o->regions,
+                       s->name);
     while (objective->defaults && objective->defaults[count].name)
         count++;
     FB_TRY(fill(ctx, o, objective->defaults, count));

@@ -57,6 +57,8 @@ int32_t fb_train_run_rows(const fb_train_run *run, fb_split split)
 uint64_t fb_train_run_fingerprint(const fb_train_run *run)
 {
     uint64_t hash = fb_catalogue_fingerprint(run->catalogue);
+    if (run->regions)
+        hash ^= fb_region_file_fingerprint(run->regions->file);
     return run->queries ? hash ^ fb_query_set_fingerprint(run->queries) : hash;
 }
 

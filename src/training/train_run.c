@@ -9,6 +9,7 @@
 #include "training/train_features.h"
 #include "training/train_options.h"
 #include "training/train_queries.h"
+#include "training/train_regions.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -105,6 +106,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     config->squash = strcmp(o->fit, "squash") == 0;
     set_encoder(config, o, encoder);
     FB_TRY(fb_train_init_pixels(run->ctx, o, config));
+    FB_TRY(fb_train_regions_configure(run, config));
     config->text_layers =
         o->text_layers < 0 ? (config->layers + 1) / 2 : o->text_layers;
     config->vector = config->patches_from = 0;
@@ -196,20 +198,24 @@ static fb_status open_catalogue(fb_train_run *run)
     int32_t items;
     if (!o->catalog[0])
         return fb_fail(run->ctx, FB_E_USAGE, "train needs --catalog");
-    FB_TRY(fb_catalogue_open(run->ctx, &run->catalogue, o->catalog, NULL));
+    const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
+    FB_TRY(fb_catalogue_open(run->ctx, &run->catalogue, o->catalog, &how));
     fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
     if (items < 2)
         return fb_fail(run->ctx, FB_E_MISSING,
                        "%s has %d items of split train; at least 2 are needed",
                        o->catalog, (int)items);
     FB_TRY(fb_train_queries_open(run));
+    FB_TRY(fb_train_regions_open(run));
     uint64_t fingerprint = fb_train_run_fingerprint(run);
     if (run->state.step && run->state.fingerprint != fingerprint)
-        return fb_fail(
-            run->ctx, FB_E_STATE,
-            "%s %s that %s was trained on; a run goes on with its own", o->catalog,
-            run->queries ? "or its queries are not what" : "is not the catalogue",
-            o->out);
+        return fb_fail(run->ctx, FB_E_STATE,
+                       "%s %s that %s was trained on; a run goes on with its own",
+                       o->catalog,
+                       run->queries   ? "or its queries are not what"
+                       : run->regions ? "or its regions are not what"
+                                      : "is not the catalogue",
+                       o->out);
     run->state.fingerprint = fingerprint;
     return FB_OK;
 }
@@ -241,6 +247,7 @@ static fb_status go_on(fb_train_run *run)
     FB_TRY(fb_model_config_preset(run->ctx, &config, "base"));
     FB_TRY(fb_path_join(run->ctx, path, out, "last/config.json"));
     FB_TRY(fb_model_config_read(run->ctx, &config, path));
+    FB_TRY(fb_train_regions_check(run, &config));
     FB_TRY(fb_path_join(run->ctx, path, out, "last/vocab.txt"));
     FB_TRY(fb_vocab_open(run->ctx, &run->vocab, path));
     if (fb_vocab_size(run->vocab) != config.vocab)
@@ -287,6 +294,7 @@ fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split sp
                     .shift = learning ? o->shift : 0,
                     .zoom = learning ? o->zoom : 0},
         .features = run->features,
+        .regions = run->regions,
         .queries = run->query_split[split],
         .align = {.query_title = run->plan.query_title,
                   .query_image = run->plan.query_image,
@@ -335,6 +343,8 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
         FB_TRY(fb_train_state_read(ctx, o->out, &run->state, o, run->strings));
     else if (!o->resume)
         FB_TRY(refuse_used_folder(ctx, o->out));
+    if (!resumed)
+        FB_TRY(fb_train_regions_settle(ctx, o));
     if (!resumed)
         FB_TRY(fb_train_init_look(ctx, o, &run->start.kind));
     FB_TRY(fb_options_check(ctx, &fb_train_option_table, o));
@@ -388,6 +398,7 @@ void fb_train_run_close(fb_train_run *run)
         run->matcher->system->free(run->matcher, run->be);
     fb_vocab_free(run->vocab);
     fb_train_queries_close(run);
+    fb_region_table_close(run->regions);
     fb_catalogue_close(run->catalogue);
     fb_arena_free(run->arena); /* its companion is of the backend's memory */
     fb_backend_free(run->be);

@@ -30,6 +30,7 @@ typedef struct fb_train_run {
     fb_loader *loader;
     fb_feature_cache *feature_cache; /* of a frozen network; see train_features.h */
     fb_feature_rows feature_rows;
+    fb_region_table *regions;  /* in place of photos; NULL: none */
     fb_feature_table features; /* cache NULL: batches have pixels */
     fb_train_log *log;
     fb_train_state state;

@@ -4,11 +4,14 @@
  *     make_regions butd|lxmert CATALOG OUT.tsv     by product id, or the image's stem
  *     make_regions npy CATALOG OUT.npy             in the catalogue's order
  *     make_regions ids CATALOG OUT.txt             its file names, one a line
+ *     make_regions toy|wide CATALOG OUT.tsv        a region a word of the title
  *     make_regions scan CATALOG OUT-FOLDER         pairs, five captions an image
  *
  * Image i has REGIONS regions (of TSV, 2 + i % 3) of WIDTH numbers; number k of region
- * r is (i + r + k) / 8.
+ * r is (i + r + k) / 8. Of toys the numbers are the word's own, the first four words'
+ * (make_catalogue: colour, shape, "on", background), and a fifth of every other image.
  */
+#include "base/hash.h"
 #include "data/catalogue/catalogue.h"
 #include "support/region_formats.h"
 
@@ -45,6 +48,29 @@ static void write_line(FILE *out, int32_t i, const fb_catalogue_item *item, bool
     else
         fprintf(out, "%s\t%d\t%d\t%d\t%s\t%s\r\n", item->product_id, SIDE + 1, SIDE,
                 (int)n, box_text, feature_text);
+}
+
+/* width: of a feature, at most 2 * WIDTH. */
+static void write_toy(FILE *out, int32_t i, const fb_catalogue_item *item,
+                      int32_t width)
+{
+    enum { WORDS = 5 };
+    float boxes[4 * WORDS], features[2 * WIDTH * WORDS];
+    char box_text[160], feature_text[512], title[128], *rest = title;
+    int32_t n = 4 + i % 2;
+    snprintf(title, sizeof title, "%s", item->title);
+    for (int32_t r = 0; r < n; r++) {
+        const char *word = strsep(&rest, " ,");
+        const float box[] = {(float)r, 2, (float)(20 + r), SIDE};
+        memcpy(boxes + 4 * r, box, sizeof box);
+        uint64_t key = fb_hash_bytes(7, word, word ? strlen(word) : 0);
+        for (int32_t k = 0; k < width; k++)
+            features[r * width + k] = (float)(key >> (8 * (k % 8)) & 255) / 64 - 2;
+    }
+    put_base64(box_text, boxes, (size_t)n * 4 * sizeof *boxes);
+    put_base64(feature_text, features, (size_t)(n * width) * sizeof *features);
+    fprintf(out, "%s\t%d\t%d\t%d\t%s\t%s\n", item->product_id, SIDE + 1, SIDE, (int)n,
+            box_text, feature_text);
 }
 
 static bool write_npy(const char *path, int32_t images)
@@ -106,6 +132,10 @@ static bool write_lines(const fb_catalogue *catalogue, const char *kind,
         const fb_catalogue_item *item = fb_catalogue_get(catalogue, i);
         if (strcmp(kind, "ids") == 0)
             fprintf(out, "%s\n", item->file_name);
+        else if (strcmp(kind, "toy") == 0)
+            write_toy(out, i, item, WIDTH);
+        else if (strcmp(kind, "wide") == 0)
+            write_toy(out, i, item, 2 * WIDTH);
         else
             write_line(out, i, item, strcmp(kind, "lxmert") == 0);
     }

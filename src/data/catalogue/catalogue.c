@@ -29,6 +29,7 @@ struct fb_catalogue {
     int32_t *split_items[FB_SPLITS], split_count[FB_SPLITS];
     _Atomic uint64_t *image_keys; /* 0: not yet known */
     uint64_t fingerprint;
+    bool files_may_lack;
 };
 
 static const char *const split_names[FB_SPLITS] = {"train", "val", "test"};
@@ -221,7 +222,8 @@ static fb_status fill(fb_context *ctx, fb_catalogue *cat, const char *folder,
         if (!(cat->categories[i] = fb_intern_create()))
             return fail_memory(ctx, cat);
     FB_TRY(fb_map_open(ctx, path, &map));
-    bool check = !options || !options->skip_file_check;
+    bool check = !options || (!options->skip_file_check && !options->files_may_lack);
+    cat->files_may_lack = options && options->files_may_lack;
     fb_status status = read_lines(ctx, cat, path, &map, check);
     fb_map_close(&map);
     FB_TRY(status);
@@ -341,9 +343,14 @@ fb_status fb_catalogue_image_key(fb_context *ctx, const fb_catalogue *cat, int32
         uint8_t *bytes = NULL;
         size_t size = 0;
         FB_TRY(fb_catalogue_image_path(ctx, cat, item, path));
-        FB_TRY(fb_file_read(ctx, path, IMAGE_BYTES_MAX, &bytes, &size));
-        known = fb_hash_bytes(0, bytes, size);
-        free(bytes);
+        if (cat->files_may_lack && !fb_path_exists(path)) {
+            const char *name = cat->items[item].file_name;
+            known = fb_hash_bytes(1, name, strlen(name));
+        } else {
+            FB_TRY(fb_file_read(ctx, path, IMAGE_BYTES_MAX, &bytes, &size));
+            known = fb_hash_bytes(0, bytes, size);
+            free(bytes);
+        }
         known += known == 0;
         atomic_store_explicit(&cat->image_keys[item], known, memory_order_relaxed);
     }

@@ -18,7 +18,8 @@
  * Keys are small numbers that are equal exactly when the things are:
  *     product   product_id
  *     text      the title, lower-cased, each run of white space as one space, trimmed
- *     image     64 bits over the file's bytes, read when first asked for
+ *     image     64 bits over the file's bytes, read when first asked for (or over its
+ *               name: files_may_lack)
  *
  * Once open, a catalogue does not change (but for its memory of image keys, which any
  * number of threads may ask for at once).
@@ -50,6 +51,7 @@ typedef struct fb_catalogue fb_catalogue;
 
 typedef struct fb_catalogue_options {
     bool skip_file_check; /* do not look whether every image file is there */
+    bool files_may_lack;  /* likewise; the key of an image without one is of its name */
 } fb_catalogue_options;
 
 /* options may be NULL.

@@ -173,6 +173,12 @@ int64_t fb_region_file_regions(const fb_region_file *file)
     return file->header.regions;
 }
 
+/* The index, of which the header has a sum, has sums of all numbers. */
+uint64_t fb_region_file_fingerprint(const fb_region_file *file)
+{
+    return file->header.checksum;
+}
+
 bool fb_region_file_has_boxes(const fb_region_file *file)
 {
     return file->header.boxes;

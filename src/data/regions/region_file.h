@@ -43,9 +43,10 @@ fb_status fb_region_file_parse(fb_context *ctx, fb_region_file **file, const cha
 void fb_region_file_close(fb_region_file *file);
 
 int32_t fb_region_file_images(const fb_region_file *file);
-int32_t fb_region_file_width(const fb_region_file *file);   /* F */
-int32_t fb_region_file_most(const fb_region_file *file);    /* largest n */
-int64_t fb_region_file_regions(const fb_region_file *file); /* of all images */
+int32_t fb_region_file_width(const fb_region_file *file);        /* F */
+int32_t fb_region_file_most(const fb_region_file *file);         /* largest n */
+int64_t fb_region_file_regions(const fb_region_file *file);      /* of all images */
+uint64_t fb_region_file_fingerprint(const fb_region_file *file); /* of all it holds */
 bool fb_region_file_has_boxes(const fb_region_file *file);
 fb_region_image fb_region_file_get(const fb_region_file *file, int32_t image);
 /* By name; -1: not there. */
