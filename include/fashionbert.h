@@ -758,6 +758,28 @@ void fb_import_regions_options_defaults(fb_import_regions_options *options);
 fb_status fb_import_regions(fb_context *ctx, const fb_import_regions_options *options,
                             fb_import_regions_report *report);
 
+/* Such a file without a detector: boxes by selective search in the catalogue's images,
+ * features by a model's own image network (docs/systems.md). */
+typedef struct fb_import_proposals_options {
+    const char *catalog;
+    FB_PROPOSAL_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h: proposals, most */
+    FB_NETWORK_OPTIONS(FB_OPTION_MEMBER)  /* model, backend, dtype */
+    int32_t threads;                      /* 0: every core this process may use */
+    const char *out;                      /* file to make or replace */
+    bool skip_bad; /* leave images out that cannot be read; else there must be none */
+    bool quiet;    /* no progress on stderr */
+    /* Told of each of the first FB_IMPORT_NAMED bad images; NULL: nobody is. */
+    void (*notice)(void *notice_self, const char *sentence);
+    void *notice_self;
+} fb_import_proposals_options;
+
+void fb_import_proposals_options_defaults(fb_import_proposals_options *options);
+/* FB_E_FORMAT: there were bad images without skip_bad. FB_E_STATE: the model has no
+ * image network. The file appears when it is complete. */
+fb_status fb_import_proposals(fb_context *ctx,
+                              const fb_import_proposals_options *options,
+                              fb_import_regions_report *report);
+
 /* ---- 12. Train ------------------------------------------------------------------- */
 
 /* The members, their defaults and what is right for each: fashionbert/train.def, as

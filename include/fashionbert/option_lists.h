@@ -107,4 +107,24 @@
       "the catalogue's order",                                                         \
       FB_ANY)
 
+/* Regions without a detector. */
+#define FB_PROPOSAL_OPTIONS(X)                                                         \
+    X(CHOICE, proposals, "proposals", "HOW", "single",                                 \
+      "of proposals: selective search in one pass, or fast in twelve passes and as "   \
+      "much longer",                                                                   \
+      FB_ONE_OF("single,fast"))                                                        \
+    X(INT32, most, "most", "N", "36",                                                  \
+      "of proposals: regions of an image, at most; the whole image is the first",      \
+      FB_RANGE(1, 1000))
+#define FB_NETWORK_OPTIONS(X)                                                          \
+    X(STRING, model, "model", "DIR", "",                                               \
+      "of proposals: model folder whose image network makes their features", FB_ANY)   \
+    X(CHOICE, backend, "backend", "NAME", "cpu",                                       \
+      "of proposals: what computes them, cpu is fast, ref is plain loops to check "    \
+      "against",                                                                       \
+      FB_ONE_OF_EACH(fb_backend_name))                                                 \
+    X(CHOICE, dtype, "dtype", "TYPE", "auto",                                          \
+      "of proposals: of matrix products; auto is bf16 where the processor has it",     \
+      FB_ONE_OF("bf16,f32"), FB_AUTO)
+
 #endif

@@ -163,9 +163,37 @@ static fb_status run_regions(fb_context *ctx, const import_arguments *a)
     return print_regions(ctx, a, &report);
 }
 
+static fb_status run_proposals(fb_context *ctx, const import_arguments *a)
+{
+    fb_import_proposals_options o;
+    fb_import_regions_report report = {0};
+    fb_import_proposals_options_defaults(&o);
+    if (a->task.source_count > 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "proposals come from the images of --catalog; there is no "
+                       "source such as %.200s to read",
+                       a->task.sources[0]);
+    o.catalog = a->catalog;
+    o.model = a->model;
+    o.backend = a->backend;
+    o.dtype = a->dtype;
+    o.proposals = a->proposals;
+    o.most = a->most;
+    o.threads = a->task.threads;
+    o.out = a->task.out;
+    o.skip_bad = a->task.skip_bad;
+    o.quiet = a->task.quiet;
+    o.notice = a->task.notice;
+    o.notice_self = a->task.notice_self;
+    FB_TRY(fb_import_proposals(ctx, &o, &report));
+    return print_regions(ctx, a, &report);
+}
+
 static fb_status run(fb_context *ctx, void *arguments)
 {
     const import_arguments *a = arguments;
+    if (strcmp(a->task.from, "proposals") == 0)
+        return run_proposals(ctx, a);
     if (strcmp(a->task.from, "regions") == 0)
         return run_regions(ctx, a);
     fb_import_report report = {0};

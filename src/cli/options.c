@@ -194,9 +194,15 @@ static bool wants_help(int word_count, char *const *words)
 
 static bool is_excused(const parser *p, const fb_option *option)
 {
-    for (int32_t i = 0; option->unless && i < p->verb->option_count; i++)
-        if (strcmp(p->verb->options[i].name, option->unless) == 0)
-            return *(const bool *)(p->arguments + p->verb->options[i].offset);
+    size_t length = option->unless ? strcspn(option->unless, "=") : 0;
+    for (int32_t i = 0; option->unless && i < p->verb->option_count; i++) {
+        const fb_option *other = &p->verb->options[i];
+        const void *value = p->arguments + other->offset;
+        if (strncmp(other->name, option->unless, length) == 0 && !other->name[length])
+            return option->unless[length] ? strcmp(*(const char *const *)value,
+                                                   option->unless + length + 1) == 0
+                                          : *(const bool *)value;
+    }
     return false;
 }
 

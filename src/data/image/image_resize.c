@@ -275,6 +275,18 @@ static int32_t fitted_side(int32_t side, int32_t longer, int32_t size)
     return fitted < 1.0 ? 1 : (int32_t)fitted;
 }
 
+fb_fit_place fb_image_fit_place(int32_t width, int32_t height, int32_t size, fb_fit fit)
+{
+    fb_fit_place place = {0, 0, size, size};
+    if (fit == FB_FIT_PAD && width > height)
+        place.height = fitted_side(height, width, size);
+    if (fit == FB_FIT_PAD && height > width)
+        place.width = fitted_side(width, height, size);
+    place.left = (int32_t)rint((size - place.width) * 0.5);
+    place.top = (int32_t)rint((size - place.height) * 0.5);
+    return place;
+}
+
 fb_status fb_image_fit(fb_context *ctx, fb_resizer *resizer, uint8_t *out,
                        const fb_image *image, int32_t size, fb_fit fit,
                        fb_filter filter)
@@ -282,14 +294,10 @@ fb_status fb_image_fit(fb_context *ctx, fb_resizer *resizer, uint8_t *out,
     if (size < 1 || size > FB_RESIZE_SIDE_MAX)
         return fb_fail(ctx, FB_E_USAGE, "image size is %d; 1 to %d is expected", size,
                        FB_RESIZE_SIDE_MAX);
-    int32_t width = size, height = size;
-    if (fit == FB_FIT_PAD && image->width > image->height)
-        height = fitted_side(image->height, image->width, size);
-    if (fit == FB_FIT_PAD && image->height > image->width)
-        width = fitted_side(image->width, image->height, size);
+    fb_fit_place place = fb_image_fit_place(image->width, image->height, size, fit);
+    int32_t width = place.width, height = place.height;
     size_t stride = (size_t)size * 3;
-    size_t left = (size_t)rint((size - width) * 0.5);
-    size_t top = (size_t)rint((size - height) * 0.5);
+    size_t left = (size_t)place.left, top = (size_t)place.top;
     size_t right = (size_t)size - left - (size_t)width;
     FB_TRY(fb_image_resize(ctx, resizer, out + top * stride + left * 3, stride, width,
                            height, image, filter));

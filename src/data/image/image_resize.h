@@ -43,6 +43,13 @@ fb_status fb_image_resize(fb_context *ctx, fb_resizer *resizer, uint8_t *out,
                           size_t stride_bytes, int32_t width, int32_t height,
                           const fb_image *image, fb_filter filter);
 
+/* Where in a square of `size` pixels a side an image of that size comes to lie. */
+typedef struct fb_fit_place {
+    int32_t left, top, width, height;
+} fb_fit_place;
+fb_fit_place fb_image_fit_place(int32_t width, int32_t height, int32_t size,
+                                fb_fit fit);
+
 /* out [size, size, 3]. Pad is Pillow's ImageOps.pad(image, (size, size), filter,
  * "white"): the shorter side becomes rint(shorter / longer * size), but at least 1, and
  * starts at rint((size - side) / 2); rint rounds halves to even. */
