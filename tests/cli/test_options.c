@@ -370,6 +370,24 @@ static void a_flag_can_excuse_a_required_option(void **state)
         FB_E_USAGE);
 }
 
+static void a_choice_can_excuse_a_required_option(void **state)
+{
+    fb_option table[2] = {rows[0], rows[1]};
+    fb_verb verb = sample_verb;
+    fixture *f = *state;
+    table[0].unless = "fit=squash";
+    verb.options = table;
+    verb.option_count = 2;
+    char squash[] = "--fit=squash", pad[] = "--fit=pad";
+    char *words[] = {squash, pad};
+    f->got = fb_verb_arguments(&verb, f->arena);
+    assert_int_equal(
+        fb_options_parse(f->ctx, &verb, f->got, f->arena, 1, words, &f->help), FB_OK);
+    assert_int_equal(
+        fb_options_parse(f->ctx, &verb, f->got, f->arena, 1, words + 1, &f->help),
+        FB_E_USAGE);
+}
+
 static void help_among_the_words_is_seen_first(void **state)
 {
     fixture *f = *state;
@@ -448,6 +466,7 @@ int main(void)
         TEST(missing_value_is_told),
         TEST(missing_required_option_is_told),
         TEST(a_flag_can_excuse_a_required_option),
+        TEST(a_choice_can_excuse_a_required_option),
         TEST(help_among_the_words_is_seen_first),
         TEST(nearest_name_allows_swaps_but_not_strangers),
         TEST(help_and_man_show_every_option_with_its_default),
