@@ -391,6 +391,13 @@ typedef struct fb_ranking {
     double mrr, median_rank, chance_r1;
 } fb_ranking;
 
+/* How one query of one draw fared. */
+typedef struct fb_ranked_query {
+    int32_t draw, query; /* query: of the split's items, in the catalogue's order */
+    bool text_to_image;  /* else the query is the item's image */
+    int64_t rank, candidates; /* 1: the best of so many */
+} fb_ranked_query;
+
 typedef struct fb_category_result {
     char name[96];
     fb_ranking image_to_text, text_to_image;
@@ -422,6 +429,10 @@ typedef struct fb_evaluation {
     double seconds;
     fb_category_result *categories; /* largest first; owned */
     int64_t category_count;
+    /* What the means are of: another model ranked on the same candidates has the same
+     * queries in the same order. Owned; none of a model of queries. */
+    fb_ranked_query *ranks;
+    int64_t rank_count;
     fb_two_stages stages;
     /* A model of queries: products ranked for each query; both directions above, sum_r
      * and categories are empty. */

@@ -29,8 +29,7 @@ fb_status fb_evaluate_options_set(fb_context *ctx, fb_evaluate_options *options,
     return fb_option_set(ctx, &option_table, options, name, text);
 }
 
-fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, int32_t draw,
-                       fb_direction direction, int32_t category, fb_rank rank)
+fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, fb_ranks_entry entry)
 {
     if (ranks->count == ranks->capacity) {
         int64_t capacity = ranks->capacity ? ranks->capacity * 2 : 1024;
@@ -42,8 +41,7 @@ fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, int32_t draw,
         ranks->entries = grown;
         ranks->capacity = capacity;
     }
-    ranks->entries[ranks->count++] =
-        (fb_ranks_entry){draw, (int32_t)direction, category, rank};
+    ranks->entries[ranks->count++] = entry;
     return FB_OK;
 }
 
@@ -116,6 +114,22 @@ static fb_status finish_categories(fb_context *ctx, const fb_ranks *ranks,
     return status;
 }
 
+/* Query by query, for who compares models. */
+static fb_status keep_ranks(fb_context *ctx, const fb_ranks *ranks, fb_evaluation *e)
+{
+    e->ranks = malloc(((size_t)ranks->count + 1) * sizeof *e->ranks);
+    if (!e->ranks)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for the ranks");
+    for (int64_t i = 0; i < ranks->count; i++) {
+        const fb_ranks_entry *r = &ranks->entries[i];
+        e->ranks[i] =
+            (fb_ranked_query){r->draw, r->query, r->direction == FB_TEXT_TO_IMAGE,
+                              r->rank.rank, r->rank.pool};
+    }
+    e->rank_count = ranks->count;
+    return FB_OK;
+}
+
 fb_status fb_ranks_finish(fb_context *ctx, const fb_ranks *ranks,
                           const fb_split_items *items, fb_evaluation *e)
 {
@@ -123,6 +137,7 @@ fb_status fb_ranks_finish(fb_context *ctx, const fb_ranks *ranks,
     FB_TRY(mean_of(ctx, ranks, FB_TEXT_TO_IMAGE, -1, &e->text_to_image));
     const fb_ranking *i = &e->image_to_text, *t = &e->text_to_image;
     e->sum_r = i->r1 + i->r5 + i->r10 + t->r1 + t->r5 + t->r10;
+    FB_TRY(keep_ranks(ctx, ranks, e));
     return finish_categories(ctx, ranks, items, e);
 }
 
@@ -191,8 +206,8 @@ static fb_status score_by_model(void *self, fb_context *ctx,
                                 s->kind, scores);
 }
 
-static fb_status rank(fb_context *ctx, const fb_evaluate_options *options,
-                      fb_model *model, fb_split_items *items, fb_evaluation *e)
+fb_status fb_evaluate_model(fb_context *ctx, const fb_evaluate_options *options,
+                            fb_model *model, fb_split_items *items, fb_evaluation *e)
 {
     fb_score_kind own = model->matcher->config.score;
     model_scorer self = {model, own, options->quiet};
@@ -241,7 +256,7 @@ static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
     e->items = items->count;
     fb_status status = open_regions(ctx, options, model, items);
     if (status == FB_OK)
-        status = rank(ctx, options, model, items, e);
+        status = fb_evaluate_model(ctx, options, model, items, e);
     fb_split_items_close(items);
     return status;
 }
@@ -276,5 +291,6 @@ void fb_evaluation_free(fb_evaluation *evaluation)
     if (!evaluation)
         return;
     free(evaluation->categories);
+    free(evaluation->ranks);
     free(evaluation);
 }

@@ -13,7 +13,7 @@
 #include "retrieval/ranking/ranking_metrics.h"
 
 typedef struct fb_ranks_entry {
-    int32_t draw, direction, category;
+    int32_t draw, direction, query, category;
     fb_rank rank;
 } fb_ranks_entry;
 
@@ -24,8 +24,7 @@ typedef struct fb_ranks {
     int64_t left_out; /* queries of a draw and direction that had too few others */
 } fb_ranks;
 
-fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, int32_t draw,
-                       fb_direction direction, int32_t category, fb_rank rank);
+fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, fb_ranks_entry entry);
 fb_status fb_ranks_finish(fb_context *ctx, const fb_ranks *ranks,
                           const fb_split_items *items, fb_evaluation *evaluation);
 void fb_ranks_free(fb_ranks *ranks);
@@ -49,6 +48,18 @@ fb_status fb_evaluate_check_protocol(fb_context *ctx,
 fb_status fb_evaluate_items(fb_context *ctx, const fb_evaluate_options *options,
                             fb_split_items *items, const fb_pair_scorer *scorer,
                             fb_evaluation *evaluation);
+
+/* The same of a model by its score as the options say, which is named in the evaluation.
+ * The model reads no queries. */
+fb_status fb_evaluate_model(fb_context *ctx, const fb_evaluate_options *options,
+                            fb_model *model, fb_split_items *items,
+                            fb_evaluation *evaluation);
+
+/* The candidate lists of the sampled protocol: those of options->candidates where that
+ * file is there, else drawn, and written to it. FB_E_MISSING: no query has enough
+ * others. */
+fb_status fb_evaluate_candidates(fb_context *ctx, const fb_evaluate_options *options,
+                                 fb_split_items *items, fb_candidate_set **set);
 
 /* Each fills ranks, accuracy, auc and pairs_scored. */
 fb_status fb_evaluate_sampled(fb_context *ctx, const fb_pair_scorer *scorer,

@@ -89,8 +89,9 @@ static fb_status rank_queries(full *f, fb_direction direction, fb_ranks *ranks,
         take_line(f, direction, query);
         fb_full_pool_mark(p, query, f->marks);
         FB_TRY(fb_rank_marked(f->ctx, &rank, f->line, f->marks, p->document_count));
-        FB_TRY(fb_ranks_add(f->ctx, ranks, 0, direction,
-                            f->items->items[query].category, rank));
+        FB_TRY(fb_ranks_add(f->ctx, ranks,
+                            (fb_ranks_entry){0, (int32_t)direction, query,
+                                             f->items->items[query].category, rank}));
         if (trec)
             FB_TRY(write_query(f, trec, direction, query));
     }

@@ -281,8 +281,9 @@ static fb_status rank_all(stages *s)
         for (int stage = 0; stage < (s->options->rerank > 0 ? 2 : 1); stage++) {
             fb_rank rank;
             FB_TRY(rank_query(s, q, stage ? s->margins : s->scores, &rank, &reached));
-            FB_TRY(fb_ranks_add(s->ctx, &s->ranks[stage], 0, s->direction, category,
-                                rank));
+            FB_TRY(fb_ranks_add(s->ctx, &s->ranks[stage],
+                                (fb_ranks_entry){0, (int32_t)s->direction,
+                                                 s->queries[q], category, rank}));
         }
         s->reached[s->direction] += reached;
         s->asked[s->direction]++;
@@ -369,6 +370,7 @@ static fb_status finish(stages *s, fb_evaluation *e)
     t->text_to_image = first.text_to_image;
     t->sum_r = both ? first.sum_r : (double)NAN;
     free(first.categories);
+    free(first.ranks);
     FB_TRY(fb_ranks_finish(s->ctx, &s->ranks[t->reranked], s->items, e));
     e->sum_r = both ? e->sum_r : (double)NAN;
     t->image_to_text_ceiling =

@@ -112,8 +112,9 @@ static fb_status rank_list(sampled *s, int32_t draw, fb_direction direction,
     FB_TRY(fb_rank_positive(s->ctx, &rank,
                             score_of(s, direction, l->query, l->positive), negatives,
                             l->count));
-    return fb_ranks_add(s->ctx, ranks, draw, direction,
-                        s->items->items[l->query].category, rank);
+    return fb_ranks_add(s->ctx, ranks,
+                        (fb_ranks_entry){draw, (int32_t)direction, l->query,
+                                         s->items->items[l->query].category, rank});
 }
 
 static fb_status rank_all(sampled *s, fb_ranks *ranks)
@@ -209,35 +210,32 @@ static fb_status write_trec(sampled *s)
     return status;
 }
 
-/* Draw the pools, or take them from --candidates where that file is there. */
-static fb_status open_pools(sampled *s)
+fb_status fb_evaluate_candidates(fb_context *ctx, const fb_evaluate_options *o,
+                                 fb_split_items *items, fb_candidate_set **set)
 {
-    const fb_evaluate_options *o = s->options;
     fb_candidate_options c = {.queries = o->queries,
                               .negative_count = o->negative_count,
                               .min_candidates = o->min_candidates,
                               .draws = o->draws,
                               .seed = o->seed};
-    FB_TRY(fb_negative_rule_parse(s->ctx, &c.negatives, o->negatives));
+    FB_TRY(fb_negative_rule_parse(ctx, &c.negatives, o->negatives));
     if (o->candidates[0] && fb_path_exists(o->candidates))
-        return fb_candidate_set_read(s->ctx, &s->set, o->candidates, &s->items->names,
-                                     &c);
-    FB_TRY(
-        fb_candidate_set_draw(s->ctx, &s->set, s->items->items, s->items->count, &c));
-    if (s->set->list_count == 0)
-        return fb_fail(s->ctx, FB_E_MISSING,
+        return fb_candidate_set_read(ctx, set, o->candidates, &items->names, &c);
+    FB_TRY(fb_candidate_set_draw(ctx, set, items->items, items->count, &c));
+    if ((*set)->list_count == 0)
+        return fb_fail(ctx, FB_E_MISSING,
                        "no item of split %s has %d others to be ranked against; try a "
                        "smaller --min-candidates or --negatives any",
                        o->split, (int)o->min_candidates);
     if (!o->candidates[0])
         return FB_OK;
-    return fb_candidate_set_write(s->ctx, s->set, o->candidates, &s->items->names);
+    return fb_candidate_set_write(ctx, *set, o->candidates, &items->names);
 }
 
 static fb_status run(sampled *s, const fb_pair_scorer *scorer, fb_ranks *ranks,
                      fb_evaluation *e)
 {
-    FB_TRY(open_pools(s));
+    FB_TRY(fb_evaluate_candidates(s->ctx, s->options, s->items, &s->set));
     FB_TRY(collect(s));
     FB_TRY(score_all(s, scorer));
     FB_TRY(rank_all(s, ranks));
