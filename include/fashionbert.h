@@ -847,7 +847,82 @@ typedef struct fb_train_report {
 fb_status fb_train(fb_context *ctx, const fb_train_options *options,
                    fb_train_report *report);
 
-/* ---- 13. Measure speed ----------------------------------------------------------- */
+/* ---- 13. Compare systems -----------------------------------------------------------
+ *
+ *     fb_compare_options how;
+ *     fb_compare_options_defaults(&how);
+ *     how.catalog = "shop";
+ *     how.out = "comparison";
+ *     fb_comparison *found = NULL;
+ *     fb_compare(ctx, &how, &found);
+ *     for (int32_t i = 0; i < found->row_count; i++)
+ *         printf("%s %.3f\n", found->rows[i].name, found->rows[i].sum_r.mean);
+ *     fb_comparison_free(found);
+ *
+ * Every system learns from one frozen image network's features within one budget, with
+ * several seeds, and ranks the same candidates. docs/compare.md
+ */
+
+typedef struct fb_compare_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/compare.def"
+} fb_compare_options;
+
+/* Over a system's seeds: the mean, and the standard deviation (of a sample, n - 1; NaN
+ * of one). Both NaN of none. */
+typedef struct fb_mean_sd {
+    double mean, sd;
+} fb_mean_sd;
+
+typedef struct fb_mean_recall {
+    fb_mean_sd r1, r5, r10;
+} fb_mean_recall;
+
+/* A statistic's difference from the first row's, and the interval of its paired
+ * bootstrap; NaN where there is none. */
+typedef struct fb_interval {
+    double difference, low, high;
+} fb_interval;
+
+/* A system, or a model trained elsewhere. */
+typedef struct fb_compare_row {
+    char name[128];
+    bool trained;       /* here; else a folder was named */
+    int32_t seeds;      /* that were trained and ranked */
+    int32_t failed;     /* seeds that were not */
+    char message[1024]; /* why the first of them was not; "" */
+    fb_mean_recall image_to_text, text_to_image;
+    fb_mean_sd sum_r, accuracy;
+    fb_interval sum_r_against_first;
+    /* NaN of a model that does not say. Processor seconds are of all threads. */
+    fb_mean_sd train_seconds, processor_seconds, products;
+    fb_mean_sd pairs_per_s; /* that evaluation scored, reading images included */
+    int64_t parameters;     /* the image network's among them; 0: not known */
+} fb_compare_row;
+
+typedef struct fb_comparison {
+    fb_compare_row *rows; /* in the order asked for; owned */
+    int32_t row_count;
+    int32_t failed;            /* trainings and models, of all rows */
+    int32_t done, done_before; /* ranked in this call, and before it */
+    char features[4096]; /* folder of the shared image network; "": none was needed */
+    double features_seconds, features_processor_seconds; /* NaN: trained elsewhere */
+    int64_t peak_memory_bytes;                           /* of this process, so far */
+} fb_comparison;
+
+void fb_compare_options_defaults(fb_compare_options *options);
+fb_status fb_compare_options_set(fb_context *ctx, fb_compare_options *options,
+                                 const char *name, const char *text);
+/* Train, rank, and write compare.json, compare.csv, compare.tex and report.html into
+ * `out`. A system that fails is a row that says why; the others go on. Killed at any
+ * instant, the same call goes on; what is done is not done again.
+ * FB_E_USAGE   neither a system nor a model folder; a model that scores no pairs
+ * FB_E_STATE   `out` was begun with another catalogue or other options */
+fb_status fb_compare(fb_context *ctx, const fb_compare_options *options,
+                     fb_comparison **comparison);
+void fb_comparison_free(fb_comparison *comparison);
+
+/* ---- 14. Measure speed ----------------------------------------------------------- */
 
 typedef struct fb_bench_options {
 #define FB_OPTION FB_OPTION_MEMBER

@@ -29,7 +29,8 @@ enum fb_stream {
     FB_STREAM_AUGMENT,
     FB_STREAM_HARD,
     FB_STREAM_QUERY,
-    FB_STREAM_NEIGHBOURS
+    FB_STREAM_NEIGHBOURS,
+    FB_STREAM_BOOTSTRAP
 };
 
 static inline uint64_t fb_random_mix(uint64_t x)

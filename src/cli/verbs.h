@@ -9,7 +9,8 @@
     X(import)                                                                          \
     X(inspect)                                                                         \
     X(train)                                                                           \
-    X(evaluate) X(match) X(explain) X(encode) X(index) X(search) X(serve) X(bench)
+    X(evaluate)                                                                        \
+    X(compare) X(match) X(explain) X(encode) X(index) X(search) X(serve) X(bench)
 
 #define FB_VERB_DECLARE(name) extern const fb_verb fb_verb_##name;
 FB_VERB_MAP(FB_VERB_DECLARE)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "nn/patch_encoder.h"
+#include "training/recipe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -99,6 +100,8 @@ fb_status fb_train_init_pixels(fb_context *ctx, const fb_train_options *options,
     FB_TRY(read_config(ctx, options->encoder_weights, &from));
     memcpy(config->mean, from.mean, sizeof config->mean);
     memcpy(config->std, from.std, sizeof config->std);
+    if (fb_recipe_freezes(options))
+        config->views = from.views;
     return FB_OK;
 }
 

@@ -19,7 +19,7 @@ fb_status fb_train_init_config(fb_context *ctx, const fb_train_options *options,
                                fb_start_kind kind, fb_model_config *config);
 
 /* How pixels are normalised for the network of options->encoder_weights, where that is
- * a model folder. */
+ * a model folder, and how many views of an image it looks at where it is frozen. */
 fb_status fb_train_init_pixels(fb_context *ctx, const fb_train_options *options,
                                fb_model_config *config);
 
