@@ -1,4 +1,5 @@
 /* systems.c - the systems. One more is a folder of models/ and a line here. */
+#include "models/cca/cca_model.h"
 #include "models/fashionbert/fashionbert_model.h"
 #include "models/qti/qti_model.h"
 #include "models/selfie/selfie.h"
@@ -13,6 +14,7 @@ static const fb_system *const systems[] = {
     &fb_fashionbert_system, /* titles and images */
     &fb_selfie_system,      /* pre-trains the image encoder, matches nothing */
     &fb_qti_system,         /* queries with titles and images */
+    &fb_cca_system,         /* canonical correlations, in closed form */
     &fb_vlbert_system,      /* one stream with geometry and visual clues */
     &fb_vse_system,         /* vectors of both, a sum of hinges */
     &fb_vsepp_system,       /* the same, the hardest hinge */
