@@ -254,6 +254,21 @@ typedef struct fb_gru_grads {
     float *dw, *dbias;   /* [3H,H], [3H], added to; NULL: not wanted */
 } fb_gru_grads;
 
+/* Where rows lie, as PFAN has it (Wang et al. 2019): of each the blocks of a grid that it
+ * overlaps most, with an embedding p_k each, weighed by the row's own query q:
+ *
+ *     a = softmax over k of tanh(p_k . q)    w = softmax over k of overlap_k a_k
+ *     p = sum_k w_k p_k
+ *
+ * Blocks of overlap 0 are pads and take part in neither softmax; a row of pads has p 0. */
+enum { FB_POSITION_BLOCKS = 15 }; /* K */
+typedef struct fb_positions {
+    const float *table;    /* [blocks, E] embeddings, f32 */
+    const int32_t *ids;    /* [R, K] rows of it */
+    const float *overlap;  /* [R, K], sum 1 a row, or pads */
+    int64_t blocks, width; /* E */
+} fb_positions;
+
 /* The table of kernels: kernels.def is the list. */
 #define FB_KERNEL(result, name, parameters, ...) result(*name) parameters;
 typedef struct fb_kernels {

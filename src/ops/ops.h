@@ -131,6 +131,10 @@ fb_status fb_op_kld(fb_tape *tape, fb_loss **loss, fb_var *logits,
 fb_status fb_op_contrast(fb_tape *tape, fb_loss **loss, fb_tensor *similarity,
                          fb_var *a, fb_var *b, fb_leaf *log_scale,
                          const fb_contrast *contrast);
+/* y[R,F+E] of v[R,F]: itself, and beside it the position that q[R,E] makes of its blocks,
+ * rows of table [blocks,E] (backend.h, fb_positions). ids, overlap [R,K]. */
+fb_status fb_op_position(fb_tape *tape, fb_var **y, fb_var *v, fb_var *q,
+                         fb_leaf *table, const int32_t *ids, const float *overlap);
 /* The two sides of stacked cross attention, and whose form their scores have: a sum over
  * one or two. Arrays of the host, as the tape's others. */
 enum { FB_STACKED_FORMS = 2 };
@@ -144,6 +148,19 @@ typedef struct fb_stacked_sides {
  * fb_stacked). Its gradient is f32 or of the compute dtype. */
 fb_status fb_op_stacked(fb_tape *tape, fb_var **scores, fb_var *words, fb_var *rows,
                         const fb_stacked_sides *sides);
+/* The same of listed pairs: scores[count], words and rows are the host's; no gradient,
+ * and what the tape holds stays. Memory is bounded by an image's pairs, or some megabytes.
+ */
+typedef struct fb_stacked_pairs {
+    int32_t width;             /* D */
+    const float *words, *rows; /* [.., D] */
+    const int32_t *text_offsets, *image_offsets;
+    int64_t count;
+    const int32_t *text, *image; /* [count]; images ascend */
+    int32_t forms;
+    fb_stacked_form form[FB_STACKED_FORMS];
+} fb_stacked_pairs;
+fb_status fb_stacked_score(fb_tape *tape, float *scores, const fb_stacked_pairs *pairs);
 /* Hinge loss both ways over scores [B,B] f32 (backend.h, fb_hinge): its value is the sum
  * over the 2B rows and columns, as it is in VSE, not their mean. */
 fb_status fb_op_hinge(fb_tape *tape, fb_loss **loss, fb_var *scores,

@@ -143,6 +143,9 @@ COPY_CONST(fb_stacked, stacked,
             x->word = clean(x->word), x->row = clean(x->row),
             x->text_offsets = clean(x->text_offsets),
             x->image_offsets = clean(x->image_offsets), x->gram = clean(x->gram)))
+COPY_CONST(fb_positions, positions,
+           (x->table = clean(x->table), x->ids = clean(x->ids),
+            x->overlap = clean(x->overlap)))
 
 static const fb_embed *embed(poison_backend *b, const fb_embed *given)
 {
@@ -220,7 +223,8 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : stacked, const fb_hinge *                                               \
              : hinge, const fb_recurrence *                                            \
              : recurrence, const fb_gru_grads *                                        \
-             : gru_grads, const fb_embed *                                             \
+             : gru_grads, const fb_positions *                                         \
+             : positions, const fb_embed *                                             \
              : embed, float *const *                                                   \
              : tables)(poison_of(be), x)
 

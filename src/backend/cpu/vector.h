@@ -96,6 +96,19 @@ typedef struct vector_gru {
     void *dx, *dg;    /* [3H] */
 } vector_gru;
 
+/* Rows of positions; v, y and dy have `features` numbers of the row itself first. */
+typedef struct vector_positions {
+    fb_dtype dtype;
+    const fb_positions *p;
+    int64_t features;
+    const void *v, *q;
+    void *y;
+    /* backward */
+    const void *dy;
+    void *dv, *dq; /* dv may be NULL */
+    float *dtable; /* += ; may be NULL */
+} vector_positions;
+
 typedef struct fb_vector {
     const char *name;
 
@@ -220,6 +233,10 @@ typedef struct fb_vector {
     /* one row of a recurrence */
     void (*gru_forward)(const vector_gru *a);
     void (*gru_backward)(const vector_gru *a);
+
+    /* rows [from, to) */
+    void (*position_forward)(const vector_positions *a, int64_t from, int64_t to);
+    void (*position_backward)(const vector_positions *a, int64_t from, int64_t to);
 
     double (*sum_squares)(fb_dtype dtype, const void *x, int64_t n);
     int64_t (*find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);

@@ -108,6 +108,10 @@ void FB_VECTOR_NAME(stacked_put)(fb_dtype dtype, void *dgram, const float *sums,
                                  int64_t contexts);
 void FB_VECTOR_NAME(gru_forward)(const vector_gru *a);
 void FB_VECTOR_NAME(gru_backward)(const vector_gru *a);
+void FB_VECTOR_NAME(position_forward)(const vector_positions *a, int64_t from,
+                                      int64_t to);
+void FB_VECTOR_NAME(position_backward)(const vector_positions *a, int64_t from,
+                                       int64_t to);
 double FB_VECTOR_NAME(sum_squares)(fb_dtype dtype, const void *x, int64_t n);
 int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n);
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
