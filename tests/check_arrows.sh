@@ -89,10 +89,12 @@ ENCODERS='pixels|thin|resnet[0-9]+|resnext[0-9a-z_]+'
 LOSSES='mlm|mpm|tia|itc|click|qt|qi'
 NAME_CODE='FB_SYSTEM_[A-Z]|FB_LOSS_[A-Z]|(fb_train_)?is_(qti|selfie)|has_(itc|selfie)|fb_[a-z]+_system\b'
 # Where such a name may stand outside of src/models/ and src/nn/encoders/, FILE:NAME: in an
-# index it says what is kept of images; in training options it is the name of an option.
+# index it says what is kept of images; in training options it is the name of an option; in
+# an import it is whose files they are.
 NAMES_ALLOWED='
 src/retrieval/index/index_manifest.c:pixels
 src/training/recipe.c:itc
+src/tasks/import.c:scan
 '
 
 # How code reaches into a tensor of a backend on the host, in place of backend/memory.h.

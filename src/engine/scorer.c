@@ -103,7 +103,9 @@ static fb_status run_stream(fb_context *ctx, fb_scorer *s,
     fb_progress_begin(&progress, request->label ? request->label : "", unit, 0,
                       request->count, request->quiet || !request->label);
     fb_status status =
-        run_sorted(ctx, s, source, sorted, request->count, margins, &progress);
+        fb_matcher_gives(s->matcher, FB_GIVES_TOKENS)
+            ? fb_scorer_run_tokens(ctx, s, source, request, sorted, margins, &progress)
+            : run_sorted(ctx, s, source, sorted, request->count, margins, &progress);
     fb_progress_end(&progress);
     free(sorted);
     return status;
@@ -156,10 +158,11 @@ fb_status fb_score_kind_check(fb_context *ctx, fb_score_kind kind,
                               const fb_matcher *matcher)
 {
     if (kind != FB_SCORE_ITC && !fb_matcher_gives(matcher, FB_GIVES_SCORE))
-        return fb_fail(ctx, FB_E_STATE,
-                       "score %s: %s has vectors alone, and scores by their similarity: "
-                       "score itc",
-                       fb_score_kind_name(kind), matcher->system->name);
+        return fb_fail(
+            ctx, FB_E_STATE,
+            "score %s: %s has vectors alone, and scores by their similarity: "
+            "score itc",
+            fb_score_kind_name(kind), matcher->system->name);
     if (kind == FB_SCORE_TIA || fb_matcher_gives(matcher, FB_GIVES_VECTORS))
         return FB_OK;
     return fb_fail(ctx, FB_E_STATE,

@@ -4,6 +4,7 @@
  *     scorer_batch.c       batches filled from a source, and one pass over one
  *     scorer_features.c    features made once for all of a request's images
  *     scorer_similarity.c  vectors, and similarities of pairs, CSLS-corrected
+ *     scorer_tokens.c      pairs from words and rows that are encoded once
  */
 #ifndef FB_ENGINE_SCORER_PARTS_H
 #define FB_ENGINE_SCORER_PARTS_H
@@ -80,6 +81,16 @@ fb_status fb_score_features_make(fb_context *ctx, fb_scorer *scorer,
                                  fb_score_features *made, fb_score_source *source,
                                  const fb_score_request *request);
 void fb_score_features_clear(fb_score_features *made);
+
+/* ---- scorer_tokens.c ----------------------------------------------------------------- */
+
+/* margins of the request, whose triples are also here by image: of a model that gives
+ * tokens. */
+fb_status fb_scorer_run_tokens(fb_context *ctx, fb_scorer *scorer,
+                               const fb_score_source *source,
+                               const fb_score_request *request,
+                               const fb_placed_triple *triples, float *margins,
+                               fb_progress *progress);
 
 /* ---- scorer_similarity.c ------------------------------------------------------------ */
 

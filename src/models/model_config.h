@@ -54,7 +54,8 @@ typedef struct fb_model_config {
     int32_t views;
     /* The score of a pair is the sigmoid of
      *
-     *     tia   margin, the alignment logits' difference
+     *     tia   margin, the alignment logits' difference; of systems whose score is no
+     *           logit (fb_system.calibrated) alignment_weight * score + score_bias
      *     itc   similarity_weight * similarity + score_bias
      *     both  alignment_weight * margin + similarity_weight * similarity + score_bias
      *

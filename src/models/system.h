@@ -30,6 +30,7 @@
 typedef struct fb_matcher fb_matcher;
 typedef struct fb_attribution_options fb_attribution_options;
 typedef struct fb_attribution fb_attribution;
+typedef struct fb_token_pairs fb_token_pairs; /* token_pairs.h */
 
 enum {
     FB_READS_TITLE = 1 << 0,
@@ -43,7 +44,7 @@ enum {
 enum {
     FB_GIVES_SCORE = 1 << 0,       /* of a pair, or of a triple */
     FB_GIVES_VECTORS = 1 << 1,     /* where config.vector > 0 */
-    FB_GIVES_TOKENS = 1 << 2,      /* vectors of words and patches (late interaction) */
+    FB_GIVES_TOKENS = 1 << 2,      /* vectors of words and rows (late interaction) */
     FB_GIVES_FEATURES = 1 << 3,    /* of patches, from pixels */
     FB_GIVES_ATTRIBUTION = 1 << 4, /* of a score to words and patches */
 };
@@ -125,6 +126,9 @@ struct fb_system {
     int32_t objective_count;
     const fb_stage *stages; /* of its recipe; a system may have none */
     int32_t stage_count;
+    /* Its margins are config.alignment_weight x + config.score_bias of a score x that is
+     * no logit, and behind training the two are fitted. */
+    bool calibrated;
     size_t step_bytes; /* of the options of a step, a struct of its own */
 
     /* Options that its objectives' defaults did not settle, as they depend on others.
@@ -180,6 +184,15 @@ struct fb_system {
     /* VECTORS. What a similarity counts in a score: config.similarity_weight /
      * temperature. */
     double (*similarity_scale)(const fb_matcher *m);
+    /* TOKENS. Numbers D of one vector. */
+    int32_t (*token_width)(const fb_matcher *m);
+    /* TOKENS. Vectors of the words of the batch's texts [text tokens, D], and of the rows
+     * of its images [rows, D]; either may be NULL. */
+    fb_status (*tokens)(fb_matcher *m, fb_tape *tape, const fb_batch *batch,
+                        float *words, float *rows);
+    /* TOKENS. margins[pairs->count], as `score` has them, of pairs of such vectors. */
+    fb_status (*score_tokens)(fb_matcher *m, fb_tape *tape, const fb_token_pairs *pairs,
+                              float *margins);
     /* FEATURES. Of pixels [images, size, size, 3] as bf16 [images*P, F]; the tape need
      * not record. FB_E_NUMBER: one is not finite. */
     fb_status (*features)(fb_matcher *m, fb_tape *tape, const uint8_t *pixels,

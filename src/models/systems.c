@@ -1,7 +1,9 @@
 /* systems.c - the systems. One more is a folder of models/ and a line here. */
 #include "models/cca/cca_model.h"
 #include "models/fashionbert/fashionbert_model.h"
+#include "models/pfan/pfan_system.h"
 #include "models/qti/qti_model.h"
+#include "models/scan/scan_system.h"
 #include "models/selfie/selfie.h"
 #include "models/vilbert/vilbert_model.h"
 #include "models/vlbert/vlbert_model.h"
@@ -19,6 +21,8 @@ static const fb_system *const systems[] = {
     &fb_vse_system,         /* vectors of both, a sum of hinges */
     &fb_vsepp_system,       /* the same, the hardest hinge */
     &fb_vilbert_system,     /* two streams that ask each other */
+    &fb_scan_system,        /* stacked cross attention of words and rows */
+    &fb_pfan_system,        /* the same of rows that know where they lie */
 };
 enum { SYSTEMS = sizeof systems / sizeof systems[0] };
 

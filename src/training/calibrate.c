@@ -4,7 +4,8 @@
  *     (neighbours.h, weight 1), of every pair of every list
  *     w, c  = argmax over a grid of the mean of 1 / rank by m + w (s - c n)
  *     a, b  maximum likelihood of P = sigmoid(a z + b), z = m + w (s - c n) (itc: z =
- *           s), over each list's own pair and its first other
+ *           s; a score that is no logit: z = m), over each list's own pair and its first
+ *           other
  */
 #include "training/calibrate.h"
 
@@ -113,8 +114,13 @@ static fb_status score_nearness(calibration *c)
 
 static fb_status score_all(calibration *c, fb_score_kind kind)
 {
-    if (kind == FB_SCORE_BOTH)
+    if (kind != FB_SCORE_ITC) {
+        c->model->matcher->config.alignment_weight = 1;
+        c->model->matcher->config.score_bias = 0;
         FB_TRY(score_by(c, FB_SCORE_TIA, c->margin, "calibrating"));
+    }
+    if (kind == FB_SCORE_TIA)
+        return FB_OK;
     c->model->matcher->config.similarity_weight = 1;
     c->model->matcher->config.score_bias = 0;
     FB_TRY(score_by(c, FB_SCORE_ITC, c->similarity, NULL));
@@ -230,10 +236,12 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
     fit_logistic(c, &slope, &bias);
     if (!isfinite(slope) || !isfinite(bias) || !(slope > 0))
         return FB_OK;
-    if (config->score == FB_SCORE_BOTH)
+    if (config->score != FB_SCORE_ITC)
         config->alignment_weight = slope;
-    config->similarity_weight = c->weight * slope;
     config->score_bias = bias;
+    if (config->score == FB_SCORE_TIA)
+        return FB_OK;
+    config->similarity_weight = c->weight * slope;
     config->neighbour_weight = c->neighbours;
     return c->neighbours > 0 ? fb_neighbours_save(c->ctx, c->model->neighbours, folder)
                              : FB_OK;
@@ -242,7 +250,7 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
 fb_status fb_calibrate(fb_context *ctx, const char *folder,
                        const fb_train_options *options, fb_model_config *config)
 {
-    if (config->score == FB_SCORE_TIA)
+    if (config->score == FB_SCORE_TIA && !fb_model_config_system(config)->calibrated)
         return FB_OK;
     calibration c = {.ctx = ctx, .options = options};
     fb_status status = run(&c, folder, config);

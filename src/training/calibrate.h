@@ -12,8 +12,9 @@
  * sets config->alignment_weight, config->similarity_weight and config->neighbour_weight
  * (with score both: in the proportion of the best mean reciprocal rank, both ways) and
  * config->score_bias; their size and the bias are by logistic regression of matched
- * against mismatched pairs. Nothing changes with score tia, or without enough
- * validation items. The model lies in `folder`, which gets its neighbours' vectors. */
+ * against mismatched pairs. With score tia nothing changes, but that a score which is no
+ * logit (fb_system.calibrated) gets its alignment_weight and score_bias; nor without
+ * enough validation items. The model lies in `folder`, which gets its neighbours' vectors. */
 fb_status fb_calibrate(fb_context *ctx, const char *folder,
                        const fb_train_options *options, fb_model_config *config);
 
