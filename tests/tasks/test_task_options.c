@@ -20,6 +20,7 @@ typedef union any_options {
     fb_search_options search;
     fb_serve_options serve;
     fb_bench_options bench;
+    fb_compare_options compare;
 } any_options;
 
 typedef struct verb {
@@ -50,6 +51,7 @@ FUNCTIONS(index, fb_index_build_options)
 FUNCTIONS(search, fb_search_options)
 FUNCTIONS(serve, fb_serve_options)
 FUNCTIONS(bench, fb_bench_options)
+FUNCTIONS(compare, fb_compare_options)
 
 static fb_status import_run(fb_context *ctx, const any_options *o)
 {
@@ -86,6 +88,11 @@ static fb_status bench_run(fb_context *ctx, const any_options *o)
 {
     fb_bench_report report;
     return fb_bench(ctx, &o->bench, &report);
+}
+static fb_status compare_run(fb_context *ctx, const any_options *o)
+{
+    fb_comparison *comparison = NULL;
+    return fb_compare(ctx, &o->compare, &comparison);
 }
 
 #define FB_OPTION            FB_OPTION_ROW
@@ -135,6 +142,11 @@ static const fb_option serve_rows[] = {
 static const fb_option bench_rows[] = {
 #include "fashionbert/bench.def"
 };
+#define FB_OPTION            FB_OPTION_ROW
+#define FB_OPTION_AT(member) offsetof(fb_compare_options, member)
+static const fb_option compare_rows[] = {
+#include "fashionbert/compare.def"
+};
 
 /* explain and search need a model and an index: their own tests call them. */
 #define VERB(name_, run_)                                                              \
@@ -142,9 +154,11 @@ static const fb_option bench_rows[] = {
 #name_, FB_OPTION_TABLE(name_##_rows), name_##_defaults, name_##_set, run_     \
     }
 static const verb verbs[] = {
-    VERB(import, import_run), VERB(inspect, inspect_run), VERB(evaluate, evaluate_run),
-    VERB(explain, NULL),      VERB(encode, encode_run),   VERB(index, index_run),
-    VERB(search, NULL),       VERB(serve, serve_run),     VERB(bench, bench_run),
+    VERB(import, import_run),     VERB(inspect, inspect_run),
+    VERB(evaluate, evaluate_run), VERB(explain, NULL),
+    VERB(encode, encode_run),     VERB(index, index_run),
+    VERB(search, NULL),           VERB(serve, serve_run),
+    VERB(bench, bench_run),       VERB(compare, compare_run),
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
