@@ -134,10 +134,10 @@ static void spoilt_results_are_refused(void **state)
         assert_null(back.evaluation);
         assert_false(back.there);
     }
-    static const char *const spoil[][2] = {{"\"query\":[2", "\"query\":[3"},
-                                           {"\"rank\":[1", "\"rank\":[0"},
-                                           {"\"version\":1", "\"version\":2"},
-                                           {"[[1,3,3,2", "[[1,3,3,5"}};
+    static const char *const spoil[][2] = {{"\"query\": [2", "\"query\": [3"},
+                                           {"\"rank\": [1", "\"rank\": [0"},
+                                           {"\"version\": 1", "\"version\": 2"},
+                                           {"[[1, 3, 3, 2", "[[1, 3, 3, 5"}};
     for (size_t i = 0; i < sizeof spoil / sizeof spoil[0]; i++) {
         char *copy = strdup((const char *)bytes);
         assert_non_null(copy);

@@ -190,6 +190,8 @@ static void put(const fb_option *row, any_options *o, double value)
     void *at = (char *)o + row->offset;
     if (row->type == FB_OPTION_INT32)
         *(int32_t *)at = (int32_t)value;
+    else if (row->type == FB_OPTION_INT64)
+        *(int64_t *)at = (int64_t)value;
     else if (row->type == FB_OPTION_UINT64)
         *(uint64_t *)at = (uint64_t)value;
     else if (row->type == FB_OPTION_DOUBLE)
