@@ -760,6 +760,7 @@ typedef struct fb_import_regions_report {
     int32_t most;     /* regions of an image */
     int32_t width;    /* numbers of a region's feature */
     bool boxes;       /* regions have boxes */
+    int32_t classes;  /* of the detector, as far as seen; 0: regions have none */
     double seconds;
 } fb_import_regions_report;
 

@@ -122,6 +122,7 @@ static fb_status print_regions(fb_context *ctx, const import_arguments *a,
         fb_json_key_int(&w, "most", report->most);
         fb_json_key_int(&w, "width", report->width);
         fb_json_key_bool(&w, "boxes", report->boxes);
+        fb_json_key_int(&w, "classes", report->classes);
         fb_json_key_int(&w, "skipped", report->skipped);
         fb_json_key_int(&w, "missing", report->missing);
         fb_json_key_int(&w, "left_out", report->left_out);

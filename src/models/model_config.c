@@ -46,6 +46,7 @@ static const fb_config_key shared_rows[] = {
     {"regions", FB_CONFIG_SWITCH, AT(regions), 0, 0, regions_words, 0},
     {"region_width", FB_CONFIG_INT32, AT(region_width), 0, 65536, NULL, 0},
     {"region_most", FB_CONFIG_INT32, AT(region_most), 0, 4096, NULL, 0},
+    {"region_classes", FB_CONFIG_INT32, AT(region_classes), 0, 1000000, NULL, 0},
     {"max_text", FB_CONFIG_INT32, AT(max_text), 2, 8192, NULL, 0},
     {"vector_size", FB_CONFIG_INT32, AT(vector), 0, 4096, NULL, 0},
     {"image_views", FB_CONFIG_INT32, AT(views), 1, 2, NULL, 0},

@@ -35,10 +35,10 @@ typedef struct fb_model_config {
     int32_t grid;       /* patches a side, 8 */
     bool squash;        /* fit: squash instead of pad */
     /* In place of patches: features of regions that a detector found, so wide, of at
-     * most so many regions an image. There is no image network; grid and the like mean
-     * nothing. */
+     * most so many regions an image, of so many classes (0: not known). There is no
+     * image network; grid and the like mean nothing. */
     bool regions;
-    int32_t region_width, region_most;
+    int32_t region_width, region_most, region_classes;
     double mean[3], std[3];
     int32_t max_text; /* tokens of a text with its specials */
     /* The contrastive head: texts and images encoded alone, as vectors of this width;

@@ -237,6 +237,7 @@ static fb_status look_again(fb_context *ctx, regions *r)
     r->report.regions = fb_region_file_regions(file);
     r->report.most = fb_region_file_most(file);
     r->report.width = fb_region_file_width(file);
+    r->report.classes = fb_region_file_classes(file);
     r->report.boxes = fb_region_file_has_boxes(file);
     fb_region_file_close(file);
     return FB_OK;

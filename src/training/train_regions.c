@@ -84,7 +84,7 @@ fb_status fb_train_regions_configure(fb_train_run *run, fb_model_config *config)
     bool before = run->start.kind == FB_START_MODEL && run->start.config.regions;
     bool model = run->start.kind == FB_START_MODEL;
     config->regions = run->regions != NULL;
-    config->region_width = config->region_most = 0;
+    config->region_width = config->region_most = config->region_classes = 0;
     if (model && before != config->regions)
         return fb_fail(run->ctx, FB_E_USAGE,
                        before
@@ -97,6 +97,7 @@ fb_status fb_train_regions_configure(fb_train_run *run, fb_model_config *config)
         return FB_OK;
     config->region_width = fb_region_table_width(run->regions);
     config->region_most = run->regions->most;
+    config->region_classes = fb_region_file_classes(run->regions->file);
     if (before && config->region_width != run->start.config.region_width)
         return fb_regions_check(run->ctx, run->options.init, &run->start.config,
                                 run->regions);

@@ -6,7 +6,7 @@ C=$WORK/catalogue
 R=$BUILD/tests/make_regions
 O=$WORK/out.features
 "$MAKE" "$C" 40 || exit 1
-for kind in butd.tsv lxmert.tsv npy.npy ids.txt; do
+for kind in butd.tsv lxmert.tsv objects.tsv npy.npy ids.txt; do
     "$R" ${kind%.*} "$C" "$WORK/$kind" || exit 1
 done
 I="$FB import --from regions --quiet --out $O"
@@ -19,10 +19,14 @@ has regions 119
 has most 4
 has width 8
 has boxes true
+has classes 0
 has skipped 0
 mv "$O" "$WORK/butd.features"
 ok "height before width, by the file's name" $I "$WORK/lxmert.tsv" --catalog "$C"
 check "both orders give the same file" cmp "$O" "$WORK/butd.features"
+rm "$O"
+ok "classes of objects" $I "$WORK/objects.tsv" --catalog "$C" --json
+has classes 31
 rm "$O"
 ok "an array in the catalogue's order" $I "$WORK/npy.npy" --catalog "$C" --json
 has regions 120
@@ -56,6 +60,8 @@ has missing 1
 rm "$O"
 sed '7s/\t[^\t]*$/\tAAAA/' "$WORK/butd.tsv" >"$WORK/short.tsv"
 refused "short.tsv:7: features: base64 of 3 bytes" "$WORK/short.tsv"
+sed '7s/\t49\t[^\t]*/\t49\tAAAA/' "$WORK/objects.tsv" >"$WORK/ids.tsv"
+refused "ids.tsv:7: objects_id and objects_conf: base64 of 3 and" "$WORK/ids.tsv"
 sed '9s/\t48\t/\t17\t/' "$WORK/butd.tsv" >"$WORK/box.tsv"
 refused "box.tsv:9: box 0 (0, 2, 20, 48) is not within the image's 49 x 17" "$WORK/box.tsv"
 sed '3p' "$WORK/butd.tsv" >"$WORK/twice.tsv"

@@ -15,6 +15,7 @@ static size_t build(const uint8_t *data, size_t size, uint8_t *bytes)
                           .width = data[2] % 9,
                           .most = data[3],
                           .boxes = data[4] % 3,
+                          .classes = data[4] / 3 % 4,
                           .regions = data[5]};
     size_t tail = size - 6;
     h.index_at = FB_REGIONS_AT + 64 * (uint64_t)(data[0] >> 4);
@@ -38,12 +39,15 @@ static void use(const fb_region_file *file, const uint8_t *bytes, size_t size)
         if (r.regions < 1 || r.regions > fb_region_file_most(file) ||
             (const uint8_t *)r.features < bytes ||
             (const uint8_t *)(r.features + count) > bytes + size ||
-            fb_region_file_find(file, r.name) != i)
+            fb_region_file_find(file, r.name) != i || !r.classes != !r.scores ||
+            !r.classes != !fb_region_file_classes(file))
             abort();
         for (size_t k = 0; k < count; k++)
             sum = sum + fb_bf16_to_f32(r.features[k]);
         for (int32_t k = 0; r.boxes && k < 4 * r.regions; k++)
             sum = sum + r.boxes[k];
+        for (int32_t k = 0; r.classes && k < r.regions; k++)
+            sum = sum + (float)r.classes[k] + r.scores[k];
         (void)fb_region_file_verify(&ctx, file, i);
     }
 }

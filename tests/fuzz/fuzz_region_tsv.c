@@ -25,7 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             r.height < 1 || r.feature_width < 1 || !r.name[0])
             abort();
         float *shares = malloc((size_t)r.regions * 4 * sizeof *shares);
-        if (shares && fb_region_record_check(&ctx, &r, shares) == FB_OK)
+        bool good = shares && fb_region_record_check(&ctx, &r, shares) == FB_OK;
+        for (int32_t i = 0; good && r.classes && i < r.regions; i++)
+            if (r.classes[i] < 0 || r.classes[i] >= FB_REGION_CLASSES_MOST ||
+                !(r.scores[i] >= 0 && r.scores[i] <= 1))
+                abort();
+        if (good)
             for (int32_t i = 0; i < 4 * r.regions; i++)
                 if (!(shares[i] >= 0 && shares[i] <= 1))
                     abort();

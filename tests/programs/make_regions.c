@@ -1,7 +1,9 @@
 /* make_regions.c - made-up regions of a catalogue's images in others' formats, for the
  * tests of the command:
  *
- *     make_regions butd|lxmert CATALOG OUT.tsv     by product id, or the image's stem
+ *     make_regions butd|lxmert|objects CATALOG OUT.tsv
+ *                                                  by product id, or the image's stem;
+ *                                                  objects: as lxmert, with classes
  *     make_regions npy CATALOG OUT.npy             in the catalogue's order
  *     make_regions ids CATALOG OUT.txt             its file names, one a line
  *     make_regions toy|wide CATALOG OUT.tsv        a region a word of the title
@@ -31,8 +33,13 @@ static void fill(int32_t i, int32_t regions, float *boxes, float *features)
     }
 }
 
-static void write_line(FILE *out, int32_t i, const fb_catalogue_item *item, bool lxmert)
+static void write_line(FILE *out, int32_t i, const fb_catalogue_item *item,
+                       const char *kind)
 {
+    bool lxmert = strcmp(kind, "butd") != 0;
+    const int64_t classes[MOST] = {i % 7, 1, 30, 2};
+    const float scores[MOST] = {1, 0.5f, 0.25f, 0};
+    char ids[64] = "", sure[64] = "";
     float boxes[4 * MOST], features[WIDTH * MOST];
     char box_text[128], feature_text[256], stem[256];
     int32_t n = 2 + i % 3;
@@ -42,9 +49,13 @@ static void write_line(FILE *out, int32_t i, const fb_catalogue_item *item, bool
     const char *slash = strrchr(item->file_name, '/');
     snprintf(stem, sizeof stem, "%s", slash ? slash + 1 : item->file_name);
     stem[strcspn(stem, ".")] = 0;
+    if (strcmp(kind, "objects") == 0) {
+        put_base64(ids, classes, (size_t)n * sizeof *classes);
+        put_base64(sure, scores, (size_t)n * sizeof *scores);
+    }
     if (lxmert)
-        fprintf(out, "%s\t%d\t%d\tAA==\tAA==\tAA==\tAA==\t%d\t%s\t%s\n", stem, SIDE,
-                SIDE + 1, (int)n, box_text, feature_text);
+        fprintf(out, "%s\t%d\t%d\t%s\t%s\tAA==\tAA==\t%d\t%s\t%s\n", stem, SIDE,
+                SIDE + 1, ids, sure, (int)n, box_text, feature_text);
     else
         fprintf(out, "%s\t%d\t%d\t%d\t%s\t%s\r\n", item->product_id, SIDE + 1, SIDE,
                 (int)n, box_text, feature_text);
@@ -137,7 +148,7 @@ static bool write_lines(const fb_catalogue *catalogue, const char *kind,
         else if (strcmp(kind, "wide") == 0)
             write_toy(out, i, item, 2 * WIDTH);
         else
-            write_line(out, i, item, strcmp(kind, "lxmert") == 0);
+            write_line(out, i, item, kind);
     }
     return fclose(out) == 0;
 }

@@ -9,7 +9,7 @@
 static_assert(sizeof(fb_region_header) == 128, "the header is as in the file");
 static_assert(sizeof(fb_region_entry) == 40, "an entry is as in the file");
 
-static const char magic[8] = {'F', 'B', 'R', 'E', 'G', 'N', '0', '1'};
+static const char magic[7] = {'F', 'B', 'R', 'E', 'G', 'N', '0'};
 
 struct fb_region_file {
     fb_map map; /* empty when parsed from bytes */
@@ -29,13 +29,15 @@ uint64_t fb_region_sum(uint64_t seed, const void *bytes, size_t size_bytes)
 void fb_region_header_seal(fb_region_header *header)
 {
     memcpy(header->magic, magic, sizeof magic);
+    header->magic[7] = header->classes ? '2' : '1';
     header->checksum = fb_region_sum(0, header, offsetof(fb_region_header, checksum));
 }
 
-size_t fb_region_image_bytes(int32_t regions, int32_t width, bool boxes)
+size_t fb_region_image_bytes(const fb_region_header *h, int32_t regions)
 {
-    return (size_t)regions *
-           ((boxes ? 4 * sizeof(float) : 0) + (size_t)width * sizeof(fb_bf16));
+    size_t classes = h->classes ? sizeof(int32_t) + sizeof(float) : 0;
+    return (size_t)regions * ((h->boxes ? 4 * sizeof(float) : 0) + classes +
+                              (size_t)h->width * sizeof(fb_bf16));
 }
 
 /* ---- checks ------------------------------------------------------------------------
@@ -58,8 +60,10 @@ static fb_status check_header(fb_context *ctx, fb_region_header *h, const char *
         return fb_fail(ctx, FB_E_FORMAT, "%s: %zu bytes, its header says %llu", name,
                        size_bytes, (unsigned long long)h->size_bytes);
     if (h->images < 1 || h->width < 1 || h->width > FB_REGION_WIDTH_MOST ||
-        h->most < 1 || h->most > FB_REGIONS_MOST || (h->boxes & ~1) ||
-        h->index_at < FB_REGIONS_AT || h->index_at % 64 || h->index_at > size_bytes ||
+        h->most < 1 || h->most > FB_REGIONS_MOST || (h->boxes & ~1) || h->classes < 0 ||
+        h->classes > FB_REGION_CLASSES_MOST ||
+        h->magic[7] != (h->classes ? '2' : '1') || h->index_at < FB_REGIONS_AT ||
+        h->index_at % 64 || h->index_at > size_bytes ||
         (size_bytes - h->index_at) / sizeof(fb_region_entry) < (uint64_t)h->images ||
         h->names_at != h->index_at + (uint64_t)h->images * sizeof(fb_region_entry))
         return fail_damaged(ctx, name, "its header");
@@ -72,7 +76,7 @@ static bool is_entry_good(const fb_region_header *h, const fb_region_entry *e)
 {
     if (e->regions < 1 || e->regions > h->most || e->width < 0 || e->height < 0)
         return false;
-    size_t size = fb_region_image_bytes(e->regions, h->width, h->boxes);
+    size_t size = fb_region_image_bytes(h, e->regions);
     return e->at >= FB_REGIONS_AT && e->at % 64 == 0 && e->at <= h->index_at &&
            size <= h->index_at - e->at;
 }
@@ -173,6 +177,11 @@ int64_t fb_region_file_regions(const fb_region_file *file)
     return file->header.regions;
 }
 
+int32_t fb_region_file_classes(const fb_region_file *file)
+{
+    return file->header.classes;
+}
+
 /* The index, of which the header has a sum, has sums of all numbers. */
 uint64_t fb_region_file_fingerprint(const fb_region_file *file)
 {
@@ -196,6 +205,11 @@ fb_region_image fb_region_file_get(const fb_region_file *f, int32_t image)
         r.boxes = (const float *)(const void *)at;
         at += (size_t)e->regions * 4 * sizeof(float);
     }
+    if (f->header.classes) {
+        r.classes = (const int32_t *)(const void *)at;
+        r.scores = (const float *)(const void *)(r.classes + e->regions);
+        at += (size_t)e->regions * (sizeof *r.classes + sizeof *r.scores);
+    }
     r.features = (const fb_bf16 *)(const void *)at;
     return r;
 }
@@ -208,8 +222,12 @@ int32_t fb_region_file_find(const fb_region_file *file, const char *name)
 fb_status fb_region_file_verify(fb_context *ctx, const fb_region_file *f, int32_t image)
 {
     const fb_region_entry *e = &f->entries[image];
-    size_t size = fb_region_image_bytes(e->regions, f->header.width, f->header.boxes);
-    if (fb_region_sum(2, f->bytes + e->at, size) == e->checksum)
+    size_t size = fb_region_image_bytes(&f->header, e->regions);
+    const int32_t *classes = fb_region_file_get(f, image).classes;
+    bool good = fb_region_sum(2, f->bytes + e->at, size) == e->checksum;
+    for (int32_t i = 0; classes && i < e->regions; i++)
+        good = good && classes[i] >= 0 && classes[i] < f->header.classes;
+    if (good)
         return FB_OK;
     return fb_fail(ctx, FB_E_FORMAT, "%s: the regions of %s are damaged", f->path,
                    f->names + e->name_at);

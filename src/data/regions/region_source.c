@@ -56,6 +56,20 @@ static fb_status check_boxes(fb_context *ctx, const fb_region_record *r, float *
     return FB_OK;
 }
 
+static fb_status check_classes(fb_context *ctx, const fb_region_record *r)
+{
+    for (int32_t i = 0; r->classes && i < r->regions; i++) {
+        if (r->classes[i] < 0 || r->classes[i] >= FB_REGION_CLASSES_MOST)
+            return fb_fail(ctx, FB_E_FORMAT, "class %d of region %d, 0 to %d are read",
+                           (int)r->classes[i], (int)i, FB_REGION_CLASSES_MOST - 1);
+        if (!(r->scores[i] >= 0 && r->scores[i] <= 1))
+            return fb_fail(ctx, FB_E_NUMBER,
+                           "a score of %g of region %d; 0 to 1 is right",
+                           (double)r->scores[i], (int)i);
+    }
+    return FB_OK;
+}
+
 fb_status fb_region_record_check(fb_context *ctx, const fb_region_record *r,
                                  float *boxes_out)
 {
@@ -66,5 +80,6 @@ fb_status fb_region_record_check(fb_context *ctx, const fb_region_record *r,
         return fb_fail(ctx, FB_E_FORMAT, "features of %d numbers, 1 to %d are read",
                        (int)r->feature_width, FB_REGION_WIDTH_MOST);
     FB_TRY(check_finite(ctx, r));
+    FB_TRY(check_classes(ctx, r));
     return r->boxes ? check_boxes(ctx, r, boxes_out) : FB_OK;
 }

@@ -16,13 +16,15 @@ typedef struct fb_region_record {
     const char *where; /* "features.tsv:17" */
     bool bad;          /* `why` says why; nothing below is set */
     const char *why;
-    const char *name;      /* of the image; NULL: it has only its place */
-    int64_t place;         /* from 0, over all that the source holds */
-    int32_t regions;       /* n */
-    int32_t feature_width; /* F */
-    int32_t width, height; /* pixels of the image; 0: not known, boxes are shares */
-    const float *boxes;    /* [n, 4] x1, y1, x2, y2; NULL: none */
-    const float *features; /* [n, F] */
+    const char *name;       /* of the image; NULL: it has only its place */
+    int64_t place;          /* from 0, over all that the source holds */
+    int32_t regions;        /* n */
+    int32_t feature_width;  /* F */
+    int32_t width, height;  /* pixels of the image; 0: not known, boxes are shares */
+    const float *boxes;     /* [n, 4] x1, y1, x2, y2; NULL: none */
+    const float *features;  /* [n, F] */
+    const int32_t *classes; /* [n] numbers of the detector's, from 0; NULL: none */
+    const float *scores;    /* [n] how sure it was, 0 to 1; with classes */
 } fb_region_record;
 
 typedef struct fb_region_source {
@@ -33,7 +35,7 @@ typedef struct fb_region_source {
 } fb_region_source;
 
 /* Whether a record keeps its promises: n from 1 to FB_REGIONS_MOST, numbers that are
- * finite, boxes within the image. boxes_out [n, 4] becomes the boxes as shares of the
+ * finite, boxes within the image, classes and scores in their range. boxes_out [n, 4] becomes the boxes as shares of the
  * image, cut at its edges. FB_E_FORMAT, FB_E_NUMBER say what is wrong, without place.
  */
 fb_status fb_region_record_check(fb_context *ctx, const fb_region_record *record,

@@ -94,7 +94,23 @@ int32_t fb_region_table_width(const fb_region_table *table)
 fb_region_kind fb_region_table_kind(const fb_region_table *table)
 {
     return (fb_region_kind){.width = fb_region_file_width(table->file),
-                            .boxes = fb_region_file_has_boxes(table->file)};
+                            .boxes = fb_region_file_has_boxes(table->file),
+                            .classes = fb_region_file_classes(table->file) > 0};
+}
+
+/* Numbers are trusted elsewhere; these are places in tables. */
+static fb_status check_classes(fb_context *ctx, const fb_region_table *t,
+                               const int32_t *items, int64_t count)
+{
+    int32_t classes = fb_region_file_classes(t->file);
+    for (int64_t i = 0; i < count && classes > 0; i++) {
+        fb_region_image r = fb_region_file_get(t->file, t->image[items[i]]);
+        for (int32_t k = 0; k < r.regions; k++)
+            if (r.classes[k] < 0 || r.classes[k] >= classes)
+                return fb_fail(ctx, FB_E_FORMAT, "%s: the regions of %s are damaged",
+                               t->path, r.name);
+    }
+    return FB_OK;
 }
 
 fb_status fb_region_table_check(fb_context *ctx, const fb_region_table *t,
@@ -106,7 +122,7 @@ fb_status fb_region_table_check(fb_context *ctx, const fb_region_table *t,
         if (t->image[items[i]] < 0 && missing++ == 0)
             first = items[i];
     if (missing == 0)
-        return FB_OK;
+        return check_classes(ctx, t, items, count);
     return fb_fail(ctx, FB_E_MISSING,
                    "%s has no regions of %s, nor of %lld others of the %lld products "
                    "of %s that are needed",
@@ -120,7 +136,9 @@ static fb_regions take(const fb_region_table *t, int32_t image)
     fb_region_image r = fb_region_file_get(t->file, image);
     return (fb_regions){.count = r.regions < t->most ? r.regions : t->most,
                         .features = r.features,
-                        .boxes = r.boxes};
+                        .boxes = r.boxes,
+                        .classes = r.classes,
+                        .scores = r.scores};
 }
 
 fb_regions fb_region_table_get(const fb_region_table *t, int32_t item)

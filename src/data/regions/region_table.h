@@ -36,7 +36,8 @@ void fb_region_table_close(fb_region_table *table);
 int32_t fb_region_table_width(const fb_region_table *table);
 fb_region_kind fb_region_table_kind(const fb_region_table *table);
 
-/* FB_E_MISSING: an image of these items has no regions; the first is named. */
+/* FB_E_MISSING: an image of these items has no regions; the first is named.
+ * FB_E_FORMAT: a class is none of the file's. */
 fb_status fb_region_table_check(fb_context *ctx, const fb_region_table *table,
                                 const int32_t *items, int64_t count);
 /* Of an item that has some; pointers into the file. */

@@ -19,11 +19,19 @@ typedef struct cell {
 /* Which column is what. */
 typedef struct layout {
     int32_t columns, width, height, regions, boxes, features;
+    int32_t classes, scores; /* 0: none */
 } layout;
 
 static const layout layouts[] = {
     {.columns = 6, .width = 1, .height = 2, .regions = 3, .boxes = 4, .features = 5},
-    {.columns = 10, .height = 1, .width = 2, .regions = 7, .boxes = 8, .features = 9},
+    {.columns = 10,
+     .height = 1,
+     .width = 2,
+     .classes = 3,
+     .scores = 4,
+     .regions = 7,
+     .boxes = 8,
+     .features = 9},
 };
 
 /* ---- one line ----------------------------------------------------------------------
@@ -69,18 +77,18 @@ static fb_status read_number(fb_context *ctx, const cell *c, const char *column,
 }
 
 /* base64 into *out, which has room for *room bytes. */
-static fb_status decode(fb_context *ctx, const cell *c, const char *column, float **out,
+static fb_status decode(fb_context *ctx, const cell *c, const char *column, void **out,
                         size_t *room, size_t *bytes)
 {
     size_t need = fb_base64_room(c->size) + 1;
     if (need > *room) {
-        float *more = realloc(*out, need);
+        void *more = realloc(*out, need);
         if (!more)
             return fb_fail(ctx, FB_E_MEMORY, "no memory for %s", column);
         *out = more;
         *room = need;
     }
-    if (!fb_base64_decode(c->text, c->size, (uint8_t *)*out, bytes))
+    if (!fb_base64_decode(c->text, c->size, *out, bytes))
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: %zu characters that are no base64; is the line whole?",
                        column, c->size);
@@ -115,6 +123,38 @@ static fb_status read_arrays(fb_context *ctx, const cell *cells, const layout *l
     return FB_OK;
 }
 
+/* i64 as i32, in place; what does not fit becomes one that no check lets through. */
+static void narrow(int32_t *classes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int64_t wide;
+        memcpy(&wide, (const char *)classes + i * sizeof wide, sizeof wide);
+        classes[i] = wide < 0 || wide > FB_REGION_CLASSES_MOST ? -1 : (int32_t)wide;
+    }
+}
+
+static fb_status read_classes(fb_context *ctx, const cell *cells, const layout *l,
+                              fb_region_tsv_room *room, fb_region_record *r)
+{
+    size_t n = (size_t)r->regions, class_bytes = 0, score_bytes = 0;
+    if (!l->classes || cells[l->classes].size == 0)
+        return FB_OK;
+    FB_TRY(decode(ctx, &cells[l->classes], "objects_id", &room->classes,
+                  &room->class_bytes, &class_bytes));
+    FB_TRY(decode(ctx, &cells[l->scores], "objects_conf", &room->scores,
+                  &room->score_bytes, &score_bytes));
+    if (class_bytes != n * sizeof(int64_t) || score_bytes != n * sizeof(float))
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "objects_id and objects_conf: base64 of %zu and %zu bytes, %d "
+                       "of i64 and of f32 are %zu and %zu",
+                       class_bytes, score_bytes, (int)r->regions, n * sizeof(int64_t),
+                       n * sizeof(float));
+    narrow(room->classes, n);
+    r->classes = room->classes;
+    r->scores = room->scores;
+    return FB_OK;
+}
+
 fb_status fb_region_tsv_read(fb_context *ctx, const char *line, size_t size,
                              fb_region_tsv_room *room, fb_region_record *record)
 {
@@ -143,6 +183,7 @@ fb_status fb_region_tsv_read(fb_context *ctx, const char *line, size_t size,
         return fb_fail(ctx, FB_E_FORMAT, "%d boxes in an image of %d x %d",
                        (int)r.regions, (int)r.width, (int)r.height);
     FB_TRY(read_arrays(ctx, cells, l, room, &r));
+    FB_TRY(read_classes(ctx, cells, l, room, &r));
     *record = r;
     return FB_OK;
 }
@@ -151,6 +192,8 @@ void fb_region_tsv_room_clear(fb_region_tsv_room *room)
 {
     free(room->boxes);
     free(room->features);
+    free(room->classes);
+    free(room->scores);
     *room = (fb_region_tsv_room){.boxes = NULL};
 }
 

@@ -6,8 +6,9 @@
  *         num_boxes  boxes  features                      height before width
  *
  * boxes [n, 4] and features [n, F] are base64 of little-endian f32, boxes in pixels x1,
- * y1, x2, y2. Lines end with LF or CR LF and are some hundred kilobytes long. The four
- * columns about objects and attributes are not kept.
+ * y1, x2, y2; objects_id [n] of i64, the classes, and objects_conf [n] of f32, how sure
+ * the detector was; where objects_id is empty there are none. Lines end with LF or CR LF and are some hundred kilobytes long. The two
+ * columns about attributes are not kept.
  */
 #ifndef FB_DATA_REGIONS_REGION_TSV_H
 #define FB_DATA_REGIONS_REGION_TSV_H
@@ -19,8 +20,8 @@ enum { FB_REGION_LINE_BYTES_MAX = 64 << 20 };
 /* One line without its end. Numbers lie in `room`, which grows and is free()d at last
  * with fb_region_tsv_room_clear. FB_E_FORMAT names the column, without place. */
 typedef struct fb_region_tsv_room {
-    float *boxes, *features;
-    size_t box_bytes, feature_bytes;
+    void *boxes, *features, *classes, *scores;
+    size_t box_bytes, feature_bytes, score_bytes, class_bytes;
     char name[1024];
 } fb_region_tsv_room;
 fb_status fb_region_tsv_read(fb_context *ctx, const char *line, size_t size,

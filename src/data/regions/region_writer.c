@@ -15,7 +15,7 @@ struct fb_region_writer {
     uint64_t at; /* where the next image begins */
     uint64_t name_bytes;
     fb_intern *names;
-    uint8_t *image; /* boxes and features as in the file */
+    uint8_t *image; /* its numbers as in the file */
     size_t image_bytes;
     float *boxes;
 };
@@ -98,7 +98,24 @@ static fb_status check(fb_context *ctx, const fb_region_writer *w, const char *n
     if ((r->boxes != NULL) != (h->boxes != 0))
         return fb_fail(ctx, FB_E_FORMAT, "%s boxes, the first image %s",
                        r->boxes ? "has" : "has no", h->boxes ? "has" : "has none");
+    if ((r->classes != NULL) != (h->classes != 0))
+        return fb_fail(ctx, FB_E_FORMAT, "%s classes, the first image %s",
+                       r->classes ? "has" : "has no", h->classes ? "has" : "has none");
     return FB_OK;
+}
+
+/* What the header says of the images, with one more. */
+static void count(fb_region_header *h, const fb_region_record *r)
+{
+    h->images++;
+    h->regions += r->regions;
+    h->width = r->feature_width;
+    h->boxes = r->boxes != NULL;
+    if (r->regions > h->most)
+        h->most = r->regions;
+    for (int32_t i = 0; r->classes && i < r->regions; i++)
+        if (r->classes[i] >= h->classes)
+            h->classes = r->classes[i] + 1;
 }
 
 static fb_status make_room(fb_context *ctx, fb_region_writer *w, size_t size)
@@ -122,14 +139,22 @@ static fb_status make_room(fb_context *ctx, fb_region_writer *w, size_t size)
     return FB_OK;
 }
 
-/* Boxes and features of w->image. */
+static uint8_t *put(uint8_t *at, const void *numbers, size_t bytes)
+{
+    memcpy(at, numbers, bytes);
+    return at + bytes;
+}
+
+/* All numbers of w->image. */
 static void fill_image(fb_region_writer *w, const fb_region_record *r)
 {
     uint8_t *at = w->image;
-    if (r->boxes) {
-        size_t size = (size_t)r->regions * 4 * sizeof(float);
-        memcpy(at, w->boxes, size);
-        at += size;
+    size_t n = (size_t)r->regions;
+    if (r->boxes)
+        at = put(at, w->boxes, n * 4 * sizeof *w->boxes);
+    if (r->classes) {
+        at = put(at, r->classes, n * sizeof *r->classes);
+        at = put(at, r->scores, n * sizeof *r->scores);
     }
     fb_bf16 *features = (fb_bf16 *)(void *)at;
     size_t count = (size_t)r->regions * (size_t)r->feature_width;
@@ -140,14 +165,15 @@ static void fill_image(fb_region_writer *w, const fb_region_record *r)
 fb_status fb_region_writer_add(fb_context *ctx, fb_region_writer *w, const char *name,
                                const fb_region_record *r)
 {
-    fb_region_header *h = &w->header;
     FB_TRY(check(ctx, w, name, r));
-    size_t size = fb_region_image_bytes(r->regions, r->feature_width, r->boxes);
+    fb_region_header with = w->header;
+    count(&with, r);
+    size_t size = fb_region_image_bytes(&with, r->regions);
     FB_TRY(make_room(ctx, w, size));
     fill_image(w, r);
     if (fb_intern_add(w->names, name) < 0)
         return fail_memory(ctx);
-    w->entries[h->images] = (fb_region_entry){
+    w->entries[w->header.images] = (fb_region_entry){
         .at = w->at,
         .checksum = fb_region_sum(2, w->image, size),
         .name_at = w->name_bytes,
@@ -159,12 +185,7 @@ fb_status fb_region_writer_add(fb_context *ctx, fb_region_writer *w, const char 
         return fail_write(ctx, w);
     w->at += size;
     w->name_bytes += strlen(name) + 1;
-    h->images++;
-    h->regions += r->regions;
-    h->width = r->feature_width;
-    h->boxes = r->boxes != NULL;
-    if (r->regions > h->most)
-        h->most = r->regions;
+    w->header = with;
     return pad(ctx, w, 64);
 }
 

@@ -17,7 +17,8 @@ void fb_region_writer_close(fb_region_writer *writer);
 /* Add an image under `name`, checked by fb_region_record_check.
  * FB_E_FORMAT, FB_E_NUMBER   the check's failures; a name that was there before;
  *                            another width of features than the first image's; boxes
- *                            where that had none, or the other way round. Sentences
+ *                            or classes where that had none, or the other way round.
+ *                            Sentences
  *                            have no place; the file goes on without the image.
  * FB_E_IO, FB_E_MEMORY       the writing has failed */
 fb_status fb_region_writer_add(fb_context *ctx, fb_region_writer *writer,

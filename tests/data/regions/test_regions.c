@@ -51,18 +51,22 @@ static void base64_is_decoded_strictly(void **state)
  */
 
 static const float some_boxes[] = {0, 0, 50, 20, 10, 5, 100, 40};
+static const int64_t some_classes[] = {1599, 3};
+static const float some_scores[] = {0.75f, 1};
 static const float some_features[] = {1, 2, 3, -4, 0.5f, 0};
 
 /* Two regions of three numbers in an image of 100 x 40. */
 static void put_line(char out[1024], bool lxmert, const char *id, const char *width,
                      const float *boxes, const float *features, size_t numbers)
 {
-    char box_text[128], feature_text[256];
+    char box_text[128], feature_text[256], ids[64], sure[64];
+    put_base64(ids, some_classes, sizeof some_classes);
+    put_base64(sure, some_scores, sizeof some_scores);
     put_base64(box_text, boxes, 8 * sizeof *boxes);
     put_base64(feature_text, features, numbers * sizeof *features);
     if (lxmert)
-        snprintf(out, 1024, "%s\t40\t%s\tAA==\tAA==\tAA==\tAA==\t2\t%s\t%s", id, width,
-                 box_text, feature_text);
+        snprintf(out, 1024, "%s\t40\t%s\t%s\t%s\tAA==\tAA==\t2\t%s\t%s", id, width, ids,
+                 sure, box_text, feature_text);
     else
         snprintf(out, 1024, "%s\t%s\t40\t2\t%s\t%s", id, width, box_text, feature_text);
 }
@@ -88,6 +92,11 @@ static void both_orders_of_columns_are_read(void **state)
         assert_memory_equal(r.features, some_features, sizeof some_features);
         assert_int_equal(fb_region_record_check(f->ctx, &r, shares), FB_OK);
         assert_true(shares[2] == 0.5f && shares[3] == 0.5f && shares[6] == 1.0f);
+        assert_true(lxmert == (r.classes != NULL) && lxmert == (r.scores != NULL));
+        if (lxmert) {
+            assert_true(r.classes[0] == 1599 && r.classes[1] == 3);
+            assert_memory_equal(r.scores, some_scores, sizeof some_scores);
+        }
         fb_region_tsv_room_clear(&room);
     }
 }
@@ -337,12 +346,16 @@ static void arrays_of_regions_are_read_image_by_image(void **state)
 /* Image i has i % 3 + 1 regions of 5 numbers. */
 static void fill(fb_region_record *r, int i, float boxes[12], float features[15])
 {
+    static const int32_t classes[] = {4, 0, 17};
+    static const float scores[] = {0.5f, 1, 0};
     *r = (fb_region_record){.regions = i % 3 + 1,
                             .feature_width = 5,
                             .width = 100 + i,
                             .height = 50,
                             .boxes = boxes,
-                            .features = features};
+                            .features = features,
+                            .classes = classes,
+                            .scores = scores};
     for (int k = 0; k < 15; k++)
         features[k] = (float)(i + k) / 8;
     for (int k = 0; k < 3; k++)
@@ -379,6 +392,7 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(fb_region_file_most(file), 3);
     assert_int_equal(fb_region_file_regions(file), 13);
     assert_true(fb_region_file_has_boxes(file));
+    assert_int_equal(fb_region_file_classes(file), 18);
     assert_int_equal(fb_region_file_find(file, "none.jpg"), -1);
     for (int i = 0; i < 7; i++) {
         fb_region_record r;
@@ -393,6 +407,8 @@ static void what_is_written_is_read(void **state)
         assert_int_equal(image.width, 100 + i);
         assert_int_equal(image.height, 50);
         assert_true(image.boxes[1] == 0.5f && image.boxes[2] == 0.5f);
+        assert_memory_equal(image.classes, r.classes, (size_t)r.regions * 4);
+        assert_memory_equal(image.scores, r.scores, (size_t)r.regions * 4);
         for (int k = 0; k < 5 * r.regions; k++) /* exact in bf16 */
             assert_true(fb_bf16_to_f32(image.features[k]) == features[k]);
         assert_int_equal(fb_region_file_verify(f->ctx, file, i), FB_OK);
@@ -422,6 +438,17 @@ static void images_that_do_not_fit_are_refused(void **state)
     assert_int_equal(fb_region_writer_add(f->ctx, w, "b", &r), FB_E_FORMAT);
     expect_words(fb_context_message(f->ctx), "has no boxes, the first image has");
     r.boxes = boxes;
+    r.classes = NULL;
+    assert_int_equal(fb_region_writer_add(f->ctx, w, "b", &r), FB_E_FORMAT);
+    expect_words(fb_context_message(f->ctx), "has no classes, the first image has");
+    r.classes = (const int32_t[]){0, FB_REGION_CLASSES_MOST, 1};
+    assert_int_equal(fb_region_writer_add(f->ctx, w, "b", &r), FB_E_FORMAT);
+    expect_words(fb_context_message(f->ctx), "class 1000000 of region 1");
+    r.classes = (const int32_t[]){0, 2, 1};
+    r.scores = (const float[]){0, 1.5f, 1};
+    assert_int_equal(fb_region_writer_add(f->ctx, w, "b", &r), FB_E_NUMBER);
+    expect_words(fb_context_message(f->ctx), "a score of 1.5 of region 1");
+    r.scores = (const float[]){0, 1, 1};
     features[7] = INFINITY;
     assert_int_equal(fb_region_writer_add(f->ctx, w, "b", &r), FB_E_NUMBER);
     features[7] = 0;
