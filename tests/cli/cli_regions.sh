@@ -96,6 +96,27 @@ ok "train without a photo" "$FB" train --catalog "$WORK/scan" $SIZE --epochs 1 -
 ok "evaluate without a photo" "$FB" evaluate --model "$WORK/s" --catalog "$WORK/scan" --quiet \
     --regions "$WORK/scan/regions.features" --negatives any --threads 2
 
+# ---- systems that read boxes, and classes where there are some ------------------------------
+"$BUILD/tests/make_regions" objects "$C" "$WORK/objects.tsv" || exit 1
+ok "import classes of objects" "$FB" import --from regions --quiet "$WORK/objects.tsv" \
+    --catalog "$C" --out "$WORK/objects.features"
+"$BUILD/tests/make_regions" npy "$C" "$WORK/bare.npy" || exit 1
+ok "import without boxes" "$FB" import --from regions --quiet "$WORK/bare.npy" \
+    --catalog "$C" --out "$WORK/bare.features"
+for system in vilbert vlbert; do
+    S="$FB train --system $system --catalog $C $SIZE --batch 16 --steps 3"
+    ok "$system on regions" $S --regions "$WORK/objects.features" --out "$WORK/$system"
+    check "$system: config.json says 31 classes" grep -q '"region_classes": 31' \
+        "$WORK/$system/config.json"
+    ok "$system is evaluated" "$FB" evaluate --model "$WORK/$system" --catalog "$C" --quiet \
+        --regions "$R" --queries 10 --min-candidates 3 --threads 2
+    fails 2 "bare.features has no boxes, which $system needs" $S \
+        --regions "$WORK/bare.features" --out "$WORK/none"
+    fails 2 "bare.features has no boxes, which $system needs" "$FB" evaluate --quiet \
+        --model "$WORK/$system" --catalog "$C" --regions "$WORK/bare.features"
+done
+check "vilbert guesses classes" grep -q '"visual_target": "classes"' "$WORK/vilbert/config.json"
+
 # ---- refused -----------------------------------------------------------------------------
 N="--out $WORK/none"
 head -n 390 "$WORK/toy.tsv" >"$WORK/fewer.tsv"

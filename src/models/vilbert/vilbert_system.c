@@ -167,11 +167,27 @@ static void step_of(void *step, const fb_train_options *o, const fb_step_clock *
         clock->validation || !((double)clock->number < whole) ? 1 : o->patch_keep;
 }
 
+/* The detector's classes, where the regions have some. */
+static fb_status choose_target(fb_context *ctx, const fb_model_config *config,
+                               fb_vilbert_config *own)
+{
+    if (own->target == FB_VILBERT_NCE && config->region_classes >= 2)
+        own->target = FB_VILBERT_CLASSES;
+    if (own->target != FB_VILBERT_CLASSES)
+        return FB_OK;
+    if (config->region_classes < 2)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "visual_target classes needs --regions of a detector that says "
+                       "its classes; leave it nce or kld");
+    own->classes = config->region_classes;
+    return FB_OK;
+}
+
 static fb_status configure(fb_context *ctx, fb_model_config *config,
                            const fb_train_options *o, const fb_start *start)
 {
     fb_vilbert_config *own = (void *)&config->own;
-    (void)ctx, (void)o;
+    (void)o;
     config->vector = 0;
     config->patches_from = 0;
     config->head = FB_HEAD_CLS;
@@ -179,7 +195,7 @@ static fb_status configure(fb_context *ctx, fb_model_config *config,
     if (start->kind == FB_START_BERT)
         own->trunk_lr = 0.1;
     fb_vilbert_fill_sizes(config);
-    return FB_OK;
+    return choose_target(ctx, config, own);
 }
 
 /* ---- a configuration ------------------------------------------------------------- */
@@ -274,7 +290,8 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
 const fb_system fb_vilbert_system = {
     .name = "vilbert",
     .number = 16,
-    .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES | FB_READS_REGIONS,
+    .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES | FB_READS_REGIONS |
+             FB_READS_BOXES,
     .gives = FB_GIVES_SCORE | FB_GIVES_FEATURES,
     .keys = {keys, sizeof keys / sizeof keys[0]},
     .loss_names = choices,

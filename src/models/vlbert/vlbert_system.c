@@ -238,7 +238,8 @@ static const fb_config_key keys[] = {{"geometry_frequencies", FB_CONFIG_INT32,
 const fb_system fb_vlbert_system = {
     .name = "vlbert",
     .number = 17,
-    .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES,
+    .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES | FB_READS_REGIONS |
+             FB_READS_BOXES,
     .gives = FB_GIVES_SCORE | FB_GIVES_FEATURES,
     .keys = {keys, sizeof keys / sizeof keys[0]},
     .loss_names = choices,
