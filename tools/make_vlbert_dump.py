@@ -8,6 +8,7 @@ losses, and every gradient of their sum,
 
     pairs    masked words, masked objects, alignment of each pair alone
     block    the same, alignment listwise among all pairs of a block of four
+    regions  of pairs, images of 3, 1, 4 and 2 regions, whose classes are the masked objects' targets
 
     pip install torch numpy safetensors;  python tools/make_vlbert_dump.py
 """
@@ -36,10 +37,16 @@ sets = {
                   mlm=[(0, 2, 12), (2, 1, 26), (2, 5, 9)],
                   mvrc=[(0, 1), (2, 2), (2, 3), (3, 0)]),
 }
+sets["regions"] = sets["pairs"]
 masked = [(0, 1), (2, 2), (2, 3), (3, 0)]  # image, patch
+COUNTS = {"pairs": [P] * I, "block": [P] * I, "regions": [3, 1, 4, 2]}
 rng = np.random.default_rng(31)
 pixels = rng.integers(0, 256, (I, model.SIZE, model.SIZE, 3), dtype=np.uint8)
 corners = np.sort(rng.random((I, P, 2, 2)), axis=2).reshape(I, P, 4).astype(np.float32)
+region_features = torch.tensor(rng.standard_normal((I, P, model.FEATURES))).bfloat16().float()
+region_classes = rng.integers(0, model.FEATURES, (I, P))
+region_scores = rng.random((I, P)).astype(np.float32)
+region_scores[2, 2], region_scores[3, 0] = 0.001, 1.0  # less than chance; all of it
 
 
 def bits(key, index):
@@ -53,8 +60,11 @@ def bits(key, index):
     return x ^ x >> 16
 
 
-hidden = {(i, p) for i, p in masked if bits(2**64 - 1 - KEY, i * P + p) / 2**32 < SHOWN}
-assert 0 < len(hidden) < len(masked)
+def hidden_of(name):
+    first = np.cumsum([0] + COUNTS[name])
+    hidden = {(i, p) for i, p in masked if bits(2**64 - 1 - KEY, int(first[i]) + p) / 2**32 < SHOWN}
+    assert 0 < len(hidden) < len(masked)
+    return hidden
 
 
 def geometry(box):
@@ -72,25 +82,25 @@ def features():
     return x.view(I, grid, side, grid, side, 3).permute(0, 1, 3, 2, 4, 5).reshape(I, P, -1)
 
 
-def objects_of(w, feats, i):
-    """The whole image first, then its patches, before the norms."""
-    whole = torch.stack([feats[i, p] for p in range(P) if (i, p) not in hidden]).mean(0)
+def objects_of(w, feats, i, count, hidden):
+    """The whole image first, then its patches or regions, before the norms."""
+    whole = torch.stack([feats[i, p] for p in range(count) if (i, p) not in hidden]).mean(0)
     rows = [torch.cat([geometry((0, 0, 1, 1)), whole])]
-    for p in range(P):
+    for p in range(count):
         f = w["object.mask.weight"][0] if (i, p) in hidden else feats[i, p]
         rows.append(torch.cat([geometry(corners[i, p]), f]))
     weight = torch.cat([w["object.geometry.weight"], w["object.feature.weight"]], 1)
     return F.relu(torch.stack(rows) @ weight.T + w["object.feature.bias"])
 
 
-def encode(w, objects, t, i):
+def encode(w, objects, t, i, hidden):
     ids, n, e = texts[t], len(texts[t]), "bert.embeddings."
     place, other = w[e + "position_embeddings.weight"], w["object.word_embeddings.weight"]
     clue = model.norm(w, "text.visual.LayerNorm", objects[i][0])
     rows = [w[e + "word_embeddings.weight"][id_] + clue + place[k] + w[e + "token_type_embeddings.weight"][0]
             for k, id_ in enumerate(ids)]
     looks, type2 = model.norm(w, "object.visual.LayerNorm", objects[i]), w["object.type_embeddings.weight"][0]
-    for k in range(P + 1):
+    for k in range(len(looks)):
         word = other[1] if (i, k - 1) in hidden else other[0]
         rows.append(word + looks[k] + place[n] + type2)
     rows.append(other[2] + place[n + 1] + type2)
@@ -104,15 +114,23 @@ def judge(w, h):
     return model.linear(w, "relationship", torch.tanh(model.linear(w, "bert.pooler.dense", h[0])))
 
 
+def soft_class(i, p):
+    score = min(max(float(region_scores[i, p]), 1 / model.FEATURES), 1 - 1e-6)
+    target = torch.full((model.FEATURES,), (1 - score) / (model.FEATURES - 1))
+    target[region_classes[i, p]] = score
+    return target
+
+
 def forward(w, name):
-    pairs, feats = sets[name]["pairs"], features()
-    objects = [objects_of(w, feats, i) for i in range(I)]
-    states = [encode(w, objects, t, i) for t, i, _ in pairs]
-    if name == "pairs":
+    pairs, hidden = sets[name]["pairs"], hidden_of(name)
+    feats = region_features if name == "regions" else features()
+    objects = [objects_of(w, feats, i, COUNTS[name][i], hidden) for i in range(I)]
+    states = [encode(w, objects, t, i, hidden) for t, i, _ in pairs]
+    if name != "block":
         logits = torch.stack([judge(w, h) for h in states])
         tia = F.cross_entropy(logits, torch.tensor([label for _, _, label in pairs]))
     else:
-        z = torch.stack([torch.stack([judge(w, encode(w, objects, t, i)) for t in range(I)]) for i in range(I)])
+        z = torch.stack([torch.stack([judge(w, encode(w, objects, t, i, hidden)) for t in range(I)]) for i in range(I)])
         margins, own = z[..., 1] - z[..., 0], torch.arange(I)
         tia = (F.cross_entropy(margins, own) + F.cross_entropy(margins.T, own)) / 2
     rows = torch.stack([states[b][p] for b, p, _ in sets[name]["mlm"]])
@@ -122,8 +140,9 @@ def forward(w, name):
     mlm = F.cross_entropy(words, torch.tensor([x[2] for x in sets[name]["mlm"]]))
     rows = torch.stack([states[b][len(texts[pairs[b][0]]) + 1 + p] for b, p in sets[name]["mvrc"]])
     q = model.linear(w, "mvrc.prediction", F.gelu(model.linear(w, "mvrc.transform.dense", rows)))
-    target = torch.stack([feats[pairs[b][1], p] for b, p in sets[name]["mvrc"]])
-    mvrc = F.kl_div(F.log_softmax(q, -1), F.softmax(target, -1), reduction="batchmean")
+    target = torch.stack([soft_class(pairs[b][1], p) if name == "regions" else F.softmax(feats[pairs[b][1], p], -1)
+                          for b, p in sets[name]["mvrc"]])
+    mvrc = F.kl_div(F.log_softmax(q, -1), target, reduction="batchmean")
     return torch.stack([mlm, mvrc, tia]), objects, states
 
 
@@ -155,13 +174,14 @@ def main():
         out[f"{name}/losses"] = losses.detach().numpy()
         for k, v in weights.items():
             out[f"{name}/grad/{k}"] = v.grad.numpy().reshape(-1).copy()
-        seq = np.cumsum([0] + [len(texts[t]) + P for t, _, _ in s["pairs"]])
+        seq = np.cumsum([0] + [len(texts[t]) + COUNTS[name][i] for t, i, _ in s["pairs"]])
+        first = np.cumsum([0] + COUNTS[name])
         out.update({
             f"{name}/pairs": np.array(s["pairs"], np.int32),
             f"{name}/mlm_rows": np.array([seq[b] + p for b, p, _ in s["mlm"]], np.int32),
             f"{name}/mlm_targets": np.array([x[2] for x in s["mlm"]], np.int32),
             f"{name}/mpm_rows": np.array([seq[b] + len(texts[s["pairs"][b][0]]) + p for b, p in s["mvrc"]], np.int32),
-            f"{name}/mpm_patches": np.array([s["pairs"][b][1] * P + p for b, p in s["mvrc"]], np.int32),
+            f"{name}/mpm_patches": np.array([first[s["pairs"][b][1]] + p for b, p in s["mvrc"]], np.int32),
         })
         if name == "pairs":
             out["states"] = torch.cat(states).detach().numpy()
@@ -169,7 +189,14 @@ def main():
     mask = np.zeros(I * P, np.uint8)
     for i, p in masked:
         mask[i * P + p] = 1
+    rows = [(i, p) for i in range(I) for p in range(COUNTS["regions"][i])]
     out.update({
+        "regions/offsets": np.cumsum([0] + COUNTS["regions"]).astype(np.int32),
+        "regions/features": torch.stack([region_features[r] for r in rows]).numpy(),
+        "regions/boxes": np.stack([corners[r] for r in rows]),
+        "regions/scores": np.array([region_scores[r] for r in rows], np.float32),
+        "regions/classes": np.array([region_classes[r] for r in rows], np.int32),
+        "regions/masked": np.array([r in masked for r in rows], np.uint8),
         "batch/token_ids": np.array(sum(texts, []), np.int32),
         "batch/text_offsets": np.cumsum([0] + [len(t) for t in texts]).astype(np.int32),
         "batch/pixels": pixels.reshape(I, -1), "batch/patch_masked": mask,
@@ -178,7 +205,7 @@ def main():
     target = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "vlbert")
     os.makedirs(target, exist_ok=True)
     save_file({k: np.ascontiguousarray(v) for k, v in out.items()}, os.path.join(target, "reference.safetensors"))
-    print({name: out[f"{name}/losses"] for name in sets}, "hidden", sorted(hidden))
+    print({name: (out[f"{name}/losses"], sorted(hidden_of(name))) for name in sets})
 
 
 if __name__ == "__main__":

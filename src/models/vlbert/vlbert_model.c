@@ -8,7 +8,8 @@
  *     [END]       e = LN([END]                   + position[n + 1] + type[2])
  *     h = encoder(dropout([CLS] words [SEP] whole objects [END]))       [T, C], packed
  *     MLM    decoder(LN(gelu(W h_masked))), tied to word, CE            [M, V]
- *     MVRC   KLD(softmax(f) | softmax(W gelu(W h_masked)))              [M', F]
+ *     MVRC   KLD(p | softmax(W gelu(W h_masked))), p = softmax(f) of the object, or
+ *            of the detector's class: s there, the rest shared          [M', F or K]
  *     TIA    W tanh(pooler h_[CLS]): CE of each pair, or listwise       [B, 2]
  *            (pair_alignment.h); the logits' difference is the score
  *
@@ -18,19 +19,21 @@
  * objects, 90 % show a learnt mask in place of f, which begins at 0, and a word of
  * their own in place of [IMG].
  *
- * Departures from the paper and its code: MVRC's target there is a detector's class
- * distribution, which these rows do not come with; it is the row itself as a
- * distribution here, as FashionBERT's masked patches have it. The matching head, which
- * the code has and leaves off, is on. W of o is two products, one over f and one over g,
- * which are added: the same numbers. n of the geometry is a third of the width, as at
- * the paper's 768.
+ * Departures from the paper and its code: MVRC's target there is a detector's
+ * distribution over 1600 classes. Patches have none, so the standard is the row itself
+ * as a distribution, as FashionBERT's masked patches have it; of regions with classes
+ * (mvrc_target classes) it is what a region file keeps, the best class and its score s.
+ * The KLD is the code's soft cross entropy less the target's entropy: one gradient. The
+ * matching head, which the code has and leaves off, is on. W of o is two products, one
+ * over f and one over g, which are added: the same numbers. n of the geometry is a third
+ * of the width, as at the paper's 768.
  */
 #include "models/vlbert/vlbert_model.h"
 
 #include "base/random.h"
 #include "models/vlbert/vlbert_geometry.h"
 
-#include <string.h>
+#include <math.h>
 
 /* ---- parameters ------------------------------------------------------------------ */
 
@@ -75,7 +78,8 @@ static fb_status declare_objects(fb_params *p, fb_vlbert *m, const fb_model_conf
                          FB_INIT_ZERO, 0, true));
     FB_TRY(fb_linear_declare(p, &m->feature, &m->visual_bias, "object.feature", width,
                              features, std, true));
-    if (!fb_encoder_learns(c->encoder)) /* as FashionBERT's projector of raw patches */
+    if (!c->regions &&
+        !fb_encoder_learns(c->encoder)) /* as FashionBERT's projector of raw patches */
         fb_params_scale_lr(m->feature, (float)c->grid / (float)c->image_size);
     FB_TRY(fb_linear_declare(p, &m->geometry, NULL, "object.geometry", width,
                              (int64_t)8 * m->frequencies, std, true));
@@ -103,15 +107,18 @@ static fb_status declare_heads(fb_params *p, fb_vlbert *m, const fb_model_config
                          (fb_param_shape){1, c->vocab, 1}, FB_INIT_ZERO, 0, false));
     FB_TRY(fb_linear_declare(p, &m->mvrc_weight, &m->mvrc_bias, "mvrc.transform.dense",
                              width, width, std, false));
+    const fb_vlbert_config *own = fb_vlbert_own(c);
     return fb_linear_declare(p, &m->region_weight, &m->region_bias, "mvrc.prediction",
-                             m->images.width, width, std, false);
+                             own->target == FB_VLBERT_CLASSES ? own->classes
+                                                              : m->images.width,
+                             width, std, false);
 }
 
 fb_status fb_vlbert_declare(fb_params *p, fb_vlbert *m, const fb_model_config *c,
                             fb_model_use use)
 {
-    const fb_vlbert_config *own = (const void *)&c->own;
-    m->frequencies = own->frequencies ? own->frequencies : (c->width + 2) / 3;
+    int32_t frequencies = fb_vlbert_own(c)->frequencies;
+    m->frequencies = frequencies ? frequencies : (c->width + 2) / 3;
     FB_TRY(fb_image_rows_declare(p, &m->images, c, use));
     FB_TRY(declare_text(p, m, c));
     FB_TRY(declare_objects(p, m, c));
@@ -319,9 +326,66 @@ static fb_status head_mlm(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
                                pass->logits[FB_VLBERT_MLM], pass->rows.mlm_targets);
 }
 
+/* log p of the object's class: its score there, the rest shared by the others. */
+static fb_status fill_class(fb_tape *tape, float *out, int32_t classes,
+                            const fb_batch *batch, int32_t object)
+{
+    int32_t class = batch->region_classes[object];
+    double score = batch->region_scores ? (double)batch->region_scores[object] : 1;
+    double least = 1.0 / classes, most = 1 - 1e-6;
+    if (class < 0 || class >= classes)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "a region is of class %d, the model knows 0 to %d; give "
+                       "config.json region_classes for all",
+                       (int)class, (int)classes - 1);
+    score = score < least ? least : score > most ? most : score;
+    for (int32_t i = 0; i < classes; i++)
+        out[i] = (float)log((1 - score) / (classes - 1));
+    out[class] = (float)log(score);
+    return FB_OK;
+}
+
+/* What masked objects are to be: their features, or [M', K] by classes; `rows` are of
+ * it. */
+static fb_status find_targets(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass,
+                              const int32_t **rows)
+{
+    const fb_vlbert_config *own = fb_vlbert_own(&m->matcher.config);
+    const fb_batch *batch = pass->alignment.batch;
+    int32_t count = pass->rows.mvrc_count, *order;
+    *rows = pass->rows.mvrc_objects;
+    pass->targets = pass->features->value;
+    if (own->target == FB_VLBERT_FEATURES)
+        return FB_OK;
+    if (!batch->region_classes)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "masked objects are to be guessed by the detector's classes "
+                       "(mvrc_target classes), and the images have none");
+    fb_tensor host = fb_tensor_2d(NULL, tape->be->dtype, count, own->classes);
+    void *memory;
+    FB_TRY(fb_tape_ints(tape, &order, count));
+    FB_TRY(
+        fb_tape_alloc(tape, &memory, (size_t)fb_tensor_count(&host) * sizeof(float)));
+    for (int32_t i = 0; i < count; i++) {
+        order[i] = i;
+        FB_TRY(fill_class(tape, (float *)memory + (ptrdiff_t)i * own->classes,
+                          own->classes, batch, pass->rows.mvrc_objects[i]));
+    }
+    host.data = memory;
+    if (host.dtype == FB_BF16) {
+        FB_TRY(fb_tape_alloc(tape, &host.data, fb_tensor_bytes(&host)));
+        for (int64_t i = 0; i < fb_tensor_count(&host); i++)
+            ((fb_bf16 *)host.data)[i] = fb_bf16_from_f32(((float *)memory)[i]);
+    }
+    *rows = order;
+    return fb_tape_upload(tape, &pass->targets, &host);
+}
+
 static fb_status head_mvrc(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
 {
     fb_var *rows, *inner;
+    const int32_t *targets;
+    FB_TRY(find_targets(m, tape, pass, &targets));
     FB_TRY(fb_op_gather(tape, &rows, pass->hidden_states, NULL, pass->rows.mvrc_rows,
                         pass->rows.mvrc_count));
     FB_TRY(fb_op_linear_act(tape, &inner, rows, m->mvrc_weight, m->mvrc_bias,
@@ -329,7 +393,7 @@ static fb_status head_mvrc(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_VLBERT_MVRC], inner, m->region_weight,
                         m->region_bias, true));
     return fb_op_kld(tape, &pass->loss[FB_VLBERT_MVRC], pass->logits[FB_VLBERT_MVRC],
-                     &pass->features->value, pass->rows.mvrc_objects);
+                     &pass->targets, targets);
 }
 
 /* ---- the pass -------------------------------------------------------------------- */

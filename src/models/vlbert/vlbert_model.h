@@ -13,10 +13,22 @@ extern const fb_system fb_vlbert_system;
 
 enum { FB_VLBERT_MLM, FB_VLBERT_MVRC, FB_VLBERT_TIA, FB_VLBERT_LOSSES };
 
+typedef enum fb_vlbert_target {
+    FB_VLBERT_FEATURES,
+    FB_VLBERT_CLASSES
+} fb_vlbert_target;
+
 /* Its own in config.json. */
 typedef struct fb_vlbert_config {
     int32_t frequencies; /* n of vlbert_geometry.h; 0: hidden_size / 3 */
+    int32_t target;      /* fb_vlbert_target: of masked objects */
+    int32_t classes;     /* of the detector */
 } fb_vlbert_config;
+
+static inline const fb_vlbert_config *fb_vlbert_own(const fb_model_config *c)
+{
+    return (const fb_vlbert_config *)(const void *)&c->own;
+}
 
 /* Of a step, whose total is the sum of the losses. */
 typedef struct fb_vlbert_step {
@@ -50,6 +62,7 @@ typedef struct fb_vlbert_pass {
     fb_var *features;      /* [R, F] unmasked */
     fb_var *objects;       /* [R + I, C] before their norms */
     fb_var *hidden_states; /* [T, C] */
+    fb_tensor targets;     /* of MVRC: features, or logarithms of shares of classes */
     fb_var *logits[FB_VLBERT_LOSSES];
     fb_loss *loss[FB_VLBERT_LOSSES]; /* NULL: not asked for, or no rows */
 } fb_vlbert_pass;
@@ -59,7 +72,7 @@ fb_status fb_vlbert_declare(fb_params *params, fb_vlbert *m, const fb_model_conf
                             fb_model_use use);
 
 /* The losses that the step names, or without any the alignment logits alone. *pass must
- * stay where it is. */
+ * stay where it is. FB_E_SHAPE: classes are the target, and the batch has none. */
 fb_status fb_vlbert_forward(fb_vlbert *m, fb_tape *tape, const fb_batch *batch,
                             const fb_vlbert_step *step, bool with_losses,
                             fb_vlbert_pass *pass);

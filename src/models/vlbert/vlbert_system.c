@@ -231,9 +231,14 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
     return FB_OK;
 }
 
-static const fb_config_key keys[] = {{"geometry_frequencies", FB_CONFIG_INT32,
-                                      FB_CONFIG_OWN(fb_vlbert_config, frequencies), 0,
-                                      4096, NULL, 0}};
+static const char *const target_words[] = {"features", "classes", NULL};
+
+#define AT(member) FB_CONFIG_OWN(fb_vlbert_config, member)
+static const fb_config_key keys[] = {
+    {"geometry_frequencies", FB_CONFIG_INT32, AT(frequencies), 0, 4096, NULL, 0},
+    {"mvrc_target", FB_CONFIG_WORD, AT(target), 0, 0, target_words, FB_VLBERT_FEATURES},
+    {"region_classes", FB_CONFIG_INT32, AT(classes), 2, 1000000, NULL, 1601}};
+#undef AT
 
 const fb_system fb_vlbert_system = {
     .name = "vlbert",

@@ -416,6 +416,37 @@ static void positions_behind_the_text_must_be_there(void **state)
     refuse(&c, "patches_from of 0");
 }
 
+static void classes_must_be_there_and_known(void **state)
+{
+    (void)state;
+    static const fb_vlbert_step step = {
+        .enabled = {true, true, true}, .patch_keep = 1, .visual_mask = 1, .key = 3};
+    const kind k = {"ref", "f32", 0};
+    int32_t classes[IMAGES * P] = {0};
+    fb_measures measures;
+    world w;
+    fb_model_config c = vlbert_config("pixels");
+    ((fb_vlbert_config *)(void *)&c.own)->target = FB_VLBERT_CLASSES;
+    ((fb_vlbert_config *)(void *)&c.own)->classes = 7;
+    assert_true(world_open_as(&w, &k, c, FB_MODEL_TRAIN));
+    begin(&w, true);
+    assert_int_equal(w.m->system->train_batch(w.m, &w.tape, w.batch, &step, &measures),
+                     FB_E_SHAPE);
+    assert_non_null(strstr(fb_context_message(w.ctx), "and the images have none"));
+    w.batch->region_classes = classes;
+    classes[2 * P + 3] = 7; /* a masked one */
+    begin(&w, true);
+    assert_int_equal(w.m->system->train_batch(w.m, &w.tape, w.batch, &step, &measures),
+                     FB_E_SHAPE);
+    assert_non_null(
+        strstr(fb_context_message(w.ctx), "class 7, the model knows 0 to 6"));
+    classes[2 * P + 3] = 6;
+    begin(&w, true);
+    must(&w, w.m->system->train_batch(w.m, &w.tape, w.batch, &step, &measures));
+    w.batch->region_classes = NULL;
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_score_is_of_its_own_pair),
         cmocka_unit_test(the_image_network_gets_the_gradient_of_the_loss),
         cmocka_unit_test(positions_behind_the_text_must_be_there),
+        cmocka_unit_test(classes_must_be_there_and_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* test_vlbert_reference.c - VL-BERT against PyTorch (tools/make_vlbert_dump.py): objects,
- * hidden states, the losses and every gradient of their sum, of pairs judged alone and
- * in a block, on every backend and dtype. Of the four masked objects two show the mask;
- * boxes are anywhere.
+ * hidden states, the losses and every gradient of their sum, of pairs judged alone, in a
+ * block, and of images of 1 to 4 regions whose classes masked ones are to be; on every
+ * backend and dtype. Of the four masked objects some show the mask; boxes are anywhere.
  */
 #include <string.h>
 
@@ -10,11 +10,12 @@
 #include "models/vlbert/vlbert_model.h"
 
 enum { IMAGES = 4, TEXTS = 4, TOKENS = 17, PATCHES = 4, SIZE = 8, MOST = 5, KEY = 99 };
+enum { REGIONS = 10, FEATURES = 48 };
 #define SHOWN 0.5
 
 static const char *const path = FB_TEST_DATA "/golden/vlbert/reference.safetensors";
 
-static fb_model_config config(void)
+static fb_model_config config(bool regions)
 {
     fb_model_config c = {.layers = 2,
                          .width = 16,
@@ -33,7 +34,13 @@ static fb_model_config config(void)
                          .max_text = 8,
                          .views = 1};
     fb_model_config_set_system(&c, &fb_vlbert_system);
-    ((fb_vlbert_config *)(void *)&c.own)->frequencies = 3;
+    *(fb_vlbert_config *)(void *)&c.own =
+        (fb_vlbert_config){.frequencies = 3,
+                           .target = regions ? FB_VLBERT_CLASSES : FB_VLBERT_FEATURES,
+                           .classes = FEATURES};
+    c.regions = regions;
+    c.region_width = regions ? FEATURES : 0;
+    c.region_most = regions ? PATCHES : 0;
     return c;
 }
 
@@ -49,7 +56,31 @@ static int32_t count_of(const model_dump *d, const char *set, const char *name)
     return (int32_t)model_dump_entry(d, strcat(strcpy(full, set), name))->count;
 }
 
-/* The batch of the set "pairs/" or "block/". */
+static void fill_patches(const model_dump *d)
+{
+    fb_batch *b = d->batch;
+    memcpy(b->pixels, model_dump_entry(d, "batch/pixels")->bytes,
+           IMAGES * SIZE * SIZE * 3);
+    memcpy(b->patch_masked, model_dump_entry(d, "batch/patch_masked")->bytes,
+           IMAGES * PATCHES);
+    model_dump_numbers(d, "batch/", "boxes", b->boxes, IMAGES * PATCHES * 4);
+}
+
+static void fill_regions(const model_dump *d)
+{
+    fb_batch *b = d->batch;
+    float features[REGIONS * FEATURES];
+    model_dump_numbers(d, "regions/", "features", features, REGIONS * FEATURES);
+    for (int i = 0; i < REGIONS * FEATURES; i++)
+        b->features[i] = fb_bf16_from_f32(features[i]);
+    model_dump_ints(d, "regions/offsets", b->image_offsets);
+    model_dump_ints(d, "regions/classes", b->region_classes);
+    model_dump_numbers(d, "regions/", "scores", b->region_scores, REGIONS);
+    model_dump_numbers(d, "regions/", "boxes", b->boxes, REGIONS * 4);
+    memcpy(b->patch_masked, model_dump_entry(d, "regions/masked")->bytes, REGIONS);
+}
+
+/* The batch of the set "pairs/", "block/" or "regions/". */
 static void fill(const model_dump *d, const char *set)
 {
     fb_batch *b = d->batch;
@@ -63,11 +94,10 @@ static void fill(const model_dump *d, const char *set)
         for (int32_t i = b->text_offsets[t]; i < b->text_offsets[t + 1]; i++)
             b->token_positions[i] = i - b->text_offsets[t];
     }
-    memcpy(b->pixels, model_dump_entry(d, "batch/pixels")->bytes,
-           IMAGES * SIZE * SIZE * 3);
-    memcpy(b->patch_masked, model_dump_entry(d, "batch/patch_masked")->bytes,
-           IMAGES * PATCHES);
-    model_dump_numbers(d, "batch/", "boxes", b->boxes, IMAGES * PATCHES * 4);
+    if (b->regions)
+        fill_regions(d);
+    else
+        fill_patches(d);
     b->pairs = count_of(d, set, "pairs") / 3;
     ints(d, set, "pairs", list);
     for (int32_t p = 0; p < b->pairs; p++) {
@@ -115,7 +145,7 @@ static void check_step(const model_dump *d, const char *set, double tolerance)
     fb_params *params = d->matcher->params;
     bool block = strcmp(set, "block/") == 0;
     const fb_vlbert_step s = step(block);
-    char gradients[16];
+    char gradients[24];
     float want[FB_VLBERT_LOSSES], sum = 0;
     fill(d, set);
     memset(params->grad, 0, (size_t)params->total * sizeof(float));
@@ -140,17 +170,31 @@ static void check_step(const model_dump *d, const char *set, double tolerance)
     fb_arena_reset(d->arena);
 }
 
-static void check(const char *backend, const char *dtype, double tolerance)
+static void open_dump(model_dump *d, bool regions, const char *backend,
+                      const char *dtype)
 {
     const fb_batch_limits limits = {MOST, TEXTS, IMAGES, TOKENS, PATCHES, SIZE};
-    const fb_model_config c = config();
+    const fb_region_kind kind = {FEATURES, true, true};
+    const fb_model_config c = config(regions);
+    model_dump_open(d, path, &c, backend, dtype);
+    assert_int_equal(fb_model_config_check(d->ctx, &c, "test"), FB_OK);
+    if (regions)
+        assert_int_equal(fb_batch_create_regions(d->ctx, &d->batch, &limits, 7, &kind),
+                         FB_OK);
+    else
+        assert_int_equal(fb_batch_create(d->ctx, &d->batch, &limits, 7), FB_OK);
+}
+
+static void check(const char *backend, const char *dtype, double tolerance)
+{
     model_dump d;
-    model_dump_open(&d, path, &c, backend, dtype);
-    assert_int_equal(fb_model_config_check(d.ctx, &c, "test"), FB_OK);
-    assert_int_equal(fb_batch_create(d.ctx, &d.batch, &limits, 7), FB_OK);
+    open_dump(&d, false, backend, dtype);
     check_states(&d, tolerance);
     check_step(&d, "pairs/", tolerance);
     check_step(&d, "block/", tolerance);
+    model_dump_close(&d);
+    open_dump(&d, true, backend, dtype);
+    check_step(&d, "regions/", tolerance);
     model_dump_close(&d);
 }
 
