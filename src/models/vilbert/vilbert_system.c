@@ -125,10 +125,10 @@ static fb_status settle(fb_context *ctx, fb_train_options *o)
                        "--negatives hard, --alignment list, --soft-targets or "
                        "--hard-items; --alignment block judges all pairs of blocks of "
                        "a batch's products");
-    if (!is(o->alignment_head, "auto") || o->patches_from > 0)
+    if (is(o->alignment_head, "product") || o->patches_from > 0)
         return fb_fail(ctx, FB_E_USAGE,
                        "vilbert's streams have a head and an order of their own; it "
-                       "takes no --alignment-head or --patches-from");
+                       "takes no --alignment-head product or --patches-from");
     if ((o->text_mask > 0 || o->rare_mask > 0) &&
         (!is(o->alignment, "block") || strstr(o->losses, "mlm")))
         return fb_fail(ctx, FB_E_USAGE,
@@ -137,6 +137,7 @@ static fb_status settle(fb_context *ctx, fb_train_options *o)
                        "block, and --losses without mlm");
     o->vector_size = 0;
     o->patches_from = 0;
+    o->alignment_head = "cls"; /* not read */
     return FB_OK;
 }
 
