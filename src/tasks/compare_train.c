@@ -96,7 +96,8 @@ static fb_status train_stage(fb_compare_run *c, const fb_system *s, int32_t numb
     stage.products = (int64_t)((double)o->features_products * share);
     if (!o->quiet)
         fprintf(stderr, "features: stage %d of %d\n", (int)number, (int)count);
-    FB_TRY(fb_train(c->ctx, &stage, &one));
+    if (fb_train(c->ctx, &stage, &one) != FB_OK)
+        return fb_fail_in(c->ctx, "the shared image network");
     sum->products += one.products;
     sum->seconds += one.seconds;
     sum->processor_seconds += one.processor_seconds;
