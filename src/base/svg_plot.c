@@ -4,6 +4,7 @@
 #include "base/html.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     WIDTH = 720,
@@ -14,6 +15,10 @@ enum {
     BOTTOM = 48,
     TICKS = 6,
     LEGEND_LINE = 17,
+    LABEL_LINE = 13,
+    LETTER = 7, /* about the width of one */
+    LABELS = 64,
+    FEW = 12, /* points of a line that are marked */
     COLOURS = 10
 };
 
@@ -34,6 +39,10 @@ typedef struct frame {
     FILE *out;
     const fb_svg_plot *plot;
     range x, y; /* of x on a logarithmic axis: of log10 x */
+    struct label {
+        double left, right, y;
+    } label[LABELS]; /* of points, so far */
+    int32_t label_count;
 } frame;
 
 double fb_svg_step(double span, int32_t most)
@@ -187,19 +196,44 @@ static void put_axes(const frame *f)
     put_words(f, LEFT, 30, " font-size=\"11\"", f->plot->y_label);
 }
 
-static void put_series_line(const frame *f, const fb_svg_series *s)
+static void put_dot(const frame *f, int32_t colour, double x, double y, double radius)
 {
-    fprintf(f->out, "<polyline class=\"line s%d\" points=\"",
-            (int)(s->colour % COLOURS));
-    for (int32_t i = 0; i < s->count; i++) {
-        double x;
-        if (x_of(f->plot, s->x[i], &x) && isfinite(s->y[i]))
-            fprintf(f->out, "%.1f,%.1f ", across(f, x), down(f, s->y[i]));
-    }
-    fputs("\"/>\n", f->out);
+    fprintf(f->out, "<circle class=\"dot s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"/>\n",
+            (int)(colour % COLOURS), x, y, radius);
 }
 
-static void put_series_points(const frame *f, const fb_svg_series *s)
+static void put_series_line(const frame *f, const fb_svg_series *s)
+{
+    double x;
+    fprintf(f->out, "<polyline class=\"line s%d\" points=\"",
+            (int)(s->colour % COLOURS));
+    for (int32_t i = 0; i < s->count; i++)
+        if (x_of(f->plot, s->x[i], &x) && isfinite(s->y[i]))
+            fprintf(f->out, "%.1f,%.1f ", across(f, x), down(f, s->y[i]));
+    fputs("\"/>\n", f->out);
+    for (int32_t i = 0; s->count <= FEW && i < s->count; i++)
+        if (x_of(f->plot, s->x[i], &x) && isfinite(s->y[i]))
+            put_dot(f, s->colour, across(f, x), down(f, s->y[i]), 2.5);
+}
+
+/* Beside the point, or as far below as no other name is. */
+static void put_label(frame *f, double x, double y, const char *name)
+{
+    struct label own = {x + 8, x + 8 + LETTER * (double)strlen(name), y - 6};
+    for (int32_t i = 0; i < f->label_count; i++) {
+        const struct label *other = &f->label[i];
+        if (own.left < other->right && other->left < own.right &&
+            fabs(own.y - other->y) < LABEL_LINE) {
+            own.y = other->y + LABEL_LINE;
+            i = -1; /* against all of them again, further down */
+        }
+    }
+    if (f->label_count < LABELS)
+        f->label[f->label_count++] = own;
+    put_words(f, own.left, own.y, "", name);
+}
+
+static void put_series_points(frame *f, const fb_svg_series *s)
 {
     char class_name[16];
     snprintf(class_name, sizeof class_name, "bar s%d", (int)(s->colour % COLOURS));
@@ -210,11 +244,9 @@ static void put_series_points(const frame *f, const fb_svg_series *s)
         if (s->low && s->high && isfinite(s->low[i]) && isfinite(s->high[i]))
             put_line(f, class_name, across(f, x), down(f, s->low[i]), across(f, x),
                      down(f, s->high[i]));
-        fprintf(f->out,
-                "<circle class=\"dot s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>\n",
-                (int)(s->colour % COLOURS), across(f, x), down(f, s->y[i]));
+        put_dot(f, s->colour, across(f, x), down(f, s->y[i]), 4.5);
         if (s->named && i == s->count - 1)
-            put_words(f, across(f, x) + 8, down(f, s->y[i]) - 6, "", s->name);
+            put_label(f, across(f, x), down(f, s->y[i]), s->name);
     }
 }
 
@@ -225,8 +257,7 @@ static void put_legend(const frame *f)
         const fb_svg_series *series = &f->plot->series[s];
         if (!series->named)
             continue;
-        fprintf(f->out, "<circle class=\"dot s%d\" cx=\"%d\" cy=\"%.1f\" r=\"4.5\"/>\n",
-                (int)(series->colour % COLOURS), WIDTH - RIGHT + 16, y - 4);
+        put_dot(f, series->colour, WIDTH - RIGHT + 16, y - 4, 4.5);
         put_words(f, WIDTH - RIGHT + 26, y, "", series->name);
         y += LEGEND_LINE;
     }

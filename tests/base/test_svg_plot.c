@@ -179,6 +179,37 @@ static void points_lie_where_their_numbers_say(void **state)
     free(text);
 }
 
+/* Points in one place: their names stand one below the other. */
+static void names_do_not_cover_each_other(void **state)
+{
+    (void)state;
+    const double x[] = {10}, y[] = {1};
+    static const char *const names[] = {"first", "second", "third"};
+    fb_svg_series series[3];
+    for (int32_t i = 0; i < 3; i++)
+        series[i] = (fb_svg_series){
+            .name = names[i], .x = x, .y = y, .count = 1, .colour = i, .named = true};
+    const fb_svg_plot plot = {.title = "t",
+                              .x_label = "x",
+                              .y_label = "y",
+                              .series = series,
+                              .series_count = 3};
+    char *text = draw(&plot);
+    double last = -1e9;
+    for (int i = 0; i < 3; i++) {
+        char end[32];
+        snprintf(end, sizeof end, ">%s</text>", names[i]);
+        const char *at = strstr(text, end);
+        assert_non_null(at);
+        while (strncmp(at, "y=\"", 3) != 0)
+            at--;
+        double place = strtod(at + 3, NULL);
+        assert_true(place - last >= 12);
+        last = place;
+    }
+    free(text);
+}
+
 /* A single point, equal numbers, and zeros have an axis to lie on. */
 static void a_single_number_has_an_axis(void **state)
 {
@@ -197,6 +228,7 @@ static void a_single_number_has_an_axis(void **state)
         char *text = draw(&plot);
         assert_well_formed(text);
         assert_non_null(strstr(text, "<polyline"));
+        assert_int_equal(count(text, "<circle"), 2 + 1); /* few points, the legend */
         assert_null(strstr(text, "nan"));
         free(text);
     }
@@ -221,6 +253,7 @@ int main(void)
         cmocka_unit_test(points_that_have_no_place_are_left_out),
         cmocka_unit_test(nothing_to_show_says_so),
         cmocka_unit_test(points_lie_where_their_numbers_say),
+        cmocka_unit_test(names_do_not_cover_each_other),
         cmocka_unit_test(a_single_number_has_an_axis),
         cmocka_unit_test(steps_are_round),
     };
