@@ -1,6 +1,8 @@
 /* local_match.c - see local_match.h. */
 #include "models/local_match.h"
 
+#include "models/batch_recall.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -146,26 +148,6 @@ static fb_status forward_loss(fb_local_match *m, fb_tape *tape, const fb_batch *
     return fb_op_hinge(tape, &pass->loss, pass->scores, &hinge);
 }
 
-/* Images whose own text is ahead of all others, and texts whose own image is; ties are
- * wrong. */
-static int64_t count_right(const float *scores, const fb_batch *b)
-{
-    int64_t right = 0, count = b->images;
-    for (int64_t i = 0; i < count; i++) {
-        bool first[2] = {true, true};
-        float own = scores[i * count + i];
-        for (int64_t j = 0; j < count; j++) {
-            if (j == i || b->image_group[i] == b->image_group[j] ||
-                b->text_group[i] == b->text_group[j])
-                continue;
-            first[0] = first[0] && scores[i * count + j] < own;
-            first[1] = first[1] && scores[j * count + i] < own;
-        }
-        right += first[0] + first[1];
-    }
-    return right;
-}
-
 static fb_status record(fb_tape *tape, const fb_batch *b, const fb_local_pass *pass,
                         fb_measures *out)
 {
@@ -173,13 +155,14 @@ static fb_status record(fb_tape *tape, const fb_batch *b, const fb_local_pass *p
     FB_TRY(fb_tape_read_f32(tape, &scores, pass->scores->value.data,
                             (int64_t)b->images * b->texts));
     FB_TRY(fb_tape_fetch(tape));
-    double loss = pass->loss->value;
+    double loss = b->images ? pass->loss->value / b->images : 0; /* mean, as logged */
     FB_TRY(fb_matcher_check_loss(tape, loss));
     *out = (fb_measures){.total = loss};
     fb_measures_put_loss(out, "hinge", FB_MEASURE_IS_TOTAL | FB_MEASURE_DECIDES, loss,
                          1, b->images);
-    fb_measures_put_share(out, "recall_at_1", FB_MEASURE_HEADLINE,
-                          (double)count_right(scores, b), 2 * (int64_t)b->images, 2);
+    fb_batch_recall_put(
+        out, fb_batch_recall(scores, b->image_group, b->text_group, b->images),
+        b->images);
     return FB_OK;
 }
 

@@ -9,7 +9,8 @@
  *              the two scores
  *     loss     hinge both ways over the S of all texts with all images of a batch, of the
  *              hardest negative (VSE++), of all negatives in the first steps; pairs of
- *              one product or one text are no negatives (backend.h, fb_hinge)
+ *              one product or one text are no negatives (backend.h, fb_hinge). Summed
+ *              over the batch as in the papers; what is shown is the mean
  *
  * [CLS] and [SEP] of WordPiece play SCAN's <start> and <end>, and take part. S lies
  * around -1 to 1, so a score is alignment_weight S + score_bias, whose two numbers

@@ -153,7 +153,7 @@ static void scan_learns_colours_but_not_their_places(void **state)
     fb_train_options o = options(f, "scan", out, config, "scan");
     fb_train_report report;
     must(f, fb_train(f->ctx, &o, &report));
-    assert_string_equal(report.accuracy, "recall_at_1");
+    assert_string_equal(report.accuracy, "recall@1");
     fb_evaluation *e = evaluate(f, out);
     assert_true(e->sum_r > 3.0 && e->image_to_text.r5 == 1.0);
     assert_true(e->image_to_text.r1 < 0.8);

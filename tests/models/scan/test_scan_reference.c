@@ -100,7 +100,7 @@ static void open_case(model_dump *d, size_t k, const char *backend, const char *
     load_batch(d);
 }
 
-/* The loss of PyTorch is that of the batch: ours is too. */
+/* The loss of PyTorch is the sum over the batch, the one that is shown its mean. */
 static void check_step(model_dump *d, size_t k, bool training, double tolerance)
 {
     char prefix[32];
@@ -117,7 +117,7 @@ static void check_step(model_dump *d, size_t k, bool training, double tolerance)
                          d->matcher, &tape, d->batch, &step, &measures),
                      FB_OK);
     model_dump_numbers(d, prefix, "loss", &want, 1);
-    got = (float)measures.total;
+    got = (float)measures.total * ITEMS;
     model_dump_compare("loss", &got, &want, 1, tolerance);
     if (training)
         model_dump_compare_block(d, prefix, params->grad, tolerance * 4, NULL);
