@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ROUNDS = 3 };
+
 /* ---- covariances ------------------------------------------------------------------ */
 
 fb_status fb_covariance_create(fb_context *ctx, fb_covariance *c, int32_t dx,
@@ -193,8 +195,9 @@ static void centre(fb_matrix l, fb_matrix sums, const double *sum, int64_t count
 
 typedef struct factors {
     fb_matrix l1, l2, t; /* T, overwritten by its decomposition */
-    fb_matrix u, vt;
-    double *s;
+    fb_matrix u, vt;     /* [dx,r], [r,dy] */
+    double *s;           /* [r] */
+    bool about;
 } factors;
 
 static void factors_clear(factors *f)
@@ -207,10 +210,12 @@ static void factors_clear(factors *f)
     free(f->s);
 }
 
-static fb_status factors_create(fb_context *ctx, factors *f, int32_t dx, int32_t dy)
+/* about: r of so many; 0: all, exactly. */
+static fb_status factors_create(fb_context *ctx, factors *f, int32_t dx, int32_t dy,
+                                int32_t about)
 {
-    int32_t rank = dx < dy ? dx : dy;
-    *f = (factors){.s = calloc((size_t)rank + 1, sizeof(double))};
+    int32_t rank = about ? about : dx < dy ? dx : dy;
+    *f = (factors){.s = calloc((size_t)rank + 1, sizeof(double)), .about = about > 0};
     if (!f->s)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for singular values");
     FB_TRY(fb_matrix_create(ctx, &f->l1, dx, dx));
@@ -228,7 +233,8 @@ static fb_status decompose(fb_context *ctx, factors *f, const fb_ridge ridge[2],
     FB_TRY(factor_of(ctx, f->l2, ridge[1], names[1]));
     fb_dense_solve_lower(f->l1, false, f->t);
     fb_dense_solve_right(f->l2, f->t);
-    return fb_dense_svd(ctx, f->u, f->s, f->vt, f->t);
+    return f->about ? fb_dense_svd_about(ctx, f->u, f->s, f->vt, f->t, ROUNDS)
+                    : fb_dense_svd(ctx, f->u, f->s, f->vt, f->t);
 }
 
 /* a [dx,k] = L1^-T U, b [dy,k] = L2^-T V */
@@ -246,9 +252,8 @@ static void take_columns(const factors *f, fb_matrix a, fb_matrix b)
 }
 
 static fb_status solve(fb_context *ctx, factors *f, const fb_covariance *c,
-                       fb_ridge ridge, const char *const names[2])
+                       const fb_ridge ridge[2], const char *const names[2])
 {
-    const fb_ridge both[2] = {ridge, ridge};
     centre(f->l1, c->xx, c->sum_x, c->count);
     centre(f->l2, c->yy, c->sum_y, c->count);
     for (int32_t i = 0; i < c->dx; i++)
@@ -258,7 +263,7 @@ static fb_status solve(fb_context *ctx, factors *f, const fb_covariance *c,
                 (all - c->sum_x[i] * c->sum_y[j] / (double)c->count) /
                 (double)(c->count - 1);
         }
-    return decompose(ctx, f, both, names);
+    return decompose(ctx, f, ridge, names);
 }
 
 static fb_status canonical_create(fb_context *ctx, fb_canonical *out,
@@ -274,16 +279,17 @@ static fb_status canonical_create(fb_context *ctx, fb_canonical *out,
     return fb_matrix_create(ctx, &out->b, c->dy, k);
 }
 
-fb_status fb_canonical_solve(fb_context *ctx, fb_canonical *out, const fb_covariance *c,
-                             int32_t k, fb_ridge ridge, const char *const names[2])
+static fb_status solve_as(fb_context *ctx, fb_canonical *out, const fb_covariance *c,
+                          const fb_ridge ridge[2], const char *const names[2],
+                          int32_t about)
 {
+    int32_t k = out->k;
     factors f = {0};
-    *out = (fb_canonical){0};
     if (c->count < 2)
         return fb_fail(ctx, FB_E_USAGE, "correlations need 2 products, there %s %lld",
                        c->count == 1 ? "is" : "are", (long long)c->count);
     FB_TRY(canonical_create(ctx, out, c, k));
-    fb_status status = factors_create(ctx, &f, c->dx, c->dy);
+    fb_status status = factors_create(ctx, &f, c->dx, c->dy, about);
     if (status == FB_OK)
         status = solve(ctx, &f, c, ridge, names);
     if (status == FB_OK) {
@@ -296,6 +302,22 @@ fb_status fb_canonical_solve(fb_context *ctx, fb_canonical *out, const fb_covari
     }
     factors_clear(&f);
     return status;
+}
+
+fb_status fb_canonical_solve(fb_context *ctx, fb_canonical *out, const fb_covariance *c,
+                             int32_t k, const fb_ridge ridge[2],
+                             const char *const names[2])
+{
+    *out = (fb_canonical){.k = k};
+    return solve_as(ctx, out, c, ridge, names, 0);
+}
+
+fb_status fb_canonical_solve_about(fb_context *ctx, fb_canonical *out,
+                                   const fb_covariance *c, int32_t k,
+                                   const fb_ridge ridge[2], const char *const names[2])
+{
+    *out = (fb_canonical){.k = k};
+    return solve_as(ctx, out, c, ridge, names, k);
 }
 
 void fb_canonical_clear(fb_canonical *c)
@@ -380,7 +402,7 @@ fb_status fb_trace_norm(fb_context *ctx, double *norm, fb_matrix g1, fb_matrix g
     const fb_matrix h[2] = {h1, h2};
     take_mean_out(h1);
     take_mean_out(h2);
-    fb_status status = factors_create(ctx, &f, h1.columns, h2.columns);
+    fb_status status = factors_create(ctx, &f, h1.columns, h2.columns, 0);
     if (status == FB_OK)
         status = trace_norm(ctx, &f, norm, g, h, k, r);
     factors_clear(&f);

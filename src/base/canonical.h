@@ -48,14 +48,20 @@ typedef struct fb_canonical {
     double *mean_x, *mean_y; /* [dx], [dy] */
 } fb_canonical;
 
-/* k <= min(dx,dy). *out is released by fb_canonical_clear after a failure too.
+/* k <= min(dx,dy); ridges of C11 and of C22. *out is released by fb_canonical_clear after a failure too.
  * FB_E_USAGE   fewer than 2 rows
  * FB_E_NUMBER  X or Y is constant, or one of its columns is a sum of others (or
  *              constant) and there is no ridge; the sentence says which of `names`, such
  *              as {"the images", "the texts"}
  * FB_E_MEMORY */
 fb_status fb_canonical_solve(fb_context *ctx, fb_canonical *out, const fb_covariance *c,
-                             int32_t k, fb_ridge ridge, const char *const names[2]);
+                             int32_t k, const fb_ridge ridge[2],
+                             const char *const names[2]);
+/* The same about, for trials: the decomposition is by subspace iteration, several times
+ * as fast where k is small (fb_dense_svd_about). */
+fb_status fb_canonical_solve_about(fb_context *ctx, fb_canonical *out,
+                                   const fb_covariance *c, int32_t k,
+                                   const fb_ridge ridge[2], const char *const names[2]);
 void fb_canonical_clear(fb_canonical *c);
 
 /* *norm = the sum of the first k singular values of T of the rows of h1 [m,d1] and h2

@@ -60,4 +60,10 @@ fb_status fb_dense_largest_eigenvalue(fb_context *ctx, double *value, fb_matrix 
 fb_status fb_dense_svd(fb_context *ctx, fb_matrix u, double *s, fb_matrix vt,
                        fb_matrix a);
 
+/* The first k of these about: u [m,k], s [k], vt [k,n], from the range of A after
+ * `rounds` of subspace iteration of k + 32 vectors drawn at random (Halko et al. 2011).
+ * For trials; A is left as it was. FB_E_NUMBER, FB_E_MEMORY. */
+fb_status fb_dense_svd_about(fb_context *ctx, fb_matrix u, double *s, fb_matrix vt,
+                             fb_matrix a, int32_t rounds);
+
 #endif

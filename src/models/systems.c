@@ -1,5 +1,6 @@
 /* systems.c - the systems. One more is a folder of models/ and a line here. */
 #include "models/cca/cca_model.h"
+#include "models/dcca/dcca_model.h"
 #include "models/fashionbert/fashionbert_model.h"
 #include "models/pfan/pfan_system.h"
 #include "models/qti/qti_model.h"
@@ -17,6 +18,7 @@ static const fb_system *const systems[] = {
     &fb_selfie_system,      /* pre-trains the image encoder, matches nothing */
     &fb_qti_system,         /* queries with titles and images */
     &fb_cca_system,         /* canonical correlations, in closed form */
+    &fb_dcca_system,        /* the same of two networks' outputs */
     &fb_vlbert_system,      /* one stream with geometry and visual clues */
     &fb_vse_system,         /* vectors of both, a sum of hinges */
     &fb_vsepp_system,       /* the same, the hardest hinge */

@@ -170,4 +170,11 @@ fb_status fb_op_hinge(fb_tape *tape, fb_loss **loss, fb_var *scores,
 fb_status fb_op_list(fb_tape *tape, fb_loss **loss, fb_var *logits,
                      const fb_lists *lists);
 
+/* DCCA's loss of two views of the same rows, h1 [m,d1] and h2 [m,d2]: minus the sum of the
+ * first k canonical correlations with ridges r (base/canonical.h), computed on the host in
+ * f64. FB_E_SHAPE: rows differ or are fewer than 2, or k is more than d1 or d2;
+ * FB_E_NUMBER: a number is not finite, or a covariance without ridge is singular. */
+fb_status fb_op_trace_norm(fb_tape *tape, fb_loss **loss, fb_var *h1, fb_var *h2,
+                           int32_t k, const double r[2]);
+
 #endif

@@ -5,7 +5,7 @@
  *       kernels   the median distance
  *       sums      all of it but the held-out end
  *     the rest    added batch by batch
- *     ridge       by the held-out end, which then is added too
+ *     ridges      by the held-out end, which then is added too
  *     solved
  */
 #include "models/cca/cca_model.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum { BLOCK = 256, HELD_MOST = 1000, HELD_LEAST = 50, PAIRS = 1000 };
-static const double ridges[] = {1e-4, 1e-3, 1e-2, 3e-2, 1e-1};
+static const double ridges[] = {1e-2, 1e-5, 1e-4, 1e-3, 1e-1};
 static const double small_ridge = 1e-2; /* of splits too small to hold products out */
 static const double absolute = 1e-8;    /* beside eta, as Klein's code has it */
 
@@ -383,11 +383,11 @@ static fb_status open_trial(fitting *f, trial *t, int32_t k)
     return status;
 }
 
-static fb_status try_ridge(fitting *f, trial *t, int32_t k, double eta, double *rank)
+static fb_status try_ridges(fitting *f, trial *t, const fb_ridge ridge[2], double *rank)
 {
     fb_canonical s;
-    fb_status status = fb_canonical_solve(f->ctx, &s, &f->sums, k,
-                                          (fb_ridge){eta, absolute}, fb_view_names);
+    fb_status status = fb_canonical_solve_about(f->ctx, &s, &f->sums, t->z[0].columns,
+                                                ridge, fb_view_names);
     if (status == FB_OK) {
         for (int v = 0; v < 2; v++)
             project(t->z[v], t->v[v], &s, v, f->config->power);
@@ -398,19 +398,35 @@ static fb_status try_ridge(fitting *f, trial *t, int32_t k, double eta, double *
     return status;
 }
 
-static fb_status choose_ridge(fitting *f, int32_t k, double *ridge)
+/* Of images at the middle one of texts, then of texts. */
+static fb_status choose_ridges(fitting *f, trial *t, fb_ridge ridge[2])
+{
+    double best = -1;
+    for (int v = 0; v < 2; v++) {
+        double chosen = ridge[v].relative;
+        for (size_t i = 0; i < sizeof ridges / sizeof ridges[0]; i++) {
+            double rank;
+            bool known = best >= 0 && !(ridges[i] > chosen) && !(ridges[i] < chosen);
+            if (f->config->ridge[v] > 0 || known)
+                continue;
+            ridge[v].relative = ridges[i];
+            FB_TRY(try_ridges(f, t, ridge, &rank));
+            if (rank > best) {
+                best = rank;
+                chosen = ridges[i];
+            }
+        }
+        ridge[v].relative = chosen;
+    }
+    return FB_OK;
+}
+
+static fb_status choose(fitting *f, int32_t k, fb_ridge ridge[2])
 {
     trial t = {0};
-    double best = -1;
     fb_status status = open_trial(f, &t, k);
-    for (size_t i = 0; i < sizeof ridges / sizeof ridges[0] && status == FB_OK; i++) {
-        double rank = 0;
-        status = try_ridge(f, &t, k, ridges[i], &rank);
-        if (status == FB_OK && rank > best) {
-            best = rank;
-            *ridge = ridges[i];
-        }
-    }
+    if (status == FB_OK)
+        status = choose_ridges(f, &t, ridge);
     for (int v = 0; v < 2; v++) {
         free(t.v[v].at);
         free(t.z[v].at);
@@ -450,23 +466,24 @@ static fb_status write_pieces(const fitting *f)
 static fb_status run(fitting *f)
 {
     fb_canonical s;
-    double ridge = f->config->ridge;
+    fb_ridge ridge[2];
     int32_t k = f->m->matcher.config.vector;
+    bool open = !(f->config->ridge[0] > 0) || !(f->config->ridge[1] > 0);
+    for (int v = 0; v < 2; v++)
+        ridge[v] = (fb_ridge){
+            f->config->ridge[v] > 0 ? f->config->ridge[v] : small_ridge, absolute};
     FB_TRY(take_sample(f));
     FB_TRY(prepare(f));
-    if (!(ridge > 0)) {
-        ridge = small_ridge;
+    if (open && f->kept / 10 >= HELD_LEAST)
         f->held = f->kept / 10 < HELD_MOST ? f->kept / 10 : HELD_MOST;
-        f->held = f->held < HELD_LEAST ? 0 : f->held;
-    }
     FB_TRY(add_kept(f, 0, f->kept - f->held));
     FB_TRY(add_rest(f));
     if (f->held) {
-        FB_TRY(choose_ridge(f, k, &ridge));
+        FB_TRY(choose(f, k, ridge));
         FB_TRY(add_kept(f, f->kept - f->held, f->kept));
     }
-    fb_status status = fb_canonical_solve(f->ctx, &s, &f->sums, k,
-                                          (fb_ridge){ridge, absolute}, fb_view_names);
+    fb_status status =
+        fb_canonical_solve(f->ctx, &s, &f->sums, k, ridge, fb_view_names);
     if (status == FB_OK)
         status = fb_projection_set(f->ctx, f->m->matcher.params, f->batches->be,
                                    &f->m->projection, &s);

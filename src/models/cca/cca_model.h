@@ -20,13 +20,14 @@
  * of pairs (the median heuristic).
  *
  * All comes from one pass. The first products of the shuffled split, as many as
- * fb_cca_sample says, are kept: df, s and the ridge are theirs. The ridge is eta *
- * (largest eigenvalue) + 1e-8 on both sides, where of five eta the one is taken that
- * ranks best on a part of the sample which the covariances do not have yet.
+ * fb_cca_sample says, are kept: df, s and the ridges are theirs. A ridge is eta *
+ * (largest eigenvalue) + 1e-8; of a few eta of images, then of texts, the one is taken
+ * that ranks best on a part of the sample which the covariances do not have yet.
  *
- * Defaults: 2048 pieces, correlations to the power 1, no kernel, pixels of 16 x 16.
- * Departures: df of a sample where the split is larger; the ridge is chosen, not given;
- * TF-IDF of word pieces in place of the papers' word2vec Fisher vectors.
+ * Defaults: 2048 pieces, correlations to the power 1, pixels of 16 x 16 through a kernel
+ * of at most 2048 frequencies, no more than there are products, and no kernel of texts.
+ * Departures: df of a sample where the split is larger; ridges are chosen, not given;
+ * TF-IDF of word pieces in place of the papers' Fisher vectors of words.
  */
 #ifndef FB_MODELS_CCA_CCA_MODEL_H
 #define FB_MODELS_CCA_CCA_MODEL_H
@@ -39,8 +40,8 @@ extern const fb_system fb_cca_system;
 typedef struct fb_cca_config { /* its own keys of config.json */
     int32_t text_width;        /* at most, pieces of a text's vector */
     int32_t cells;             /* a side; 0 until configured: as many as fit */
-    int32_t kernel[2];         /* D of images, of texts; 0: linear */
-    double ridge;              /* eta; 0: chosen */
+    int32_t kernel[2];         /* D of images, of texts; 0: linear, -1: by products */
+    double ridge[2];           /* eta of images, of texts; 0: chosen */
     double power;              /* p */
 } fb_cca_config;
 

@@ -8,19 +8,28 @@
 #include "base/random.h"
 #include "nn/transformer.h"
 
-enum { WIDEST = 8192, VECTOR = 256, THUMBNAIL = 16, CONCAT = 1024 };
+enum {
+    WIDEST = 8192,
+    VECTOR = 256,
+    THUMBNAIL = 16,
+    CONCAT = 1024,
+    KERNEL = 2048,
+    ROUND = 64
+};
 
 static const fb_config_key keys[] = {
     {"cca_text_width", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_cca_config, text_width), 1,
      WIDEST, NULL, 2048},
     {"cca_image_cells", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_cca_config, cells), 0, 64,
      NULL, 0},
-    {"cca_image_kernel", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_cca_config, kernel[0]), 0,
+    {"cca_image_kernel", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_cca_config, kernel[0]), -1,
+     WIDEST, NULL, -1},
+    {"cca_text_kernel", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_cca_config, kernel[1]), -1,
      WIDEST, NULL, 0},
-    {"cca_text_kernel", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_cca_config, kernel[1]), 0,
-     WIDEST, NULL, 0},
-    {"cca_ridge", FB_CONFIG_DOUBLE, FB_CONFIG_OWN(fb_cca_config, ridge), 0, 10, NULL,
-     0},
+    {"cca_image_ridge", FB_CONFIG_DOUBLE, FB_CONFIG_OWN(fb_cca_config, ridge[0]), 0, 10,
+     NULL, 0},
+    {"cca_text_ridge", FB_CONFIG_DOUBLE, FB_CONFIG_OWN(fb_cca_config, ridge[1]), 0, 10,
+     NULL, 0},
     {"cca_power", FB_CONFIG_DOUBLE, FB_CONFIG_OWN(fb_cca_config, power), 0, 16, NULL,
      1}};
 
@@ -66,6 +75,12 @@ static int32_t cells_that_fit(const fb_model_config *c)
     return cells;
 }
 
+/* As many frequencies as products, more could not be told apart. */
+static int32_t kernel_for(int64_t rows)
+{
+    return rows < KERNEL ? (int32_t)((rows + ROUND - 1) / ROUND * ROUND) : KERNEL;
+}
+
 static fb_status configure(fb_context *ctx, fb_model_config *config,
                            const fb_train_options *o, const fb_start *start)
 {
@@ -76,6 +91,9 @@ static fb_status configure(fb_context *ctx, fb_model_config *config,
         own->cells = cells_that_fit(config);
     if (own->text_width > config->vocab)
         own->text_width = config->vocab;
+    for (int v = 0; v < 2; v++)
+        if (own->kernel[v] < 0)
+            own->kernel[v] = kernel_for(start->rows);
     fb_cca_widths w = fb_cca_widths_of(config);
     int32_t most = w.d[0] < w.d[1] ? w.d[0] : w.d[1];
     if (o->vector_size > most)
@@ -96,22 +114,30 @@ static fb_status configure(fb_context *ctx, fb_model_config *config,
     return FB_OK;
 }
 
+/* Of a file that a run starts from nothing is settled yet, and it has no vector. */
 static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
 {
     const fb_cca_config *own = fb_cca_config_of(c);
     fb_cca_widths w = fb_cca_widths_of(c);
     double width = (double)own->cells * own->cells * fb_model_config_features(c);
-    if (own->cells < 1 || width > WIDEST)
+    if (width > WIDEST)
         return fb_fail(
             ctx, FB_E_FORMAT,
-            "%s: cca_image_cells %d makes %g numbers of an image, it must be "
-            "from 1 to %d",
+            "%s: cca_image_cells %d makes %g numbers of an image, %d are the "
+            "most",
             where, (int)own->cells, width, WIDEST);
-    if (c->vector < 1 || c->vector > w.d[0] || c->vector > w.d[1])
+    if (c->vector == 0)
+        return FB_OK;
+    if (own->cells < 1 || own->kernel[0] < 0 || own->kernel[1] < 0)
         return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: vector_size is %d, it must lie from 1 to the numbers of an "
-                       "image (%d) and of a text (%d)",
-                       where, (int)c->vector, (int)w.d[0], (int)w.d[1]);
+                       "%s: a model's cca_image_cells and kernels are not left open",
+                       where);
+    if (c->vector > w.d[0] || c->vector > w.d[1])
+        return fb_fail(
+            ctx, FB_E_FORMAT,
+            "%s: vector_size is %d, more than the numbers of an image (%d) or "
+            "of a text (%d)",
+            where, (int)c->vector, (int)w.d[0], (int)w.d[1]);
     return FB_OK;
 }
 
@@ -155,6 +181,9 @@ static fb_status declare(fb_params *p, fb_cca *m, const fb_model_config *c)
 static fb_status create(fb_context *ctx, fb_matcher **matcher,
                         const fb_model_config *config, fb_model_use use)
 {
+    if (config->vector == 0)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "a model of cca has vectors, vector_size is 0");
     fb_cca *m = calloc(1, sizeof *m);
     if (!m)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
