@@ -885,7 +885,7 @@ typedef struct fb_interval {
     double difference, low, high;
 } fb_interval;
 
-/* A system, or a model trained elsewhere. */
+/* A system, the linear floor, or a model trained elsewhere. */
 typedef struct fb_compare_row {
     char name[128];
     bool trained;       /* here; else a folder was named */

@@ -85,11 +85,11 @@ static fb_status make(fb_compare_run *c, const fb_compare_entry *e, int32_t seed
     if (e->system) {
         FB_TRY(place_of(c, e, seed, "models", "", folder));
         FB_TRY(fb_compare_train(c, e, r->seed, folder, r));
-    } else {
-        FB_TRY(fb_path_join(c->ctx, folder, "", e->folder));
+    } else if (!e->floor) {
+        snprintf(folder, sizeof folder, "%s", e->folder);
         take_state(folder, r);
     }
-    FB_TRY(fb_compare_rank(c, folder, r));
+    FB_TRY(e->floor ? fb_compare_floor(c, r) : fb_compare_rank(c, folder, r));
     FB_TRY(fb_compare_result_write(c->ctx, path, r));
     r->there = true;
     if (!e->system)
@@ -146,7 +146,7 @@ static fb_status is_same_model(const fb_compare_run *c, const fb_compare_entry *
     const fb_model_options compute = {o->backend, o->dtype, o->threads};
     fb_model *model = NULL;
     *same = true;
-    if (e->system)
+    if (!e->folder[0])
         return FB_OK;
     FB_TRY(fb_model_open(c->ctx, &model, e->folder, &compute));
     *same = fb_model_fingerprint(model) == r->fingerprint;

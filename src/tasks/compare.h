@@ -29,8 +29,9 @@ enum {
 typedef struct fb_compare_entry {
     char name[128];          /* in tables */
     char key[160];           /* in file names */
-    const fb_system *system; /* NULL: a model folder */
-    char folder[4096];       /* "" of a system */
+    const fb_system *system; /* NULL: a model folder, or the linear floor */
+    bool floor;              /* the linear baseline (linear_floor.h) */
+    char folder[4096];       /* of a model; else "" */
 } fb_compare_entry;
 
 /* A title's best photos by one model. */
@@ -108,6 +109,9 @@ fb_status fb_compare_train(fb_compare_run *c, const fb_compare_entry *entry,
  * evaluation and examples, and parameters where they are not known. */
 fb_status fb_compare_rank(fb_compare_run *c, const char *folder,
                           fb_compare_result *result);
+
+/* The same of the linear floor, learnt first. */
+fb_status fb_compare_floor(fb_compare_run *c, fb_compare_result *result);
 
 /* ---- compare_result.c -------------------------------------------------------------
  */

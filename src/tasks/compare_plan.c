@@ -63,6 +63,10 @@ static fb_status add_folder(fb_compare_run *c, const char *folder)
 static fb_status add_named(fb_compare_run *c, const char *word)
 {
     char known[512];
+    if (strcmp(word, "floor") == 0)
+        return add_entry(c, &(fb_compare_entry){.name = "linear floor",
+                                                .key = "linear-floor",
+                                                .floor = true});
     const fb_system *s = fb_systems_find(word);
     if (s && matches(s))
         return add_system(c, s);
@@ -72,7 +76,8 @@ static fb_status add_named(fb_compare_run *c, const char *word)
     if (fb_path_is_folder(word))
         return add_folder(c, word);
     return fb_fail(c->ctx, FB_E_USAGE,
-                   "--systems %s: neither a system nor a model folder; systems are %s",
+                   "--systems %s: neither a system, floor nor a model folder; systems "
+                   "are %s",
                    word, fb_systems_names(known, sizeof known));
 }
 

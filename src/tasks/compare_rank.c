@@ -1,9 +1,9 @@
 /* compare_rank.c - a trained model on the candidates that all systems rank. */
 #include "base/clock.h"
-#include "base/file.h"
+#include "data/image/floor_features.h"
 #include "models/matcher.h"
 #include "tasks/compare.h"
-#include "tasks/evaluate.h"
+#include "tasks/linear_floor.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static int by_score(const void *a, const void *b)
     return x->item < y->item ? -1 : x->item > y->item;
 }
 
-static fb_status rank_example(fb_compare_run *c, fb_model *model,
+static fb_status rank_example(fb_compare_run *c, const fb_pair_scorer *scorer,
                               const fb_candidate_set *set, const fb_candidate_list *l,
                               fb_compare_example *example)
 {
@@ -45,10 +45,8 @@ static fb_status rank_example(fb_compare_run *c, fb_model *model,
         order[i].own = i == 0;
         pairs[i] = (fb_score_triple){-1, l->query, order[i].item};
     }
-    const fb_score_request request = {pairs, count, NULL, true};
     if (status == FB_OK)
-        status = fb_model_score_pairs(c->ctx, model, c->items->titles, c->items->paths,
-                                      &request, model->matcher->config.score, scores);
+        status = scorer->score(scorer->self, c->ctx, c->items, pairs, count, scores);
     if (status == FB_OK)
         status = fb_rank_positive(c->ctx, &rank, scores[0], scores + 1, l->count);
     if (status == FB_OK) {
@@ -67,7 +65,7 @@ static fb_status rank_example(fb_compare_run *c, fb_model *model,
 }
 
 /* Titles spread evenly over the split, whoever ranks them. */
-static fb_status choose_examples(fb_compare_run *c, fb_model *model,
+static fb_status choose_examples(fb_compare_run *c, const fb_pair_scorer *scorer,
                                  fb_compare_result *result)
 {
     int32_t wanted = c->options->examples;
@@ -87,7 +85,7 @@ static fb_status choose_examples(fb_compare_run *c, fb_model *model,
         status = fb_fail(c->ctx, FB_E_MEMORY, "no memory for examples");
     for (int32_t i = 0; i < wanted && status == FB_OK; i++) {
         int64_t at = (2 * (int64_t)i + 1) * lists / (2 * (int64_t)wanted);
-        status = rank_example(c, model, set, &l[at], &result->examples[i]);
+        status = rank_example(c, scorer, set, &l[at], &result->examples[i]);
         result->example_count += status == FB_OK;
     }
     fb_candidate_set_free(set);
@@ -96,8 +94,37 @@ static fb_status choose_examples(fb_compare_run *c, fb_model *model,
 
 /* ---- ranking ---------------------------------------------------------------------- */
 
-static fb_status rank(fb_compare_run *c, fb_model *model, fb_compare_result *result)
+static fb_status begin(fb_compare_run *c, fb_compare_result *result)
 {
+    result->evaluation = calloc(1, sizeof *result->evaluation);
+    if (!result->evaluation)
+        return fb_fail(c->ctx, FB_E_MEMORY, "no memory for the result");
+    result->evaluation->items = c->items->count;
+    return FB_OK;
+}
+
+static void finish(fb_compare_result *result, double started_s)
+{
+    fb_evaluation *e = result->evaluation;
+    e->seconds = fb_clock_s() - started_s;
+    result->pairs_per_s = (double)e->pairs_scored / e->seconds;
+}
+
+static fb_status score_by_model(void *self, fb_context *ctx,
+                                const fb_split_items *items,
+                                const fb_score_triple *pairs, int64_t count,
+                                float *scores)
+{
+    fb_model *model = self;
+    const fb_score_request request = {pairs, count, NULL, true};
+    return fb_model_score_pairs(ctx, model, items->titles, items->paths, &request,
+                                model->matcher->config.score, scores);
+}
+
+static fb_status rank_by_model(fb_compare_run *c, fb_model *model,
+                               fb_compare_result *result)
+{
+    const fb_pair_scorer scorer = {model, score_by_model};
     char candidates[4096];
     fb_evaluate_options e;
     FB_TRY(fb_compare_protocol(c, &e, candidates));
@@ -106,19 +133,14 @@ static fb_status rank(fb_compare_run *c, fb_model *model, fb_compare_result *res
                        "%s is a model of queries, which scores no title with an image "
                        "alone",
                        model->folder);
-    result->evaluation = calloc(1, sizeof *result->evaluation);
-    if (!result->evaluation)
-        return fb_fail(c->ctx, FB_E_MEMORY, "no memory for the result");
-    result->evaluation->items = c->items->count;
+    FB_TRY(begin(c, result));
     result->fingerprint = model->fingerprint;
     if (!result->parameters)
         result->parameters = model->matcher->params->total;
     double started_s = fb_clock_s();
     FB_TRY(fb_evaluate_model(c->ctx, &e, model, c->items, result->evaluation));
-    double seconds = fb_clock_s() - started_s;
-    result->evaluation->seconds = seconds;
-    result->pairs_per_s = (double)result->evaluation->pairs_scored / seconds;
-    return c->options->examples > 0 ? choose_examples(c, model, result) : FB_OK;
+    finish(result, started_s);
+    return c->options->examples > 0 ? choose_examples(c, &scorer, result) : FB_OK;
 }
 
 fb_status fb_compare_rank(fb_compare_run *c, const char *folder,
@@ -128,7 +150,40 @@ fb_status fb_compare_rank(fb_compare_run *c, const char *folder,
     const fb_model_options compute = {o->backend, o->dtype, o->threads};
     fb_model *model = NULL;
     FB_TRY(fb_model_open(c->ctx, &model, folder, &compute));
-    fb_status status = rank(c, model, result);
+    fb_status status = rank_by_model(c, model, result);
     fb_model_close(model);
+    return status;
+}
+
+/* ---- the linear floor ------------------------------------------------------------- */
+
+static fb_status rank_by_floor(fb_compare_run *c, fb_linear_floor *floor,
+                               fb_compare_result *result)
+{
+    const fb_pair_scorer scorer = fb_linear_floor_cosine(floor);
+    char candidates[4096];
+    fb_evaluate_options e;
+    FB_TRY(fb_compare_protocol(c, &e, candidates));
+    FB_TRY(begin(c, result));
+    double started_s = fb_clock_s();
+    FB_TRY(fb_evaluate_items(c->ctx, &e, c->items, &scorer, result->evaluation));
+    finish(result, started_s);
+    snprintf(result->evaluation->score, sizeof result->evaluation->score, "cosine");
+    result->evaluation->accuracy = NAN; /* its scores have no threshold */
+    return c->options->examples > 0 ? choose_examples(c, &scorer, result) : FB_OK;
+}
+
+fb_status fb_compare_floor(fb_compare_run *c, fb_compare_result *result)
+{
+    fb_linear_floor *floor = NULL;
+    double started_s = fb_clock_s(), processor_s = fb_clock_processor_s();
+    FB_TRY(fb_linear_floor_create(c->ctx, &floor, c->items, c->options->threads,
+                                  c->options->quiet));
+    result->train_seconds = fb_clock_s() - started_s;
+    result->processor_seconds = fb_clock_processor_s() - processor_s;
+    result->products = fb_linear_floor_train_items(floor);
+    result->parameters = FB_FLOOR_FEATURES * fb_linear_floor_words(floor);
+    fb_status status = rank_by_floor(c, floor, result);
+    fb_linear_floor_free(floor);
     return status;
 }

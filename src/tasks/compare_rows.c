@@ -80,7 +80,7 @@ static void fill_row(const fb_compare_run *c, int32_t entry, fb_compare_row *row
 {
     const fb_compare_entry *e = &c->entries[entry];
     snprintf(row->name, sizeof row->name, "%s", e->name);
-    row->trained = e->system != NULL;
+    row->trained = !e->folder[0];
     for (int32_t s = 0; s < fb_compare_seeds(c, entry); s++) {
         const fb_compare_result *r = fb_compare_result_of(c, entry, s);
         row->seeds += r->there;

@@ -85,8 +85,13 @@ check "nothing is done" test "$(value "$WORK/stdout" done) $(value "$WORK/stdout
 check "results are as they were" cmp -s "$WORK/before" <(stat -c '%n %Y %i' "$OUT"/results/*)
 close "and so is the table" "$(value "$WORK/stdout" systems.0.sum_r.mean)" \
     "$(value "$WORK/first.json" systems.0.sum_r.mean)"
-ok "with fewer seeds" $RUN --systems fashionbert --seeds 1 --out "$OUT"
-check "a table" grep -q "^fashionbert  *1 " "$WORK/stdout"
+ok "with fewer seeds, the linear floor beside them" $RUN --systems fashionbert,floor --seeds 1 \
+    --out "$OUT"
+cp "$WORK/stdout" "$WORK/floor"
+check "a table" grep -q "^fashionbert  *1 " "$WORK/floor"
+ok "inspect says so too" "$FB" inspect "$C" --floor --split test --min-candidates 3 --quiet --json
+close "the floor is that of inspect" "$(value "$OUT/compare.json" systems.1.sum_r.mean)" \
+    "$(value "$WORK/stdout" floor.cosine.sum_r)"
 
 # ---- killed ---------------------------------------------------------------------------
 $RUN --systems fashionbert --seeds 2 --out "$WORK/killed" >/dev/null 2>&1 &
@@ -123,7 +128,7 @@ fails 1 "was begun with --draws 1, not 2" $RUN --draws 2 --systems fashionbert -
 ok "another catalogue" "$MAKE" "$WORK/other" 40
 fails 1 "was begun with another catalogue" $RUN --catalog "$WORK/other" \
     --systems fashionbert --out "$OUT"
-fails 2 "neither a system nor a model folder; systems are fashionbert" $RUN \
+fails 2 "neither a system, floor nor a model folder; systems are fashionbert" $RUN \
     --systems nothing --out "$WORK/new"
 fails 2 "a folder without a model" $RUN --systems "$C" --out "$WORK/new"
 fails 2 "twice" $RUN --systems fashionbert,fashionbert --out "$WORK/new"
