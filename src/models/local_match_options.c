@@ -9,14 +9,12 @@ const char *const fb_local_pools[] = {"avg", "lse", NULL};
 
 fb_status fb_local_settle(fb_context *ctx, fb_train_options *o)
 {
-    if (o->losses[0] || o->itc > 0 || strcmp(o->negatives, "hard") == 0 ||
-        o->group > 0 || o->text_mask > 0 || o->rare_mask > 0)
-        return fb_fail(
-            ctx, FB_E_USAGE,
-            "--system %s takes no --losses, --itc, --negatives hard, --group, "
-            "--text-mask or --rare-mask: its loss is the hinge of the "
-            "hardest of all other products of a batch",
-            o->system);
+    if (o->losses[0] || o->itc > 0 || strcmp(o->negatives, "hard") == 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--system %s takes no --losses, --itc or --negatives hard: its "
+                       "loss is the hinge of the hardest of all other products of a "
+                       "batch",
+                       o->system);
     if (strcmp(o->alignment, "pairs") != 0 || o->soft_targets > 0 ||
         o->hard_items > 0 || o->patch_keep < 1 || o->unmask_last > 0)
         return fb_fail(

@@ -64,8 +64,8 @@ cp -r "$M" "$WORK/broken"
 sed -i 's/"t2i_lambda1": [0-9.]*/"t2i_lambda1": 81/' "$WORK/broken/config.json"
 fails 1 "t2i_lambda1" $E --model "$WORK/broken"
 X="$FB train $SMALL --steps 1 --out $WORK/x --system"
-fails 2 "scan takes no --losses, --itc, --negatives hard" $X scan --itc 1
-fails 2 "pfan takes no --losses, --itc, --negatives hard" $X pfan --negatives hard
+fails 2 "scan takes no --losses, --itc or --negatives hard" $X scan --itc 1
+fails 2 "pfan takes no --losses, --itc or --negatives hard" $X pfan --negatives hard
 fails 2 "scan takes no --alignment" $X scan --alignment list
 fails 2 "it takes no --vector-size" $X scan --vector-size 8
 fails 2 "--cross-attention" $X scan --cross-attention t2t

@@ -1,14 +1,15 @@
 /* test_scan_reference.c - SCAN and PFAN against PyTorch, from the dump of
  * tools/make_scan_dump.py: scores of all pairs, the hinge loss and every gradient, both
- * ways of asking, both ways of pooling; on every backend and dtype, and without a
- * gradient as validation computes them.
+ * ways of asking, both ways of pooling; on every backend and dtype, on poison, and without
+ * a gradient as validation computes them.
  */
 #include "support/model_dump.h"
 
+#include "backend/memory.h"
 #include "models/pfan/pfan_system.h"
 #include "models/scan/scan_system.h"
+#include "support/poison_backend.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,11 +94,32 @@ static void open_case(model_dump *d, size_t k, const char *backend, const char *
 {
     fb_model_config c = config_of(k);
     *d = (model_dump){.ctx = fb_context_create(), .arena = fb_arena_create(1 << 20)};
-    assert_int_equal(fb_backend_create(d->ctx, &d->be, backend, dtype, 2), FB_OK);
+    assert_int_equal(test_backend_create(d->ctx, &d->be, backend, dtype, 2), FB_OK);
     assert_int_equal(fb_safetensors_open(d->ctx, &d->file, path), FB_OK);
     assert_int_equal(fb_matcher_create(d->ctx, &d->matcher, &c, FB_MODEL_TRAIN), FB_OK);
     load_weights(d, cases[k].pfan ? "weight/pfan/" : "weight/scan/");
+    assert_int_equal(fb_params_move(d->ctx, d->matcher->params, d->be), FB_OK);
     load_batch(d);
+}
+
+/* Gradients lie in the backend's memory. */
+static void clear_gradients(model_dump *d)
+{
+    fb_params *p = d->matcher->params;
+    size_t bytes = (size_t)p->trained * sizeof(float);
+    assert_int_equal(d->be->m->fill(d->ctx, d->be, p->on.grad, 0, bytes), FB_OK);
+}
+
+static void compare_gradients(model_dump *d, const char *prefix, double tolerance)
+{
+    fb_params *p = d->matcher->params;
+    size_t bytes = (size_t)p->trained * sizeof(float);
+    float *host = malloc(bytes);
+    assert_non_null(host);
+    assert_int_equal(d->be->m->download(d->ctx, d->be, host, p->on.grad, bytes), FB_OK);
+    assert_int_equal(d->be->m->finish(d->ctx, d->be), FB_OK);
+    model_dump_compare_block(d, prefix, host, tolerance, NULL);
+    free(host);
 }
 
 /* The loss of PyTorch is the sum over the batch, the one that is shown its mean. */
@@ -107,11 +129,10 @@ static void check_step(model_dump *d, size_t k, bool training, double tolerance)
     float want, got;
     fb_tape tape = {0};
     fb_measures measures;
-    fb_params *params = d->matcher->params;
     const fb_local_step step = {.margin = 0.2f, .hardest = !cases[k].sum};
     const fb_system *s = d->matcher->system;
     strcat(strcpy(prefix, cases[k].name), "/");
-    memset(params->grad, 0, (size_t)params->total * sizeof(float));
+    clear_gradients(d);
     fb_tape_begin(&tape, d->ctx, d->be, d->arena, training);
     assert_int_equal((training ? s->train_batch : s->losses)(
                          d->matcher, &tape, d->batch, &step, &measures),
@@ -120,7 +141,7 @@ static void check_step(model_dump *d, size_t k, bool training, double tolerance)
     got = (float)measures.total * ITEMS;
     model_dump_compare("loss", &got, &want, 1, tolerance);
     if (training)
-        model_dump_compare_block(d, prefix, params->grad, tolerance * 4, NULL);
+        compare_gradients(d, prefix, tolerance * 4);
     fb_arena_reset(d->arena);
 }
 
@@ -181,6 +202,20 @@ static void ref_equals_pytorch(void **state)
     check_all("ref", "f32", 2e-5);
 }
 
+/* Nobody above backend/ reaches into its memory. */
+static void poison_equals_pytorch(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < CASES; k++) {
+        model_dump d;
+        open_case(&d, k, "poison", "f32");
+        check_tokens(&d, k, 2e-5);
+        check_step(&d, k, true, 2e-5);
+        check_step(&d, k, false, 2e-5);
+        model_dump_close(&d);
+    }
+}
+
 static void cpu_f32_equals_pytorch(void **state)
 {
     (void)state;
@@ -206,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ref_equals_pytorch),
+        cmocka_unit_test(poison_equals_pytorch),
         cmocka_unit_test(cpu_f32_equals_pytorch),
         cmocka_unit_test(cpu_bf16_follows_pytorch),
     };
