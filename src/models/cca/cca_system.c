@@ -44,6 +44,8 @@ static const fb_objective objectives[] = {{"cca", defaults}};
 /* A thumbnail is all that a linear map can use of pixels. */
 static fb_status settle(fb_context *ctx, fb_train_options *o)
 {
+    if (o->regions[0])
+        return FB_OK;
     if (!fb_encoder_learns(o->encoder)) {
         if (o->image_size < 0)
             o->image_size = THUMBNAIL;

@@ -2,6 +2,7 @@
 #include "models/cca/projection.h"
 
 #include "backend/memory.h"
+#include "models/batch_recall.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -118,56 +119,29 @@ fb_status fb_projection_vectors(fb_tape *tape, const fb_projection *p, int view,
 
 /* ---- measures --------------------------------------------------------------------- */
 
-static double cosine(const float *a, const float *b, int32_t k)
-{
-    double sum = 0;
-    for (int32_t i = 0; i < k; i++)
-        sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
-static bool kin(const fb_batch *b, int32_t text, int32_t image)
-{
-    return b->text_group[text] == b->text_group[image] ||
-           b->image_group[text] == b->image_group[image];
-}
-
-/* Of the n texts and n images of similarity s [texts, images]. */
-static int64_t count_right(const fb_batch *b, fb_matrix s)
-{
-    int64_t right = 0;
-    for (int32_t i = 0; i < s.rows; i++) {
-        bool of_text = true, of_image = true;
-        double own = s.at[(ptrdiff_t)i * s.columns + i];
-        for (int32_t j = 0; j < s.rows; j++) {
-            if (j == i || kin(b, i, j))
-                continue;
-            of_text = of_text && s.at[(ptrdiff_t)i * s.columns + j] < own;
-            of_image = of_image && s.at[(ptrdiff_t)j * s.columns + i] < own;
-        }
-        right += of_text + of_image;
-    }
-    return right;
-}
-
 fb_status fb_projection_measure(fb_context *ctx, const fb_batch *batch,
                                 const float *texts, const float *images, int32_t k,
                                 const char *loss, fb_measures *out)
 {
     int32_t n = batch->texts < batch->images ? batch->texts : batch->images;
     double sum = 0;
-    fb_matrix s;
-    FB_TRY(fb_matrix_create(ctx, &s, n, n));
+    float *s = malloc(((size_t)n * (size_t)n + 1) * sizeof *s);
+    if (!s)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %d x %d cosines", (int)n,
+                       (int)n);
     for (int32_t i = 0; i < n; i++)
-        for (int32_t j = 0; j < n; j++)
-            s.at[(ptrdiff_t)i * n + j] =
-                cosine(texts + (ptrdiff_t)i * k, images + (ptrdiff_t)j * k, k);
-    for (int32_t i = 0; i < n; i++)
-        sum += 1 - s.at[(ptrdiff_t)i * n + i];
+        for (int32_t j = 0; j < n; j++) {
+            double cosine = 0;
+            for (int32_t c = 0; c < k; c++)
+                cosine += (double)images[(ptrdiff_t)i * k + c] *
+                          (double)texts[(ptrdiff_t)j * k + c];
+            s[(ptrdiff_t)i * n + j] = (float)cosine;
+            sum += i == j ? 1 - cosine : 0;
+        }
     *out = (fb_measures){.total = n > 0 ? sum / n : 0};
     fb_measures_put_loss(out, loss, FB_MEASURE_DECIDES, out->total, 1, n);
-    fb_measures_put_share(out, "recall@1", FB_MEASURE_HEADLINE,
-                          (double)count_right(batch, s), 2 * (int64_t)n, n > 0 ? 2 : 0);
-    free(s.at);
+    fb_batch_recall_put(
+        out, fb_batch_recall(s, batch->image_group, batch->text_group, n), n);
+    free(s);
     return FB_OK;
 }

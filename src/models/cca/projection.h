@@ -39,8 +39,7 @@ fb_status fb_projection_vectors(fb_tape *tape, const fb_projection *p, int view,
 /* What a batch of items gives where text i belongs to image i, both [n,k] of unit length:
  *
  *     loss     mean of 1 - cos(text i, image i), which decides
- *     recall   the share of texts and of images whose own is more alike than all others;
- *              those of the same product or text count neither for nor against
+ *     recall@1 of the batch (batch_recall.h)
  */
 fb_status fb_projection_measure(fb_context *ctx, const fb_batch *batch,
                                 const float *texts, const float *images, int32_t k,
