@@ -614,6 +614,35 @@ typedef struct fb_inspect_words {
     int64_t titles, titles_seen; /* titles_seen: every word of theirs */
 } fb_inspect_words;
 
+/* Regions of a sample of the images: found by a detector, or proposed. Means are over
+ * images; NaN where nothing can be said, as of a file of regions without boxes. */
+typedef struct fb_inspect_regions {
+    char from[200];         /* the region file; or how they were proposed */
+    int64_t images, unread; /* images with regions; that could not be read */
+    int64_t without;        /* images that the file does not have */
+    int64_t regions, whole; /* whole: of them, boxes of 95 % of the image or more */
+    fb_spread per_image;    /* regions */
+    double per_image_sd;
+    double overlap;         /* IoU, of all pairs of an image's regions */
+    double near_duplicates; /* share of regions that have another of IoU > .7 */
+    double area;            /* share of the image that a region is */
+    /* Of images before a plain background, and without the boxes that are whole: the
+     * share of the product that lies in some region, the share of regions that is
+     * product, the product's share of the image, and patches with some of the product. */
+    int64_t plain;
+    double covered, product, product_of_image;
+    int32_t patches; /* FashionBERT's of an image: no two overlap, all is covered */
+    double patches_with_product; /* share */
+    uint8_t *sheet; /* PNG of photos with boxes beside the patch grid; NULL: not asked
+                       for; owned */
+    size_t sheet_bytes;
+} fb_inspect_regions;
+
+/* Regions of an image that the FashionBERT article's detector found, in MS-COCO and in
+ * e-commerce photos (Gao et al. 2020, section 1). */
+#define FB_ARTICLE_REGIONS_COCO 19.8
+#define FB_ARTICLE_REGIONS_SHOP 6.4
+
 enum { FB_INSPECT_SIZES = 8, FB_INSPECT_BROKEN = 20, FB_INSPECT_PAIRS = 24 };
 
 /* "Earlier" is in the order train, val, test for splits, that of the file for items. */
@@ -650,6 +679,7 @@ typedef struct fb_inspection {
     fb_evaluation *floor_cosine; /* and by cosine, a little harder to beat */
     int64_t floor_train_items, floor_features, floor_words;
     double floor_ridge;
+    fb_inspect_regions *regions; /* NULL unless asked for; owned */
     double seconds;
 } fb_inspection;
 
@@ -774,7 +804,7 @@ fb_status fb_import_regions(fb_context *ctx, const fb_import_regions_options *op
  * features by a model's own image network (docs/systems.md). */
 typedef struct fb_import_proposals_options {
     const char *catalog;
-    FB_PROPOSAL_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h: proposals, most */
+    FB_PROPOSAL_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h: proposals, regions_most */
     FB_NETWORK_OPTIONS(FB_OPTION_MEMBER)  /* model, backend, dtype */
     int32_t threads;                      /* 0: every core this process may use */
     const char *out;                      /* file to make or replace */

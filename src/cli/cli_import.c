@@ -179,7 +179,7 @@ static fb_status run_proposals(fb_context *ctx, const import_arguments *a)
     o.backend = a->backend;
     o.dtype = a->dtype;
     o.proposals = a->proposals;
-    o.most = a->most;
+    o.regions_most = a->regions_most;
     o.threads = a->task.threads;
     o.out = a->task.out;
     o.skip_bad = a->task.skip_bad;

@@ -173,6 +173,35 @@ static void write_floor(fb_json_writer *w, const inspect_arguments *a,
     fb_json_close_object(w);
 }
 
+static void write_regions(fb_json_writer *w, const fb_inspect_regions *r)
+{
+    fb_json_key(w, "regions");
+    fb_json_open_object(w);
+    fb_json_key_string(w, "from", r->from);
+    fb_json_key_int(w, "images", r->images);
+    fb_json_key_int(w, "without", r->without);
+    fb_json_key_int(w, "unread", r->unread);
+    fb_json_key_int(w, "regions", r->regions);
+    write_spread(w, "per_image", &r->per_image);
+    fb_json_key_double(w, "per_image_sd", r->per_image_sd);
+    fb_json_key_int(w, "whole_image", r->whole);
+    fb_json_key_double(w, "overlap", r->overlap);
+    fb_json_key_double(w, "near_duplicates", r->near_duplicates);
+    fb_json_key_double(w, "area", r->area);
+    fb_json_key_int(w, "plain_images", r->plain);
+    fb_json_key_double(w, "product_covered", r->covered);
+    fb_json_key_double(w, "product_share", r->product);
+    fb_json_key_double(w, "product_of_image", r->product_of_image);
+    fb_json_key_int(w, "patches", r->patches);
+    fb_json_key_double(w, "patches_with_product", r->patches_with_product);
+    fb_json_key(w, "article");
+    fb_json_open_object(w);
+    fb_json_key_double(w, "ms_coco", FB_ARTICLE_REGIONS_COCO);
+    fb_json_key_double(w, "e_commerce", FB_ARTICLE_REGIONS_SHOP);
+    fb_json_close_object(w);
+    fb_json_close_object(w);
+}
+
 static void write_repeats(fb_json_writer *w, const fb_inspection *in)
 {
     fb_json_key_int(w, "duplicates", in->duplicates);
@@ -222,6 +251,8 @@ static void print_json(const inspect_arguments *a, const fb_inspection *in)
     write_categories(&w, in);
     if (in->floor)
         write_floor(&w, a, in);
+    if (in->regions)
+        write_regions(&w, in->regions);
     fb_json_key_double(&w, "seconds", in->seconds);
     fb_json_close_object(&w);
     fputc('\n', stdout);
@@ -424,6 +455,43 @@ static fb_status print_floor(fb_context *ctx, const fb_inspection *in)
     return print_next(ctx, t);
 }
 
+static void add_article(fb_table *t, const char *where, double regions)
+{
+    fb_table_text(t, where);
+    fb_table_text(t, "-");
+    fb_table_number(t, regions, 1);
+    for (int i = 0; i < 6; i++)
+        fb_table_number(t, NAN, 0);
+}
+
+/* Patches by what they are: a grid; their columns need no counting. */
+static fb_status print_regions(fb_context *ctx, const fb_inspect_regions *r)
+{
+    fb_table *t = fb_table_create("<regions of|>images|>an image|>sd|>most|>mean IoU|>"
+                                  "near dup.|>product covered|>of it product");
+    fb_table_text(t, r->from);
+    fb_table_int(t, r->images);
+    fb_table_number(t, r->per_image.mean, 1);
+    fb_table_number(t, r->per_image_sd, 1);
+    fb_table_number(t, r->per_image.max, 0);
+    fb_table_number(t, r->overlap, 3);
+    fb_table_number(t, r->near_duplicates, 3);
+    fb_table_number(t, r->covered, 3);
+    fb_table_number(t, r->product, 3);
+    fb_table_text(t, "patches");
+    fb_table_int(t, r->images);
+    fb_table_number(t, r->patches, 1);
+    fb_table_number(t, 0, 1);
+    fb_table_number(t, r->patches, 0);
+    fb_table_number(t, 0, 3);
+    fb_table_number(t, 0, 3);
+    fb_table_number(t, r->plain > 0 ? 1 : NAN, 3);
+    fb_table_number(t, r->product_of_image, 3);
+    add_article(t, "MS-COCO (article)", FB_ARTICLE_REGIONS_COCO);
+    add_article(t, "e-commerce (article)", FB_ARTICLE_REGIONS_SHOP);
+    return print_next(ctx, t);
+}
+
 static fb_status print_tables(fb_context *ctx, const inspect_arguments *a,
                               const fb_inspection *in)
 {
@@ -436,6 +504,8 @@ static fb_status print_tables(fb_context *ctx, const inspect_arguments *a,
     FB_TRY(print_words(ctx, in));
     if (in->floor)
         FB_TRY(print_floor(ctx, in));
+    if (in->regions)
+        FB_TRY(print_regions(ctx, in->regions));
     return FB_OK;
 }
 

@@ -96,7 +96,7 @@ static size_t square_numbers(const proposals *p)
 
 static size_t most_squares(const proposals *p)
 {
-    return (size_t)fb_region_squares(&p->network, p->options->most);
+    return (size_t)fb_region_squares(&p->network, p->options->regions_most);
 }
 
 static fb_status propose(proposals *p, int32_t place, int32_t thread)
@@ -104,15 +104,16 @@ static fb_status propose(proposals *p, int32_t place, int32_t thread)
     proposed *at = &p->block[place];
     fb_image image = {0};
     char path[4096];
-    float *boxes = p->boxes + (size_t)place * (size_t)p->options->most * 4;
+    float *boxes = p->boxes + (size_t)place * (size_t)p->options->regions_most * 4;
     uint8_t *squares = p->squares + (size_t)place * most_squares(p) * square_numbers(p);
     at->boxed = (fb_boxed_image){.boxes = boxes};
     FB_TRY(fb_catalogue_image_path(&at->ctx, p->catalogue, at->item, path));
     FB_TRY(fb_image_open(&at->ctx, path, &image));
     at->boxed.width = image.width;
     at->boxed.height = image.height;
-    fb_status status = fb_proposer_run(&at->ctx, p->proposer[thread], boxes,
-                                       &at->boxed.count, &image, p->options->most);
+    fb_status status =
+        fb_proposer_run(&at->ctx, p->proposer[thread], boxes, &at->boxed.count, &image,
+                        p->options->regions_most);
     if (status == FB_OK)
         status = fb_region_squares_draw(&at->ctx, &p->network, p->resizer[thread],
                                         squares, &image, boxes, at->boxed.count);
@@ -204,7 +205,7 @@ static fb_status run_all(fb_context *ctx, proposals *p)
 
 static fb_status allocate(fb_context *ctx, proposals *p)
 {
-    size_t most = (size_t)p->options->most, threads;
+    size_t most = (size_t)p->options->regions_most, threads;
     p->threads = p->options->threads > 0 ? p->options->threads : omp_get_num_procs();
     threads = (size_t)p->threads;
     p->proposer = calloc(threads, sizeof(fb_proposer *));

@@ -95,6 +95,12 @@ static fb_status measure_floor(fb_context *ctx, const fb_inspect_options *option
     return status;
 }
 
+/* An option that says which regions, or where to show them, asks for them. */
+static bool wants_regions(const fb_inspect_options *options)
+{
+    return options->regions || options->regions_file[0] || options->sheet[0];
+}
+
 static fb_status run(fb_context *ctx, const fb_inspect_options *options,
                      fb_inspection *in)
 {
@@ -106,6 +112,8 @@ static fb_status run(fb_context *ctx, const fb_inspect_options *options,
         status = fb_inspect_images(ctx, catalogue, options, in);
     if (status == FB_OK && options->floor)
         status = measure_floor(ctx, options, in);
+    if (status == FB_OK && wants_regions(options))
+        status = fb_inspect_regions_of(ctx, catalogue, options, in);
     if (status == FB_OK && options->html[0])
         status = fb_inspect_html(ctx, options->html, catalogue, in);
     fb_catalogue_close(catalogue);
@@ -122,6 +130,8 @@ fb_status fb_inspect(fb_context *ctx, const fb_inspect_options *options,
         return fb_fail(ctx, FB_E_USAGE, "inspect needs a catalogue folder");
     if (options->floor)
         FB_TRY(check_ranking(ctx, options));
+    if (wants_regions(options))
+        FB_TRY(fb_inspect_regions_check(ctx, options));
     fb_inspection *in = calloc(1, sizeof *in);
     if (!in)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the inspection");
@@ -141,6 +151,9 @@ void fb_inspection_free(fb_inspection *inspection)
         return;
     fb_evaluation_free(inspection->floor);
     fb_evaluation_free(inspection->floor_cosine);
+    if (inspection->regions)
+        free(inspection->regions->sheet);
+    free(inspection->regions);
     free(inspection->categories);
     free(inspection->fields);
     free(inspection);

@@ -2,6 +2,7 @@
  *
  *     inspect_texts.c    titles, words, fields, queries
  *     inspect_images.c   every image read once: sizes, broken ones, what repeats
+ *     inspect_regions.c  regions of images, where asked for
  *     inspect_html.c     the page
  *     linear_floor.h     the floor
  */
@@ -17,6 +18,13 @@ fb_status fb_inspect_texts(fb_context *ctx, const fb_catalogue *catalogue,
 fb_status fb_inspect_images(fb_context *ctx, const fb_catalogue *catalogue,
                             const fb_inspect_options *options,
                             fb_inspection *inspection);
+
+/* Fills inspection->regions. FB_E_MISSING, FB_E_FORMAT (the region file), FB_E_IO (the
+ * sheet), FB_E_MEMORY. _check opens the file, before any work. */
+fb_status fb_inspect_regions_check(fb_context *ctx, const fb_inspect_options *options);
+fb_status fb_inspect_regions_of(fb_context *ctx, const fb_catalogue *catalogue,
+                                const fb_inspect_options *options,
+                                fb_inspection *inspection);
 
 /* Write the page, in one step. FB_E_IO, FB_E_MEMORY: an older file stays. */
 fb_status fb_inspect_html(fb_context *ctx, const char *path,

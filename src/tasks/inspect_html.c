@@ -45,7 +45,8 @@ static const char style[] =
     "border:1px solid var(--line);border-radius:4px}"
     "figcaption{overflow:hidden;max-height:5em;overflow-wrap:anywhere}"
     ".pair{display:flex;gap:.5em;background:var(--soft);border-radius:6px;"
-    "padding:.5em}ul{padding-left:1.2em}code{overflow-wrap:anywhere}";
+    "padding:.5em}img.sheet{max-width:100%}ul{padding-left:1.2em}code{overflow-wrap:"
+    "anywhere}";
 
 /* ---- small pieces -------------------------------------------------------------------
  */
@@ -343,6 +344,45 @@ static void put_floor(const html_page *p)
     fputs("</table>\n", p->out);
 }
 
+static void put_share(const html_page *p, const char *what, double value, int decimals)
+{
+    put(p, "<tr><td>%s", what);
+    put_number(p, value, decimals);
+    fputs("</tr>\n", p->out);
+}
+
+static void put_regions(const html_page *p)
+{
+    const fb_inspect_regions *r = p->in->regions;
+    if (!r)
+        return;
+    put_text(p, "<h2>Regions</h2>\n<p>Of ", r->from, ", ");
+    put_count(p, r->regions);
+    fputs(" in ", p->out);
+    put_count(p, r->images);
+    put(p,
+        " images. Patches are %d an image, never overlap and cover all of it.</p>\n"
+        "<table>\n",
+        (int)r->patches);
+    put_share(p, "regions an image", r->per_image.mean, 1);
+    put_share(p, "standard deviation", r->per_image_sd, 1);
+    put_share(p, "the same in MS-COCO (article)", FB_ARTICLE_REGIONS_COCO, 1);
+    put_share(p, "in e-commerce photos (article)", FB_ARTICLE_REGIONS_SHOP, 1);
+    put_share(p, "mean IoU of two regions of an image", r->overlap, 3);
+    put_share(p, "share of near-duplicates, IoU above .7", r->near_duplicates, 3);
+    put_share(p, "share of the product in some region", r->covered, 3);
+    put_share(p, "share of a region that is product", r->product, 3);
+    put_share(p, "share of patches with some product", r->patches_with_product, 3);
+    put_share(p, "share of the image that is product", r->product_of_image, 3);
+    fputs("</table>\n", p->out);
+    if (!r->sheet)
+        return;
+    fputs("<p><img class=sheet alt=\"photos with regions beside patches\" src=\"",
+          p->out);
+    fb_html_data_uri(p->out, "image/png", r->sheet, r->sheet_bytes);
+    fputs("\"></p>\n", p->out);
+}
+
 static void put_pairs(const html_page *p)
 {
     const fb_inspection *in = p->in;
@@ -426,6 +466,7 @@ fb_status fb_inspect_html(fb_context *ctx, const char *path,
         put_head(&p);
         put_findings(&p);
         put_floor(&p);
+        put_regions(&p);
         put_pairs(&p);
         put_categories(&p);
         put_fields(&p);

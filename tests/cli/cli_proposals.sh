@@ -26,9 +26,9 @@ mv "$O" "$WORK/one.features"
 ok "and on two" $I --model "$WORK/grid" --threads 2 --dtype f32
 check "boxes and all are the same" cmp "$O" "$WORK/one.features"
 rm "$O"
-ok "at most 4" $I --model "$WORK/grid" --most 4 --json
+ok "at most 4" $I --model "$WORK/grid" --regions-most 4 --json
 has most 4
-ok "in more passes" $I --model "$WORK/grid" --proposals fast --most 100 --json
+ok "in more passes" $I --model "$WORK/grid" --proposals fast --regions-most 100 --json
 check "more regions" test "$(number regions)" -gt "$regions"
 rm "$O"
 ok "from patches" $I --model "$WORK/each" --json
@@ -39,7 +39,7 @@ rm "$O"
 fails 2 "--catalog DIR, whose images they are of" $FB import --from proposals --out "$O"
 fails 2 "--model DIR, whose network makes their features" $I
 fails 2 "there is no source such as shop to read" $I shop --model "$WORK/grid"
-fails 2 '--most: "0" is not a whole number from 1 to 1000' $I --most 0 --model "$WORK/grid"
+fails 2 '--regions-most: "0" is not a whole number from 1 to 1000' $I --regions-most 0 --model "$WORK/grid"
 fails 2 "--proposals: \"slow\"" $I --proposals slow --model "$WORK/grid"
 fails 1 "nothing" $I --model "$WORK/nothing"
 left "no such model"
