@@ -626,6 +626,7 @@ typedef struct fb_inspect_regions {
     double overlap;         /* IoU, of all pairs of an image's regions */
     double near_duplicates; /* share of regions that have another of IoU > .7 */
     double area;            /* share of the image that a region is */
+    double body; /* share of regions on head, hair or hands, by their classes */
     /* Of images before a plain background, and without the boxes that are whole: the
      * share of the product that lies in some region, the share of regions that is
      * product, the product's share of the image, and patches with some of the product. */

@@ -52,7 +52,7 @@ typedef struct fb_option {
     bool automatic;     /* "auto" leaves it to the program: -1 in a number, and a word
                            beside `choices` */
     bool required;      /* on the command line */
-    const char *unless; /* with this it is not required: a flag, or NAME=VALUE; or NULL */
+    const char *unless; /* not required with this flag, or NAME=VALUE; or NULL */
     bool positional;    /* the list that loose words go to; at most one in a table */
     /* Of training. Neither of the first two: an option about what or how to learn, which
      * makes a run of one's own in the place of the recipe. */

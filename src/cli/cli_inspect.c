@@ -188,6 +188,7 @@ static void write_regions(fb_json_writer *w, const fb_inspect_regions *r)
     fb_json_key_double(w, "overlap", r->overlap);
     fb_json_key_double(w, "near_duplicates", r->near_duplicates);
     fb_json_key_double(w, "area", r->area);
+    fb_json_key_double(w, "head_hair_hands", r->body);
     fb_json_key_int(w, "plain_images", r->plain);
     fb_json_key_double(w, "product_covered", r->covered);
     fb_json_key_double(w, "product_share", r->product);
@@ -460,7 +461,7 @@ static void add_article(fb_table *t, const char *where, double regions)
     fb_table_text(t, where);
     fb_table_text(t, "-");
     fb_table_number(t, regions, 1);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         fb_table_number(t, NAN, 0);
 }
 
@@ -468,7 +469,8 @@ static void add_article(fb_table *t, const char *where, double regions)
 static fb_status print_regions(fb_context *ctx, const fb_inspect_regions *r)
 {
     fb_table *t = fb_table_create("<regions of|>images|>an image|>sd|>most|>mean IoU|>"
-                                  "near dup.|>product covered|>of it product");
+                                  "near dup.|>head, hair, hands|>product covered|>"
+                                  "of it product");
     fb_table_text(t, r->from);
     fb_table_int(t, r->images);
     fb_table_number(t, r->per_image.mean, 1);
@@ -476,6 +478,7 @@ static fb_status print_regions(fb_context *ctx, const fb_inspect_regions *r)
     fb_table_number(t, r->per_image.max, 0);
     fb_table_number(t, r->overlap, 3);
     fb_table_number(t, r->near_duplicates, 3);
+    fb_table_number(t, r->body, 3);
     fb_table_number(t, r->covered, 3);
     fb_table_number(t, r->product, 3);
     fb_table_text(t, "patches");
@@ -485,6 +488,7 @@ static fb_status print_regions(fb_context *ctx, const fb_inspect_regions *r)
     fb_table_number(t, r->patches, 0);
     fb_table_number(t, 0, 3);
     fb_table_number(t, 0, 3);
+    fb_table_number(t, NAN, 3);
     fb_table_number(t, r->plain > 0 ? 1 : NAN, 3);
     fb_table_number(t, r->product_of_image, 3);
     add_article(t, "MS-COCO (article)", FB_ARTICLE_REGIONS_COCO);

@@ -370,6 +370,8 @@ static void put_regions(const html_page *p)
     put_share(p, "in e-commerce photos (article)", FB_ARTICLE_REGIONS_SHOP, 1);
     put_share(p, "mean IoU of two regions of an image", r->overlap, 3);
     put_share(p, "share of near-duplicates, IoU above .7", r->near_duplicates, 3);
+    if (isfinite(r->body))
+        put_share(p, "share on head, hair or hands, by class", r->body, 3);
     put_share(p, "share of the product in some region", r->covered, 3);
     put_share(p, "share of a region that is product", r->product, 3);
     put_share(p, "share of patches with some product", r->patches_with_product, 3);

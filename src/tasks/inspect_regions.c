@@ -26,7 +26,7 @@ enum { MASK_SIDE = 128, SHEET_PHOTOS = 24, GRID = 8 };
 
 /* Of one image. NaN: not to be said. */
 typedef struct image_regions {
-    int32_t item, count, whole;
+    int32_t item, count, whole, body;
     bool read, plain;
     double overlap;              /* mean IoU of all pairs */
     double duplicates;           /* regions that have another of IoU > .7 */
@@ -43,6 +43,7 @@ typedef struct survey {
     const fb_inspect_options *options;
     fb_inspection *in;
     fb_region_file *file; /* NULL: proposals */
+    bool *is_body;        /* [classes of the file]; NULL: not known */
     image_regions *image; /* [count] */
     int32_t count;
 } survey;
@@ -157,6 +158,15 @@ static void measure_product(image_regions *r, surveyor *by, const fb_image *smal
     r->product_of_image = (double)product / (double)all;
 }
 
+static void count_body(const survey *s, image_regions *r)
+{
+    int32_t at = fb_region_file_find(
+        s->file, fb_catalogue_get(s->catalogue, r->item)->file_name);
+    fb_region_image found = fb_region_file_get(s->file, at);
+    for (int32_t i = 0; i < r->count; i++)
+        r->body += s->is_body[found.classes[i]];
+}
+
 static fb_status survey_image(const survey *s, surveyor *by, image_regions *r)
 {
     char path[4096];
@@ -181,6 +191,8 @@ static fb_status survey_image(const survey *s, surveyor *by, image_regions *r)
         measure_overlap(r, boxes);
         measure_product(r, by, &small, boxes);
     }
+    if (r->read && r->count > 0 && s->is_body)
+        count_body(s, r);
     fb_image_free(&image);
     return status;
 }
@@ -284,7 +296,7 @@ static double mean_of(const survey *s, size_t offset)
 static fb_status sum_up(const survey *s, fb_inspect_regions *out)
 {
     double *counts = malloc(((size_t)s->count + 1) * sizeof *counts);
-    double doubled = 0, squares = 0;
+    double doubled = 0, squares = 0, body = 0;
     bool boxes = !s->file || fb_region_file_has_boxes(s->file);
     if (!counts)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory for regions");
@@ -300,6 +312,7 @@ static fb_status sum_up(const survey *s, fb_inspect_regions *out)
             out->whole += r->whole;
             out->plain += r->plain;
             doubled += boxes ? r->duplicates : 0;
+            body += r->body;
         }
     }
     out->per_image = fb_spread_of(counts, out->images);
@@ -312,6 +325,7 @@ static fb_status sum_up(const survey *s, fb_inspect_regions *out)
     out->overlap = MEAN_OF(s, overlap);
     out->near_duplicates =
         boxes && out->regions > 0 ? doubled / (double)out->regions : NAN;
+    out->body = s->is_body && out->regions > 0 ? body / (double)out->regions : NAN;
     out->area = MEAN_OF(s, area);
     out->covered = MEAN_OF(s, covered);
     out->product = MEAN_OF(s, product);
@@ -412,17 +426,69 @@ static fb_status write_sheet(fb_context *ctx, const char *path,
     return fb_replace_commit(ctx, &file);
 }
 
+/* ---- classes -----------------------------------------------------------------------
+ */
+
+/* Whether one of the words of a class's name is of what the article sees regions lie on
+ * that is no product. */
+static bool names_body(char *name)
+{
+    static const char *const words[] = {"head",  "heads", "hair",  "hairs",  "hand",
+                                        "hands", "face",  "faces", "finger", "fingers"};
+    char *rest = NULL;
+    for (char *word = strtok_r(name, " ,;\t\r", &rest); word;
+         word = strtok_r(NULL, " ,;\t\r", &rest))
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (strcmp(word, words[i]) == 0)
+                return true;
+    return false;
+}
+
+/* *is_body [classes of the file] of --class-names, a name a line; NULL: none given. */
+static fb_status read_classes(fb_context *ctx, const fb_inspect_options *options,
+                              const fb_region_file *file, bool **is_body)
+{
+    int32_t classes = fb_region_file_classes(file), named = 0;
+    const char *path = options->class_names;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (!path[0])
+        return FB_OK;
+    if (classes == 0)
+        return fb_fail(ctx, FB_E_USAGE, "%s has no classes for --class-names to name",
+                       options->regions_file);
+    FB_TRY(fb_file_read(ctx, path, (size_t)1 << 28, &bytes, &size));
+    bool *found = calloc((size_t)classes, sizeof *found);
+    char *rest = NULL, *line = strtok_r((char *)bytes, "\n", &rest);
+    for (; found && line && named < classes; line = strtok_r(NULL, "\n", &rest))
+        found[named++] = names_body(line);
+    free(bytes);
+    *is_body = found;
+    if (!found)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %d classes", (int)classes);
+    if (named == classes)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_FORMAT, "%s: names %d classes; %s has numbers up to %d",
+                   path, (int)named, options->regions_file, (int)classes - 1);
+}
+
 /* ---- the part of the verb ----------------------------------------------------------
  */
 
 fb_status fb_inspect_regions_check(fb_context *ctx, const fb_inspect_options *options)
 {
     fb_region_file *file = NULL;
+    bool *is_body = NULL;
+    if (!options->regions_file[0] && options->class_names[0])
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--class-names are of a region file; proposals have no classes");
     if (!options->regions_file[0])
         return FB_OK;
     FB_TRY(fb_region_file_open(ctx, &file, options->regions_file));
+    fb_status status = read_classes(ctx, options, file, &is_body);
+    free(is_body);
     fb_region_file_close(file);
-    return FB_OK;
+    return status;
 }
 
 fb_status fb_inspect_regions_of(fb_context *ctx, const fb_catalogue *catalogue,
@@ -435,6 +501,8 @@ fb_status fb_inspect_regions_of(fb_context *ctx, const fb_catalogue *catalogue,
         return fb_fail(ctx, FB_E_MEMORY, "no memory for regions");
     if (options->regions_file[0])
         status = fb_region_file_open(ctx, &s.file, options->regions_file);
+    if (status == FB_OK && s.file)
+        status = read_classes(ctx, options, s.file, &s.is_body);
     if (status == FB_OK)
         status = draw_sample(&s);
     if (status == FB_OK)
@@ -449,5 +517,6 @@ fb_status fb_inspect_regions_of(fb_context *ctx, const fb_catalogue *catalogue,
                  options->regions_file[0] ? options->regions_file : options->proposals);
     fb_region_file_close(s.file);
     free(s.image);
+    free(s.is_body);
     return status;
 }

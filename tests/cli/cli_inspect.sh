@@ -103,6 +103,24 @@ mkdir "$WORK/empty"
 : >"$WORK/empty/metadata.jsonl"
 fails 1 "no rows" $I "$WORK/empty"
 
+# Regions, beside patches and what the article counted.
+check "no regions unless asked" bash -c "! $I '$C' --json | grep -q '\"regions\"'"
+ok "inspect --regions" $I "$C" --regions --region-images 20 --json
+check "proposed" grep -q '"from": "single"' "$WORK/stdout"
+check "of 20 images" grep -q '"images": 20,' "$WORK/stdout"
+is ms_coco 19.8
+is e_commerce 6.4
+check "more than the images alone" holds "$(number regions)" '>' 20
+check "the product is covered" holds "$(number product_covered)" '>' 0.8
+ok "with a sheet" $I "$C" --sheet "$WORK/sheet.png" --region-images 20 --regions-most 5 --html "$WORK/page.html"
+check "a line of patches" grep -q '^patches *20 *64.0 ' "$WORK/stdout"
+check "the article's lines" grep -q '^e-commerce (article) *- *6.4 ' "$WORK/stdout"
+check "the sheet is a PNG" bash -c "head -c 4 $WORK/sheet.png | grep -q PNG"
+check "the page has it too" grep -q '<h2>Regions</h2>' "$WORK/page.html"
+fails 1 "nothing.features" $I "$C" --regions-file "$WORK/nothing.features"
+fails 2 "proposals have no classes" $I "$C" --regions --class-names "$WORK/nothing"
+fails 2 "--regions-most" $I "$C" --regions --regions-most 0
+
 # Misuse.
 fails 2 "--catalog" $I
 fails 2 "one catalogue" $I "$C" "$C"

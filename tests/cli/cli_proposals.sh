@@ -21,6 +21,15 @@ has skipped 0
 regions=$(number regions)
 check "more than the images alone: $regions" test "$regions" -gt 120
 mv "$O" "$WORK/two.features"
+ok "a system reads it" $FB train --system vse++ --catalog "$C" --regions "$WORK/two.features" \
+    --out "$WORK/model" --steps 2 --batch 8 --preset mini --max-text 16 --quiet
+ok "and is evaluated with it" $FB evaluate --model "$WORK/model" --catalog "$C" --split train \
+    --regions "$WORK/two.features" --protocol full --json --quiet
+check "by a sum of recalls" grep -q '"sum_r": [0-9]' "$WORK/stdout"
+fails 1 "without an image network" $I --model "$WORK/model"
+ok "it is looked at" $FB inspect "$C" --regions-file "$WORK/two.features" --json --quiet
+has without 0
+has whole_image 40
 ok "again, on one thread" $I --model "$WORK/grid" --threads 1 --dtype f32
 mv "$O" "$WORK/one.features"
 ok "and on two" $I --model "$WORK/grid" --threads 2 --dtype f32
