@@ -113,7 +113,7 @@
       "of proposals: selective search in one pass, or fast in twelve passes and as "   \
       "much longer",                                                                   \
       FB_ONE_OF("single,fast"))                                                        \
-    X(INT32, regions_most, "regions-most", "N", "36",                                        \
+    X(INT32, regions_most, "regions-most", "N", "36",                                  \
       "of proposals: regions of an image, at most; the whole image is the first",      \
       FB_RANGE(1, 1000))
 #define FB_NETWORK_OPTIONS(X)                                                          \
