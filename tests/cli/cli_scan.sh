@@ -54,6 +54,28 @@ done
 check "both ways are kept" grep -q '"cross_attention": "both"' "$WORK/killed/config.json"
 check "and the pooling" grep -q '"pool": "lse"' "$WORK/killed/config.json"
 
+# ---- regions, of which each image has its own number -------------------------------------
+"$BUILD/tests/make_regions" toy "$C" "$WORK/toy.tsv" || exit 1
+R=$WORK/toy.features
+ok "import regions" "$FB" import --from regions --quiet "$WORK/toy.tsv" --catalog "$C" --out "$R"
+cat >"$WORK/regions.json" <<EOT
+{"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+EOT
+B="--config $WORK/regions.json --vocab-size 120 --max-text 16 --batch 32 --threads 2 --quiet
+    --seed 3 --lr 5e-3 --epochs 20"
+for S in scan pfan; do
+    ok "$S trains on regions" "$FB" train --system $S $B --catalog "$C" --regions "$R" \
+        --out "$WORK/$S-regions"
+    ok "and is evaluated" $E --model "$WORK/$S-regions" --regions "$R"
+    check "$S has learnt regions: R@5 $(recall r5)" above "$(recall r5)" 0.8
+done
+mkdir "$WORK/pairs"
+"$BUILD/tests/make_regions" scan "$C" "$WORK/pairs" || exit 1
+ok "import SCAN's own files" "$FB" import "$WORK/pairs" --from scan --quiet --out "$WORK/files"
+B="$B --epochs 1 --catalog $WORK/files --regions $WORK/files/regions.features"
+ok "scan needs no boxes" "$FB" train --system scan $B --out "$WORK/f"
+fails 2 "has no boxes, which pfan needs" "$FB" train --system pfan $B --out "$WORK/x"
+
 M=$WORK/scan
 photo=$(find "$C/images" -type f | LC_ALL=C sort | head -n 1)
 ok "match" "$FB" match --model "$M" --text "red circle" --image "$photo"
