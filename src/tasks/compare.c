@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/option.h"
+#include "data/regions/region_table.h"
 #include "training/train_state.h"
 
 #include <math.h>
@@ -181,7 +182,7 @@ static fb_status read_done(fb_compare_run *c)
 static bool needs_features(const fb_compare_run *c)
 {
     for (int32_t i = 0; i < c->entry_count; i++)
-        if (c->entries[i].system)
+        if (c->entries[i].system && !c->options->regions[0])
             return true;
     return false;
 }
@@ -197,13 +198,40 @@ static fb_status do_all(fb_compare_run *c)
     return write_tables(c);
 }
 
+/* A file that lacks images is told before anything is trained. */
+static fb_status check_regions(const fb_compare_run *c)
+{
+    const char *path = c->options->regions;
+    const fb_catalogue *catalogue = c->items->catalogue;
+    fb_region_table *table = NULL;
+    if (!path[0])
+        return FB_OK;
+    FB_TRY(fb_region_table_open(c->ctx, &table, path, catalogue, 0));
+    const fb_split needed[] = {FB_SPLIT_TRAIN, FB_SPLIT_VAL, c->items->split};
+    fb_status status = FB_OK;
+    for (int i = 0; i < 3 && status == FB_OK; i++) {
+        int32_t count;
+        const int32_t *items = fb_catalogue_split_items(catalogue, needed[i], &count);
+        status = fb_region_table_check(c->ctx, table, items, count);
+    }
+    fb_region_table_close(table);
+    return status;
+}
+
 static fb_status open_parts(fb_compare_run *c)
 {
     const fb_compare_options *o = c->options;
     if (!o->catalog[0] || !o->out[0])
         return fb_fail(c->ctx, FB_E_USAGE, "compare needs --catalog and --out");
     FB_TRY(fb_compare_list(c));
-    FB_TRY(fb_split_items_open(c->ctx, &c->items, o->catalog, o->split));
+    if (o->regions[0] && o->features[0])
+        return fb_fail(c->ctx, FB_E_USAGE,
+                       "--features %s and --regions %s: systems learn from one of the "
+                       "two",
+                       o->features, o->regions);
+    const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
+    FB_TRY(fb_split_items_open_as(c->ctx, &c->items, o->catalog, o->split, &how));
+    FB_TRY(check_regions(c));
     fb_catalogue_split_items(c->items->catalogue, FB_SPLIT_TRAIN, &c->train_items);
     c->results =
         calloc((size_t)c->entry_count * (size_t)o->seeds + 1, sizeof *c->results);

@@ -82,6 +82,7 @@ fb_status fb_compare_write_json(const fb_compare_run *c, const fb_comparison *fo
     fb_json_key_double(&w, "seconds", found->features_seconds);
     fb_json_key_double(&w, "processor_seconds", found->features_processor_seconds);
     fb_json_close_object(&w);
+    fb_json_key_string(&w, "regions", o->regions);
     fb_json_key_int(&w, "done", found->done);
     fb_json_key_int(&w, "done_before", found->done_before);
     fb_json_key_int(&w, "failed", found->failed);

@@ -113,7 +113,7 @@ typedef struct part {
     char value[4200];
 } part;
 
-enum { PARTS = 16 };
+enum { PARTS = 17 };
 
 static void say(part *parts, int32_t *count, const char *name, const char *option,
                 const char *value)
@@ -159,6 +159,7 @@ static int32_t list_parts(const fb_compare_run *c, part *parts)
     snprintf(digits, sizeof digits, "%llu", (unsigned long long)o->seed);
     say(parts, &n, "seed", "--seed", digits);
     say_number(parts, &n, "examples", "--examples", o->examples);
+    say(parts, &n, "regions", "--regions", o->regions);
     return n;
 }
 
@@ -187,7 +188,7 @@ static fb_status compare_plan(const fb_compare_run *c, const char *path,
         return fb_fail(c->ctx, FB_E_FORMAT, "%s: not the plan of a comparison", path);
     for (int32_t i = 0; i < count; i++) {
         const char *old = json_string_value(json_object_get(root, parts[i].name));
-        if (old && strcmp(old, parts[i].value) == 0)
+        if (strcmp(old ? old : "", parts[i].value) == 0) /* absent: left out */
             continue;
         if (i == 0)
             return fb_fail(c->ctx, FB_E_STATE,

@@ -1,6 +1,7 @@
 /* compare_rank.c - a trained model on the candidates that all systems rank. */
 #include "base/clock.h"
 #include "data/image/floor_features.h"
+#include "engine/model_regions.h"
 #include "models/matcher.h"
 #include "tasks/compare.h"
 #include "tasks/linear_floor.h"
@@ -143,6 +144,14 @@ static fb_status rank_by_model(fb_compare_run *c, fb_model *model,
     return c->options->examples > 0 ? choose_examples(c, &scorer, result) : FB_OK;
 }
 
+static fb_status check_regions(const fb_compare_run *c, const fb_model *model)
+{
+    int32_t count;
+    const int32_t *items =
+        fb_catalogue_split_items(c->items->catalogue, c->items->split, &count);
+    return fb_region_table_check(c->ctx, model->regions, items, count);
+}
+
 fb_status fb_compare_rank(fb_compare_run *c, const char *folder,
                           fb_compare_result *result)
 {
@@ -150,7 +159,13 @@ fb_status fb_compare_rank(fb_compare_run *c, const char *folder,
     const fb_model_options compute = {o->backend, o->dtype, o->threads};
     fb_model *model = NULL;
     FB_TRY(fb_model_open(c->ctx, &model, folder, &compute));
-    fb_status status = rank_by_model(c, model, result);
+    const char *regions = fb_model_takes_regions(model) ? o->regions : "";
+    fb_status status =
+        fb_model_open_regions(c->ctx, model, regions, c->items->catalogue);
+    if (status == FB_OK && model->regions)
+        status = check_regions(c, model);
+    if (status == FB_OK)
+        status = rank_by_model(c, model, result);
     fb_model_close(model);
     return status;
 }

@@ -466,6 +466,8 @@ static void put_head(const report *p)
     fprintf(p->out, ", %lld products.", (long long)p->c->items->count);
     if (p->found->features[0])
         put_text(p, " Image features of <code>", p->found->features, "</code>, frozen");
+    if (o->regions[0])
+        put_text(p, " Features of regions of <code>", o->regions, "</code>");
     if (isfinite(p->found->features_processor_seconds))
         fprintf(p->out, " (%.0f processor seconds of training, shared)",
                 p->found->features_processor_seconds);
@@ -473,7 +475,7 @@ static void put_head(const report *p)
         p->out,
         "%s &plusmn; is the standard deviation over seeds; intervals are 95&#8239;%% "
         "of a paired bootstrap over products (%d resamples).</p>\n",
-        p->found->features[0] ? "." : "", (int)o->resamples);
+        p->found->features[0] || o->regions[0] ? "." : "", (int)o->resamples);
 }
 
 fb_status fb_compare_write_report(const fb_compare_run *c, const fb_comparison *found)

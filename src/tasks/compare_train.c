@@ -151,6 +151,21 @@ static fb_status last_stage(const fb_compare_run *c, const fb_system *s,
     return FB_OK;
 }
 
+/* The shared network, not trained any more. */
+static fb_status use_features(const fb_compare_run *c, const fb_system *s,
+                              const char *cache, const char *vocab, fb_train_options *o)
+{
+    if (s->stage_count > 1)
+        FB_TRY(last_stage(c, s, o));
+    if (!o->init[0]) {
+        o->encoder_weights = c->features;
+        o->vocab = vocab;
+    }
+    o->freeze_encoder = true;
+    o->feature_cache = cache;
+    return FB_OK;
+}
+
 static void limit(const fb_compare_run *c, fb_train_options *o)
 {
     o->products = c->options->products;
@@ -250,15 +265,11 @@ fb_status fb_compare_train(fb_compare_run *c, const fb_compare_entry *entry,
     begin_options(c, &o);
     FB_TRY(fb_compare_path(c, cache, "features.cache"));
     FB_TRY(fb_path_join(c->ctx, vocab, c->features, "vocab.txt"));
-    if (s->stage_count > 1)
-        FB_TRY(last_stage(c, s, &o));
+    if (c->options->regions[0])
+        o.regions = c->options->regions;
+    else
+        FB_TRY(use_features(c, s, cache, vocab, &o));
     o.system = s->name;
-    if (!o.init[0]) {
-        o.encoder_weights = c->features;
-        o.vocab = vocab;
-    }
-    o.freeze_encoder = true;
-    o.feature_cache = cache;
     o.seed = seed;
     o.out = folder;
     o.resume = true;

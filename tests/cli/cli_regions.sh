@@ -16,6 +16,11 @@ T="$FB train --catalog $C --seed 7 $SIZE --batch 32 --lr 4e-3 --epochs 60 --drop
 number() { sed -n "s/.*\"$1\": \([-0-9.e]*\),\?$/\1/p" "$WORK/stdout" | head -1; }
 least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }'; }
 
+head -n 390 "$WORK/toy.tsv" >"$WORK/fewer.tsv"
+ok "regions of fewer images" "$FB" import --from regions --quiet "$WORK/fewer.tsv" \
+    --catalog "$C" --skip-bad --out "$WORK/fewer.features"
+ok "a model of photos" "$FB" train --catalog "$C" $TINY --steps 2 --out "$WORK/photos"
+
 # ---- learnt ------------------------------------------------------------------------------
 ok "train on regions" $T --regions "$R" --out "$WORK/m" --json
 best=$(number best_val_accuracy)
@@ -117,11 +122,20 @@ for system in vilbert vlbert; do
 done
 check "vilbert guesses classes" grep -q '"visual_target": "classes"' "$WORK/vilbert/config.json"
 
+# ---- compared ----------------------------------------------------------------------------
+V="$FB compare --catalog $C --products 200 --budget 0 --seeds 1 --min-candidates 3 --quiet"
+V="$V --threads 2 --out $WORK/compared"
+ok "compare on regions" $V --systems vse,cca,"$WORK/photos","$WORK/m" --regions "$R" --json
+check "none failed" grep -q '"failed": 0' "$WORK/stdout"
+check "no image network was trained" test ! -e "$WORK/compared/features"
+check "the report says so" grep -q "Features of regions of" "$WORK/compared/report.html"
+fails 1 "was begun with --regions" $V --systems vse
+fails 2 "systems learn from one of the two" $V --features "$WORK/photos" --regions "$R"
+fails 1 "has no regions of images/390.png" $V --systems vse \
+    --regions "$WORK/fewer.features" --out "$WORK/none"
+
 # ---- refused -----------------------------------------------------------------------------
 N="--out $WORK/none"
-head -n 390 "$WORK/toy.tsv" >"$WORK/fewer.tsv"
-ok "regions of fewer images" "$FB" import --from regions --quiet "$WORK/fewer.tsv" \
-    --catalog "$C" --skip-bad --out "$WORK/fewer.features"
 fails 1 "has no regions of images/390.png" $T --regions "$WORK/fewer.features" $N
 fails 1 "has no regions of images" "$FB" evaluate --model "$WORK/m" --catalog "$C" \
     --regions "$WORK/fewer.features" --quiet
@@ -132,7 +146,6 @@ fails 2 "--flip is about photos" $T --regions "$R" --flip 0.5 $N
 fails 2 "--encoder is about photos" $T --regions "$R" --encoder thin $N
 fails 2 "--regions-most 3 is of --regions FILE" $T --regions-most 3 $N
 fails 2 "a model of regions; give their features" $T --config "" --init "$WORK/m" $N
-ok "a model of photos" "$FB" train --catalog "$C" $TINY --steps 2 --out "$WORK/photos"
 fails 2 "a model of photos, from which there is no going on" $T --config "" \
     --regions "$R" --init "$WORK/photos" $N
 fails 2 "it was trained without --regions" "$FB" evaluate --model "$WORK/photos" \
