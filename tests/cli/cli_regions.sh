@@ -120,6 +120,7 @@ for system in vilbert vlbert; do
     fails 2 "bare.features has no boxes, which $system needs" "$FB" evaluate --quiet \
         --model "$WORK/$system" --catalog "$C" --regions "$WORK/bare.features"
 done
+check "vlbert guesses classes" grep -q '"mvrc_target": "classes"' "$WORK/vlbert/config.json"
 check "vilbert guesses classes" grep -q '"visual_target": "classes"' "$WORK/vilbert/config.json"
 
 # ---- compared ----------------------------------------------------------------------------

@@ -54,7 +54,7 @@ ok "go on from a model" "$FB" train $SMALL --init "$WORK/m" --steps 1 --out "$WO
 ok "regions of a detector" "$BUILD/tests/make_regions" toy "$C" "$WORK/toy.tsv"
 ok "import them" "$FB" import --from regions --quiet "$WORK/toy.tsv" --catalog "$C" \
     --out "$WORK/toy.features"
-sed 's/"geometry_frequencies": 8/"mvrc_target": "classes", "region_classes": 2000/' \
+sed 's/"geometry_frequencies": 8/"mvrc_target": "classes", "visual_classes": 2000/' \
     "$WORK/two.json" >"$WORK/classes.json"
 ok "train on regions" "$FB" train $SMALL --config "$WORK/two.json" --steps 2 --out "$WORK/r" \
     --regions "$WORK/toy.features"
@@ -67,6 +67,6 @@ fails 2 "--losses needs tia" $X --losses mlm,mvrc
 fails 2 "off [CLS]" $X --alignment-head product
 fails 2 "they need --alignment block" $X --text-mask 0.1
 fails 1 "max_position_embeddings" $X --max-text 512
-fails 1 "mvrc_target classes" "$FB" train $SMALL --config "$WORK/classes.json" --encoder pixels \
+fails 2 "mvrc_target classes" "$FB" train $SMALL --config "$WORK/classes.json" --encoder pixels \
     --steps 1 --out "$WORK/x"
 finish

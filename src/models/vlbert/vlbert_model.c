@@ -336,7 +336,7 @@ static fb_status fill_class(fb_tape *tape, float *out, int32_t classes,
     if (class < 0 || class >= classes)
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "a region is of class %d, the model knows 0 to %d; give "
-                       "config.json region_classes for all",
+                       "config.json visual_classes for all",
                        (int)class, (int)classes - 1);
     score = score < least ? least : score > most ? most : score;
     for (int32_t i = 0; i < classes; i++)

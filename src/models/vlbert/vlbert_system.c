@@ -178,12 +178,21 @@ static void step_of(void *step, const fb_train_options *o, const fb_step_clock *
 static fb_status configure(fb_context *ctx, fb_model_config *config,
                            const fb_train_options *o, const fb_start *start)
 {
-    (void)ctx, (void)o, (void)start;
+    (void)o, (void)start;
+    fb_vlbert_config *own = (void *)&config->own;
     config->vector = 0;
     config->patches_from = 0;
     config->head = FB_HEAD_CLS;
     config->score = FB_SCORE_TIA;
-    return FB_OK;
+    if (config->region_classes >= 2) { /* the detector's, where the regions have some */
+        own->target = FB_VLBERT_CLASSES;
+        own->classes = config->region_classes;
+    }
+    if (own->target != FB_VLBERT_CLASSES || config->region_classes >= 2)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_USAGE,
+                   "mvrc_target classes needs --regions of a detector that says its "
+                   "classes; leave it features");
 }
 
 static fb_status check(fb_context *ctx, const fb_model_config *c, const char *where)
@@ -237,7 +246,7 @@ static const char *const target_words[] = {"features", "classes", NULL};
 static const fb_config_key keys[] = {
     {"geometry_frequencies", FB_CONFIG_INT32, AT(frequencies), 0, 4096, NULL, 0},
     {"mvrc_target", FB_CONFIG_WORD, AT(target), 0, 0, target_words, FB_VLBERT_FEATURES},
-    {"region_classes", FB_CONFIG_INT32, AT(classes), 2, 1000000, NULL, 1601}};
+    {"visual_classes", FB_CONFIG_INT32, AT(classes), 2, 1000000, NULL, 1601}};
 #undef AT
 
 const fb_system fb_vlbert_system = {
