@@ -7,8 +7,8 @@
 
 #define DEFAULTS                                                                       \
     {"encoder", "thin"}, {"patches", "grid"}, {"fit", "squash"},                       \
-        {"vector-size", "512"}, {"margin", "0.2"}, {"batch", "128"}, {"epochs", "15"}, \
-        {"lr", "1e-3"}, {"weight-decay", "0"}, {"warmup", "0.05"}, {"clip", "2"},      \
+        {"vector-size", "256"}, {"margin", "0.2"}, {"batch", "128"}, {"epochs", "15"}, \
+        {"lr", "3e-3"}, {"weight-decay", "0"}, {"warmup", "0.05"}, {"clip", "2"},      \
     {                                                                                  \
         "flip", "0.5"                                                                  \
     }
