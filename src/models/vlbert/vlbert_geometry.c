@@ -47,6 +47,9 @@ fb_status fb_vlbert_geometry_rows(fb_tape *tape, fb_var **rows, const fb_batch *
 {
     void *memory;
     int64_t count = (int64_t)fb_image_rows_count(batch) + batch->images;
+    if (!batch->boxes)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "vlbert reads where regions lie, and the batch does not say");
     size_t numbers = (size_t)count * 8 * (size_t)n;
     FB_TRY(fb_tape_alloc(tape, &memory, (numbers + (size_t)n) * sizeof(float)));
     float *g = memory, *inverse = g + numbers;

@@ -15,7 +15,7 @@
 void fb_vlbert_geometry(float *g, const float box[4], const float *inverse, int32_t n);
 
 /* *rows [R + images, 8 n], a constant: of each row of the batch's images, then of each
- * whole image. */
+ * whole image. FB_E_SHAPE: the batch has no boxes. */
 fb_status fb_vlbert_geometry_rows(fb_tape *tape, fb_var **rows, const fb_batch *batch,
                                   int32_t n);
 

@@ -24,7 +24,8 @@
  * as a distribution, as FashionBERT's masked patches have it; of regions with classes
  * (mvrc_target classes) it is what a region file keeps, the best class and its score s.
  * The KLD is the code's soft cross entropy less the target's entropy: one gradient. The
- * matching head, which the code has and leaves off, is on. W of o is two products, one
+ * matching head, which the code has and leaves off, is on. Objects that patch dropout
+ * leaves out of the sequences still count in the whole image. W of o is two products, one
  * over f and one over g, which are added: the same numbers. n of the geometry is a third
  * of the width, as at the paper's 768.
  */

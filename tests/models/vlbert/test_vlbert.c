@@ -63,6 +63,10 @@ static void each_row_has_the_geometry_of_its_own_box(void **state)
             assert_true(fabsf(g[r * 8 * N + i] - want[i]) < 1e-5f);
     }
     assert_true(g[(P + 2) * 8 * N] != g[2 * 8 * N]);
+    float *boxes = w.batch->boxes;
+    w.batch->boxes = NULL;
+    assert_int_equal(fb_vlbert_geometry_rows(&w.tape, &rows, w.batch, N), FB_E_SHAPE);
+    w.batch->boxes = boxes;
     world_close(&w);
 }
 
