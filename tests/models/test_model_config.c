@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "models/model_config.h"
 #include "models/system.h"
 
@@ -117,6 +118,10 @@ static void expect_same(const fb_model_config *a, const fb_model_config *b)
     assert_int_equal(a->patches_from, b->patches_from);
     assert_int_equal(a->head, b->head);
     assert_int_equal(a->score, b->score);
+    assert_int_equal(a->regions, b->regions);
+    assert_int_equal(a->region_width, b->region_width);
+    assert_int_equal(a->region_most, b->region_most);
+    assert_int_equal(a->region_classes, b->region_classes);
     assert_true(a->alignment_weight == b->alignment_weight);
     assert_true(a->similarity_weight == b->similarity_weight);
     assert_true(a->score_bias == b->score_bias);
@@ -136,12 +141,42 @@ static void written_config_is_read_back_whole(void **state)
     assert_int_equal(fb_model_config_write(ctx, &want, path), FB_OK);
     assert_int_equal(fb_model_config_read(ctx, &got, path), FB_OK);
     expect_same(&got, &want);
+    want.regions = true;
+    want.region_width = 2048;
+    want.region_most = 100;
+    want.region_classes = 1601;
+    assert_int_equal(fb_model_config_write(ctx, &want, path), FB_OK);
+    assert_int_equal(fb_model_config_read(ctx, &got, path), FB_OK);
+    expect_same(&got, &want);
+    want.regions = false;
     want.squash = false; /* the other words */
     want.system = fb_systems_find("selfie");
     snprintf(want.encoder, sizeof want.encoder, "thin");
     assert_int_equal(fb_model_config_write(ctx, &want, path), FB_OK);
     assert_int_equal(fb_model_config_read(ctx, &got, path), FB_OK);
     expect_same(&got, &want);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    fb_context_free(ctx);
+}
+
+/* Strict JSON: a system's key that is another's too is found by reading it. */
+static void keys_of_every_system_are_written_once(void **state)
+{
+    (void)state;
+    fb_context *ctx = fb_context_create();
+    char folder[] = "/tmp/fb_config_XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    for (int32_t i = 0; i < fb_systems_count(); i++) {
+        fb_model_config c = preset("mini");
+        json_t *root;
+        fb_model_config_set_system(&c, fb_systems_get(i));
+        assert_int_equal(fb_model_config_write(ctx, &c, path), FB_OK);
+        if (fb_json_read(ctx, path, 1 << 20, &root) != FB_OK)
+            fail_msg("%s: %s", fb_systems_get(i)->name, fb_context_message(ctx));
+        json_decref(root);
+    }
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(folder), 0);
     fb_context_free(ctx);
@@ -248,6 +283,9 @@ static void whole_numbers_out_of_range_are_named(void **state)
                 {"type_vocab_size", false, 1, 16},
                 {"image_size", true, 1, 2048},
                 {"grid", true, 1, 64},
+                {"region_width", true, 0, 65536},
+                {"region_most", true, 0, 4096},
+                {"region_classes", true, 0, 1000000},
                 {"max_text", true, 2, 8192}};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char values[6][32] = {"1.5", "\"8\"", "null", "9223372036854775807"};
@@ -366,6 +404,7 @@ int main(void)
         cmocka_unit_test(presets_have_the_documented_sizes),
         cmocka_unit_test(unknown_preset_is_misuse_and_names_the_right_ones),
         cmocka_unit_test(written_config_is_read_back_whole),
+        cmocka_unit_test(keys_of_every_system_are_written_once),
         cmocka_unit_test(missing_file_is_named),
         cmocka_unit_test(absent_keys_keep_what_was_there),
         cmocka_unit_test(config_of_a_hugging_face_bert_is_read),
