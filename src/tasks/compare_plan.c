@@ -113,7 +113,7 @@ typedef struct part {
     char value[4200];
 } part;
 
-enum { PARTS = 17 };
+enum { PARTS = 18 };
 
 static void say(part *parts, int32_t *count, const char *name, const char *option,
                 const char *value)
@@ -160,6 +160,7 @@ static int32_t list_parts(const fb_compare_run *c, part *parts)
     say(parts, &n, "seed", "--seed", digits);
     say_number(parts, &n, "examples", "--examples", o->examples);
     say(parts, &n, "regions", "--regions", o->regions);
+    say(parts, &n, "candidates", "--candidates", o->candidates);
     return n;
 }
 

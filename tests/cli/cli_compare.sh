@@ -125,6 +125,9 @@ ok "mended, it is tried again" $RUN \
 fails 1 "was begun with --products 30, not 31" $RUN --products 31 --systems fashionbert \
     --out "$OUT"
 fails 1 "was begun with --draws 1, not 2" $RUN --draws 2 --systems fashionbert --out "$OUT"
+fails 1 "was begun with --candidates left out, not" $RUN --systems fashionbert --out "$OUT" \
+    --candidates "$WORK/others.jsonl"
+check "no other candidates were drawn" test ! -e "$WORK/others.jsonl"
 ok "another catalogue" "$MAKE" "$WORK/other" 40
 fails 1 "was begun with another catalogue" $RUN --catalog "$WORK/other" \
     --systems fashionbert --out "$OUT"
