@@ -78,11 +78,11 @@ typedef struct fb_cross_attention {
     fb_dropout dropout;                    /* as in fb_attention */
 } fb_cross_attention;
 
-/* Its two inputs, or their gradients. */
+/* Its two inputs, or their gradients; k and v side by side, heads side by side in each.
+ * Rows may be wider, as those of q, k and v side by side are: columns behind the first C
+ * of q, and before the last 2C of kv, are not read, and their gradient is 0. */
 typedef struct fb_cross_rows {
-    const fb_tensor *q; /* [Tq, C], heads side by side */
-    const fb_tensor
-        *kv; /* [Tk, 2C]: k and v side by side, heads side by side in each */
+    const fb_tensor *q, *kv; /* [Tq, C], [Tk, 2C] */
 } fb_cross_rows;
 
 /* LayerNorm of dropout(x) + residual. */

@@ -95,15 +95,29 @@ fb_status fb_transformer_declare(fb_params *params, fb_transformer *t,
     return FB_OK;
 }
 
+/* The rows of a layer: all, or those that are picked. */
+typedef struct layer_rows {
+    const int32_t *offsets;
+    int32_t sequences;
+    const fb_picked_rows *picked; /* NULL: all */
+} layer_rows;
+
 /* W_o attention(W_qkv x) */
 static fb_status attend(fb_tape *tape, fb_var **y, fb_var *x,
                         const fb_transformer_options *o, const fb_transformer_layer *l,
-                        const int32_t *offsets, int32_t sequences)
+                        const layer_rows *r)
 {
-    fb_var *qkv, *context;
+    fb_var *qkv, *q, *context;
+    const fb_picked_rows *p = r->picked;
     FB_TRY(fb_op_linear(tape, &qkv, x, l->qkv_weight, l->qkv_bias, false));
-    FB_TRY(
-        fb_op_attention(tape, &context, qkv, offsets, sequences, o->heads, o->causal));
+    if (p) {
+        FB_TRY(fb_op_gather(tape, &q, qkv, NULL, p->rows, p->count));
+        FB_TRY(fb_op_cross_attention(tape, &context, q, qkv, p->offsets, r->offsets,
+                                     r->sequences, o->heads));
+    } else {
+        FB_TRY(fb_op_attention(tape, &context, qkv, r->offsets, r->sequences, o->heads,
+                               o->causal));
+    }
     return fb_op_linear(tape, y, context, l->out_weight, l->out_bias, false);
 }
 
@@ -119,22 +133,25 @@ static fb_status feed_forward(fb_tape *tape, fb_var **y, fb_var *x,
 
 static fb_status layer_forward(fb_tape *tape, fb_var **y, fb_var *x,
                                const fb_transformer *t, const fb_transformer_layer *l,
-                               const int32_t *offsets, int32_t sequences)
+                               const layer_rows *r)
 {
     const fb_transformer_options *o = &t->options;
-    fb_var *normed, *sum, *a;
+    const fb_picked_rows *p = r->picked;
+    fb_var *normed, *sum, *a, *own = x;
+    if (p)
+        FB_TRY(fb_op_gather(tape, &own, x, NULL, p->rows, p->count));
     if (o->pre_norm) {
         FB_TRY(
             fb_op_norm(tape, &normed, x, NULL, l->norm1_gamma, l->norm1_beta, o->eps));
-        FB_TRY(attend(tape, &sum, normed, o, l, offsets, sequences));
-        FB_TRY(fb_op_add(tape, &a, sum, x));
+        FB_TRY(attend(tape, &sum, normed, o, l, r));
+        FB_TRY(fb_op_add(tape, &a, sum, own));
         FB_TRY(
             fb_op_norm(tape, &normed, a, NULL, l->norm2_gamma, l->norm2_beta, o->eps));
         FB_TRY(feed_forward(tape, &sum, normed, o, l));
         return fb_op_add(tape, y, sum, a);
     }
-    FB_TRY(attend(tape, &sum, x, o, l, offsets, sequences));
-    FB_TRY(fb_op_norm(tape, &a, sum, x, l->norm1_gamma, l->norm1_beta, o->eps));
+    FB_TRY(attend(tape, &sum, x, o, l, r));
+    FB_TRY(fb_op_norm(tape, &a, sum, own, l->norm1_gamma, l->norm1_beta, o->eps));
     FB_TRY(feed_forward(tape, &sum, a, o, l));
     return fb_op_norm(tape, y, sum, a, l->norm2_gamma, l->norm2_beta, o->eps);
 }
@@ -144,14 +161,14 @@ static fb_status forward_lean(fb_tape *tape, fb_var **y, fb_var *x,
                               const fb_transformer *t, int32_t first, int32_t count,
                               const int32_t *offsets, int32_t sequences)
 {
+    const layer_rows all = {offsets, sequences, NULL};
     fb_var *state;
     FB_TRY(fb_tape_new_var(tape, &state, x->value.dtype, x->value.dims[0],
                            x->value.dims[1]));
     for (int32_t i = 0; i < count; i++) {
         fb_tape_mark mark = fb_tape_save(tape);
         fb_var *out;
-        FB_TRY(layer_forward(tape, &out, i ? state : x, t, &t->layer[first + i],
-                             offsets, sequences));
+        FB_TRY(layer_forward(tape, &out, i ? state : x, t, &t->layer[first + i], &all));
         FB_TRY(tape->be->m->copy(tape->ctx, tape->be, state->value.data,
                                  out->value.data, fb_tensor_bytes(&out->value)));
         fb_tape_restore(tape, mark);
@@ -165,12 +182,25 @@ fb_status fb_transformer_forward_layers(fb_tape *tape, fb_var **y, fb_var *x,
                                         int32_t count, const int32_t *offsets,
                                         int32_t sequences)
 {
+    const layer_rows all = {offsets, sequences, NULL};
     if (!tape->recording)
         return forward_lean(tape, y, x, t, first, count, offsets, sequences);
     for (int32_t i = 0; i < count; i++)
-        FB_TRY(layer_forward(tape, &x, x, t, &t->layer[first + i], offsets, sequences));
+        FB_TRY(layer_forward(tape, &x, x, t, &t->layer[first + i], &all));
     *y = x;
     return FB_OK;
+}
+
+fb_status fb_transformer_forward_picked(fb_tape *tape, fb_var **y, fb_var *x,
+                                        const fb_transformer *t, int32_t layer,
+                                        const fb_picked_rows *picked,
+                                        const int32_t *offsets, int32_t sequences)
+{
+    const layer_rows some = {offsets, sequences, picked};
+    if (t->options.causal)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "picked rows of a causal encoder: they would see those behind");
+    return layer_forward(tape, y, x, t, &t->layer[layer], &some);
 }
 
 fb_status fb_transformer_forward(fb_tape *tape, fb_var **y, fb_var *x,
@@ -186,4 +216,13 @@ double fb_transformer_flops(const fb_transformer_options *o, double tokens)
     double products = (double)o->width * o->width * 4 + (double)o->width * o->inner * 2;
     double seen = o->causal ? (tokens + 1) / 2 : tokens; /* on average */
     return o->layers * tokens * 2 * (products + 2 * seen * o->width);
+}
+
+double fb_transformer_picked_flops(const fb_transformer_options *o, double tokens,
+                                   double picked)
+{
+    double width = o->width;
+    double products =
+        tokens * 3 * width * width + picked * (width * width + 2 * width * o->inner);
+    return 2 * (products + 2 * picked * tokens * width);
 }

@@ -54,9 +54,26 @@ fb_status fb_transformer_forward_layers(fb_tape *tape, fb_var **y, fb_var *x,
                                         int32_t count, const int32_t *offsets,
                                         int32_t sequences);
 
+/* Some rows of packed sequences: those that will be read of a layer's output. */
+typedef struct fb_picked_rows {
+    const int32_t *rows;    /* [count] of the sequences' rows, ascending */
+    const int32_t *offsets; /* [sequences + 1] of the picked ones */
+    int64_t count;
+} fb_picked_rows;
+
+/* One layer's output at the picked rows alone, [count, C]: they see all rows of their
+ * sequence, and only theirs are carried further. FB_E_SHAPE: a causal encoder. */
+fb_status fb_transformer_forward_picked(fb_tape *tape, fb_var **y, fb_var *x,
+                                        const fb_transformer *t, int32_t layer,
+                                        const fb_picked_rows *picked,
+                                        const int32_t *offsets, int32_t sequences);
+
 /* Forward multiply-adds times two of the layers' products and attention, one sequence
  * of `tokens`. */
 double fb_transformer_flops(const fb_transformer_options *options, double tokens);
+/* The same of one layer's output at `picked` rows. */
+double fb_transformer_picked_flops(const fb_transformer_options *options, double tokens,
+                                   double picked);
 
 /* Declare helpers that other modules share: a Linear (weight [out,in] and bias) and a
  * LayerNorm, under PREFIX.weight, PREFIX.bias. */

@@ -46,8 +46,9 @@ static fb_status check_offsets(fb_tape *tape, const char *what, const int32_t *o
 static fb_status check_shapes(fb_tape *tape, const fb_tensor *q, const fb_tensor *kv,
                               const fb_cross_attention *a)
 {
-    if (a->heads < 1 || q->dims[1] % a->heads != 0 || kv->dims[1] != 2 * q->dims[1] ||
-        q->dtype != kv->dtype)
+    bool parts = kv->dims[1] == q->dims[1] && q->dims[1] == 3 * (int64_t)a->width;
+    if (a->heads < 1 || a->width % a->heads != 0 || q->dtype != kv->dtype ||
+        !(parts || kv->dims[1] == 2 * q->dims[1]))
         return fb_fail(tape->ctx, FB_E_SHAPE,
                        "cross-attention: %s [%lld,%lld] over %s [%lld,%lld] is not q "
                        "over k and v of %d heads",
@@ -64,6 +65,8 @@ fb_status fb_op_cross_attention(fb_tape *tape, fb_var **out, fb_var *q, fb_var *
 {
     double started_s = fb_tape_clock(tape);
     int64_t rows = q->value.dims[0], width = q->value.dims[1];
+    if (kv->value.dims[1] == width && width % 3 == 0)
+        width /= 3;
     fb_cross_attention a = {.sequences = sequences,
                             .heads = heads,
                             .width = (int32_t)width,

@@ -39,7 +39,8 @@ fb_status fb_op_attention(fb_tape *tape, fb_var **out, fb_var *qkv,
                           bool causal);
 /* out[Tq,C] of q[Tq,C] over kv[Tk,2C], k and v side by side: queries of sequence b see
  * keys of sequence b alone, q_offsets and kv_offsets [B+1]. q and kv get gradients both
- * or neither; no key: 0. */
+ * or neither; no key: 0. Where both have 3C columns, q, k and v side by side, the first
+ * C of q and the last 2C of kv are taken: self-attention of some rows alone. */
 fb_status fb_op_cross_attention(fb_tape *tape, fb_var **out, fb_var *q, fb_var *kv,
                                 const int32_t *q_offsets, const int32_t *kv_offsets,
                                 int32_t sequences, int32_t heads);

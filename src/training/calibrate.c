@@ -56,8 +56,10 @@ static fb_score_triple pair_of(fb_direction direction, int32_t query, int32_t ot
                                          : (fb_score_triple){-1, query, other};
 }
 
-static fb_status collect(calibration *c)
+static fb_status collect(calibration *c, fb_score_kind kind)
 {
+    /* weights are chosen by whole lists, a slope and a bias by the first other */
+    int32_t most_others = kind == FB_SCORE_BOTH ? OTHERS : 1;
     int64_t most = c->set->list_count * (OTHERS + 1), n = 0;
     c->pairs = malloc(((size_t)most + 1) * sizeof *c->pairs);
     c->first = malloc(((size_t)c->set->list_count + 1) * sizeof *c->first);
@@ -74,7 +76,7 @@ static fb_status collect(calibration *c)
         for (int64_t i = 0; i < lists; i++) {
             c->first[c->list_count++] = n;
             c->pairs[n++] = pair_of((fb_direction)d, l[i].query, l[i].positive);
-            for (int32_t k = 0; k < l[i].count; k++)
+            for (int32_t k = 0; k < most_others && k < l[i].count; k++)
                 c->pairs[n++] = pair_of((fb_direction)d, l[i].query,
                                         c->set->items[l[i].offset + k]);
         }
@@ -227,7 +229,7 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
         return FB_OK;
     FB_TRY(fb_model_open(c->ctx, &c->model, folder, &compute));
     FB_TRY(fb_model_open_regions(c->ctx, c->model, o->regions, c->items->catalogue));
-    FB_TRY(collect(c));
+    FB_TRY(collect(c, config->score));
     FB_TRY(score_all(c, config->score));
     double slope, bias;
     c->weight = 1;

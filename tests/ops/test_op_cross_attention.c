@@ -50,6 +50,42 @@ static void takes_sets_without_rows(void **state)
         "cross-attention without queries", {0, 8}, {4, 8}, {0}, {0}, .build = build});
 }
 
+/* q, k and v side by side, of which some rows ask all: what self-attention gives them. */
+static fb_status build_picked(rig *r)
+{
+    static const int32_t packed[] = {0, 3, 8}, picked[] = {0, 2, 3}, rows[] = {0, 2, 5};
+    fb_var *q;
+    FB_TRY(fb_op_gather(&r->tape, &q, r->x[0], NULL, rows, 3));
+    return fb_op_cross_attention(&r->tape, &r->y, q, r->x[0], picked, packed, 2, 2);
+}
+
+static fb_status build_all(rig *r)
+{
+    static const int32_t packed[] = {0, 3, 8}, rows[] = {0, 2, 5};
+    fb_var *y;
+    FB_TRY(fb_op_attention(&r->tape, &y, r->x[0], packed, 2, 2, false));
+    return fb_op_gather(&r->tape, &r->y, y, NULL, rows, 3);
+}
+
+static void some_rows_ask_as_all_do(void **state)
+{
+    (void)state;
+    const graph picked = {"picked rows", {8, -1}, {12},
+                          {0},           {0},     .build = build_picked};
+    const graph all = {"all rows", {8, -1}, {12}, {0}, {0}, .build = build_all};
+    rig a, b;
+    check(&picked);
+    rig_open(&a, &picked, "cpu");
+    rig_open(&b, &all, "cpu");
+    assert_true(fabs(rig_backward(&a, true) - rig_backward(&b, true)) < 1e-5);
+    for (int i = 0; i < 8 * 12; i++) {
+        float x = ((const float *)a.x[0]->grad.data)[i];
+        assert_true(fabsf(x - ((const float *)b.x[0]->grad.data)[i]) < 1e-5f);
+    }
+    rig_close(&a);
+    rig_close(&b);
+}
+
 static const int32_t each_way[] = {0, 1, 3};
 
 /* Co-attention: each set asks the other, so that both get gradients twice. */
@@ -103,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_differences),
         cmocka_unit_test(takes_sets_without_rows),
+        cmocka_unit_test(some_rows_ask_as_all_do),
         cmocka_unit_test(both_ways_sum_their_gradients),
         cmocka_unit_test(refuses_what_does_not_fit),
     };

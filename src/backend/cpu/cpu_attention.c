@@ -3,6 +3,7 @@
  */
 #include "backend/cpu/cpu_backend.h"
 #include <omp.h>
+#include <string.h>
 
 /* The sequences of a call; of queries and of keys the same where they see themselves. */
 typedef struct sequence_list {
@@ -104,10 +105,17 @@ fb_status cpu_attention_backward(fb_context *ctx, fb_backend *be, const fb_tenso
 
 /* ---- cross-attention ------------------------------------------------------------ */
 
-static void *values_of(const fb_tensor *kv)
+/* v (parts 1) or k (2), so many widths before a row's end. */
+static void *before_end(const fb_tensor *kv, const fb_cross_attention *a, int64_t parts)
 {
-    return (char *)kv->data +
-           (size_t)kv->dims[1] / 2 * (kv->dtype == FB_F32 ? sizeof(float) : 2);
+    int64_t at = kv->dims[1] - parts * a->width;
+    return (char *)kv->data + (size_t)at * (kv->dtype == FB_F32 ? sizeof(float) : 2);
+}
+
+static void clear_wider(const fb_tensor *t, int64_t width)
+{
+    if (t->dims[1] > width)
+        memset(t->data, 0, fb_tensor_bytes(t));
 }
 
 static vector_attention cross_call(const fb_cross_rows *x, const fb_cross_attention *a)
@@ -116,11 +124,11 @@ static vector_attention cross_call(const fb_cross_rows *x, const fb_cross_attent
                               .heads = a->heads,
                               .width = a->width,
                               .dropout = a->dropout,
-                              .q_row = a->width,
-                              .kv_row = 2 * (int64_t)a->width,
+                              .q_row = x->q->dims[1],
+                              .kv_row = x->kv->dims[1],
                               .q = x->q->data,
-                              .k = x->kv->data,
-                              .v = values_of(x->kv)};
+                              .k = before_end(x->kv, a, 2),
+                              .v = before_end(x->kv, a, 1)};
 }
 
 fb_status cpu_cross_attention_forward(fb_context *ctx, fb_backend *be,
@@ -146,8 +154,10 @@ fb_status cpu_cross_attention_backward(fb_context *ctx, fb_backend *be,
     call.out_in = out->data;
     call.dout = dout->data;
     call.dq = dx->q->data;
-    call.dk = dx->kv->data;
-    call.dv = values_of(dx->kv);
+    call.dk = before_end(dx->kv, a, 2);
+    call.dv = before_end(dx->kv, a, 1);
     call.lse_in = lse;
+    clear_wider(dx->q, a->width);
+    clear_wider(dx->kv, 2 * (int64_t)a->width);
     return run_items(ctx, cpu_of(be), &call, &s, true);
 }

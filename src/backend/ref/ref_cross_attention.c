@@ -4,6 +4,8 @@
  *
  *     q, dq, out, dout  [Tq,C]      kv, dkv  [Tk,2C]: k and v side by side
  *     lse               [Tq,H]      C = H D
+ *
+ * Rows of q may go on behind C numbers, those of kv begin before 2C; that is not read.
  */
 #include "backend/ref/ref.h"
 
@@ -11,19 +13,22 @@
 
 /* One row of queries and one head: where its numbers lie, and the keys that it sees. */
 typedef struct query {
-    int64_t at, key_at; /* of the row's head in q and out; of row 0's in kv */
-    int64_t start, end; /* keys */
+    int64_t at, out_at;     /* of the row's head in q, in out */
+    int64_t key_at, kv_row; /* of row 0's head in kv; from row to row */
+    int64_t start, end;     /* keys */
     int64_t width, head_width, lse_at;
     double scale;
     fb_dropout dropout; /* key already that of (row, head) */
 } query;
 
-static query make_query(const fb_cross_attention *a, int32_t sequence, int64_t row,
-                        int32_t head)
+static query make_query(const fb_cross_rows *x, const fb_cross_attention *a,
+                        int32_t sequence, int64_t row, int32_t head)
 {
     int64_t head_width = a->width / a->heads;
-    query q = {row * a->width + head * head_width,
-               head * head_width,
+    query q = {row * x->q->dims[1] + head * head_width,
+               row * a->width + head * head_width,
+               x->kv->dims[1] - 2 * (int64_t)a->width + head * head_width,
+               x->kv->dims[1],
                a->kv_offsets[sequence],
                a->kv_offsets[sequence + 1],
                a->width,
@@ -37,7 +42,7 @@ static query make_query(const fb_cross_attention *a, int32_t sequence, int64_t r
 
 static int64_t key_at(const query *q, int64_t j)
 {
-    return j * 2 * q->width + q->key_at;
+    return j * q->kv_row + q->key_at;
 }
 
 static double score(const query *q, const float *queries, const float *kv, int64_t j)
@@ -73,7 +78,7 @@ static void attend(const query *q, float *out, double lse, const float *queries,
         for (int64_t j = q->start; j < q->end; j++)
             sum += exp(score(q, queries, kv, j) - lse) * kept(q, j) *
                    (double)kv[key_at(q, j) + q->width + d];
-        out[q->at + d] = (float)sum;
+        out[q->out_at + d] = (float)sum;
     }
 }
 
@@ -87,7 +92,7 @@ fb_status ref_cross_attention_forward(fb_context *ctx, fb_backend *be,
     for (int32_t b = 0; b < a->sequences; b++)
         for (int64_t t = a->q_offsets[b]; t < a->q_offsets[b + 1]; t++)
             for (int32_t h = 0; h < a->heads; h++) {
-                query q = make_query(a, b, t, h);
+                query q = make_query(x, a, b, t, h);
                 double sum = log_sum_exp(&q, x->q->data, x->kv->data);
                 attend(&q, out->data, sum, x->q->data, x->kv->data);
                 if (lse)
@@ -108,13 +113,13 @@ static void attend_backward(const query *q, gradient_sums to, const float *dout,
     const float *queries = x->q->data, *kv = x->kv->data;
     double delta = 0.0;
     for (int64_t d = 0; d < q->head_width; d++)
-        delta += (double)dout[q->at + d] * (double)out[q->at + d];
+        delta += (double)dout[q->out_at + d] * (double)out[q->out_at + d];
     for (int64_t j = q->start; j < q->end; j++) {
         double p = exp(score(q, queries, kv, j) - lse), slope = kept(q, j), dp = 0.0;
         int64_t key = key_at(q, j), value = key + q->width;
         for (int64_t d = 0; d < q->head_width; d++) {
-            dp += slope * (double)dout[q->at + d] * (double)kv[value + d];
-            to.dkv[value + d] += p * slope * (double)dout[q->at + d];
+            dp += slope * (double)dout[q->out_at + d] * (double)kv[value + d];
+            to.dkv[value + d] += p * slope * (double)dout[q->out_at + d];
         }
         double ds = p * (dp - delta) * q->scale;
         for (int64_t d = 0; d < q->head_width; d++) {
@@ -145,7 +150,7 @@ fb_status ref_cross_attention_backward(fb_context *ctx, fb_backend *be,
     for (int32_t b = 0; b < a->sequences; b++)
         for (int64_t t = a->q_offsets[b]; t < a->q_offsets[b + 1]; t++)
             for (int32_t h = 0; h < a->heads; h++) {
-                query q = make_query(a, b, t, h);
+                query q = make_query(x, a, b, t, h);
                 attend_backward(&q, to, dout->data, out->data, (double)lse[q.lse_at],
                                 x);
             }

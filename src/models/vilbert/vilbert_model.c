@@ -35,7 +35,8 @@
  * in it: those of a network that is being trained have no scale of their own. Where none is masked the
  * loss is absent, not NaN. The second logit is a match, there it is the first. Layers
  * before the first connection run once a text and once an image, whatever the pairs:
- * the same numbers.
+ * the same numbers. Of the last layer of each stream only the
+ * rows that a head reads are carried through.
  */
 #include "models/vilbert/vilbert_model.h"
 
@@ -362,7 +363,7 @@ static fb_status meet(fb_vilbert *m, fb_tape *tape, fb_var *x[FB_CO_SIDES],
         bool last = k + 1 == own->connections;
         FB_TRY(connect(m, tape, x, k, rows, r->pairs));
         for (int s = 0; s < FB_CO_SIDES; s++) {
-            int32_t left = streams[s]->options.layers - next[s];
+            int32_t left = streams[s]->options.layers - 1 - next[s];
             rows[s].index = NULL; /* of the pairs now */
             FB_TRY(fb_transformer_forward_layers(tape, &x[s], x[s], streams[s],
                                                  next[s]++, last ? left : 1,
@@ -370,7 +371,9 @@ static fb_status meet(fb_vilbert *m, fb_tape *tape, fb_var *x[FB_CO_SIDES],
         }
     }
     for (int s = 0; s < FB_CO_SIDES; s++)
-        pass->hidden[s] = x[s];
+        FB_TRY(fb_transformer_forward_picked(
+            tape, &pass->hidden[s], x[s], streams[s], streams[s]->options.layers - 1,
+            s ? &r->visual_picked : &r->text_picked, rows[s].offsets, r->pairs));
     return FB_OK;
 }
 
@@ -406,10 +409,11 @@ static fb_status head_tia(fb_vilbert *m, fb_tape *tape, bool with_loss,
 {
     const fb_vilbert_rows *r = &pass->rows;
     fb_var *text, *visual, *product, *dropped;
-    FB_TRY(pool(tape, &text, pass->hidden[FB_VILBERT_TEXT], r->text_offsets, r->pairs,
-                m->text_pooler_weight, m->text_pooler_bias));
-    FB_TRY(pool(tape, &visual, pass->hidden[FB_VILBERT_VISUAL], r->visual_offsets,
-                r->pairs, m->visual_pooler_weight, m->visual_pooler_bias));
+    FB_TRY(pool(tape, &text, pass->hidden[FB_VILBERT_TEXT], r->text_picked.offsets,
+                r->pairs, m->text_pooler_weight, m->text_pooler_bias));
+    FB_TRY(pool(tape, &visual, pass->hidden[FB_VILBERT_VISUAL],
+                r->visual_picked.offsets, r->pairs, m->visual_pooler_weight,
+                m->visual_pooler_bias));
     FB_TRY(fb_op_multiply(tape, &product, text, visual));
     FB_TRY(fb_op_dropout(tape, &dropped, product));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_VILBERT_TIA], dropped, m->match_weight,
@@ -575,13 +579,15 @@ double fb_vilbert_flops(const fb_matcher *matcher, const fb_batch *batch)
         int32_t text = batch->pair_text[b];
         double words = batch->text_offsets[text + 1] - batch->text_offsets[text];
         double regions = fb_batch_image_rows(batch, batch->pair_image[b]) + 1;
-        flops +=
-            own->connections * fb_co_layer_flops(o, words, regions) +
-            layers_flops(&m->text, matcher->config.layers - own->text_connect, words) +
-            layers_flops(&m->visual, own->visual_layers - own->visual_connect,
-                         regions) -
-            6.0 * o->shared *
-                (words * o->width[0] + regions * o->width[1]); /* made alone */
+        flops += own->connections * fb_co_layer_flops(o, words, regions) +
+                 layers_flops(&m->text, matcher->config.layers - own->text_connect - 1,
+                              words) +
+                 layers_flops(&m->visual, own->visual_layers - own->visual_connect - 1,
+                              regions) +
+                 fb_transformer_picked_flops(&m->text.options, words, 1) +
+                 fb_transformer_picked_flops(&m->visual.options, regions, 1) -
+                 6.0 * o->shared *
+                     (words * o->width[0] + regions * o->width[1]); /* made alone */
     }
     return flops + 2.0 * batch->pairs * o->shared * (o->width[0] + o->width[1] + 2.0);
 }

@@ -72,7 +72,7 @@ typedef struct fb_vilbert_pass {
     const uint8_t *zeroed;       /* [R] regions whose feature is 0; NULL: none */
     fb_vilbert_rows rows;
     fb_var *features;            /* [R, F] as they were */
-    fb_var *hidden[FB_CO_SIDES]; /* [text rows, C], [image rows, W] of the pairs */
+    fb_var *hidden[FB_CO_SIDES]; /* [picked, C], [picked, W] of the pairs */
     fb_var *logits[FB_VILBERT_LOSSES];
     fb_loss *loss[FB_VILBERT_LOSSES]; /* NULL: not asked for, or no rows */
 } fb_vilbert_pass;

@@ -102,6 +102,36 @@ static fb_status place_guesses(fb_tape *tape, fb_vilbert_rows *rows,
     return FB_OK;
 }
 
+/* The first row of each sequence and the rows of `guesses`, which become their places
+ * among those. */
+static fb_status pick(fb_tape *tape, fb_picked_rows *picked, const int32_t *offsets,
+                      int32_t pairs, int32_t *guesses, int32_t guess_count)
+{
+    int32_t *place, *rows, *ends, count = offsets[pairs], at = 0;
+    FB_TRY(fb_tape_ints(tape, &place, count));
+    FB_TRY(fb_tape_ints(tape, &rows, count));
+    FB_TRY(fb_tape_ints(tape, &ends, (int64_t)pairs + 1));
+    for (int32_t r = 0; r < count; r++)
+        place[r] = -1;
+    for (int32_t b = 0; b < pairs; b++)
+        place[offsets[b]] = 0; /* every sequence has a first row */
+    for (int32_t i = 0; i < guess_count; i++)
+        place[guesses[i]] = 0;
+    for (int32_t b = 0; b < pairs; b++) {
+        ends[b] = at;
+        for (int32_t r = offsets[b]; r < offsets[b + 1]; r++)
+            if (place[r] == 0) {
+                place[r] = at;
+                rows[at++] = r;
+            }
+    }
+    ends[pairs] = at;
+    for (int32_t i = 0; i < guess_count; i++)
+        guesses[i] = place[guesses[i]];
+    *picked = (fb_picked_rows){rows, ends, at};
+    return FB_OK;
+}
+
 fb_status fb_vilbert_rows_pack(fb_tape *tape, fb_vilbert_rows *rows,
                                const fb_batch *batch, const fb_batch *guess)
 {
@@ -116,5 +146,9 @@ fb_status fb_vilbert_rows_pack(fb_tape *tape, fb_vilbert_rows *rows,
                       &rows->visual_count, rows->image_offsets, batch->pair_image,
                       batch->pairs));
     find_homes(batch, guess, home);
-    return place_guesses(tape, rows, guess, home, place);
+    FB_TRY(place_guesses(tape, rows, guess, home, place));
+    FB_TRY(pick(tape, &rows->text_picked, rows->text_offsets, rows->pairs,
+                rows->mlm_rows, rows->mlm_count));
+    return pick(tape, &rows->visual_picked, rows->visual_offsets, rows->pairs,
+                rows->mrm_rows, rows->mrm_count);
 }

@@ -3,11 +3,14 @@
  *
  *     image i alone    its whole, then its regions that are shown
  *     pair b           text rows text_offsets[b] up to [b + 1], image rows alike
+ *
+ * Of the last layers' outputs only some rows are read: the first of each sequence, and
+ * those to guess. They are picked; what is to be guessed is named by its place there.
  */
 #ifndef FB_MODELS_VILBERT_VILBERT_ROWS_H
 #define FB_MODELS_VILBERT_VILBERT_ROWS_H
 
-#include "ops/tape.h"
+#include "nn/transformer.h"
 #include "tensor/batch.h"
 
 typedef struct fb_vilbert_rows {
@@ -18,9 +21,11 @@ typedef struct fb_vilbert_rows {
     int32_t text_count, visual_count;       /* rows of all pairs */
     int32_t *text_offsets, *visual_offsets; /* [B + 1] */
     int32_t *text_index, *visual_index;     /* [..count] rows of the streams alone */
+    fb_picked_rows text_picked, visual_picked;
     int32_t mlm_count, mrm_count;
-    int32_t *mlm_rows, *mlm_targets; /* [mlm_count] text rows of pairs; token ids */
-    int32_t *mrm_rows, *mrm_regions; /* [mrm_count] image rows; rows of the features */
+    int32_t *mlm_rows, *mlm_targets; /* [mlm_count] picked text rows; token ids */
+    int32_t *mrm_rows, *mrm_regions; /* [mrm_count] picked image rows; rows of the
+                                        features */
 } fb_vilbert_rows;
 
 /* Of the pairs of `batch`; batch->patch_left_out is obeyed. Rows to guess are those of

@@ -84,8 +84,10 @@ static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch
     const fb_tensor *t = &pass.logits[FB_VILBERT_TIA]->value;
     FB_TRY(fb_tape_read_f32(tape, &logits, t->data, fb_tensor_count(t)));
     FB_TRY(fb_tape_fetch(tape));
+    double slope = matcher->config.alignment_weight, bias = matcher->config.score_bias;
     for (int32_t b = 0; b < batch->pairs; b++) {
-        margins[b] = logits[b * 2 + 1] - logits[b * 2];
+        double margin = (double)logits[b * 2 + 1] - (double)logits[b * 2];
+        margins[b] = (float)(slope * margin + bias);
         if (!isfinite(margins[b]))
             return fb_fail(tape->ctx, FB_E_NUMBER, "the score of pair %d is not finite",
                            (int)b);
@@ -299,6 +301,7 @@ const fb_system fb_vilbert_system = {
     .choices = choices,
     .objectives = objectives,
     .objective_count = sizeof objectives / sizeof objectives[0],
+    .calibrated = true, /* a choice within a list says nothing of a pair alone */
     .step_bytes = sizeof(fb_vilbert_step),
     .settle = settle,
     .plan = plan,

@@ -82,6 +82,7 @@ static fb_model_config vilbert_config(void)
     fb_model_config c = config();
     fb_model_config_set_system(&c, &fb_vilbert_system);
     c.dropout = 0;
+    c.alignment_weight = 1;
     fb_vilbert_config *own = (void *)&c.own;
     own->visual_layers = 2;
     own->visual_width = 24;
@@ -169,10 +170,16 @@ static void ragged_images_are_packed_and_guesses_follow(void **state)
     same_ints(rows.visual_offsets, (const int32_t[]){0, 3, 4, 6}, 4);
     same_ints(rows.visual_index, (const int32_t[]){0, 1, 2, 3, 4, 5}, 6);
     assert_int_equal(rows.mlm_count, 2);
-    same_ints(rows.mlm_rows, (const int32_t[]){1, 4}, 2);
+    assert_int_equal(rows.text_picked.count, 5);
+    same_ints(rows.text_picked.rows, (const int32_t[]){0, 1, 3, 4, 5}, 5);
+    same_ints(rows.text_picked.offsets, (const int32_t[]){0, 2, 4, 5}, 4);
+    same_ints(rows.mlm_rows, (const int32_t[]){1, 3}, 2);
     same_ints(rows.mlm_targets, mlm_targets, 2);
     assert_int_equal(rows.mrm_count, 2); /* region 1 is not shown */
-    same_ints(rows.mrm_rows, (const int32_t[]){1, 5}, 2);
+    assert_int_equal(rows.visual_picked.count, 5);
+    same_ints(rows.visual_picked.rows, (const int32_t[]){0, 1, 3, 4, 5}, 5);
+    same_ints(rows.visual_picked.offsets, (const int32_t[]){0, 2, 3, 5}, 4);
+    same_ints(rows.mrm_rows, (const int32_t[]){1, 4}, 2);
     same_ints(rows.mrm_regions, (const int32_t[]){0, 3}, 2);
     fb_arena_free(arena);
     fb_backend_free(be);

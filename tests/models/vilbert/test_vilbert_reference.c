@@ -33,6 +33,7 @@ static fb_model_config make_config(int32_t target)
                          .mean = {0.485, 0.456, 0.406},
                          .std = {0.229, 0.224, 0.225},
                          .views = 1,
+                         .alignment_weight = 1,
                          .max_text = 8};
     fb_vilbert_config *own = (void *)&c.own;
     *own = (fb_vilbert_config){.visual_layers = 3,
