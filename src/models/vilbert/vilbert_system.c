@@ -107,8 +107,8 @@ static fb_status features(fb_matcher *matcher, fb_tape *tape, const uint8_t *pix
 
 static const fb_option_value defaults[] = {
     {"encoder", "thin"},       {"patches", "grid"},    {"fit", "squash"},
-    {"losses", "mlm,mrm,tia"}, {"alignment", "block"}, {"hard-negatives", "15"},
-    {"epochs", "10"},          {"batch", "64"},        {"lr", "5e-4"},
+    {"losses", "mlm,mrm,tia"}, {"alignment", "block"}, {"hard-negatives", "7"},
+    {"epochs", "10"},          {"batch", "32"},        {"lr", "5e-4"},
     {"weight-decay", "0.01"},  {"warmup", "0.1"},      {NULL, NULL}};
 
 static const fb_objective objectives[] = {{"vilbert", defaults}};
