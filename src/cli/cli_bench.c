@@ -29,6 +29,7 @@ static void write_name(fb_json_writer *w, const char *key, const char *name)
 static void write_run(fb_json_writer *w, const fb_bench_run *r, bool profile)
 {
     fb_json_open_object(w);
+    write_name(w, "system", r->system);
     write_name(w, "encoder", r->network ? r->encoder : "");
     write_name(w, "preset", r->preset);
     fb_json_key_string(w, "mode", r->mode);
@@ -84,11 +85,11 @@ static void print_json(const bench_arguments *a, const fb_bench_report *report)
 
 static fb_status print_runs(fb_context *ctx, const fb_bench_report *report)
 {
-    fb_table *table = fb_table_create("<encoder|<preset|<mode|<dtype|>pairs/s|"
+    fb_table *table = fb_table_create("<of|<preset|<mode|<dtype|>pairs/s|"
                                       ">images/s|>TFLOP/s|>of matrix rate|>peak MiB");
     for (int32_t i = 0; i < report->run_count; i++) {
         const fb_bench_run *r = &report->runs[i];
-        fb_table_text(table, r->encoder);
+        fb_table_text(table, *r->system ? r->system : r->encoder);
         fb_table_text(table, *r->preset ? r->preset : "-");
         fb_table_text(table, r->mode);
         fb_table_text(table, r->dtype);
@@ -123,15 +124,14 @@ static fb_status print_images(fb_context *ctx, const fb_bench_report *report)
 
 static fb_status print_profile(fb_context *ctx, const fb_bench_report *report)
 {
-    fb_table *table =
-        fb_table_create("<encoder|<preset|<mode|<operation|>ms a step|>share");
+    fb_table *table = fb_table_create("<of|<preset|<mode|<operation|>ms a step|>share");
     for (int32_t i = 0; i < report->run_count; i++) {
         const fb_bench_run *r = &report->runs[i];
         double all = 0;
         for (int32_t j = 0; j < r->op_count; j++)
             all += r->op_seconds[j];
         for (int32_t j = 0; j < r->op_count; j++) {
-            fb_table_text(table, r->encoder);
+            fb_table_text(table, *r->system ? r->system : r->encoder);
             fb_table_text(table, *r->preset ? r->preset : "-");
             fb_table_text(table, r->mode);
             fb_table_text(table, r->op_name[j]);
@@ -171,7 +171,8 @@ const fb_verb fb_verb_bench = {
         "Measures the machine's rate of matrix products, then pairs a second and "
         "TFLOP/s of scoring and of training for each model size, the same of training "
         "with each image network, and images a second of the network alone, all as a "
-        "fraction of that rate too; last, how fast images are read. Weights and inputs "
+        "fraction of that rate too, of other systems where --systems names them; last, "
+        "how fast images are read. Weights and inputs "
         "are made up; no model or catalogue is needed.",
     .example =
         "fashionbert bench --presets mini,base --encoders pixels,resnet50 --json",

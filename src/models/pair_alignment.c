@@ -1,6 +1,8 @@
 /* pair_alignment.c - see pair_alignment.h. */
 #include "models/pair_alignment.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 fb_status fb_pair_alignment_begin(fb_tape *tape, fb_pair_alignment *a,
@@ -51,4 +53,27 @@ void fb_pair_alignment_count(const fb_pair_alignment *a, const float *logits,
                                logits[m[k] * 2 + 1] - logits[m[k] * 2];
         *right += best;
     }
+}
+
+double fb_pair_alignment_flops(const fb_matcher *m, const fb_batch *batch,
+                               int32_t others)
+{
+    if (others == 0)
+        return m->system->forward_flops(m, batch);
+    fb_batch blocks = *batch; /* every item beside itself and its `others` neighbours */
+    blocks.pairs = batch->pairs * (others + 1);
+    blocks.pair_text = malloc(((size_t)blocks.pairs + 1) * sizeof(int32_t));
+    blocks.pair_image = malloc(((size_t)blocks.pairs + 1) * sizeof(int32_t));
+    for (int32_t i = 0; blocks.pair_text && blocks.pair_image && i < blocks.pairs;
+         i++) {
+        int32_t item = i / (others + 1), other = i % (others + 1);
+        blocks.pair_text[i] = batch->pair_text[item];
+        blocks.pair_image[i] = batch->pair_image[(item + other) % batch->pairs];
+    }
+    double flops = blocks.pair_text && blocks.pair_image
+                       ? m->system->forward_flops(m, &blocks)
+                       : NAN;
+    free(blocks.pair_text);
+    free(blocks.pair_image);
+    return flops;
 }

@@ -13,6 +13,7 @@
 #define FB_MODELS_PAIR_ALIGNMENT_H
 
 #include "models/hard_pairs.h"
+#include "models/matcher.h"
 #include "ops/ops.h"
 
 typedef struct fb_pair_alignment {
@@ -32,5 +33,9 @@ fb_status fb_pair_alignment_loss(fb_tape *tape, fb_loss **loss,
  * margin; ties are wrong. logits: the host's. */
 void fb_pair_alignment_count(const fb_pair_alignment *a, const float *logits,
                              int64_t *right, int64_t *of);
+
+/* forward_flops of a batch whose pairs are those of the blocks; others 0: of its own. */
+double fb_pair_alignment_flops(const fb_matcher *m, const fb_batch *batch,
+                               int32_t others);
 
 #endif

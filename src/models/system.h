@@ -202,6 +202,9 @@ struct fb_system {
                            const fb_attribution_options *options, fb_attribution *out);
     /* Model FLOPs of one forward pass over the batch's real tokens. */
     double (*forward_flops)(const fb_matcher *m, const fb_batch *batch);
+    /* The same of train_batch's forward pass, where it judges other pairs than the
+     * batch has. NULL: forward_flops. */
+    double (*train_flops)(const fb_matcher *m, const fb_batch *batch, const void *step);
 };
 
 /* ---- the list ------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  *     rate    x[2048,768] w[3072,768]^T by the backend, same dtype and threads; before
  *             each run and at the end, the median counts
  *     runs    on pixels: each preset, scoring and training; then each network: its
- *             features, and training with it end to end
+ *             features, and training with it end to end; then each system that was
+ *             asked for, on features: each preset, scoring and training
  *     images  decoding and resizing, on one thread
  */
 #include "base/option.h"
@@ -58,15 +59,17 @@ static fb_status measure_rate(bench *s)
     return FB_OK;
 }
 
-/* preset "": the network alone */
+/* preset "": the network alone; system NULL: FashionBERT, on pixels */
 static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset,
-                         fb_bench_kind kind, fb_bench_report *report)
+                         fb_bench_kind kind, const fb_system *system,
+                         fb_bench_report *report)
 {
-    bool network = encoder->learns;
+    bool network = encoder->learns && !system;
     fb_bench_spec spec = {.kind = kind,
+                          .system = system,
                           .batch =
                               network ? s->options->encoder_batch : s->options->batch,
-                          .limit_s = network ? network_s : unlimited_s};
+                          .limit_s = encoder->learns ? network_s : unlimited_s};
     if (report->run_count == FB_BENCH_RUNS)
         return fb_fail(s->ctx, FB_E_USAGE, "more than %d runs", (int)FB_BENCH_RUNS);
     fb_bench_run *run = &report->runs[report->run_count];
@@ -78,6 +81,7 @@ static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset
     run->network = network;
     snprintf(run->encoder, sizeof run->encoder, "%s", encoder->name);
     snprintf(run->preset, sizeof run->preset, "%s", preset);
+    snprintf(run->system, sizeof run->system, "%s", system ? system->name : "");
     snprintf(run->mode, sizeof run->mode, "%s", modes[kind]);
     snprintf(run->dtype, sizeof run->dtype, "%s", fb_dtype_name(s->be->dtype));
     run->image_size = spec.config.image_size;
@@ -124,7 +128,8 @@ static fb_status run_presets(bench *s, const fb_encoder *encoder,
         for (int kind = FB_BENCH_SCORE; kind <= FB_BENCH_TRAIN; kind++)
             if (listed(s->options->presets, presets[p]) &&
                 listed(s->options->modes, modes[kind]))
-                FB_TRY(run_one(s, encoder, presets[p], (fb_bench_kind)kind, report));
+                FB_TRY(
+                    run_one(s, encoder, presets[p], (fb_bench_kind)kind, NULL, report));
     return FB_OK;
 }
 
@@ -132,9 +137,32 @@ static fb_status run_network(bench *s, const fb_encoder *encoder,
                              fb_bench_report *report)
 {
     if (listed(s->options->modes, modes[FB_BENCH_FEATURES]))
-        FB_TRY(run_one(s, encoder, "", FB_BENCH_FEATURES, report));
+        FB_TRY(run_one(s, encoder, "", FB_BENCH_FEATURES, NULL, report));
     if (listed(s->options->modes, modes[FB_BENCH_TRAIN]))
-        FB_TRY(run_one(s, encoder, s->options->encoder_preset, FB_BENCH_TRAIN, report));
+        FB_TRY(run_one(s, encoder, s->options->encoder_preset, FB_BENCH_TRAIN, NULL,
+                       report));
+    return FB_OK;
+}
+
+/* What matches titles with images; training by gradients, not in closed form. */
+static fb_status run_system(bench *s, const fb_system *system, fb_bench_report *report)
+{
+    const fb_encoder *encoder =
+        NULL; /* the first whose features could be made before */
+    for (int32_t i = 0; fb_encoder_at(i) && !encoder; i++)
+        encoder = fb_encoder_at(i)->learns ? fb_encoder_at(i) : NULL;
+    if (!(system->gives & (FB_GIVES_SCORE | FB_GIVES_VECTORS)) ||
+        (system->reads & FB_READS_QUERY))
+        return fb_fail(s->ctx, FB_E_USAGE,
+                       "--systems %s: it does not match titles with images",
+                       system->name);
+    for (int p = 0; p < PRESETS; p++)
+        for (int kind = FB_BENCH_SCORE; kind <= FB_BENCH_TRAIN; kind++)
+            if (listed(s->options->presets, presets[p]) &&
+                listed(s->options->modes, modes[kind]) &&
+                (kind == FB_BENCH_SCORE || system->train_batch))
+                FB_TRY(run_one(s, encoder, presets[p], (fb_bench_kind)kind, system,
+                               report));
     return FB_OK;
 }
 
@@ -145,6 +173,9 @@ static fb_status run_all(bench *s, fb_bench_report *report)
         if (listed(s->options->encoders, encoder->name))
             FB_TRY(encoder->learns ? run_network(s, encoder, report)
                                    : run_presets(s, encoder, report));
+    for (int32_t i = 0; i < fb_systems_count(); i++)
+        if (listed(s->options->systems, fb_systems_get(i)->name))
+            FB_TRY(run_system(s, fb_systems_get(i), report));
     FB_TRY(measure_rate(s));
     report->gemm_tflops = fb_bench_median(s->rates, s->rate_count);
     for (int32_t i = 0; i < report->run_count; i++)

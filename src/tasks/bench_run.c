@@ -5,11 +5,13 @@
  *               clipping, AdamW, repacking; half matched, half mismatched, masks as in
  *               training; the image network, if any, is trained too
  *     features  the image network over B images, frozen
+ *     system    score and train of any system on features in the place of pixels;
+ *               training takes what the system trains on: pairs, or items
  *     tflops    model FLOPs of the real tokens and images (training: three times
  *               forward) a second; heads that see few rows are left out, so this is
  *               slightly too low
  *
- * Words and pixels are random; speed does not depend on them. Memory is what the
+ * Words, pixels and features are random; speed does not depend on them. Memory is what the
  * process holds more than before the run: parameters, moments, packed weights, the
  * step.
  */
@@ -30,7 +32,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VOCAB = 30522, WARM_UP = 3, REPEATS_LEAST = 3, REPEATS_MAX = FB_BENCH_REPEATS };
+enum {
+    VOCAB = 30522,
+    ROWS = 1000000,
+    WARM_UP = 3,
+    REPEATS_LEAST = 3,
+    REPEATS_MAX = FB_BENCH_REPEATS
+};
 
 typedef struct work {
     fb_context *ctx;
@@ -39,10 +47,12 @@ typedef struct work {
     fb_backend *be;
     fb_arena *arena;
     fb_batch *batch;
-    fb_matcher *matcher;      /* score and train */
-    void *step;               /* train: the system's options of a step */
-    fb_params *params;        /* features: of the network alone */
-    fb_patch_encoder encoder; /* features */
+    fb_matcher *matcher;       /* score and train */
+    fb_train_options training; /* score and train */
+    fb_train_plan plan;        /* the same */
+    void *step;                /* train: the system's options of a step */
+    fb_params *params;         /* features: of the network alone */
+    fb_patch_encoder encoder;  /* features */
     fb_profile profile;
 } work;
 
@@ -72,6 +82,19 @@ static int64_t resident_bytes(void)
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+static void fill_pictures(fb_batch *b, fb_random *r)
+{
+    int64_t rows = b->image_offsets[b->images];
+    for (int64_t i = 0; b->feature_width && i < rows * b->feature_width; i++)
+        b->features[i] = fb_bf16_from_f32((float)fb_random_uniform(r));
+    if (b->feature_width)
+        return;
+    size_t bytes =
+        (size_t)b->images * (size_t)b->image_size * (size_t)b->image_size * 3;
+    for (size_t i = 0; i < bytes; i++)
+        b->pixels[i] = (uint8_t)(fb_random_hash32(r->key, (uint32_t)i) >> 24);
+}
+
 static void fill_texts_and_images(fb_batch *b, int32_t texts, int32_t images,
                                   int32_t text_tokens)
 {
@@ -85,17 +108,20 @@ static void fill_texts_and_images(fb_batch *b, int32_t texts, int32_t images,
         b->token_positions[i] = i % text_tokens;
         b->token_segments[i] = 0;
     }
-    size_t bytes = (size_t)images * (size_t)b->image_size * (size_t)b->image_size * 3;
-    for (size_t i = 0; i < bytes; i++)
-        b->pixels[i] = (uint8_t)(fb_random_hash32(r.key, (uint32_t)i) >> 24);
+    for (int32_t t = 0; t < texts; t++)
+        b->text_group[t] = t;
+    for (int32_t i = 0; i < images; i++)
+        b->image_group[i] = texts + i;
+    fill_pictures(b, &r);
     memset(b->patch_masked, 0, (size_t)images * (size_t)b->patches);
 }
 
 /* Matched pairs first; mismatched pair i is matched pair i with another text or image.
- */
-static void fill_batch(fb_batch *b, int32_t pairs, int32_t text_tokens, bool training)
+ * Items are all matched. */
+static void fill_batch(fb_batch *b, int32_t pairs, int32_t text_tokens, bool training,
+                       bool items)
 {
-    int32_t matched = training ? (pairs + 1) / 2 : pairs;
+    int32_t matched = training && !items ? (pairs + 1) / 2 : pairs;
     int32_t other = pairs - matched, other_texts = other / 2;
     fill_texts_and_images(b, matched + other_texts, matched + other - other_texts,
                           text_tokens);
@@ -129,9 +155,17 @@ static fb_status forward_alone(work *w, fb_tape *tape)
         return fb_patch_encoder_forward(tape, &features, &w->encoder, w->batch->pixels,
                                         w->batch->images);
     }
-    void *scores;
-    FB_TRY(fb_tape_alloc(tape, &scores, (size_t)w->batch->pairs * sizeof(float)));
-    return w->matcher->system->score(w->matcher, tape, w->batch, scores);
+    const fb_system *s = w->matcher->system;
+    void *numbers;
+    if (s->gives & FB_GIVES_SCORE) {
+        FB_TRY(fb_tape_alloc(tape, &numbers, (size_t)w->batch->pairs * sizeof(float)));
+        return s->score(w->matcher, tape, w->batch, numbers);
+    }
+    size_t bytes =
+        (size_t)w->batch->pairs * (size_t)w->matcher->config.vector * sizeof(float);
+    FB_TRY(fb_tape_alloc(tape, &numbers, 2 * bytes));
+    return s->vectors(w->matcher, tape, w->batch, numbers,
+                      (float *)(void *)((char *)numbers + bytes));
 }
 
 static fb_status step(work *w, int64_t number)
@@ -158,8 +192,11 @@ static double step_flops(const work *w)
 {
     if (w->spec->kind == FB_BENCH_FEATURES)
         return w->batch->images * fb_patch_encoder_flops(&w->encoder);
-    double forward = w->matcher->system->forward_flops(w->matcher, w->batch);
-    return forward * (w->spec->kind == FB_BENCH_TRAIN ? 3 : 1);
+    const fb_system *s = w->matcher->system;
+    if (w->spec->kind != FB_BENCH_TRAIN)
+        return s->forward_flops(w->matcher, w->batch);
+    return 3 * (s->train_flops ? s->train_flops(w->matcher, w->batch, w->step)
+                               : s->forward_flops(w->matcher, w->batch));
 }
 
 /* Seconds of each repeat behind the warm-up, and how many there were. */
@@ -170,8 +207,9 @@ static fb_status time_steps(work *w, const fb_bench_run *run, double *seconds,
     double sum_s = 0;
     fb_progress progress;
     char label[64];
-    snprintf(label, sizeof label, "%s%s%s %s", run->network ? run->encoder : "",
-             run->network && *run->preset ? " " : "", run->preset, run->mode);
+    const char *subject = *run->system ? run->system : run->network ? run->encoder : "";
+    snprintf(label, sizeof label, "%s%s%s %s", subject,
+             *subject && *run->preset ? " " : "", run->preset, run->mode);
     fb_progress_begin(&progress, label, "steps", 0, total, w->options->quiet);
     fb_status status = FB_OK;
     *count = 0;
@@ -227,25 +265,46 @@ static fb_status make_network(work *w)
     return FB_OK;
 }
 
-/* What a step learns where training's options say nothing. */
+/* What is learnt where training's options say nothing. */
 static fb_status plan_step(work *w)
 {
-    fb_train_options options;
-    fb_train_plan plan = {0};
     const fb_system *system;
-    fb_train_options_defaults(&options);
-    FB_TRY(fb_recipe_fill(w->ctx, &options, &system));
+    fb_train_options_defaults(&w->training);
+    if (w->spec->system)
+        w->training.system = w->spec->system->name;
+    FB_TRY(fb_recipe_fill(w->ctx, &w->training, &system));
     w->step = calloc(1, system->step_bytes + 1);
     if (!w->step)
         return fb_fail(w->ctx, FB_E_MEMORY, "no memory for a step");
-    return system->plan(w->ctx, &options, &plan, w->step);
+    return system->plan ? system->plan(w->ctx, &w->training, &w->plan, w->step) : FB_OK;
+}
+
+static fb_status make_model(work *w)
+{
+    const fb_bench_spec *spec = w->spec;
+    const fb_start start = {.kind = FB_START_RANDOM, .rows = ROWS};
+    bool training = spec->kind == FB_BENCH_TRAIN, given = spec->system != NULL;
+    fb_model_config config = spec->config;
+    config.vocab = VOCAB;
+    if (given) {
+        fb_model_config_set_system(&config, spec->system);
+        if (spec->system->configure)
+            FB_TRY(spec->system->configure(w->ctx, &config, &w->training, &start));
+        FB_TRY(fb_model_config_check(w->ctx, &config, spec->system->name));
+    }
+    FB_TRY(fb_matcher_create(w->ctx, &w->matcher, &config,
+                             !training ? FB_MODEL_SCORE
+                             : given   ? FB_MODEL_TRAIN_FROZEN
+                                       : FB_MODEL_TRAIN));
+    fb_params_initialise(w->matcher->params, 1);
+    return fb_params_move(w->ctx, w->matcher->params, w->be);
 }
 
 static fb_status run_in(work *w, fb_bench_run *run)
 {
     const fb_bench_spec *spec = w->spec;
     int32_t pairs = spec->batch, text_tokens = w->options->text_tokens;
-    bool training = spec->kind == FB_BENCH_TRAIN;
+    bool features = spec->kind == FB_BENCH_FEATURES;
     int64_t before_bytes = resident_bytes();
     fb_batch_limits limits = {pairs,
                               pairs * 2,
@@ -256,20 +315,14 @@ static fb_status run_in(work *w, fb_bench_run *run)
     w->arena = fb_arena_create(64 << 20);
     if (!w->arena)
         return fb_fail(w->ctx, FB_E_MEMORY, "no memory for a step");
-    FB_TRY(fb_batch_create(w->ctx, &w->batch, &limits, text_tokens));
-    fill_batch(w->batch, pairs, text_tokens, training);
-    if (spec->kind == FB_BENCH_FEATURES) {
-        FB_TRY(make_network(w));
-    } else {
-        fb_model_config config = spec->config;
-        config.vocab = VOCAB;
-        FB_TRY(fb_matcher_create(w->ctx, &w->matcher, &config,
-                                 training ? FB_MODEL_TRAIN : FB_MODEL_SCORE));
-        fb_params_initialise(w->matcher->params, 1);
-        FB_TRY(fb_params_move(w->ctx, w->matcher->params, w->be));
-        if (training)
-            FB_TRY(plan_step(w));
-    }
+    if (!features)
+        FB_TRY(plan_step(w));
+    FB_TRY(fb_batch_create_features(
+        w->ctx, &w->batch, &limits, text_tokens,
+        spec->system ? fb_model_config_features(&spec->config) : 0));
+    fill_batch(w->batch, pairs, text_tokens, spec->kind == FB_BENCH_TRAIN,
+               w->plan.items);
+    FB_TRY(features ? make_network(w) : make_model(w));
     FB_TRY(run_steps(w, run));
     run->peak_memory_bytes = resident_bytes() - before_bytes;
     return FB_OK;

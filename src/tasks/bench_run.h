@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 #include "fashionbert.h"
-#include "models/model_config.h"
+#include "models/system.h"
 
 typedef enum fb_bench_kind {
     FB_BENCH_SCORE,   /* forward over pairs, each its own text and image */
@@ -15,8 +15,9 @@ typedef enum fb_bench_kind {
 typedef struct fb_bench_spec {
     fb_bench_kind kind;
     fb_model_config config;
-    int32_t batch;  /* pairs a step; images of FEATURES */
-    double limit_s; /* no further repeat after so long, but three at least */
+    const fb_system *system; /* on features made before; NULL: FashionBERT, on pixels */
+    int32_t batch;           /* pairs a step; images of FEATURES */
+    double limit_s;          /* no further repeat after so long, but three at least */
 } fb_bench_spec;
 
 /* Fill run's numbers but `fraction`; preset, mode and encoder, which name it, are set.

@@ -103,6 +103,11 @@ static fb_status features(fb_matcher *matcher, fb_tape *tape, const uint8_t *pix
                                   m->images.views);
 }
 
+static double train_flops(const fb_matcher *m, const fb_batch *batch, const void *step)
+{
+    return fb_pair_alignment_flops(m, batch, ((const fb_vilbert_step *)step)->others);
+}
+
 /* ---- what training may ask ------------------------------------------------------- */
 
 static const fb_option_value defaults[] = {
@@ -314,5 +319,6 @@ const fb_system fb_vilbert_system = {
     .score = score,
     .features = features,
     .forward_flops = fb_vilbert_flops,
+    .train_flops = train_flops,
     .free = matcher_free,
 };

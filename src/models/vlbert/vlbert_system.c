@@ -107,6 +107,11 @@ static double forward_flops(const fb_matcher *matcher, const fb_batch *batch)
     return flops + 2.0 * batch->pairs * width * (width + 2);
 }
 
+static double train_flops(const fb_matcher *m, const fb_batch *batch, const void *step)
+{
+    return fb_pair_alignment_flops(m, batch, ((const fb_vlbert_step *)step)->others);
+}
+
 /* ---- what training may ask ------------------------------------------------------- */
 
 static const fb_option_value defaults[] = {
@@ -272,5 +277,6 @@ const fb_system fb_vlbert_system = {
     .score = score,
     .features = features,
     .forward_flops = forward_flops,
+    .train_flops = train_flops,
     .free = matcher_free,
 };
