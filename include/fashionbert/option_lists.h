@@ -110,8 +110,8 @@
 /* Regions without a detector. */
 #define FB_PROPOSAL_OPTIONS(X)                                                         \
     X(CHOICE, proposals, "proposals", "HOW", "single",                                 \
-      "of proposals: selective search in one pass, or fast in twelve passes and as "   \
-      "much longer",                                                                   \
+      "of proposals: selective search in one pass; fast is twelve, and nine times as " \
+      "long",                                                                          \
       FB_ONE_OF("single,fast"))                                                        \
     X(INT32, regions_most, "regions-most", "N", "36",                                  \
       "of proposals: regions of an image, at most; the whole image is the first",      \

@@ -2,9 +2,8 @@
  * or proposed on the spot: how many there are, how they overlap, and how much of the
  * product they show, beside the patches that FashionBERT reads in their place.
  *
- * What a region shows is counted on the image with its longer side at most MASK_SIDE
- * (product_mask.h). Boxes of nearly the whole image are left out of that: they show
- * everything and tell nothing apart.
+ * What a region shows is counted on the image (product_mask.h). Boxes of nearly the whole
+ * image are left out of that: they show everything and tell nothing apart.
  */
 #include "tasks/inspect.h"
 
@@ -167,32 +166,42 @@ static void count_body(const survey *s, image_regions *r)
         r->body += s->is_body[found.classes[i]];
 }
 
+/* On the image with its longer side at most MASK_SIDE. */
+static fb_status measure_shown(image_regions *r, surveyor *by, const fb_image *image,
+                               const float *boxes)
+{
+    fb_image small = *image;
+    if (image->width > MASK_SIDE || image->height > MASK_SIDE) {
+        fb_fit_place at =
+            fb_image_fit_place(image->width, image->height, MASK_SIDE, FB_FIT_PAD);
+        small = (fb_image){at.width, at.height, by->pixels};
+        FB_TRY(fb_image_resize(&by->ctx, by->resizer, by->pixels,
+                               (size_t)small.width * 3, small.width, small.height,
+                               image, FB_FILTER_BILINEAR));
+    }
+    measure_product(r, by, &small, boxes);
+    return FB_OK;
+}
+
+/* Regions of a file are counted without the image, too. */
 static fb_status survey_image(const survey *s, surveyor *by, image_regions *r)
 {
     char path[4096];
     const float *boxes;
     fb_image image = {0};
-    FB_TRY(fb_catalogue_image_path(&by->ctx, s->catalogue, r->item, path));
-    FB_TRY(fb_image_open(&by->ctx, path, &image));
-    int32_t longer = image.width > image.height ? image.width : image.height;
-    fb_image small = image;
-    if (longer > MASK_SIDE) {
-        fb_fit_place at =
-            fb_image_fit_place(image.width, image.height, MASK_SIDE, FB_FIT_PAD);
-        small = (fb_image){at.width, at.height, by->pixels};
-    }
-    fb_status status = boxes_of(&by->ctx, s, by, r->item, &image, &boxes, &r->count);
-    if (status == FB_OK && longer > MASK_SIDE)
-        status =
-            fb_image_resize(&by->ctx, by->resizer, by->pixels, (size_t)small.width * 3,
-                            small.width, small.height, &image, FB_FILTER_BILINEAR);
+    fb_status status = fb_catalogue_image_path(&by->ctx, s->catalogue, r->item, path);
+    if (status == FB_OK)
+        status = fb_image_open(&by->ctx, path, &image);
     r->read = status == FB_OK;
-    if (r->read && boxes && r->count > 0) {
-        measure_overlap(r, boxes);
-        measure_product(r, by, &small, boxes);
-    }
-    if (r->read && r->count > 0 && s->is_body)
+    if (!r->read && (!s->file || status == FB_E_MEMORY))
+        return status;
+    status = boxes_of(&by->ctx, s, by, r->item, &image, &boxes, &r->count);
+    if (status == FB_OK && r->count > 0 && s->is_body)
         count_body(s, r);
+    if (status == FB_OK && r->count > 0 && boxes)
+        measure_overlap(r, boxes);
+    if (status == FB_OK && r->count > 0 && boxes && r->read)
+        status = measure_shown(r, by, &image, boxes);
     fb_image_free(&image);
     return status;
 }
@@ -302,11 +311,9 @@ static fb_status sum_up(const survey *s, fb_inspect_regions *out)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory for regions");
     for (int32_t i = 0; i < s->count; i++) {
         const image_regions *r = &s->image[i];
-        if (!r->read) {
-            out->unread++;
-        } else if (r->count == 0) {
-            out->without++;
-        } else {
+        out->unread += !r->read;
+        out->without += s->file && r->count == 0;
+        if (r->count > 0) {
             counts[out->images++] = r->count;
             out->regions += r->count;
             out->whole += r->whole;
@@ -381,7 +388,7 @@ static fb_status draw_sheet(const survey *s, surveyor *by, shown *room,
 {
     fb_region_photo photos[SHEET_PHOTOS];
     fb_image sheet;
-    int64_t readable = out->images + out->without, seen = 0;
+    int64_t readable = s->count - out->unread, seen = 0;
     int64_t most = readable < SHEET_PHOTOS ? readable : SHEET_PHOTOS;
     int32_t count = 0;
     for (int32_t i = 0; i < s->count && count < most; i++) {

@@ -36,8 +36,8 @@ static fb_image square(void)
     return image;
 }
 
-/* Image 0: two of three boxes nearly the same; 1: the whole alone; 2: no regions;
- * 3: cannot be read. */
+/* Image 0: two of three boxes nearly the same; 1: the whole alone; 2: no regions; 3: the
+ * same, and cannot be read. */
 static const float first[] = {0.25f, 0.25f, 0.5f, 0.75f, /* left half of the square */
                               0.25f, 0.25f, 0.5f, 0.7f,  /* IoU .9 with it */
                               0.75f, 0.75f, 1.0f, 1.0f}; /* nothing but background */
@@ -111,7 +111,7 @@ static void numbers_of_a_region_file(void **state)
     assert_non_null(r);
     assert_string_equal(r->from, s.regions);
     assert_int_equal(r->images, 2);
-    assert_int_equal(r->without, 1);
+    assert_int_equal(r->without, 2);
     assert_int_equal(r->unread, 1);
     assert_int_equal(r->regions, 4);
     assert_int_equal(r->whole, 1);
@@ -149,6 +149,29 @@ static void without_boxes_there_is_only_their_number(void **state)
     is_near("regions an image", r->per_image.mean, 2);
     assert_true(isnan(r->body));
     assert_true(isnan(r->overlap) && isnan(r->near_duplicates) && isnan(r->covered));
+    fb_inspection_free(in);
+    small_catalogue_remove(&s.catalogue);
+}
+
+/* As of features that came without photos. */
+static void regions_are_counted_without_the_image(void **state)
+{
+    (void)state;
+    shop s;
+    char image[4096];
+    shop_open(&s, true);
+    fb_inspect_options o = options_of(&s);
+    o.regions_file = s.regions;
+    assert_int_equal(fb_path_join(NULL, image, s.catalogue.folder, "images/0.png"),
+                     FB_OK);
+    assert_int_equal(remove(image), 0);
+    fb_inspection *in = inspect(&o);
+    const fb_inspect_regions *r = in->regions;
+    assert_int_equal(r->images, 2);
+    assert_int_equal(r->unread, 2);
+    assert_int_equal(r->plain, 1);
+    is_near("overlap", r->overlap, 0.3);
+    is_near("covered", r->covered, 0);
     fb_inspection_free(in);
     small_catalogue_remove(&s.catalogue);
 }
@@ -291,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_of_a_region_file),
         cmocka_unit_test(without_boxes_there_is_only_their_number),
+        cmocka_unit_test(regions_are_counted_without_the_image),
         cmocka_unit_test(classes_say_what_is_no_product),
         cmocka_unit_test(proposals_show_the_product),
         cmocka_unit_test(the_sheet_is_drawn),
