@@ -102,7 +102,9 @@ def main():
     parse.add_argument("--threads", type=int, default=2)
     parse.add_argument("--rounds", type=int, default=3)
     parse.add_argument("--steps", type=int, default=12)
+    parse.add_argument("--products", type=int, default=512)
     options = parse.parse_args()
+    vse.PRODUCTS = options.products
     torch.set_num_threads(options.threads)
     rng = np.random.default_rng(5)
     lengths = rng.integers(4, 17, vse.PRODUCTS)
