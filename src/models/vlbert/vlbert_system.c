@@ -116,7 +116,7 @@ static double train_flops(const fb_matcher *m, const fb_batch *batch, const void
 
 static const fb_option_value defaults[] = {
     {"encoder", "thin"},        {"patches", "grid"},    {"fit", "squash"},
-    {"losses", "mlm,mvrc,tia"}, {"alignment", "pairs"}, {"hard-negatives", "15"},
+    {"losses", "mlm,mvrc,tia"}, {"alignment", "pairs"}, {"hard-negatives", "7"},
     {"epochs", "10"},           {"batch", "64"},        {"lr", "5e-4"},
     {"weight-decay", "0.01"},   {"warmup", "0.05"},     {NULL, NULL}};
 
