@@ -11,9 +11,8 @@
  *     vse++  sum_i  max_j max(0, a + S_ij - S_ii)  +  max_j max(0, a + S_ji - S_ii)
  *
  * a is --margin. Losses are summed over the batch as in the paper; their mean is shown.
- * With `vse++` the first steps (--hard-warmup) learn from the sum: the hardest negatives
- * of a model that knows nothing all but make it forget to begin (the paper's remark on
- * learning from hard negatives alone).
+ * With `vse++` the first steps (--hard-warmup) learn from the sum: from the hardest
+ * negatives alone a model that knows nothing begins slowly, on few data most of all.
  *
  * Defaults are the official code's where nothing else is said: margin .2, batch 128,
  * words of 300 numbers in +-.1, W in +-sqrt(6 / (F + D)), Adam, clip 2, no decay.
@@ -21,7 +20,8 @@
  *
  *     rows          the mean of patches of a small network, not one vector of a ResNet
  *     schedule      a warm-up and linear decay to 0, not a drop to a tenth
- *     lr            higher, D smaller: made for a catalogue and minutes, not COCO
+ *     lr            3e-3 and D 256, chosen on a catalogue of 28,893 products for minutes
+ *                   of training; theirs are 2e-4 and 1024
  *     Adam          beta2 .98, the program's for all systems, not .999
  *     tokens        WordPiece of the training split's vocabulary; theirs were words, of
  *                   the test captions too
