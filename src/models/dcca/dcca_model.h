@@ -15,7 +15,7 @@
  * The covariances are a batch's, so a batch needs many more products than o, 800 by
  * default, and at least o + 1.
  *
- * Defaults: o 128 or a quarter of the batch, one hidden layer of 512, r 1e-3.
+ * Defaults: o a twelfth of the batch and at most 128, one hidden layer of 512, r 1e-3.
  * Departures: GELU in place of sigmoids, LayerNorm before the first layer in place of
  * BatchNorm, AdamW in place of RMSprop or L-BFGS, words' embeddings learnt.
  */

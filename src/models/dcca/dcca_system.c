@@ -3,10 +3,7 @@
 
 #include <stdlib.h>
 
-enum {
-    VECTOR = 128,
-    SHARE = 4
-}; /* of a batch at least so many products a coordinate */
+enum { VECTOR = 128, FEW = 8, SHARE = 12, LEAST_SHARE = 4 };
 
 static const fb_config_key keys[] = {
     {"dcca_hidden", FB_CONFIG_INT32, FB_CONFIG_OWN(fb_dcca_config, hidden), 1, 8192,
@@ -42,16 +39,23 @@ static fb_status plan(fb_context *ctx, const fb_train_options *o, fb_train_plan 
     return FB_OK;
 }
 
-/* A batch of m products has m - 1 directions, and only many more than o tell noise from
- * correlation. */
+/* The widest that a batch tells from noise: a twelfth of it, of small ones a quarter. A
+ * batch of m products has m - 1 directions. */
+static int32_t width_for(int64_t batch)
+{
+    int64_t width = batch / SHARE, few = batch / LEAST_SHARE;
+    if (width < FEW)
+        width = few < FEW ? few : FEW;
+    return width > VECTOR ? VECTOR : width < 1 ? 1 : (int32_t)width;
+}
+
 static fb_status configure(fb_context *ctx, fb_model_config *config,
                            const fb_train_options *o, const fb_start *start)
 {
     int64_t batch = o->batch < start->rows ? o->batch : start->rows;
-    int64_t most = batch / SHARE < VECTOR ? batch / SHARE : VECTOR;
     config->score = FB_SCORE_ITC;
     config->similarity_weight = 1;
-    config->vector = o->vector_size > 0 ? o->vector_size : most < 1 ? 1 : (int32_t)most;
+    config->vector = o->vector_size > 0 ? o->vector_size : width_for(batch);
     if (config->vector < batch)
         return FB_OK;
     if (batch < o->batch)

@@ -222,11 +222,11 @@ static void batches_that_are_too_small_are_refused_with_the_number_needed(void *
         strstr(fb_context_message(ctx), "needs 101 products of split train"));
     o.vector_size = 0;
     assert_int_equal(fb_dcca_system.configure(ctx, &c, &o, &start), FB_OK);
-    assert_int_equal(c.vector, 12);
+    assert_int_equal(c.vector, 8);
     o.batch = 800;
     start.rows = 100000;
     assert_int_equal(fb_dcca_system.configure(ctx, &c, &o, &start), FB_OK);
-    assert_int_equal(c.vector, 128);
+    assert_int_equal(c.vector, 66);
     fb_context_free(ctx);
 }
 
