@@ -14,7 +14,7 @@
  *
  * Boxes are of detected regions, or the cells of the patch grid.
  *
- * Defaults as SCAN's, t2i. Departures beside SCAN's: pads take part in neither softmax
+ * Defaults as SCAN's here, t2i. Departures beside SCAN's: pads take part in neither softmax
  * (in the code they have exp 0 in the second); of blocks that are covered alike those
  * nearer to the middle of the box are taken (in the code any 15).
  */
@@ -90,7 +90,7 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
 
 static const fb_option_value defaults[] = {
     {"encoder", "thin"},   {"patches", "grid"},    {"fit", "squash"},
-    {"epochs", "15"},      {"batch", "128"},       {"lr", "2e-4"},
+    {"epochs", "15"},      {"batch", "64"},        {"lr", "2e-3"},
     {"weight-decay", "0"}, {"warmup", "0.05"},     {"margin", "0.2"},
     {"clip", "2"},         {"hard-warmup", "0.2"}, {NULL, NULL}};
 
