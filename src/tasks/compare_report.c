@@ -278,8 +278,9 @@ static void put_plots(const report *p)
     put_cost_plot(p, AT(pairs_per_s), "What scoring costs",
                   "pairs scored a second (to the right: cheaper)");
     fputs("<h2>Learning curves</h2>\n<p>Each system's best weights are chosen by a "
-          "measure of its own on the validation split; systems that have the same "
-          "measure share a plot. What is solved in closed form has no curve.</p>\n",
+          "measure of its own on the validation split. Measures of one name share a "
+          "plot, though each is of its own system's batches: read a curve against "
+          "itself. What is solved in closed form is one point.</p>\n",
           p->out);
     for (int32_t i = 0; i < p->c->entry_count; i++) {
         bool came = !measure_of(p, i)[0];
