@@ -90,7 +90,7 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
 
 static const fb_option_value defaults[] = {
     {"encoder", "thin"},   {"patches", "grid"},    {"fit", "squash"},
-    {"epochs", "15"},      {"batch", "64"},        {"lr", "2e-3"},
+    {"epochs", "15"},      {"batch", "64"},        {"lr", "3e-3"},
     {"weight-decay", "0"}, {"warmup", "0.05"},     {"margin", "0.2"},
     {"clip", "2"},         {"hard-warmup", "0.2"}, {NULL, NULL}};
 

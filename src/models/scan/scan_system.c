@@ -15,12 +15,11 @@
  *     i2t         rows                  4          5
  *     both        the mean of the two scores of one model (theirs are of two models)
  *
- * Departures: batches of 64 and a rate of 2e-3, not 128 and 2e-4, which learn more in the
+ * Departures: batches of 64 and a rate of 3e-3, not 128 and 2e-4, which learn more in the
  * same time on a catalogue of some ten thousand products; width of words and rows is the
- * preset's, not 1024; AdamW without decay in
- * Adam's place, with the program's warm-up and decay of the rate, not one step of x 0.1;
- * the first steps learn from all negatives, for on small data the hardest alone do not
- * start; dropout of word embeddings. The paper's ReLU is the code's LeakyReLU.
+ * preset's, not 1024; AdamW without decay in Adam's place, with the program's warm-up and
+ * decay of the rate, not one step of x 0.1; the first steps learn from all negatives, for
+ * on small data the hardest alone do not start; dropout of word embeddings. The paper's ReLU is the code's LeakyReLU.
  */
 #include "models/scan/scan_system.h"
 
@@ -36,7 +35,7 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
 
 static const fb_option_value defaults[] = {
     {"encoder", "thin"},   {"patches", "grid"},    {"fit", "squash"},
-    {"epochs", "15"},      {"batch", "64"},        {"lr", "2e-3"},
+    {"epochs", "15"},      {"batch", "64"},        {"lr", "3e-3"},
     {"weight-decay", "0"}, {"warmup", "0.05"},     {"margin", "0.2"},
     {"clip", "2"},         {"hard-warmup", "0.2"}, {NULL, NULL}};
 
