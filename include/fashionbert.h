@@ -970,8 +970,9 @@ enum {
 
 typedef struct fb_bench_run {
     char encoder[16];
-    bool network;    /* whether the encoder is one; else raw pixels are projected */
-    char system[16]; /* of a run on features made before; "": FashionBERT, or no system */
+    bool network; /* whether the encoder is one; else raw pixels are projected */
+    char system
+        [16]; /* of a run on features made before; "": FashionBERT, or no system */
     char preset[16]; /* "": the network alone, mode "features" */
     char mode[12], dtype[8];
     int32_t image_size;
