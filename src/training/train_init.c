@@ -76,14 +76,16 @@ static fb_status read_config(fb_context *ctx, const char *folder,
 static fb_status look_at_network(fb_context *ctx, fb_train_options *o)
 {
     fb_model_config config;
-    if (!fb_path_is_folder(o->encoder_weights))
-        return FB_OK;
+    bool named = strcmp(o->encoder, "auto") != 0;
+    if (!fb_path_is_folder(o->encoder_weights) ||
+        (named && fb_encoder_find(o->encoder) && !fb_encoder_learns(o->encoder)))
+        return FB_OK; /* fb_start_weights refuses what has none */
     FB_TRY(read_config(ctx, o->encoder_weights, &config));
     if (!fb_encoder_learns(config.encoder))
         return fb_fail(ctx, FB_E_USAGE,
                        "--encoder-weights %s: its encoder is %s, which has no weights",
                        o->encoder_weights, config.encoder);
-    if (strcmp(o->encoder, "auto") != 0 && strcmp(o->encoder, config.encoder) != 0)
+    if (named && strcmp(o->encoder, config.encoder) != 0)
         return fb_fail(ctx, FB_E_USAGE,
                        "--encoder %s: %s has an image network of another kind, %s",
                        o->encoder, o->encoder_weights, config.encoder);
@@ -95,7 +97,8 @@ fb_status fb_train_init_pixels(fb_context *ctx, const fb_train_options *options,
                                fb_model_config *config)
 {
     fb_model_config from;
-    if (!fb_path_is_folder(options->encoder_weights))
+    if (!fb_path_is_folder(options->encoder_weights) ||
+        !fb_encoder_learns(options->encoder))
         return FB_OK;
     FB_TRY(read_config(ctx, options->encoder_weights, &from));
     memcpy(config->mean, from.mean, sizeof config->mean);
