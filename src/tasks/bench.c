@@ -166,11 +166,21 @@ static fb_status run_system(bench *s, const fb_system *system, fb_bench_report *
     return FB_OK;
 }
 
+/* None beside systems, where nothing else was said. */
+static const char *encoders_of(const fb_bench_options *o)
+{
+    const fb_option *row = fb_option_find(&option_table, "encoders");
+    if (o->systems[0] && fb_option_is_default(row, o))
+        return "";
+    return o->encoders;
+}
+
 static fb_status run_all(bench *s, fb_bench_report *report)
 {
     const fb_encoder *encoder;
+    const char *encoders = encoders_of(s->options);
     for (int32_t i = 0; (encoder = fb_encoder_at(i)) != NULL; i++)
-        if (listed(s->options->encoders, encoder->name))
+        if (listed(encoders, encoder->name))
             FB_TRY(encoder->learns ? run_network(s, encoder, report)
                                    : run_presets(s, encoder, report));
     for (int32_t i = 0; i < fb_systems_count(); i++)
