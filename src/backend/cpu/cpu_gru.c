@@ -49,7 +49,7 @@ static fb_status take_scratch(fb_context *ctx, cpu_backend *c, gru_scratch *m,
     m->before = at + products + states + dg;
     if (backward) /* behind the last step's, a product reads on */
         memset((char *)m->dg + rows * 3 * w * number, 0, STEP_ROWS * 3 * w * number);
-    else
+    else if (states > 0)
         memset(m->states, 0, states);
     return FB_OK;
 }
