@@ -55,6 +55,70 @@ void fb_pair_alignment_count(const fb_pair_alignment *a, const float *logits,
     }
 }
 
+fb_status fb_pair_alignment_settle(fb_context *ctx, const fb_train_options *o)
+{
+    bool block = strcmp(o->alignment, "block") == 0;
+    if (strcmp(o->negatives, "hard") == 0 || strcmp(o->alignment, "list") == 0 ||
+        o->itc > 0 || o->vector_size > 0 || o->soft_targets > 0 || o->hard_items > 0)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "%s has no vectors: it takes no --itc, --vector-size, "
+                       "--negatives hard, --alignment list, --soft-targets or "
+                       "--hard-items; --alignment block judges all pairs of blocks of "
+                       "a batch's products",
+                       o->system);
+    if ((o->text_mask > 0 || o->rare_mask > 0) && (!block || strstr(o->losses, "mlm")))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--text-mask and --rare-mask hide words of batches of products "
+                       "that mlm does not guess; with %s they need --alignment "
+                       "block, and --losses without mlm",
+                       o->system);
+    return FB_OK;
+}
+
+fb_status fb_pair_alignment_measure(fb_tape *tape, const fb_pair_alignment *a,
+                                    const fb_var *logits, fb_loss *const *losses,
+                                    const char *const *names, int32_t alignment,
+                                    fb_measures *out)
+{
+    const void *numbers = NULL;
+    int64_t right = 0, of = 0;
+    if (logits)
+        FB_TRY(fb_tape_read(tape, &numbers, &logits->value));
+    FB_TRY(fb_tape_fetch(tape));
+    *out = (fb_measures){0};
+    for (int i = 0; names[i]; i++) {
+        const fb_loss *loss = losses[i];
+        if (loss)
+            FB_TRY(fb_matcher_check_loss(tape, loss->value));
+        out->total += loss ? loss->value : 0;
+        fb_measures_put_loss(out, names[i], i == alignment ? FB_MEASURE_DECIDES : 0,
+                             loss ? loss->value : 0, loss ? 1 : 0,
+                             loss ? loss->rows : 0);
+    }
+    if (logits)
+        fb_pair_alignment_count(a, numbers, &right, &of);
+    fb_measures_put_share(out, "accuracy", FB_MEASURE_HEADLINE, (double)right, of,
+                          (double)of / (a->listwise ? a->blocks.length : 2));
+    return FB_OK;
+}
+
+fb_status fb_pair_alignment_margins(fb_tape *tape, float *margins, const fb_var *logits,
+                                    double slope, double bias)
+{
+    const float *numbers;
+    const fb_tensor *t = &logits->value;
+    FB_TRY(fb_tape_read_f32(tape, &numbers, t->data, fb_tensor_count(t)));
+    FB_TRY(fb_tape_fetch(tape));
+    for (int64_t b = 0; b < t->dims[0]; b++) {
+        double margin = (double)numbers[b * 2 + 1] - (double)numbers[b * 2];
+        margins[b] = (float)(slope * margin + bias);
+        if (!isfinite(margins[b]))
+            return fb_fail(tape->ctx, FB_E_NUMBER, "the score of pair %d is not finite",
+                           (int)b);
+    }
+    return FB_OK;
+}
+
 double fb_pair_alignment_flops(const fb_matcher *m, const fb_batch *batch,
                                int32_t others)
 {

@@ -34,6 +34,22 @@ fb_status fb_pair_alignment_loss(fb_tape *tape, fb_loss **loss,
 void fb_pair_alignment_count(const fb_pair_alignment *a, const float *logits,
                              int64_t *right, int64_t *of);
 
+/* ---- for the rows of systems that have no vectors ------------------------------------ */
+
+/* FB_E_USAGE: options of vectors, or hidden words of batches that have none. */
+fb_status fb_pair_alignment_settle(fb_context *ctx, const fb_train_options *options);
+/* Losses by name, `names` ending with NULL, each of weight 1 and absent where NULL;
+ * number `alignment` decides, and "accuracy" is the share of right answers, of its
+ * logits. logits NULL: alignment was not asked for.
+ * FB_E_NUMBER: a loss is not finite. */
+fb_status fb_pair_alignment_measure(fb_tape *tape, const fb_pair_alignment *a,
+                                    const fb_var *logits, fb_loss *const *losses,
+                                    const char *const *names, int32_t alignment,
+                                    fb_measures *out);
+/* margins[pairs] = slope (match - mismatch) + bias of logits [pairs, 2].
+ * FB_E_NUMBER: one is not finite. */
+fb_status fb_pair_alignment_margins(fb_tape *tape, float *margins, const fb_var *logits,
+                                    double slope, double bias);
 /* forward_flops of a batch whose pairs are those of the blocks; others 0: of its own. */
 double fb_pair_alignment_flops(const fb_matcher *m, const fb_batch *batch,
                                int32_t others);

@@ -19,7 +19,8 @@
  * same time on a catalogue of some ten thousand products; width of words and rows is the
  * preset's, not 1024; AdamW without decay in Adam's place, with the program's warm-up and
  * decay of the rate, not one step of x 0.1; the first steps learn from all negatives, for
- * on small data the hardest alone do not start; dropout of word embeddings. The paper's ReLU is the code's LeakyReLU.
+ * on small data the hardest alone do not start; dropout of word embeddings. The paper's
+ * ReLU is the code's LeakyReLU.
  */
 #include "models/scan/scan_system.h"
 

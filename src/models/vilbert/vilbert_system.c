@@ -23,32 +23,11 @@ static const char *const choices[] = {"mlm", "mrm", "tia", NULL};
 
 /* ---- a step ---------------------------------------------------------------------- */
 
-/* The pass's losses, and how many of the pairs or lists are right. */
 static fb_status record(fb_tape *tape, const fb_vilbert_pass *pass, fb_measures *out)
 {
-    const fb_var *logits = pass->logits[FB_VILBERT_TIA];
-    const void *numbers = NULL;
-    int64_t right = 0, of = 0;
-    if (logits)
-        FB_TRY(fb_tape_read(tape, &numbers, &logits->value));
-    FB_TRY(fb_tape_fetch(tape));
-    *out = (fb_measures){0};
-    for (int i = 0; i < FB_VILBERT_LOSSES; i++) {
-        const fb_loss *loss = pass->loss[i];
-        if (loss)
-            FB_TRY(fb_matcher_check_loss(tape, loss->value));
-        out->total += loss ? loss->value : 0;
-        fb_measures_put_loss(
-            out, choices[i], i == FB_VILBERT_TIA ? FB_MEASURE_DECIDES : 0,
-            loss ? loss->value : 0, loss ? 1 : 0, loss ? loss->rows : 0);
-    }
-    if (logits)
-        fb_pair_alignment_count(&pass->alignment, numbers, &right, &of);
-    fb_measures_put_share(out, "accuracy", FB_MEASURE_HEADLINE, (double)right, of,
-                          pass->alignment.listwise
-                              ? (double)of / pass->alignment.blocks.length
-                              : (double)of / 2);
-    return FB_OK;
+    return fb_pair_alignment_measure(tape, &pass->alignment,
+                                     pass->logits[FB_VILBERT_TIA], pass->loss, choices,
+                                     FB_VILBERT_TIA, out);
 }
 
 static fb_status losses_of(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch,
@@ -79,20 +58,10 @@ static fb_status score(fb_matcher *matcher, fb_tape *tape, const fb_batch *batch
     static const fb_vilbert_step step = {.enabled = {[FB_VILBERT_TIA] = true},
                                          .patch_keep = 1};
     fb_vilbert_pass pass;
-    const float *logits;
     FB_TRY(fb_vilbert_forward((fb_vilbert *)matcher, tape, batch, &step, false, &pass));
-    const fb_tensor *t = &pass.logits[FB_VILBERT_TIA]->value;
-    FB_TRY(fb_tape_read_f32(tape, &logits, t->data, fb_tensor_count(t)));
-    FB_TRY(fb_tape_fetch(tape));
-    double slope = matcher->config.alignment_weight, bias = matcher->config.score_bias;
-    for (int32_t b = 0; b < batch->pairs; b++) {
-        double margin = (double)logits[b * 2 + 1] - (double)logits[b * 2];
-        margins[b] = (float)(slope * margin + bias);
-        if (!isfinite(margins[b]))
-            return fb_fail(tape->ctx, FB_E_NUMBER, "the score of pair %d is not finite",
-                           (int)b);
-    }
-    return FB_OK;
+    return fb_pair_alignment_margins(tape, margins, pass.logits[FB_VILBERT_TIA],
+                                     matcher->config.alignment_weight,
+                                     matcher->config.score_bias);
 }
 
 static fb_status features(fb_matcher *matcher, fb_tape *tape, const uint8_t *pixels,
@@ -125,23 +94,11 @@ static bool is(const char *word, const char *wanted)
 
 static fb_status settle(fb_context *ctx, fb_train_options *o)
 {
-    if (is(o->negatives, "hard") || is(o->alignment, "list") || o->itc > 0 ||
-        o->vector_size > 0 || o->soft_targets > 0 || o->hard_items > 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "vilbert has no vectors: it takes no --itc, --vector-size, "
-                       "--negatives hard, --alignment list, --soft-targets or "
-                       "--hard-items; --alignment block judges all pairs of blocks of "
-                       "a batch's products");
+    FB_TRY(fb_pair_alignment_settle(ctx, o));
     if (is(o->alignment_head, "product") || o->patches_from > 0)
         return fb_fail(ctx, FB_E_USAGE,
                        "vilbert's streams have a head and an order of their own; it "
                        "takes no --alignment-head product or --patches-from");
-    if ((o->text_mask > 0 || o->rare_mask > 0) &&
-        (!is(o->alignment, "block") || strstr(o->losses, "mlm")))
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--text-mask and --rare-mask hide words of batches of products "
-                       "that mlm does not guess; with vilbert they need --alignment "
-                       "block, and --losses without mlm");
     o->vector_size = 0;
     o->patches_from = 0;
     o->alignment_head = "cls"; /* not read */
