@@ -59,8 +59,8 @@
       "of matrix products; auto is bf16 where the processor has it",                   \
       FB_ONE_OF("bf16,f32"), FB_AUTO, FB_COMMON)                                       \
     X(INT32, threads, "threads", "N", "0",                                             \
-      "that compute; 0 is every core this process may use", FB_RANGE(0, 1024),         \
-      FB_START)
+      "that compute; 0 is every core that affinity and CPU quota leave",               \
+      FB_RANGE(0, 1024), FB_START)
 
 /* How queries are ranked. */
 #define FB_PROTOCOL_OPTIONS(X)                                                         \

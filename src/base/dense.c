@@ -6,6 +6,7 @@
  */
 #include "base/dense.h"
 
+#include "base/cores.h"
 #include "base/random.h"
 
 #include <cblas.h>
@@ -50,7 +51,7 @@ void fb_dense_multiply(fb_matrix c, bool add, double scale, fb_dense_product pro
     if (c.rows == 0 || c.columns == 0)
         return;
     openblas_set_num_threads(1);
-#pragma omp parallel for schedule(dynamic) if (blocks > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(fb_cores_team()) if (blocks > 1)
     for (int32_t k = 0; k < blocks; k++) {
         int32_t first = k * BLOCK, left = c.rows - first;
         const double *part = a_t ? a.at + first : row_of(a, first);
@@ -67,7 +68,7 @@ void fb_dense_add_square(fb_matrix c, fb_matrix a)
     int32_t n = c.rows, blocks = (n + BLOCK - 1) / BLOCK;
     int threads = openblas_get_num_threads();
     openblas_set_num_threads(1);
-#pragma omp parallel for schedule(dynamic) if (blocks > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(fb_cores_team()) if (blocks > 1)
     for (int32_t k = blocks - 1; k >= 0; k--) { /* the longest first */
         int32_t first = k * BLOCK, left = n - first;
         int32_t height = left < BLOCK ? left : BLOCK;
@@ -104,7 +105,7 @@ void fb_dense_solve_lower(fb_matrix l, bool transposed, fb_matrix b)
     int32_t blocks = (b.columns + BLOCK - 1) / BLOCK;
     int threads = openblas_get_num_threads();
     openblas_set_num_threads(1);
-#pragma omp parallel for schedule(dynamic) if (blocks > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(fb_cores_team()) if (blocks > 1)
     for (int32_t k = 0; k < blocks; k++) {
         int32_t first = k * BLOCK, left = b.columns - first;
         cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower,
@@ -120,7 +121,7 @@ void fb_dense_solve_right(fb_matrix l, fb_matrix b)
     int32_t blocks = (b.rows + BLOCK - 1) / BLOCK;
     int threads = openblas_get_num_threads();
     openblas_set_num_threads(1);
-#pragma omp parallel for schedule(dynamic) if (blocks > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(fb_cores_team()) if (blocks > 1)
     for (int32_t k = 0; k < blocks; k++) {
         int32_t first = k * BLOCK, left = b.rows - first;
         cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit,

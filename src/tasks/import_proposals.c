@@ -8,6 +8,7 @@
 #include "fashionbert.h"
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/file.h"
 #include "base/option.h"
 #include "base/progress.h"
@@ -206,7 +207,7 @@ static fb_status run_all(fb_context *ctx, proposals *p)
 static fb_status allocate(fb_context *ctx, proposals *p)
 {
     size_t most = (size_t)p->options->regions_most, threads;
-    p->threads = p->options->threads > 0 ? p->options->threads : omp_get_num_procs();
+    p->threads = fb_cores_or(p->options->threads);
     threads = (size_t)p->threads;
     p->proposer = calloc(threads, sizeof(fb_proposer *));
     p->resizer = calloc(threads, sizeof(fb_resizer *));

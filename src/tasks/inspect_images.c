@@ -7,6 +7,7 @@
  */
 #include "tasks/inspect.h"
 
+#include "base/cores.h"
 #include "base/equal_keys.h"
 #include "base/file.h"
 #include "base/intern.h"
@@ -106,7 +107,7 @@ static void read_share(census *c, fb_progress *progress, int32_t *done)
 
 static int threads_of(const fb_inspect_options *options)
 {
-    return options->threads > 0 ? options->threads : omp_get_num_procs();
+    return fb_cores_or(options->threads);
 }
 
 static fb_status read_all(census *c)

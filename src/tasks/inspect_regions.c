@@ -7,6 +7,7 @@
  */
 #include "tasks/inspect.h"
 
+#include "base/cores.h"
 #include "base/file.h"
 #include "base/progress.h"
 #include "data/image/image_load.h"
@@ -252,7 +253,7 @@ static fb_status survey_all(survey *s)
 {
     fb_progress progress;
     int32_t done = 0;
-    int threads = s->options->threads > 0 ? s->options->threads : omp_get_num_procs();
+    int threads = fb_cores_or(s->options->threads);
     fb_progress_begin(&progress, "regions", "images", 0, s->count, s->options->quiet);
 #pragma omp parallel num_threads(threads)
     survey_share(s, &progress, &done);

@@ -10,6 +10,7 @@
 #include "tasks/linear_floor.h"
 
 #include "backend/backend.h"
+#include "base/cores.h"
 #include "base/progress.h"
 #include "base/triangle.h"
 #include "data/image/floor_features.h"
@@ -17,7 +18,6 @@
 #include "data/text/title_words.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -379,7 +379,7 @@ fb_status fb_linear_floor_create(fb_context *ctx, fb_linear_floor **floor,
     if (status == FB_OK) {
         f->ctx = ctx;
         f->items = items;
-        f->threads = threads > 0 ? threads : omp_get_num_procs();
+        f->threads = fb_cores_or(threads);
         int32_t rows;
         fb_catalogue_split_items(items->catalogue, FB_SPLIT_TRAIN, &rows);
         fb_progress_begin(&f->progress, "linear floor", "images", 0, rows, quiet);

@@ -2,7 +2,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_onednn.h"
 #include "backend/memory.h"
-#include <omp.h>
+#include "base/cores.h"
 #include <stdlib.h>
 
 void cpu_free(fb_backend *be)
@@ -53,7 +53,7 @@ static fb_status create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
     c->base.m = &fb_memory_host;
     c->base.name = "cpu";
     c->base.dtype = dtype;
-    c->base.threads = threads > 0 ? threads : omp_get_num_procs();
+    c->base.threads = fb_cores_or(threads);
     const fb_vector *sets[FB_VECTOR_SETS];
     cpu_vector_list(sets);
     c->v = sets[0];

@@ -4,6 +4,7 @@
 #include "data/import/import_writer.h"
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
@@ -13,7 +14,6 @@
 #include "data/import/query_compose.h"
 #include "data/import/split_plan.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -97,7 +97,7 @@ static fb_status fill_in(fb_context *ctx, fb_import_writer *w)
     int32_t resize = strcmp(o->store, "resized") == 0 ? o->image_size : 0;
     FB_TRY(check_options(ctx, w));
     FB_TRY(fb_import_check_create(ctx, &w->check, o));
-    w->threads = o->threads > 0 ? o->threads : omp_get_num_procs();
+    w->threads = fb_cores_or(o->threads);
     for (int i = 0; i < 2; i++)
         FB_TRY(fb_import_block_create(ctx, &w->blocks[i], w->part, resize, w->threads));
     return open_log(ctx, w, resize);
@@ -469,7 +469,7 @@ static void fill_rates(fb_import_writer *w)
 {
     fb_import_report *r = &w->report;
     double images = (double)(r->items - r->resumed);
-    int32_t cores = omp_get_num_procs();
+    int32_t cores = fb_cores();
     r->seconds = fb_clock_s() - w->started_s;
     r->images_per_s = r->seconds > 0 ? images / r->seconds : 0;
     r->cpu_seconds = cpu_seconds() - w->started_cpu_s;

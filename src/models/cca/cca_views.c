@@ -2,6 +2,8 @@
  * cca_model.h. */
 #include "models/cca/cca_model.h"
 
+#include "base/cores.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +135,7 @@ fb_status fb_cca_kernel(fb_context *ctx, fb_matrix phi, fb_matrix x,
     for (int64_t i = 0; i < numbers; i++)
         w.at[i] = (double)frequency[i];
     fb_dense_multiply(phi, false, 1, FB_DENSE_NT, x, w);
-#pragma omp parallel for schedule(static) if (phi.rows > 1)
+#pragma omp parallel for schedule(static) num_threads(fb_cores_team()) if (phi.rows > 1)
     for (int32_t i = 0; i < phi.rows; i++)
         for (int32_t j = 0; j < phi.columns; j++) {
             double *at = &phi.at[(ptrdiff_t)i * phi.columns + j];
