@@ -81,7 +81,8 @@ fb_status fb_params_add(fb_params *params, fb_leaf **leaf, const char *const *na
     p->decay = columns > 1;
     p->shared = shared;
     p->lr_scale = 1.0f;
-    p->leaf = (fb_leaf){p->name[0], {NULL, p->rows, columns, 1, NULL}, NULL};
+    p->leaf =
+        (fb_leaf){.name = p->name[0], .weight = {NULL, p->rows, columns, 1, NULL}};
     params->total += in_lines(p->rows * columns);
     params->count++;
     if (params->last)

@@ -5,6 +5,7 @@
  * The logits of a loss are f32 (as_f32); their gradient comes in the compute dtype, so
  * the variable carries a gradient of another dtype than its value.
  */
+#include "backend/int8.h"
 #include "ops/ops.h"
 
 typedef struct linear_node {
@@ -51,6 +52,27 @@ static fb_status linear_backward(fb_tape *tape, fb_node *node)
     return be->k->linear_backward_input(tape->ctx, be, &dx, dy, &n->w->weight, false);
 }
 
+/* Whether the product is of int8 numbers: nothing is recorded, and values are f32. */
+static bool is_int8(const fb_tape *tape, const fb_leaf *w, fb_dtype dtype)
+{
+    return w->int8_scale && !tape->recording && tape->be->dtype == FB_F32 &&
+           dtype == FB_F32;
+}
+
+static fb_status forward(fb_tape *tape, const fb_tensor *y, const fb_tensor *x,
+                         fb_leaf *w, const float *bias, fb_activation act)
+{
+    fb_backend *be = tape->be;
+    if (!is_int8(tape, w, y->dtype))
+        return be->k->linear_forward(tape->ctx, be, y, x, &w->weight, bias, act);
+    if (w->weight.in > FB_INT8_INPUTS)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "linear %s: %lld inputs, more than the %d of an int8 product",
+                       w->name, (long long)w->weight.in, (int)FB_INT8_INPUTS);
+    return be->k->linear_int8_forward(tape->ctx, be, y, x, &w->weight, w->int8_scale,
+                                      bias, act);
+}
+
 static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_leaf *bias,
                         fb_dtype dtype, fb_activation act)
 {
@@ -64,9 +86,9 @@ static fb_status linear(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w, fb_lea
     bool keep_pre = act != FB_ACT_NONE && tape->recording;
     if (keep_pre)
         FB_TRY(fb_tape_new_var(tape, &pre, dtype, rows, w->weight.out));
-    FB_TRY(be->k->linear_forward(tape->ctx, be, keep_pre ? &pre->value : &out->value,
-                                 &x->value, &w->weight, bias ? bias->weight.data : NULL,
-                                 keep_pre ? FB_ACT_NONE : act));
+    w->multiplied = true;
+    FB_TRY(forward(tape, keep_pre ? &pre->value : &out->value, &x->value, w,
+                   bias ? bias->weight.data : NULL, keep_pre ? FB_ACT_NONE : act));
     fb_tape_charge(tape, "linear", started_s);
     if (keep_pre) {
         started_s = fb_tape_clock(tape);

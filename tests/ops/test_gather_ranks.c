@@ -60,7 +60,8 @@ static fb_status compute(fb_tape *tape, int64_t first, int64_t rows, found *out)
     float *on;
     FB_TRY(fb_tape_floats(tape, &on, 2));
     FB_TRY(be->m->upload(tape->ctx, be, on, scale, sizeof scale));
-    fb_leaf log_scale = {"scale", {on, 1, 1, 1, NULL}, on + 1};
+    fb_leaf log_scale = {
+        .name = "scale", .weight = {on, 1, 1, 1, NULL}, .grad = on + 1};
     fb_var *a, *b, *all_a, *all_b;
     fb_loss *loss;
     FB_TRY(input(tape, &a, 0, first, rows));

@@ -258,7 +258,9 @@ typedef struct wrong {
 
 static fb_leaf leaf_of(rig *r, const char *name, int64_t out, int64_t in)
 {
-    return (fb_leaf){name, {r->value_on[0], out, in, 1, NULL}, r->grad_on[0]};
+    return (fb_leaf){.name = name,
+                     .weight = {r->value_on[0], out, in, 1, NULL},
+                     .grad = r->grad_on[0]};
 }
 
 static void wrong_open(wrong *w, const char *backend)

@@ -331,7 +331,7 @@ static fb_status keep_apart(rig *r, fb_var *x, float apart, int64_t levels, fb_v
         own[i / columns] = (int32_t)(i / columns);
     }
     steps = rig_floats(r, steps, rows * columns);
-    *leaf = (fb_leaf){"steps", {steps, rows, columns, 1, NULL}, NULL};
+    *leaf = (fb_leaf){.name = "steps", .weight = {steps, rows, columns, 1, NULL}};
     const int32_t *const all[] = {own};
     return fb_op_embed(&r->tape, y, x, &leaf, all, 1, rows);
 }

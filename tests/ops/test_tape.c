@@ -59,18 +59,23 @@ static void world_open(world *w, const char *backend)
     static const char *const head_names[2] = {"head0", "head1"};
     for (int i = 0; i < LAYERS; i++) {
         fill(w->p.weights[i], C * C, 1 + (uint64_t)i);
-        w->layer[i] =
-            (fb_leaf){names[i], {w->on->weights[i], C, C, 1, NULL}, w->on->grads[i]};
+        w->layer[i] = (fb_leaf){.name = names[i],
+                                .weight = {w->on->weights[i], C, C, 1, NULL},
+                                .grad = w->on->grads[i]};
     }
     for (int i = 0; i < 2; i++) {
         fill(w->p.heads[i], V * C, 10 + (uint64_t)i);
-        w->head[i] = (fb_leaf){
-            head_names[i], {w->on->heads[i], V, C, 1, NULL}, w->on->dheads[i]};
+        w->head[i] = (fb_leaf){.name = head_names[i],
+                               .weight = {w->on->heads[i], V, C, 1, NULL},
+                               .grad = w->on->dheads[i]};
     }
     for (int i = 0; i < C; i++)
         w->p.gamma[i] = 1;
-    w->scale = (fb_leaf){"gamma", {w->on->gamma, C, 1, 1, NULL}, w->on->dgamma};
-    w->shift = (fb_leaf){"beta", {w->on->beta, C, 1, 1, NULL}, w->on->dbeta};
+    w->scale = (fb_leaf){.name = "gamma",
+                         .weight = {w->on->gamma, C, 1, 1, NULL},
+                         .grad = w->on->dgamma};
+    w->shift = (fb_leaf){
+        .name = "beta", .weight = {w->on->beta, C, 1, 1, NULL}, .grad = w->on->dbeta};
 }
 
 static void world_close(world *w)

@@ -121,8 +121,9 @@ static inline void rig_open(rig *r, const graph *g, const char *backend)
             r->leaf_value[k][i] = draw(10 + (uint64_t)k, i);
         r->value_on[k] = rig_alloc(r, MOST);
         r->grad_on[k] = rig_alloc(r, MOST);
-        r->leaf[k] = (fb_leaf){
-            names[k], {r->value_on[k], g->out[k], g->in[k], 1, NULL}, r->grad_on[k]};
+        r->leaf[k] = (fb_leaf){.name = names[k],
+                               .weight = {r->value_on[k], g->out[k], g->in[k], 1, NULL},
+                               .grad = r->grad_on[k]};
         r->leaves[k] = &r->leaf[k];
     }
 }

@@ -204,6 +204,7 @@ void cpu_onednn_weight_release(fb_weight *w)
     cpu_onednn_copy_free(&p->linear[1]);
     for (int i = 0; i < CONV_COPIES; i++)
         cpu_onednn_copy_free(&p->conv[i]);
+    cpu_int8_copy_free(&p->int8);
     free(p);
     w->cache = NULL;
 }

@@ -13,6 +13,7 @@
 #define FB_BACKEND_CPU_CPU_ONEDNN_H
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_int8.h"
 #include <oneapi/dnnl/dnnl.h>
 
 /* The difference between the two majors: descriptors are values in 2.x, handles in 3.x.
@@ -100,6 +101,7 @@ typedef struct packed_weight {
     packed_copy linear[2]; /* by direction: forward, input */
     packed_copy conv[CONV_COPIES];
     int32_t next_conv; /* the one to make anew when all are taken */
+    cpu_int8_copy int8;
 } packed_weight;
 
 /* w->cache, made when it is not there. */

@@ -109,6 +109,21 @@ typedef struct vector_positions {
     float *dtable; /* += ; may be NULL */
 } vector_positions;
 
+/* A product of int8 numbers (backend/int8.h), held as pairs of s16 that are neighbours
+ * along the sum; K is rounded up to an even number by zeros. w lies panel by panel of
+ * int8_columns outputs, the last one filled up by zeros: [panels][pairs][columns][2]. */
+enum { VECTOR_INT8_ROWS = 6 };
+typedef struct vector_int8 {
+    int64_t rows, pairs, out;
+    const int16_t *x;     /* [rows, rounded up to VECTOR_INT8_ROWS][2 pairs] */
+    const float *x_scale; /* [rows] */
+    const int8_t *w;
+    const float *w_scale, *bias; /* [out]; bias may be NULL */
+    fb_activation act;
+    float *y;       /* [rows, out] */
+    int16_t *panel; /* scratch of one panel */
+} vector_int8;
+
 typedef struct fb_vector {
     const char *name;
 
@@ -124,6 +139,16 @@ typedef struct fb_vector {
     void (*dropout)(fb_dtype dtype, void *y, const void *x, int64_t first, int64_t n,
                     fb_dropout dropout);
     void (*multiply)(fb_dtype dtype, void *y, const void *a, const void *b, int64_t n);
+
+    int64_t int8_columns; /* of a panel */
+    /* rows [rows, width] to q [rows][2 pairs] and their scales */
+    void (*int8_quantize)(int16_t *q, float *scale, const float *x, int64_t rows,
+                          int64_t width);
+    /* panels [from, to) of y */
+    void (*int8_product)(const vector_int8 *a, int64_t from, int64_t to);
+    /* y[rows,out] of sums that another library made, without the activation */
+    void (*int8_finish)(float *y, const int32_t *sums, const vector_int8 *a);
+
     void (*add)(fb_dtype dtype, void *y, const void *x, int64_t n);
 
     /* rows [first, first + rows); row [width] floats of scratch */

@@ -71,7 +71,8 @@ static void check_contrast(const char *backend, float log_scale, float most,
     step s;
     step_open(&s, backend);
     float grad = 0.5f;
-    fb_leaf leaf = {"log_scale", {&log_scale, 1, 1, 1, NULL}, &grad};
+    fb_leaf leaf = {
+        .name = "log_scale", .weight = {&log_scale, 1, 1, 1, NULL}, .grad = &grad};
     fb_contrast pairs = {.count = 3,
                          .a_group = a_group,
                          .b_group = b_group,

@@ -24,6 +24,10 @@ void FB_VECTOR_NAME(tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
                                    const void *y, int64_t n);
 void FB_VECTOR_NAME(multiply)(fb_dtype dtype, void *y, const void *a, const void *b,
                               int64_t n);
+void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
+                                   int64_t rows, int64_t width);
+void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to);
+void FB_VECTOR_NAME(int8_finish)(float *y, const int32_t *sums, const vector_int8 *a);
 void FB_VECTOR_NAME(dropout)(fb_dtype dtype, void *y, const void *x, int64_t first,
                              int64_t n, fb_dropout dropout);
 void FB_VECTOR_NAME(add)(fb_dtype dtype, void *y, const void *x, int64_t n);
@@ -117,6 +121,16 @@ int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n)
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
                            const float *restrict grad, int64_t n,
                            const fb_adamw *options);
+
+/* Outputs of an int8 panel: the vectors of sums that a block keeps beside each other. */
+#if defined(__AVX512BW__)
+enum { INT8_LANES = 16, INT8_VECTORS = 4 };
+#elif defined(__AVX2__)
+enum { INT8_LANES = 8, INT8_VECTORS = 2 };
+#else
+enum { INT8_LANES = 4, INT8_VECTORS = 2 };
+#endif
+enum { INT8_COLUMNS = INT8_LANES * INT8_VECTORS };
 
 extern const fb_vector FB_VECTOR_NAME(kernels);
 

@@ -1,0 +1,166 @@
+/* cpu_int8.c - linear layers by int8 products.
+ *
+ * Work is cut in two directions: first into parts of rows, and where there are fewer of
+ * these than threads, into parts of panels too. Each part quantises its own rows, so no
+ * thread waits for another; sums are exact, so results are the same however it is cut.
+ * Rows are taken CHUNK_BYTES of s16 numbers at a time, which stay in a core's second
+ * level cache while all panels pass.
+ */
+#include "backend/cpu/cpu_int8.h"
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_onednn.h"
+#include "backend/int8.h"
+
+#include <stdlib.h>
+
+enum { CHUNK_BYTES = 256 << 10, LEAST_ROWS = 24 };
+
+/* Numbers of a product, in the units of vector_int8. */
+typedef struct int8_shape {
+    int64_t rows, in, out, pairs, panels, chunk; /* chunk: rows taken at a time */
+} int8_shape;
+
+static int64_t round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+static int8_shape shape_of(const fb_vector *v, int64_t rows, const fb_weight *w)
+{
+    int8_shape s = {rows, w->in, w->out, (w->in + 1) / 2, 0, 0};
+    int64_t row_bytes = s.pairs * 2 * (int64_t)sizeof(int16_t);
+    s.panels = (w->out + v->int8_columns - 1) / v->int8_columns;
+    s.chunk = round_up(CHUNK_BYTES / (row_bytes + 1) + 1, VECTOR_INT8_ROWS);
+    s.chunk = s.chunk < 48 ? 48 : s.chunk > 192 ? 192 : s.chunk;
+    return s;
+}
+
+/* ---- packed weights -------------------------------------------------------------- */
+
+void cpu_int8_copy_free(cpu_int8_copy *copy)
+{
+    free(copy->bytes);
+    *copy = (cpu_int8_copy){0};
+}
+
+static void pack_panel(int8_t *to, const fb_weight *w, const float *scale,
+                       int64_t first, int64_t columns, int64_t pairs)
+{
+    memset(to, 0, (size_t)(pairs * columns * 2));
+    for (int64_t c = 0; c < columns && first + c < w->out; c++) {
+        const float *row = w->data + (first + c) * w->in;
+        float inverse = fb_int8_inverse(scale[first + c]);
+        for (int64_t k = 0; k < w->in; k++)
+            to[(k / 2 * columns + c) * 2 + k % 2] =
+                (int8_t)fb_int8_round(row[k], inverse);
+    }
+}
+
+static fb_status packed_copy_of(fb_context *ctx, cpu_backend *c, const int8_t **bytes,
+                                fb_weight *w, const float *scale)
+{
+    packed_weight *packed;
+    int64_t columns = c->v->int8_columns;
+    int8_shape s = shape_of(c->v, 0, w);
+    FB_TRY(cpu_onednn_packed(ctx, &packed, w));
+    cpu_int8_copy *copy = &packed->int8;
+    size_t panel = (size_t)(s.pairs * columns * 2);
+    if (!copy->bytes)
+        copy->bytes =
+            aligned_alloc(64, (size_t)round_up((int64_t)panel * s.panels + 1, 64));
+    if (!copy->bytes)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a packed weight");
+    if (copy->version != w->version || copy->scale != scale) {
+#pragma omp parallel for schedule(static) num_threads(c->base.threads)
+        for (int64_t p = 0; p < s.panels; p++)
+            pack_panel(copy->bytes + (size_t)p * panel, w, scale, p * columns, columns,
+                       s.pairs);
+        copy->version = w->version;
+        copy->scale = scale;
+    }
+    *bytes = copy->bytes;
+    return FB_OK;
+}
+
+/* ---- the product ------------------------------------------------------------------ */
+
+/* What a thread needs beside the numbers themselves. */
+typedef struct int8_scratch {
+    int16_t *x, *panel;
+    float *scale;
+} int8_scratch;
+
+static size_t scratch_bytes(const int8_shape *s, int64_t columns)
+{
+    int64_t numbers = (s->chunk + columns) * s->pairs * 2;
+    return (size_t)round_up(
+        numbers * (int64_t)sizeof(int16_t) + s->chunk * (int64_t)sizeof(float), 64);
+}
+
+static int8_scratch scratch_at(char *at, const int8_shape *s, int64_t columns)
+{
+    int8_scratch part = {.panel = (int16_t *)(void *)at};
+    part.x = part.panel + columns * s->pairs * 2;
+    part.scale = (float *)(void *)(part.x + s->chunk * s->pairs * 2);
+    return part;
+}
+
+/* Rows and panels of one part. */
+static void run_part(const fb_vector *v, vector_int8 a, const int8_shape *s,
+                     const float *x, cpu_range rows, cpu_range panels,
+                     int8_scratch scratch)
+{
+    float *y = a.y;
+    a.x = scratch.x;
+    a.x_scale = scratch.scale;
+    a.panel = scratch.panel;
+    for (int64_t t = rows.from; t < rows.to; t += s->chunk) {
+        a.rows = rows.to - t < s->chunk ? rows.to - t : s->chunk;
+        int64_t whole = round_up(a.rows, VECTOR_INT8_ROWS);
+        v->int8_quantize(scratch.x, scratch.scale, x + t * s->in, a.rows, s->in);
+        memset(scratch.x + a.rows * s->pairs * 2, 0,
+               (size_t)((whole - a.rows) * s->pairs * 2) * sizeof *scratch.x);
+        a.y = y + t * s->out;
+        v->int8_product(&a, panels.from, panels.to);
+    }
+}
+
+static fb_status run_own(fb_context *ctx, cpu_backend *c, const int8_shape *s,
+                         const vector_int8 *a, const float *x)
+{
+    int32_t threads = c->base.threads;
+    int64_t columns = c->v->int8_columns, work = s->rows * s->in * s->out;
+    size_t bytes = scratch_bytes(s, columns);
+    int64_t row_parts = (s->rows + LEAST_ROWS - 1) / LEAST_ROWS;
+    void *scratch;
+    if (work < 32768)
+        threads = 1;
+    row_parts = row_parts < threads ? row_parts : threads;
+    int32_t parts = (int32_t)row_parts, beside = threads / parts;
+    FB_TRY(cpu_scratch(ctx, c, bytes * (size_t)threads, &scratch));
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int32_t i = 0; i < parts * beside; i++)
+        run_part(c->v, *a, s, x, cpu_part(s->rows, VECTOR_INT8_ROWS, i / beside, parts),
+                 cpu_part(s->panels, 1, i % beside, beside),
+                 scratch_at((char *)scratch + (size_t)i * bytes, s, columns));
+    return FB_OK;
+}
+
+fb_status cpu_linear_int8_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                  const fb_tensor *x, fb_weight *w, const float *scale,
+                                  const float *bias, fb_activation act)
+{
+    cpu_backend *c = cpu_of(be);
+    int64_t rows = x->dims[0];
+    if (rows == 0 || w->out == 0)
+        return FB_OK;
+    int8_shape s = shape_of(c->v, rows, w);
+    vector_int8 a = {.pairs = s.pairs,
+                     .out = s.out,
+                     .w_scale = scale,
+                     .bias = bias,
+                     .act = act,
+                     .y = y->data};
+    FB_TRY(packed_copy_of(ctx, c, &a.w, w, scale));
+    return run_own(ctx, c, &s, &a, x->data);
+}

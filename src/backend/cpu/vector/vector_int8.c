@@ -1,0 +1,175 @@
+/* vector_int8.c - products of int8 numbers, exact: pairs of s16 multiplied and summed to
+ * s32 (pmaddwd, SSE2 on), which cannot saturate as products of u8 with s8 do (pmaddubsw)
+ * and does twice the multiplications of an f32 product an instruction.
+ *
+ * A panel of w is widened to s16 once and then met by all rows. A block of 6 rows by the
+ * panel's vectors of sums stays in registers, as in vector_tile.h:
+ *
+ *     sum[r][c] += x[r][2t] w[2t][c] + x[r][2t + 1] w[2t + 1][c]
+ */
+#include "backend/cpu/vector/vector_table.h"
+#include "backend/int8.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+/* may_alias, aligned(4): they point into buffers of s16. */
+typedef int32_t sums
+    __attribute__((vector_size(4 * INT8_LANES), aligned(4), may_alias));
+typedef int32_t pair __attribute__((may_alias));
+
+/* sum + the product of each pair of s16, whose halves lie in one 32-bit word. */
+FB_INLINE sums pair_step(sums sum, int32_t x, sums w)
+{
+#if defined(__AVX512BW__)
+    return sum + (sums)_mm512_madd_epi16(_mm512_set1_epi32(x), (__m512i)w);
+#elif defined(__AVX2__)
+    return sum + (sums)_mm256_madd_epi16(_mm256_set1_epi32(x), (__m256i)w);
+#elif defined(__SSE2__)
+    return sum + (sums)_mm_madd_epi16(_mm_set1_epi32(x), (__m128i)w);
+#else
+    int32_t low = (int16_t)(x & 0xffff), high = x >> 16;
+    return sum + ((w << 16) >> 16) * low + (w >> 16) * high;
+#endif
+}
+
+FB_INLINE void block(int32_t out[VECTOR_INT8_ROWS][INT8_COLUMNS], const pair *x,
+                     const pair *w, int64_t pairs)
+{
+    sums sum[VECTOR_INT8_ROWS][INT8_VECTORS];
+#pragma GCC unroll 8
+    for (int r = 0; r < VECTOR_INT8_ROWS; r++)
+#pragma GCC unroll 8
+        for (int v = 0; v < INT8_VECTORS; v++)
+            sum[r][v] = (sums){0};
+    for (int64_t t = 0; t < pairs; t++) {
+        sums line[INT8_VECTORS];
+#pragma GCC unroll 8
+        for (int v = 0; v < INT8_VECTORS; v++)
+            line[v] = *(const sums *)(w + t * INT8_COLUMNS + v * INT8_LANES);
+#pragma GCC unroll 8
+        for (int r = 0; r < VECTOR_INT8_ROWS; r++) {
+            int32_t value = x[r * pairs + t];
+#pragma GCC unroll 8
+            for (int v = 0; v < INT8_VECTORS; v++)
+                sum[r][v] = pair_step(sum[r][v], value, line[v]);
+        }
+    }
+    memcpy(out, sum, sizeof sum);
+}
+
+/* One row of f32 out of its sums. */
+FB_INLINE void finish(float *y, const int32_t *sum, float row, const float *scale,
+                      const float *bias, int64_t n)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++)
+        y[c] = (float)sum[c] * (row * scale[c]) + bias[c];
+}
+
+static void widen(int16_t *to, const int8_t *from, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+static void (*activation(fb_activation act))(fb_dtype, void *, const void *, int64_t)
+{
+    switch (act) {
+    case FB_ACT_GELU:
+        return FB_VECTOR_NAME(gelu_forward);
+    case FB_ACT_GELU_TANH:
+        return FB_VECTOR_NAME(gelu_tanh_forward);
+    case FB_ACT_QUICK_GELU:
+        return FB_VECTOR_NAME(quick_gelu_forward);
+    case FB_ACT_RELU:
+        return FB_VECTOR_NAME(relu_forward);
+    case FB_ACT_NONE:
+        break;
+    }
+    return NULL;
+}
+
+static void product_panel(const vector_int8 *a, int64_t first, int64_t columns)
+{
+    void (*act)(fb_dtype, void *, const void *, int64_t) = activation(a->act);
+    float scale[INT8_COLUMNS] = {0}, bias[INT8_COLUMNS] = {0};
+    memcpy(scale, a->w_scale + first, (size_t)columns * sizeof *scale);
+    if (a->bias)
+        memcpy(bias, a->bias + first, (size_t)columns * sizeof *bias);
+    for (int64_t t = 0; t < a->rows; t += VECTOR_INT8_ROWS) {
+        int32_t sum[VECTOR_INT8_ROWS][INT8_COLUMNS];
+        float value[VECTOR_INT8_ROWS][INT8_COLUMNS];
+        int64_t rows = a->rows - t < VECTOR_INT8_ROWS ? a->rows - t : VECTOR_INT8_ROWS;
+        block(sum, (const pair *)(a->x + t * 2 * a->pairs), (const pair *)a->panel,
+              a->pairs);
+        for (int64_t r = 0; r < rows; r++)
+            finish(value[r], sum[r], a->x_scale[t + r], scale, bias, INT8_COLUMNS);
+        if (act)
+            act(FB_F32, value, value, rows * INT8_COLUMNS);
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(a->y + (t + r) * a->out + first, value[r],
+                   (size_t)columns * sizeof(float));
+    }
+}
+
+void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to)
+{
+    int64_t numbers = a->pairs * 2 * INT8_COLUMNS;
+    for (int64_t p = from; p < to; p++) {
+        int64_t first = p * INT8_COLUMNS, columns = a->out - first;
+        widen(a->panel, a->w + p * numbers, numbers);
+        product_panel(a, first, columns < INT8_COLUMNS ? columns : INT8_COLUMNS);
+    }
+}
+
+/* rintf leaves nothing to contract: its argument is a product alone. */
+static void quantize_row(int16_t *q, const float *x, int64_t n, float inverse)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        q[i] = (int16_t)rintf(x[i] * inverse);
+}
+
+/* fb_int8_magnitude, whose bits compare as signed numbers too. */
+static float magnitude(const float *x, int64_t n)
+{
+    int32_t most = 0;
+#pragma omp simd reduction(max : most)
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits = (int32_t)(to_bits(x[i]) & 0x7fffffffu);
+        most = bits > most ? bits : most;
+    }
+    return from_bits((uint32_t)most);
+}
+
+void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
+                                   int64_t rows, int64_t width)
+{
+    int64_t padded = (width + 1) / 2 * 2;
+    for (int64_t t = 0; t < rows; t++) {
+        float inverse;
+        scale[t] = fb_int8_scale(magnitude(x + t * width, width), &inverse);
+        if (inverse > 0.0f)
+            quantize_row(q + t * padded, x + t * width, width, inverse);
+        else
+            memset(q + t * padded, 0, (size_t)width * sizeof *q);
+        if (padded > width)
+            q[t * padded + width] = 0;
+    }
+}
+
+void FB_VECTOR_NAME(int8_finish)(float *y, const int32_t *sum, const vector_int8 *a)
+{
+    for (int64_t t = 0; t < a->rows; t++) {
+        float *to = y + t * a->out;
+        const int32_t *from = sum + t * a->out;
+        if (a->bias)
+            finish(to, from, a->x_scale[t], a->w_scale, a->bias, a->out);
+        else
+            for (int64_t n = 0; n < a->out; n++)
+                to[n] = (float)from[n] * (a->x_scale[t] * a->w_scale[n]);
+    }
+}
