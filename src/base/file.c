@@ -4,6 +4,7 @@
  * every instant `path` is the old file or the new one.
  */
 #include "base/file.h"
+#include "base/file_kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,16 +58,42 @@ static bool read_all(int fd, size_t guess, size_t limit, uint8_t **bytes, size_t
     return false;
 }
 
+/* A regular file, opened without waiting for whoever may write into a pipe. */
+static fb_status open_regular(fb_context *ctx, const char *path, int *fd,
+                              struct stat *st)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return fail_errno(ctx, "open for reading", path);
+    if (fstat(*fd, st) == 0 && S_ISREG(st->st_mode))
+        return FB_OK;
+    close(*fd);
+    return fb_fail(ctx, FB_E_IO, "%s: not a regular file%s", path,
+                   S_ISDIR(st->st_mode)    ? ", but a folder"
+                   : S_ISFIFO(st->st_mode) ? ", but a pipe"
+                                           : "");
+}
+
+static fb_status refuse_pointer(fb_context *ctx, const char *path, const void *bytes,
+                                size_t size_bytes)
+{
+    if (!fb_file_is_lfs_pointer(bytes, size_bytes))
+        return FB_OK;
+    return fb_fail(ctx, FB_E_FORMAT,
+                   "%s: a pointer of Git LFS stands in the place of the file; `git lfs "
+                   "pull` fetches it",
+                   path);
+}
+
 fb_status fb_file_read(fb_context *ctx, const char *path, size_t limit_bytes,
                        uint8_t **bytes, size_t *size_bytes)
 {
     if (limit_bytes > SIZE_MAX / 2 - 2)
         limit_bytes = SIZE_MAX / 2 - 2;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(ctx, "open for reading", path);
+    int fd;
     struct stat st;
-    size_t guess = fstat(fd, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 4096;
+    FB_TRY(open_regular(ctx, path, &fd, &st));
+    size_t guess = st.st_size > 0 ? (size_t)st.st_size : 4096;
     uint8_t *buffer = NULL;
     size_t size = 0;
     bool read_ok = read_all(fd, guess, limit_bytes, &buffer, &size);
@@ -78,21 +105,40 @@ fb_status fb_file_read(fb_context *ctx, const char *path, size_t limit_bytes,
     if (!buffer)
         return fb_fail(ctx, FB_E_LIMIT, "%s: larger than the limit of %zu bytes", path,
                        limit_bytes);
+    fb_status status = refuse_pointer(ctx, path, buffer, size);
+    if (status != FB_OK) {
+        free(buffer);
+        return status;
+    }
     *bytes = buffer;
     *size_bytes = size;
     return FB_OK;
 }
 
+fb_status fb_stream_open(fb_context *ctx, const char *path, FILE **stream,
+                         int64_t *size_bytes)
+{
+    int fd;
+    struct stat st;
+    char start[64];
+    FB_TRY(open_regular(ctx, path, &fd, &st));
+    ssize_t got = pread(fd, start, sizeof start, 0);
+    fb_status status = got < 0 ? fail_errno(ctx, "read", path)
+                               : refuse_pointer(ctx, path, start, (size_t)got);
+    if (status == FB_OK && !(*stream = fdopen(fd, "rb")))
+        status = fail_errno(ctx, "open for reading", path);
+    if (status != FB_OK)
+        close(fd);
+    else if (size_bytes)
+        *size_bytes = st.st_size;
+    return status;
+}
+
 fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(ctx, "open for reading", path);
+    int fd;
     struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return fb_fail(ctx, FB_E_IO, "%s: not a regular file", path);
-    }
+    FB_TRY(open_regular(ctx, path, &fd, &st));
     if (st.st_size == 0) {
         close(fd);
         *map = (fb_map){NULL, 0};
@@ -105,7 +151,10 @@ fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map)
     if (bytes == MAP_FAILED)
         return fail_errno(ctx, "map", path);
     *map = (fb_map){bytes, (size_t)st.st_size};
-    return FB_OK;
+    fb_status status = refuse_pointer(ctx, path, bytes, map->size_bytes);
+    if (status != FB_OK)
+        fb_map_close(map);
+    return status;
 }
 
 void fb_map_close(fb_map *map)

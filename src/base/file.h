@@ -1,5 +1,7 @@
 /* file.h - files: read whole, map, and replace so that a kill at any instant leaves the
- * old or the new one, never a part. Errors name the path and errno's text.
+ * old or the new one, never a part. Errors name the path and errno's text. Only regular
+ * files are read: whatever opens a pipe may wait for ever. A pointer of Git LFS is
+ * refused as such (FB_E_FORMAT).
  */
 #ifndef FB_BASE_FILE_H
 #define FB_BASE_FILE_H
@@ -11,6 +13,10 @@
  * it. */
 fb_status fb_file_read(fb_context *ctx, const char *path, size_t limit_bytes,
                        uint8_t **bytes, size_t *size_bytes);
+
+/* A stream over a file, to fclose; *size_bytes its length, NULL: not wanted. */
+fb_status fb_stream_open(fb_context *ctx, const char *path, FILE **stream,
+                         int64_t *size_bytes);
 
 typedef struct fb_map {
     const uint8_t *bytes;

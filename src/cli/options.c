@@ -45,6 +45,8 @@ static fb_status store_or_fail(parser *p, int32_t index, const char *where,
     char range[FB_OPTION_TEXT_BYTES];
     const fb_option *option = &p->verb->options[index];
     bool nothing = option->type == FB_OPTION_SET && !text[0];
+    if (option->type == FB_OPTION_STRING && !text[0]) /* of an unset variable */
+        return fb_fail(p->ctx, FB_E_USAGE, "%s: \"\" is no value; leave it out", where);
     if (nothing || !fb_option_store(option, p->arguments, text)) {
         fb_option_range(option, range);
         return fb_fail(p->ctx, FB_E_USAGE, "%s: \"%s\" is not %s", where, text, range);

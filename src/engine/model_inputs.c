@@ -2,6 +2,7 @@
 #include "engine/model_inputs.h"
 
 #include "base/file.h"
+#include "data/text/basic_tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +89,22 @@ fb_status fb_model_read_image(fb_context *ctx, const fb_model *model,
     return status;
 }
 
+/* A text that would be read as another one, or as none. */
+static fb_status check_text(fb_context *ctx, const char *text)
+{
+    bool has_word;
+    if (!fb_utf8_is_valid(text, strlen(text)))
+        return fb_fail(ctx, FB_E_USAGE, "a text is not UTF-8: \"%.64s\"", text);
+    FB_TRY(fb_text_has_word(ctx, text, &has_word));
+    if (!has_word)
+        return fb_fail(ctx, FB_E_USAGE, "a text without a word: \"%.64s\"", text);
+    return FB_OK;
+}
+
 fb_status fb_model_tokens(fb_context *ctx, const fb_model *model, const char *text,
                           int32_t *ids, int32_t *count)
 {
+    FB_TRY(check_text(ctx, text));
     return fb_wordpiece_encode_wrapped(ctx, model->vocab, text, strlen(text),
                                        model->matcher->config.max_text, ids, count);
 }

@@ -84,6 +84,16 @@ static fb_status read_all(fb_context *ctx, fb_import_writer *writer,
     }
 }
 
+static void say_remark(const fb_import_options *options, const char *path,
+                       const char *remark)
+{
+    char sentence[1024];
+    if (!remark[0] || !options->notice)
+        return;
+    snprintf(sentence, sizeof sentence, "%.300s: %s", path, remark);
+    options->notice(options->notice_self, sentence);
+}
+
 static fb_status read_sources(fb_context *ctx, const fb_import_options *options,
                               fb_import_writer *writer)
 {
@@ -97,6 +107,8 @@ static fb_status read_sources(fb_context *ctx, const fb_import_options *options,
         fb_status status = fb_import_writer_check(ctx, writer, path, &source);
         if (status == FB_OK)
             status = read_all(ctx, writer, &source, i * share, share);
+        if (status == FB_OK && source.remark)
+            say_remark(options, path, source.remark(source.self));
         source.close(source.self);
         FB_TRY(status);
     }

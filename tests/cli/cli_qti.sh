@@ -121,7 +121,7 @@ check "the log is the same" cmp -s <(steady_log "$WORK/whole/log.jsonl") \
 # ---- what is refused ------------------------------------------------------------------
 fails 2 "give its folder with --init" "$FB" train --objective qti --catalog "$C" \
     --out "$WORK/x" --quiet
-fails 2 "only --objective qti goes on from it" $PRE --init "$WORK/a" --config "" --out "$WORK/x"
+fails 2 "only --objective qti goes on from it" ${PRE/--config $WORK\/four.json/} --init "$WORK/a" --out "$WORK/x"
 ok "vectors alone" "$FB" train --objective itc --config "$WORK/four.json" --encoder pixels \
     --vocab-size 120 --max-text 16 --steps 1 --batch 8 --threads 1 --quiet --catalog "$C" \
     --out "$WORK/vectors"

@@ -13,6 +13,7 @@ cat >"$WORK/regions.json" <<'EOC'
 EOC
 SIZE="--config $WORK/regions.json --vocab-size 120 --max-text 16 --threads 2 --quiet"
 T="$FB train --catalog $C --seed 7 $SIZE --batch 32 --lr 4e-3 --epochs 60 --dropout 0"
+BARE=${T/--config $WORK\/regions.json/}
 number() { sed -n "s/.*\"$1\": \([-0-9.e]*\),\?$/\1/p" "$WORK/stdout" | head -1; }
 least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }'; }
 
@@ -71,7 +72,7 @@ ok "import others" "$FB" import --from regions --quiet "$WORK/butd.tsv" --catalo
     --out "$WORK/butd.features"
 fails 1 "or its regions are not what" "$FB" train --out "$WORK/killed" --resume --quiet \
     --regions "$WORK/butd.features" --threads 2
-ok "start from a model of regions" $T --config "" --regions "$R" --init "$WORK/m" \
+ok "start from a model of regions" $BARE --regions "$R" --init "$WORK/m" \
     --epochs 1 --out "$WORK/m2"
 
 # ---- vectors -----------------------------------------------------------------------------
@@ -142,12 +143,12 @@ fails 1 "has no regions of images" "$FB" evaluate --model "$WORK/m" --catalog "$
     --regions "$WORK/fewer.features" --quiet
 fails 1 "none.features" $T --regions "$WORK/none.features" $N
 fails 1 "not a region file of this program" $T --regions "$WORK/toy.tsv" $N
-fails 2 "selfie reads no regions" $T --config "" --regions "$R" --objective selfie $N
+fails 2 "selfie reads no regions" $BARE --regions "$R" --objective selfie $N
 fails 2 "--flip is about photos" $T --regions "$R" --flip 0.5 $N
 fails 2 "--encoder is about photos" $T --regions "$R" --encoder thin $N
 fails 2 "--regions-most 3 is of --regions FILE" $T --regions-most 3 $N
-fails 2 "a model of regions; give their features" $T --config "" --init "$WORK/m" $N
-fails 2 "a model of photos, from which there is no going on" $T --config "" \
+fails 2 "a model of regions; give their features" $BARE --init "$WORK/m" $N
+fails 2 "a model of photos, from which there is no going on" $BARE \
     --regions "$R" --init "$WORK/photos" $N
 fails 2 "it was trained without --regions" "$FB" evaluate --model "$WORK/photos" \
     --catalog "$C" --regions "$R" --quiet
@@ -168,7 +169,7 @@ ok "regions of another width" "$FB" import --from regions --quiet "$WORK/wide.ts
     --catalog "$C" --out "$WORK/wide.features"
 fails 2 "has features of 16 numbers a region; $WORK/m reads 8" "$FB" evaluate --quiet \
     --model "$WORK/m" --catalog "$C" --regions "$WORK/wide.features"
-fails 2 "has features of 16 numbers a region; $WORK/m reads 8" $T --config "" \
+fails 2 "has features of 16 numbers a region; $WORK/m reads 8" $BARE \
     --regions "$WORK/wide.features" --init "$WORK/m" $N
 check "nothing is left behind" test ! -e "$WORK/none"
 finish

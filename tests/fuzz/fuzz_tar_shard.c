@@ -42,13 +42,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct fb_context ctx = {0};
     fb_tar_shard *shard = NULL;
+    fb_passed_over passed = {0};
     uint8_t *bytes = malloc(size);
     if (!bytes)
         return 0;
     memcpy(bytes, data + 1, size - 1);
     if (data[0] & 1)
         mend(bytes, size - 1);
-    if (fb_tar_shard_open_bytes(&ctx, &shard, "s.tar", bytes, size - 1) != FB_OK) {
+    if (fb_tar_shard_open_bytes(&ctx, &shard, "s.tar", bytes, size - 1, &passed) !=
+        FB_OK) {
         if (!ctx.message[0])
             abort();
         free(bytes);

@@ -4,6 +4,7 @@
 #include "data/catalogue/catalogue_row.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "data/text/basic_tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,10 @@ static fb_status read_required(fb_context *ctx, const char *name, const json_t *
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: \"%s\" is missing; every row needs file_name and title",
                        name, key);
-    if (is_blank(text))
+    bool has_word = !is_blank(text);
+    if (has_word && strcmp(key, "title") == 0)
+        FB_TRY(fb_text_has_word(ctx, text, &has_word));
+    if (!has_word)
         return fb_fail(ctx, FB_E_FORMAT, "%s: \"%s\" is blank", name, key);
     *out = text;
     return FB_OK;

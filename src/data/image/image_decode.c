@@ -9,6 +9,7 @@
  */
 #include "data/image/image_decode.h"
 
+#include "base/file_kind.h"
 #include "data/image/image_codec.h"
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,9 @@ static fb_status image_sniff(fb_context *ctx, const fb_image_source *source,
         *format = FB_IMAGE_PNG;
     else if (n >= 12 && memcmp(b, "RIFF", 4) == 0 && memcmp(b + 8, "WEBP", 4) == 0)
         *format = FB_IMAGE_WEBP;
+    else if (fb_file_kind(b, n))
+        return fb_fail(ctx, FB_E_FORMAT, "%s: %s; images as JPEG, PNG or WebP are read",
+                       source->name, fb_file_kind(b, n));
     else
         return fb_fail(
             ctx, FB_E_FORMAT,

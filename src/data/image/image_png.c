@@ -4,7 +4,7 @@
  *
  *     [width, 3] u8 rgb            [width, 4] u8 rgba, then composited on white
  *
- * but for 16-bit grey, kept as [width, 1 or 2] u16 big-endian and cut at 255.
+ * with 16-bit samples divided by 257 and rounded.
  * Interlaced files need all rows at once; the others go through one row. An error
  * leaves libpng by longjmp; what must be freed lies in struct png_reader.
  */
@@ -68,28 +68,15 @@ static int reader_orientation(const struct png_reader *r)
     return 0;
 }
 
-static uint8_t cut_at_255(const uint8_t *big_endian)
+static void row_to_rgb(uint8_t *rgb, const uint8_t *row, size_t width, int channels)
 {
-    return big_endian[0] != 0 ? 255 : big_endian[1];
-}
-
-static void row_to_rgb(uint8_t *rgb, const uint8_t *row, size_t width, int channels,
-                       bool wide)
-{
-    if (!wide && channels == 4)
+    if (channels == 4)
         fb_image_on_white(rgb, row, width);
-    else if (!wide)
+    else
         memcpy(rgb, row, width * 3);
-    for (size_t x = 0; wide && x < width; x++, row += 2 * channels) {
-        uint8_t grey = cut_at_255(row);
-        if (channels == 2 && row[2] == 0) /* the tRNS grey: white shines through */
-            grey = 255;
-        memset(rgb + 3 * x, grey, 3);
-    }
 }
 
-static fb_status reader_rows(fb_context *ctx, struct png_reader *r, fb_image *image,
-                             bool wide)
+static fb_status reader_rows(fb_context *ctx, struct png_reader *r, fb_image *image)
 {
     int passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
@@ -106,7 +93,7 @@ static fb_status reader_rows(fb_context *ctx, struct png_reader *r, fb_image *im
             uint8_t *row = r->work + y * stride;
             png_read_row(r->png, row, NULL);
             if (pass == passes - 1)
-                row_to_rgb(image->rgb + y * width * 3, row, width, channels, wide);
+                row_to_rgb(image->rgb + y * width * 3, row, width, channels);
         }
     png_read_end(r->png, r->info);
     return FB_OK;
@@ -127,15 +114,11 @@ static fb_status reader_run(fb_context *ctx, struct png_reader *r,
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, skipped, 4);
     png_set_read_fn(r->png, r, reader_bytes);
     png_read_info(r->png, r->info);
-    bool wide = png_get_bit_depth(r->png, r->info) == 16 &&
-                png_get_color_type(r->png, r->info) == PNG_COLOR_TYPE_GRAY;
     png_set_expand(r->png); /* palette, low depths and tRNS to 8-bit channels */
-    if (!wide) {
-        png_set_strip_16(r->png);
-        png_set_gray_to_rgb(r->png);
-    }
+    png_set_scale_16(r->png);
+    png_set_gray_to_rgb(r->png);
     FB_TRY(fb_image_alloc(ctx, r->source->name, info, image));
-    FB_TRY(reader_rows(ctx, r, image, wide));
+    FB_TRY(reader_rows(ctx, r, image));
     *orientation = reader_orientation(r);
     return FB_OK;
 }

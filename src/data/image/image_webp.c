@@ -1,4 +1,4 @@
-/* image_webp.c - still WebP through libwebp.
+/* image_webp.c - WebP through libwebp; of an animated one the first picture.
  *
  *     "RIFF" | u32 size of what follows | "WEBP" | chunks
  *     chunk: fourcc | u32 size | bytes, an even number of them
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <webp/decode.h>
+#include <webp/demux.h>
 
 static size_t little_endian_u32(const uint8_t *p)
 {
@@ -65,6 +66,33 @@ static fb_status webp_pixels(fb_context *ctx, const fb_image_source *source,
     return FB_OK;
 }
 
+static fb_status webp_first_picture(fb_context *ctx, const fb_image_source *source,
+                                    const fb_image *image)
+{
+    const WebPData data = {source->bytes, source->size_bytes};
+    WebPAnimDecoderOptions options;
+    uint8_t *rgba = NULL; /* the decoder's */
+    int time_ms;
+    bool ready = WebPAnimDecoderOptionsInit(&options) != 0;
+    options.color_mode = MODE_RGBA;
+    WebPAnimDecoder *decoder = ready ? WebPAnimDecoderNew(&data, &options) : NULL;
+    WebPAnimInfo about = {0};
+    bool done = decoder && WebPAnimDecoderGetInfo(decoder, &about) &&
+                about.canvas_width == (uint32_t)image->width &&
+                about.canvas_height == (uint32_t)image->height &&
+                WebPAnimDecoderGetNext(decoder, &rgba, &time_ms);
+    if (done)
+        fb_image_on_white(image->rgb, rgba,
+                          (size_t)image->width * (size_t)image->height);
+    WebPAnimDecoderDelete(decoder);
+    if (!done)
+        return fb_fail(ctx, FB_E_FORMAT,
+                       "%s: a corrupt or truncated WebP: its first picture cannot be "
+                       "decoded",
+                       source->name);
+    return FB_OK;
+}
+
 fb_status fb_webp_read(fb_context *ctx, const fb_image_source *source,
                        fb_image_info *info, fb_image *image, int *orientation)
 {
@@ -77,16 +105,15 @@ fb_status fb_webp_read(fb_context *ctx, const fb_image_source *source,
                                 (uint64_t)features.height, info));
     if (source->header_only)
         return FB_OK;
-    if (features.has_animation)
-        return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: an animated WebP; a still image is expected", source->name);
     size_t end = little_endian_u32(source->bytes + 4) + 8;
     if (end < 12 || end > source->size_bytes)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: a truncated WebP: %zu bytes are declared, %zu are there",
                        source->name, end, source->size_bytes);
     FB_TRY(fb_image_alloc(ctx, source->name, info, image));
-    fb_status status = webp_pixels(ctx, source, image, features.has_alpha != 0);
+    fb_status status = features.has_animation
+                           ? webp_first_picture(ctx, source, image)
+                           : webp_pixels(ctx, source, image, features.has_alpha != 0);
     if (status == FB_OK)
         *orientation = webp_orientation(source, end);
     else

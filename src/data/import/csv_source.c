@@ -222,16 +222,8 @@ static fb_status open_reader(fb_context *ctx, csv_source *s,
 {
     fb_csv_encoding encoding = FB_CSV_UTF8;
     FB_TRY(fb_csv_encoding_parse(ctx, options->encoding, &encoding));
-    FILE *stream = fopen(s->path, "rbe");
-    struct stat st;
-    if (!stream || fstat(fileno(stream), &st) != 0 || !S_ISREG(st.st_mode)) {
-        int error = stream ? EINVAL : errno;
-        if (stream)
-            (void)fclose(stream);
-        return fb_fail(ctx, error == ENOENT ? FB_E_MISSING : FB_E_IO,
-                       "%s: cannot be read: %s", s->path, strerror(error));
-    }
-    s->size_bytes = st.st_size;
+    FILE *stream;
+    FB_TRY(fb_stream_open(ctx, s->path, &stream, &s->size_bytes));
     char delimiter = fb_path_ends_in(s->path, ".tsv") ? '\t' : 0;
     return fb_csv_open(ctx, &s->reader, s->path, stream, delimiter, encoding);
 }

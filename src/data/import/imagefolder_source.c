@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "data/import/csv_source.h"
 #include "data/import/jsonl_source.h"
+#include "data/import/passed_over.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -40,6 +41,8 @@ typedef struct imagefolder {
     int32_t depth;     /* levels in use; 0 with `inner` */
     char folder[4096]; /* of the part */
     char path[4096], title[512];
+    fb_passed_over passed;
+    char remark[600];
     const char *pairs[2 * MAX_FIELDS];
 } imagefolder;
 
@@ -48,8 +51,9 @@ static const struct {
 } split_folders[] = {{"train", "train"},    {"val", "val"}, {"valid", "val"},
                      {"validation", "val"}, {"dev", "val"}, {"test", "test"}};
 
-static const char *const image_ends[] = {".jpg", ".jpeg", ".png",  ".webp", ".gif",
-                                         ".bmp", ".tif",  ".tiff", ".avif", ".heic"};
+static const char *const image_ends[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".pjpeg",
+                                         ".png",  ".webp", ".gif", ".bmp",  ".tif",
+                                         ".tiff", ".avif", ".heic"};
 
 static bool is_image_name(const char *name)
 {
@@ -280,7 +284,9 @@ static fb_status walk(fb_context *ctx, imagefolder *s, fb_record *record, bool *
         if (fb_path_is_folder(s->path)) {
             FB_TRY(enter(ctx, s, record));
             *found = record->fault != FB_RECORD_GOOD;
-        } else if (is_image_name(name)) {
+        } else if (!is_image_name(name)) {
+            fb_passed_over_add(&s->passed, name);
+        } else {
             *found = true;
             record->progress = progress(s);
             fill_fields(s, name, record);
@@ -361,6 +367,13 @@ static void close_source(void *self)
     free(self);
 }
 
+static const char *remark(void *self)
+{
+    imagefolder *s = self;
+    fb_passed_over_say(&s->passed, s->remark, sizeof s->remark);
+    return s->remark;
+}
+
 static fb_status find_parts(fb_context *ctx, imagefolder *s, const char *given)
 {
     level l;
@@ -401,8 +414,11 @@ fb_status fb_imagefolder_source_open(fb_context *ctx, fb_record_source *source,
         close_source(s);
         return status;
     }
-    *source = (fb_record_source){
-        .self = s, .next = next, .close = close_source, .folder = s->folder};
+    *source = (fb_record_source){.self = s,
+                                 .next = next,
+                                 .close = close_source,
+                                 .remark = remark,
+                                 .folder = s->folder};
     if (s->part_count == 1) {
         source->columns = s->inner.columns;
         source->column_count = s->inner.column_count;

@@ -23,6 +23,7 @@ typedef struct fb_import_job {
     const fb_import_entry *old; /* what the log says of it, or NULL */
     uint64_t key;               /* that its split hangs on */
     int32_t stated;             /* its own split; -1: none */
+    const char *mended;         /* NULL, or what of it is not read, as in a record */
     /* Of the record, or found by the threads; not GOOD: `why` says why. */
     fb_record_fault fault;
     char why[640];

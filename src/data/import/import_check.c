@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "data/catalogue/catalogue_row.h"
 #include "data/import/query_compose.h"
+#include "data/text/basic_tokenizer.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -351,8 +352,12 @@ static fb_status check_item(fb_context *ctx, fb_import_check *c,
                             const fb_record *record, const fb_import_item *item,
                             const char *folder, fb_arena *arena, fb_import_job *job)
 {
-    if (!item->title)
-        return set_fault(job, FB_RECORD_BAD_TITLE, "no title");
+    bool has_word = false;
+    if (item->title)
+        FB_TRY(fb_text_has_word(ctx, item->title, &has_word));
+    if (!has_word)
+        return set_fault(job, FB_RECORD_BAD_TITLE, "%s",
+                         item->title ? "a title without a word" : "no title");
     FB_TRY(find_image(ctx, record, item, folder, arena, job));
     if (job->fault == FB_RECORD_GOOD)
         FB_TRY(check_repeated(ctx, c, item, job));
@@ -376,6 +381,13 @@ fb_status fb_import_check_record(fb_context *ctx, fb_import_check *c,
     if (record->fault != FB_RECORD_GOOD)
         return set_fault(job, record->fault, "%s", record->why);
     FB_TRY(fb_import_map_apply(ctx, c->map, record, arena, &item));
+    job->mended = record->mended;
+    if (item.spare && !job->mended) {
+        char sentence[200];
+        snprintf(sentence, sizeof sentence, "a second %.100s, which is passed over",
+                 item.spare);
+        job->mended = fb_arena_strdup(arena, sentence);
+    }
     FB_TRY(fb_query_compose_apply(ctx, c->compose, arena, &item));
     return check_item(ctx, c, record, &item, folder, arena, job);
 }

@@ -48,14 +48,14 @@ static fb_status read_products(fb_context *ctx, clicks *c, const char *folder)
 {
     char path[4096];
     FB_TRY(fb_path_join(ctx, path, folder, "metadata.jsonl"));
-    FILE *stream = fopen(path, "rbe");
+    FILE *stream = NULL;
+    fb_status status = fb_stream_open(ctx, path, &stream, NULL);
     fb_arena *arena = fb_arena_create(1 << 16);
-    fb_status status = FB_OK;
     char *line = NULL;
     size_t room = 0;
     ssize_t size;
-    if (!stream || !arena)
-        status = fb_fail(ctx, FB_E_IO, "%s: cannot be read", path);
+    if (status == FB_OK && !arena)
+        status = fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", path);
     while (status == FB_OK && (size = getline(&line, &room, stream)) > 0)
         status = add_product(ctx, c, path, line, (size_t)size, arena);
     if (stream)

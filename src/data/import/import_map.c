@@ -335,23 +335,40 @@ static const char **place(fb_import_item *item, const char *name)
     return NULL;
 }
 
-/* The first value stands, but queries keep all. */
-static void give(fb_import_item *item, const char *name, const char *value)
+/* "red, blue" in the arena; NULL: no memory. */
+static const char *join(fb_arena *arena, const char *before, const char *value)
+{
+    size_t size = strlen(before) + strlen(value) + 3;
+    char *both = fb_arena_alloc(arena, size);
+    if (both)
+        snprintf(both, size, "%s, %s", before, value);
+    return both;
+}
+
+/* The first value stands, but queries keep all and an attribute joins them. */
+static bool give(fb_import_item *item, fb_arena *arena, const char *name,
+                 const char *value)
 {
     const char **to = place(item, name);
     if (to) {
+        if (*to && strcmp(*to, value) != 0 && !item->spare)
+            item->spare = name;
         *to = *to ? *to : value;
-        return;
+        return true;
     }
     if (strcmp(name, "queries") == 0) {
         item->queries[item->query_count++] = value;
-        return;
+        return true;
     }
     for (int32_t i = 0; i < item->attribute_count; i++)
-        if (strcmp(item->attributes[2 * i], name) == 0)
-            return;
+        if (strcmp(item->attributes[2 * i], name) == 0) {
+            const char *both = join(arena, item->attributes[2 * i + 1], value);
+            item->attributes[2 * i + 1] = both;
+            return both != NULL;
+        }
     item->attributes[2 * item->attribute_count] = name;
     item->attributes[2 * item->attribute_count++ + 1] = value;
+    return true;
 }
 
 /* Whether a field says nothing under its own name: the map gives what it would be, or
@@ -383,8 +400,8 @@ static fb_status give_field(fb_context *ctx, const fb_import_map *map,
     if (!own_name || !value)
         return fail_memory(ctx, record);
     value = clean(value, is_tidy(name));
-    if (value)
-        give(item, own_name, value);
+    if (value && !give(item, arena, own_name, value))
+        return fail_memory(ctx, record);
     return FB_OK;
 }
 
@@ -402,8 +419,8 @@ fb_status fb_import_map_apply(fb_context *ctx, const fb_import_map *map,
     for (int32_t i = 0; i < map->target_count; i++) {
         const char *value = NULL;
         FB_TRY(fill_target(ctx, map, &map->targets[i], record, arena, &value));
-        if (value)
-            give(item, map->targets[i].name, value);
+        if (value && !give(item, arena, map->targets[i].name, value))
+            return fail_memory(ctx, record);
     }
     for (int32_t i = 0; i < record->field_count; i++)
         FB_TRY(give_field(ctx, map, record, i, arena, item));

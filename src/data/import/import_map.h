@@ -45,6 +45,7 @@ typedef struct fb_import_item {
     const char **queries;
     const char **attributes; /* [attribute_count, 2] name and value */
     int32_t query_count, attribute_count;
+    const char *spare; /* the first field that had another value too, which is lost */
 } fb_import_item;
 
 /* Strings go to the arena. FB_E_MEMORY */

@@ -290,9 +290,9 @@ fb_status fb_import_writer_add(fb_context *ctx, fb_import_writer *w,
     FB_TRY(find_old(ctx, w, arena, job));
     FB_TRY(fb_import_check_record(ctx, w->check, record, folder, arena, job));
     fb_import_block_count(block, job->image.size_bytes);
-    if (record->mended && w->report.mended++ == 0)
+    if (job->mended && w->report.mended++ == 0)
         snprintf(w->first_mended, sizeof w->first_mended, "%.150s: %s", record->where,
-                 record->mended);
+                 job->mended);
     return FB_OK;
 }
 

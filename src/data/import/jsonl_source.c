@@ -124,19 +124,11 @@ static void close_source(void *self)
 
 static fb_status begin(fb_context *ctx, jsonl_source *s)
 {
-    struct stat st;
     FB_TRY(fb_field_list_create(ctx, &s->fields));
     s->text = malloc(FB_JSONL_LINE_BYTES_MAX + 1);
     if (!s->text)
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", s->path);
-    s->stream = fopen(s->path, "rbe");
-    if (!s->stream)
-        return fb_fail(ctx, errno == ENOENT ? FB_E_MISSING : FB_E_IO,
-                       "%s: cannot be read: %s", s->path, strerror(errno));
-    if (fstat(fileno(s->stream), &st) != 0 || !S_ISREG(st.st_mode))
-        return fb_fail(ctx, FB_E_IO, "%s: not a file", s->path);
-    s->size_bytes = st.st_size;
-    return FB_OK;
+    return fb_stream_open(ctx, s->path, &s->stream, &s->size_bytes);
 }
 
 fb_status fb_jsonl_source_open_file(fb_context *ctx, fb_record_source *source,

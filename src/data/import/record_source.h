@@ -65,7 +65,8 @@ typedef struct fb_record {
  *     image, file_name    where the image lies, relative to source.folder; not looked
  *                  at when the record has its image
  * any other becomes an attribute. Empty values count as absent. A name that comes twice
- * gives several values: queries keeps all, the others the first. */
+ * gives several values: queries keeps all, attributes have them with ", " between, of the
+ * others the first stands and the rest is told. */
 typedef struct fb_record_source {
     void *self;
     /* The next record, the same at every run: an import that was killed reads the
@@ -74,6 +75,9 @@ typedef struct fb_record_source {
      * is wrong with one record is its `fault`. */
     fb_status (*next)(fb_context *ctx, void *self, fb_record *record);
     void (*close)(void *self);
+    /* Once at the end: what was passed over by rule, as a sentence without a name in
+     * front, or "". NULL: nothing ever is. */
+    const char *(*remark)(void *self);
     const char *folder; /* that images named by fields lie in; NULL: there is none. What
                            it points to may be another folder with each record */
     /* Names that every record has, so that --map can be checked before anything is

@@ -15,6 +15,8 @@ typedef struct source {
     fb_tar_shard *shard;
     fb_tar_sample sample;
     fb_field_list fields;
+    fb_passed_over passed;
+    char remark[600];
     struct fb_context why;
     char where[4096 + FB_MEMBER_NAME_BYTES + 16];
 } source;
@@ -72,8 +74,17 @@ static fb_status add_text(fb_context *ctx, source *s)
 static fb_status add_fields(fb_context *ctx, source *s, json_t *object)
 {
     const char *caption;
+    if (s->sample.product[0] && object) { /* the json's id is not of one photo */
+        json_t *id = json_object_get(object, "id");
+        if (id && !json_object_get(object, "product_id"))
+            (void)json_object_set(object, "product_id", id);
+        (void)json_object_del(object, "id");
+    }
     if (object)
         FB_TRY(fb_field_list_add_json(ctx, &s->fields, object));
+    if (s->sample.product[0] && !fb_field_list_get(&s->fields, "product_id"))
+        FB_TRY(fb_field_list_add(ctx, &s->fields, "product_id", s->sample.product,
+                                 strlen(s->sample.product)));
     if (!fb_field_list_get(&s->fields, "id"))
         FB_TRY(fb_field_list_add(ctx, &s->fields, "id", s->sample.key,
                                  strlen(s->sample.key)));
@@ -129,7 +140,7 @@ static fb_status next_sample(source *s, bool *more)
         snprintf(s->where, sizeof s->where, "%s", path);
         fb_status status = FB_OK;
         if (!s->shard)
-            status = fb_tar_shard_open(&s->why, &s->shard, path);
+            status = fb_tar_shard_open(&s->why, &s->shard, path, &s->passed);
         if (!s->shard) {
             s->at++;
             return status;
@@ -163,6 +174,13 @@ static fb_status next(fb_context *ctx, void *self, fb_record *record)
     return more ? make_record(ctx, s, record) : FB_OK;
 }
 
+static const char *remark(void *self)
+{
+    source *s = self;
+    fb_passed_over_say(&s->passed, s->remark, sizeof s->remark);
+    return s->remark;
+}
+
 fb_status fb_webdataset_source_open(fb_context *ctx, fb_record_source *out,
                                     const char *path, const fb_import_options *options)
 {
@@ -177,6 +195,7 @@ fb_status fb_webdataset_source_open(fb_context *ctx, fb_record_source *out,
         close_source(s);
         return status;
     }
-    *out = (fb_record_source){.self = s, .next = next, .close = close_source};
+    *out = (fb_record_source){
+        .self = s, .next = next, .close = close_source, .remark = remark};
     return FB_OK;
 }

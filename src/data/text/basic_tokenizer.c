@@ -220,6 +220,19 @@ bool fb_utf8_is_valid(const char *text, size_t bytes)
     return true;
 }
 
+fb_status fb_text_has_word(fb_context *ctx, const char *text, bool *has_word)
+{
+    fb_basic_words words;
+    const uint32_t *word;
+    size_t length;
+    *has_word = false;
+    FB_TRY(fb_basic_words_open(ctx, &words, text, strlen(text)));
+    while (!*has_word && fb_basic_words_next(&words, &word, &length))
+        *has_word = length > 1 || !is_punctuation(*word);
+    fb_basic_words_close(&words);
+    return FB_OK;
+}
+
 int32_t fb_utf8_put(uint32_t code, char out[4])
 {
     if (code < 0x80) {

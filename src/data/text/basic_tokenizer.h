@@ -50,4 +50,8 @@ int32_t fb_utf8_put(uint32_t code, char out[4]);
 /* Whether all of `text` [bytes] is UTF-8, U+FFFD itself allowed. */
 bool fb_utf8_is_valid(const char *text, size_t bytes);
 
+/* Whether a text has a word: something else than blanks (no-break and zero-width ones
+ * too) and punctuation marks. FB_E_MEMORY. */
+fb_status fb_text_has_word(fb_context *ctx, const char *text, bool *has_word);
+
 #endif

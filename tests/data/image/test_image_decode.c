@@ -18,7 +18,7 @@
 
 #define GOLDEN FB_TEST_DATA "/golden/image/"
 
-enum { GOLDEN_FILES = 47, FILE_MAX = 1 << 20 };
+enum { GOLDEN_FILES = 48, FILE_MAX = 1 << 20 };
 
 static uint8_t *golden_read(const char *name, size_t *size_bytes)
 {
@@ -244,6 +244,37 @@ static void test_declared_sizes_are_checked_before_decoding(void **state)
     free(webp);
 }
 
+static void test_other_kinds_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *start;
+        size_t size;
+        const char *word;
+    } kinds[] = {{"GIF89a\1\0\1\0", 10, "a GIF image"},
+                 {"BM6\3\0\0\0\0\0\0", 10, "a BMP image"},
+                 {"II*\0\10\0\0\0", 8, "a TIFF image"},
+                 {"MM\0*\0\0\0\10", 8, "a TIFF image"},
+                 {"\0\0\0\30ftypheic\0\0\0\0", 16, "a HEIC image"},
+                 {"\0\0\0\34ftypavif\0\0\0\0", 16, "an AVIF image"},
+                 {"<?xml version='1.0'?><svg />", 28, "an SVG image"},
+                 {"\n<svg />", 8, "an SVG image"},
+                 {"<!DOCTYPE HTML><html>", 21, "an HTML page"},
+                 {"version https://git-lfs.github.com/spec/v1\n", 43, "Git LFS"},
+                 {"BMX", 3, "starts like no JPEG"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        fb_context *ctx = fb_context_create();
+        fb_image image;
+        assert_int_equal(fb_image_decode(ctx, "x.jpg", (const uint8_t *)kinds[i].start,
+                                         kinds[i].size, &image),
+                         FB_E_FORMAT);
+        if (!strstr(fb_context_message(ctx), kinds[i].word))
+            fail_msg("\"%s\" does not say \"%s\"", fb_context_message(ctx),
+                     kinds[i].word);
+        fb_context_free(ctx);
+    }
+}
+
 static void test_too_many_bytes_are_refused_unread(void **state)
 {
     (void)state;
@@ -400,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_any_corrupt_byte_is_survived),
         cmocka_unit_test(test_garbage_and_other_formats_are_format_errors),
         cmocka_unit_test(test_declared_sizes_are_checked_before_decoding),
+        cmocka_unit_test(test_other_kinds_are_named),
         cmocka_unit_test(test_too_many_bytes_are_refused_unread),
         cmocka_unit_test(test_endless_progressive_scans_are_refused),
         cmocka_unit_test(test_written_png_reads_back_equal),

@@ -90,7 +90,7 @@ static void names_that_speak_for_themselves_need_no_map(void **state)
     fb_record record = {.where = "r", .fields = fields, .field_count = 10};
     expect_item("", false, &record,
                 "title=Hat|image=a.jpg|split=val|category=Hats|query=sun hat|query=hat|"
-                "brand:B|");
+                "brand:B, C|");
     /* What the map gives wins over a field of that name. */
     expect_item("title=brand,image=photos/{file_name}", false, &record,
                 "title=B|image=photos/a.jpg|split=val|category=Hats|query=sun "

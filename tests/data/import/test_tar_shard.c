@@ -69,11 +69,14 @@ static void tar_end(tar *t)
     archive_write_free(t->archive);
 }
 
+static fb_passed_over passed_over;
+
 static fb_tar_shard *open_bytes(const fixture *f, const tar *t, size_t size)
 {
     fb_tar_shard *shard = NULL;
-    fb_status status = fb_tar_shard_open_bytes(f->ctx, &shard, "s.tar",
-                                               (const uint8_t *)t->bytes, size);
+    passed_over = (fb_passed_over){0};
+    fb_status status = fb_tar_shard_open_bytes(
+        f->ctx, &shard, "s.tar", (const uint8_t *)t->bytes, size, &passed_over);
     if (status != FB_OK)
         fail_msg("%s", fb_context_message(f->ctx));
     return shard;
@@ -117,6 +120,7 @@ static void neighbours_of_one_name_are_a_sample(void **state)
     tar_add(&t, "./d/1.JPG", "one");
     tar_add(&t, "./d/1.json", "{}");
     tar_add(&t, "d/2.cls", "7");
+    tar_add(&t, "d/2.jfif", "image");
     tar_add(&t, "d/2.seg.png", "not the image");
     tar_add(&t, "d/2.txt", "two");
     tar_add(&t, "README", "belongs to nothing");
@@ -125,9 +129,69 @@ static void neighbours_of_one_name_are_a_sample(void **state)
     tar_end(&t);
     fb_tar_shard *shard = open_bytes(f, &t, t.used);
     expect_sample(f, shard, "d/1", "one", "{}", "");
-    expect_sample(f, shard, "d/2", "", "", "two");
+    expect_sample(f, shard, "d/2", "image", "", "two");
     expect_sample(f, shard, "\xe6\xa4\x85\xe5\xad\x90", "chair", "", "");
     expect_sample(f, shard, NULL, "", "", "");
+    expect_sample(f, shard, NULL, "", "", "");
+    fb_tar_shard_close(shard);
+    char words[600];
+    fb_passed_over_say(&passed_over, words, sizeof words);
+    assert_string_equal(words, "passed over 4 files, 1 of .cls, 1 of no ending, 1 "
+                               "of .jpg, 1 of .png (first d/2.cls)");
+}
+
+/* Dots in a name: what lies beside it says whether they part it. */
+static void names_with_dots_are_products_or_photos_of_one(void **state)
+{
+    fixture *f = *state;
+    tar t;
+    tar_begin(&t);
+    tar_add(&t, "12.json", "{}");
+    tar_add(&t, "12.left.jpg", "left");
+    tar_add(&t, "12.right.jpg", "right");
+    tar_add(&t, "13.back.jpg", "back");
+    tar_add(&t, "13.txt", "behind its photo");
+    tar_add(&t, "22.05.jpg", "dated");
+    tar_add(&t, "22.05.txt", "of May");
+    tar_add(&t, "shoe.jpg", "first");
+    tar_add(&t, "shoe.txt", "first shoe");
+    tar_add(&t, "shoe.v1.jpg", "second");
+    tar_add(&t, "shoe.v1.txt", "second shoe");
+    tar_add(&t, "w.s.1.jpg", "w1");
+    tar_add(&t, "w.s.1.txt", "one");
+    tar_add(&t, "w.s.2.jpg", "no text");
+    tar_end(&t);
+    fb_tar_shard *shard = open_bytes(f, &t, t.used);
+    expect_sample(f, shard, "12.left", "left", "{}", "");
+    expect_sample(f, shard, "12.right", "right", "{}", "");
+    expect_sample(f, shard, "13.back", "back", "", "behind its photo");
+    expect_sample(f, shard, "22.05", "dated", "", "of May");
+    expect_sample(f, shard, "shoe", "first", "", "first shoe");
+    expect_sample(f, shard, "shoe.v1", "second", "", "second shoe");
+    expect_sample(f, shard, "w.s.1", "w1", "", "one");
+    expect_sample(f, shard, "w.s.2", "no text", "", "");
+    expect_sample(f, shard, NULL, "", "", "");
+    fb_tar_shard_close(shard);
+    assert_int_equal(passed_over.count, 0);
+}
+
+/* A group without end is handed out in parts, and stays within its bound. */
+static void a_long_group_is_handed_out(void **state)
+{
+    fixture *f = *state;
+    char name[32];
+    tar t;
+    tar_begin(&t);
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "w.%02d.jpg", i);
+        tar_add(&t, name, "x");
+    }
+    tar_end(&t);
+    fb_tar_shard *shard = open_bytes(f, &t, t.used);
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "w.%02d", i);
+        expect_sample(f, shard, name, "x", "", "");
+    }
     expect_sample(f, shard, NULL, "", "", "");
     fb_tar_shard_close(shard);
 }
@@ -335,6 +399,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(neighbours_of_one_name_are_a_sample),
+        FIXTURE_TEST(names_with_dots_are_products_or_photos_of_one),
+        FIXTURE_TEST(a_long_group_is_handed_out),
         FIXTURE_TEST(names_and_links_that_leave_the_archive_are_refused),
         FIXTURE_TEST(a_second_image_spoils_only_its_sample),
         FIXTURE_TEST(a_cut_archive_is_told_once),
