@@ -147,7 +147,7 @@ int main(int count, char **words)
     }
     must(&b, fb_backend_create(b.ctx, &b.be, "cpu", f32 ? "f32" : "bf16",
                                count > 3 ? atoi(words[3]) : 0));
-    must(&b, b.be->k->gemm_rate(b.ctx, b.be, &b.rate, 2048, 768, 3072, 15));
+    must(&b, b.be->k->gemm_rate(b.ctx, b.be, &b.rate, 2048, 768, 3072, 15, false));
     printf("%d images; forward, with a residual, dx, dw: ms, TFLOP/s, of the rate %.3f "
            "TFLOP/s\n",
            images, b.rate * 1e-12);

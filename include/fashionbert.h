@@ -47,7 +47,7 @@ typedef struct fb_model fb_model;
 const char *fb_backend_name(int32_t place);
 
 typedef struct fb_model_options {
-    FB_COMPUTE_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
+    FB_SCORING_OPTIONS(FB_OPTION_MEMBER) /* option_lists.h */
 } fb_model_options;
 
 void fb_model_options_defaults(fb_model_options *options);
@@ -979,7 +979,7 @@ typedef struct fb_bench_run {
     double pairs_per_s;        /* median of repeats; NaN of features */
     double images_per_s;       /* of features; else NaN */
     double tflops;             /* model FLOPs of the real tokens and images */
-    double fraction;           /* of gemm_tflops */
+    double fraction;           /* of gemm_tflops; of dtype "int8": of gemm_tops */
     int64_t peak_memory_bytes; /* parameters, optimiser and step arena */
     int32_t op_count;
     char op_name[FB_BENCH_OPS][24];
@@ -997,6 +997,7 @@ typedef struct fb_bench_report {
     char machine[128];
     int32_t threads;
     double gemm_tflops; /* 2048x768x3072, same dtype and threads, median */
+    double gemm_tops;   /* the same by int8 products; NaN: dtype is f32 or bf16 */
     int32_t run_count, image_count;
     fb_bench_run runs[FB_BENCH_RUNS];
     fb_bench_image images[FB_BENCH_IMAGES];

@@ -52,12 +52,19 @@
 
 /* Rows of more than one verb; X is one of the macros above. */
 #define FB_COMPUTE_OPTIONS(X)                                                          \
+    FB_COMPUTE_ROWS(X, "bf16,f32",                                                     \
+                    "of matrix products; auto is bf16 where the processor has it")
+/* The same of verbs that score and do not train. */
+#define FB_SCORING_OPTIONS(X)                                                          \
+    FB_COMPUTE_ROWS(X, "bf16,f32,int8",                                                \
+                    "of matrix products; auto is int8 for a model that quantize has "  \
+                    "made ready for it, else bf16 where the processor has it")
+#define FB_COMPUTE_ROWS(X, types, help)                                                \
     X(CHOICE, backend, "backend", "NAME", "cpu",                                       \
       "what computes: cpu is fast, ref is plain loops to check against",               \
       FB_ONE_OF_EACH(fb_backend_name), FB_COMMON)                                      \
-    X(CHOICE, dtype, "dtype", "TYPE", "auto",                                          \
-      "of matrix products; auto is bf16 where the processor has it",                   \
-      FB_ONE_OF("bf16,f32"), FB_AUTO, FB_COMMON)                                       \
+    X(CHOICE, dtype, "dtype", "TYPE", "auto", help, FB_ONE_OF(types), FB_AUTO,         \
+      FB_COMMON)                                                                       \
     X(INT32, threads, "threads", "N", "0",                                             \
       "that compute; 0 is every core that affinity and CPU quota leave",               \
       FB_RANGE(0, 1024), FB_START)

@@ -69,6 +69,7 @@ static void print_json(const bench_arguments *a, const fb_bench_report *report)
     fb_json_key_string(&w, "machine", report->machine);
     fb_json_key_int(&w, "threads", report->threads);
     fb_json_key_double(&w, "gemm_tflops", report->gemm_tflops);
+    fb_json_key_double(&w, "gemm_tops", report->gemm_tops);
     fb_json_key(&w, "runs");
     fb_json_open_array(&w);
     for (int32_t i = 0; i < report->run_count; i++)
@@ -154,9 +155,11 @@ static fb_status run(fb_context *ctx, void *arguments)
         print_json(a, &report);
         return FB_OK;
     }
-    printf(
-        "machine: %s, %d threads, matrix products at %.3f TFLOP/s (2048x768x3072)\n\n",
-        report.machine, (int)report.threads, report.gemm_tflops);
+    printf("machine: %s, %d threads, matrix products at %.3f TFLOP/s", report.machine,
+           (int)report.threads, report.gemm_tflops);
+    if (isfinite(report.gemm_tops))
+        printf(", of int8 numbers at %.3f TOP/s", report.gemm_tops);
+    fputs(" (2048x768x3072)\n\n", stdout);
     if (report.run_count)
         FB_TRY(print_runs(ctx, &report));
     if (report.image_count)

@@ -9,9 +9,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FB_OPTION_AT(member) offsetof(fb_model_options, member)
-static const fb_option option_rows[] = {FB_COMPUTE_OPTIONS(FB_OPTION_ROW)};
+static const fb_option option_rows[] = {FB_SCORING_OPTIONS(FB_OPTION_ROW)};
 #undef FB_OPTION_AT
 static const fb_option_table option_table = FB_OPTION_TABLE(option_rows);
 
@@ -19,6 +20,42 @@ void fb_model_options_defaults(fb_model_options *options)
 {
     *options = (fb_model_options){0};
     fb_options_defaults(&option_table, options);
+}
+
+/* Quantisation data, where products are to be of int8 numbers: asked for, or left open
+ * and the folder has them. */
+static fb_status read_int8(fb_context *ctx, fb_model *m, const char *dtype)
+{
+    char path[4096];
+    bool asked = strcmp(dtype, "int8") == 0;
+    if (!asked && strcmp(dtype, "auto") != 0)
+        return FB_OK;
+    FB_TRY(fb_path_join(ctx, path, m->folder, FB_QUANTIZATION_FILE));
+    if (fb_path_exists(path))
+        return fb_quantization_read(ctx, &m->int8, path);
+    return !asked ? FB_OK
+                  : fb_fail(ctx, FB_E_MISSING,
+                            "%s: not there, and dtype int8 needs it: fashionbert "
+                            "quantize --model %s --catalog DIR makes it",
+                            path, m->folder);
+}
+
+static fb_status use_int8(fb_context *ctx, fb_model *m)
+{
+    if (!m->int8)
+        return FB_OK;
+    if (m->int8->fingerprint != m->fingerprint)
+        return fb_fail(ctx, FB_E_STATE,
+                       "%s/" FB_QUANTIZATION_FILE ": made for another model than the "
+                       "one there; quantize it again, or give --dtype f32 or bf16",
+                       m->folder);
+    return fb_quantization_use(ctx, m->int8, m->matcher->params, m->be);
+}
+
+/* What the rest is computed in. */
+static const char *float_type(const fb_model *m, const char *dtype)
+{
+    return m->int8 ? "f32" : strcmp(dtype, FB_DTYPE_FLOAT) == 0 ? "auto" : dtype;
 }
 
 static fb_status open_parts(fb_context *ctx, fb_model *m,
@@ -41,8 +78,9 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
         return fb_fail(ctx, FB_E_MISSING,
                        "%s: not there; training writes it with its first checkpoint",
                        path);
-    FB_TRY(fb_backend_create(ctx, &m->be, options->backend, options->dtype,
-                             options->threads));
+    FB_TRY(read_int8(ctx, m, options->dtype));
+    FB_TRY(fb_backend_create(ctx, &m->be, options->backend,
+                             float_type(m, options->dtype), options->threads));
     FB_TRY(fb_matcher_create(ctx, &m->matcher, &config, FB_MODEL_SCORE));
     if (!fb_matcher_gives(m->matcher, FB_GIVES_SCORE) &&
         !fb_matcher_gives(m->matcher, FB_GIVES_VECTORS))
@@ -56,6 +94,7 @@ static fb_status open_parts(fb_context *ctx, fb_model *m,
         return fb_fail(ctx, FB_E_MEMORY, "no memory to resize images");
     m->fingerprint = fb_model_hash(m);
     FB_TRY(fb_params_move(ctx, m->matcher->params, m->be));
+    FB_TRY(use_int8(ctx, m));
     FB_TRY(fb_scorer_create(ctx, &m->scorer, m->be, m->matcher));
     if (config.score != FB_SCORE_BOTH || !(config.neighbour_weight > 0))
         return FB_OK;
@@ -94,6 +133,7 @@ void fb_model_close(fb_model *model)
     fb_neighbours_free(model->neighbours);
     fb_resizer_free(model->resizer);
     fb_region_table_close(model->regions);
+    fb_quantization_free(model->int8);
     if (model->matcher)
         model->matcher->system->free(model->matcher, model->be);
     fb_backend_free(model->be);

@@ -7,6 +7,7 @@
 #include "data/text/wordpiece.h"
 #include "engine/scorer.h"
 #include "fashionbert.h"
+#include "nn/quantization.h"
 
 struct fb_model {
     fb_backend *be;
@@ -17,7 +18,11 @@ struct fb_model {
     fb_resizer *resizer;
     fb_region_table *regions; /* of images, for a model of regions; NULL: none yet */
     uint64_t fingerprint;     /* fb_model_fingerprint */
+    fb_quantization *int8;    /* products are of int8 numbers; NULL: they are not */
     char folder[4096];
 };
+
+/* For fb_model_options.dtype, beside the words of --dtype: as "auto", but never int8. */
+#define FB_DTYPE_FLOAT "float"
 
 #endif

@@ -4,7 +4,9 @@
  *
  *     rate    x[2048,768] w[3072,768]^T by the backend, same dtype and threads; before
  *             each run and at the end, the median counts
- *     runs    on pixels: each preset, scoring and training; then each network: its
+ *             the same of int8 products
+ *     runs    on pixels: each preset, scoring (by int8 products too) and training; then
+ *             each network: its
  *             features, and training with it end to end; then each system that was
  *             asked for, on features: each preset, scoring and training
  *     images  decoding and resizing, on one thread
@@ -12,6 +14,7 @@
 #include "base/option.h"
 #include "tasks/bench_run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,27 +49,31 @@ typedef struct bench {
     fb_context *ctx;
     const fb_bench_options *options;
     fb_backend *be;
-    double rates[FB_BENCH_RUNS + 1];
-    int32_t rate_count;
+    fb_backend
+        *int8_be; /* in f32 but for int8 products; NULL: there are no such runs */
+    double rates[2][FB_BENCH_RUNS + 1]; /* of be's products; of int8 products */
+    int32_t rate_count[2];
 } bench;
 
-static fb_status measure_rate(bench *s)
+static fb_status measure_rate(bench *s, bool int8)
 {
     double flop_per_s = 0;
+    fb_backend *be = int8 ? s->int8_be : s->be;
     FB_TRY(
-        s->be->k->gemm_rate(s->ctx, s->be, &flop_per_s, 2048, 768, 3072, GEMM_REPEATS));
-    s->rates[s->rate_count++] = flop_per_s / 1e12;
+        be->k->gemm_rate(s->ctx, be, &flop_per_s, 2048, 768, 3072, GEMM_REPEATS, int8));
+    s->rates[int8][s->rate_count[int8]++] = flop_per_s / 1e12;
     return FB_OK;
 }
 
 /* preset "": the network alone; system NULL: FashionBERT, on pixels */
-static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset,
-                         fb_bench_kind kind, const fb_system *system,
-                         fb_bench_report *report)
+static fb_status run_as(bench *s, const fb_encoder *encoder, const char *preset,
+                        fb_bench_kind kind, const fb_system *system, bool int8,
+                        fb_bench_report *report)
 {
     bool network = encoder->learns && !system;
     fb_bench_spec spec = {.kind = kind,
                           .system = system,
+                          .int8 = int8,
                           .batch =
                               network ? s->options->encoder_batch : s->options->batch,
                           .limit_s = encoder->learns ? network_s : unlimited_s};
@@ -83,12 +90,32 @@ static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset
     snprintf(run->preset, sizeof run->preset, "%s", preset);
     snprintf(run->system, sizeof run->system, "%s", system ? system->name : "");
     snprintf(run->mode, sizeof run->mode, "%s", modes[kind]);
-    snprintf(run->dtype, sizeof run->dtype, "%s", fb_dtype_name(s->be->dtype));
+    snprintf(run->dtype, sizeof run->dtype, "%s",
+             int8 ? "int8" : fb_dtype_name(s->be->dtype));
     run->image_size = spec.config.image_size;
-    FB_TRY(measure_rate(s));
-    FB_TRY(fb_bench_measure(s->ctx, s->be, s->options, &spec, run));
+    FB_TRY(measure_rate(s, int8));
+    FB_TRY(fb_bench_measure(s->ctx, int8 ? s->int8_be : s->be, s->options, &spec, run));
     report->run_count++;
     return FB_OK;
+}
+
+static bool is_int8(const bench *s)
+{
+    return strcmp(s->options->dtype, "int8") == 0;
+}
+
+/* In the backend's type, or by int8 products, or one after the other: of scoring, unless
+ * a type was given. Nothing else is done by int8 products. */
+static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset,
+                         fb_bench_kind kind, const fb_system *system,
+                         fb_bench_report *report)
+{
+    bool scores = kind == FB_BENCH_SCORE;
+    if (!is_int8(s))
+        FB_TRY(run_as(s, encoder, preset, kind, system, false, report));
+    return s->int8_be && scores && (is_int8(s) || !system)
+               ? run_as(s, encoder, preset, kind, system, true, report)
+               : FB_OK;
 }
 
 /* Whether `word` stands in a comma-separated list. */
@@ -186,10 +213,17 @@ static fb_status run_all(bench *s, fb_bench_report *report)
     for (int32_t i = 0; i < fb_systems_count(); i++)
         if (listed(s->options->systems, fb_systems_get(i)->name))
             FB_TRY(run_system(s, fb_systems_get(i), report));
-    FB_TRY(measure_rate(s));
-    report->gemm_tflops = fb_bench_median(s->rates, s->rate_count);
-    for (int32_t i = 0; i < report->run_count; i++)
-        report->runs[i].fraction = report->runs[i].tflops / report->gemm_tflops;
+    FB_TRY(measure_rate(s, false));
+    if (s->int8_be)
+        FB_TRY(measure_rate(s, true));
+    report->gemm_tflops = fb_bench_median(s->rates[0], s->rate_count[0]);
+    report->gemm_tops =
+        s->int8_be ? fb_bench_median(s->rates[1], s->rate_count[1]) : NAN;
+    for (int32_t i = 0; i < report->run_count; i++) {
+        fb_bench_run *run = &report->runs[i];
+        bool int8 = strcmp(run->dtype, "int8") == 0;
+        run->fraction = run->tflops / (int8 ? report->gemm_tops : report->gemm_tflops);
+    }
     if (listed(s->options->modes, "images"))
         FB_TRY(fb_bench_images(s->ctx, s->options, report));
     return FB_OK;
@@ -201,11 +235,22 @@ fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
     FB_TRY(fb_options_check(ctx, &option_table, options));
     bench s = {.ctx = ctx, .options = options};
     fb_bench_report fresh = {0};
-    FB_TRY(fb_backend_create(ctx, &s.be, options->backend, options->dtype,
-                             options->threads));
-    describe_machine(fresh.machine, sizeof fresh.machine);
-    fresh.threads = s.be->threads;
-    fb_status status = run_all(&s, &fresh);
+    const char *dtype = is_int8(&s) ? "f32" : options->dtype;
+    if (is_int8(&s) && !listed(options->modes, modes[FB_BENCH_SCORE]))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--dtype int8 is of scoring alone, which --modes %s lacks",
+                       options->modes);
+    fb_status status =
+        fb_backend_create(ctx, &s.be, options->backend, dtype, options->threads);
+    if (status == FB_OK && (is_int8(&s) || strcmp(dtype, "auto") == 0))
+        status = fb_backend_create(ctx, &s.int8_be, options->backend, "f32",
+                                   options->threads);
+    if (status == FB_OK) {
+        describe_machine(fresh.machine, sizeof fresh.machine);
+        fresh.threads = s.be->threads;
+        status = run_all(&s, &fresh);
+    }
+    fb_backend_free(s.int8_be);
     fb_backend_free(s.be);
     if (status == FB_OK)
         *report = fresh;

@@ -23,6 +23,7 @@
 #include "models/matcher.h"
 #include "nn/optimizer.h"
 #include "nn/patch_encoder.h"
+#include "nn/quantization.h"
 #include "training/recipe.h"
 
 #include <malloc.h>
@@ -53,6 +54,7 @@ typedef struct work {
     void *step;                /* train: the system's options of a step */
     fb_params *params;         /* features: of the network alone */
     fb_patch_encoder encoder;  /* features */
+    fb_quantization *int8;     /* score: of the model; NULL: in the backend's type */
     fb_profile profile;
 } work;
 
@@ -302,7 +304,11 @@ static fb_status make_model(work *w)
                              : given   ? FB_MODEL_TRAIN_FROZEN
                                        : FB_MODEL_TRAIN));
     fb_params_initialise(w->matcher->params, 1);
-    return fb_params_move(w->ctx, w->matcher->params, w->be);
+    if (spec->int8)
+        FB_TRY(fb_quantization_make(w->ctx, &w->int8, w->matcher->params, false));
+    FB_TRY(fb_params_move(w->ctx, w->matcher->params, w->be));
+    return w->int8 ? fb_quantization_use(w->ctx, w->int8, w->matcher->params, w->be)
+                   : FB_OK;
 }
 
 static fb_status run_in(work *w, fb_bench_run *run)
@@ -339,6 +345,7 @@ fb_status fb_bench_measure(fb_context *ctx, fb_backend *be,
 {
     work w = {.ctx = ctx, .options = options, .spec = spec, .be = be};
     fb_status status = run_in(&w, run);
+    fb_quantization_free(w.int8);
     if (w.matcher)
         w.matcher->system->free(w.matcher, be);
     if (w.params) {

@@ -221,7 +221,9 @@ static void fit_logistic(const calibration *c, double *slope, double *bias)
 static fb_status run(calibration *c, const char *folder, fb_model_config *config)
 {
     const fb_train_options *o = c->options;
-    fb_model_options compute = {o->backend, o->dtype, o->threads};
+    bool is_auto = strcmp(o->dtype, "auto") == 0; /* as the run itself computes */
+    fb_model_options compute = {o->backend, is_auto ? FB_DTYPE_FLOAT : o->dtype,
+                                o->threads};
     const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
     FB_TRY(fb_split_items_open_as(c->ctx, &c->items, o->catalog, "val", &how));
     FB_TRY(draw_lists(c));

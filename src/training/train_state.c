@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "nn/quantization.h"
 #include "nn/weights.h"
 #include "training/train_options.h"
 
@@ -113,9 +114,11 @@ static fb_status copy_file(fb_context *ctx, const char *from_folder,
  * replaced, never written over, so sharing them is safe. */
 static fb_status publish_best(fb_context *ctx, const char *out, const char *weights)
 {
-    char best[4096], fresh[4096];
+    char best[4096], fresh[4096], scales[4096];
     FB_TRY(fb_path_join(ctx, best, out, "model.safetensors"));
+    FB_TRY(fb_path_join(ctx, scales, out, FB_QUANTIZATION_FILE));
     FB_TRY(fb_path_join(ctx, fresh, out, "model.safetensors.new"));
+    unlink(scales); /* those of the weights before */
     unlink(fresh);
     if (link(weights, fresh) != 0 || rename(fresh, best) != 0)
         return fb_fail(ctx, FB_E_IO, "%s: the best weights could not be put there",

@@ -262,10 +262,11 @@ static void attention_bears_large_scores(void **state)
 static void check_rate(op_world *w)
 {
     op_begin(w, "gemm_rate");
-    for (int side = 0; side < 2; side++) {
+    for (int way = 0; way < 4; way++) {
+        int side = way / 2;
         double rate = NAN;
         op_call(w, op_backend(w, side)->k->gemm_rate(w->ctx, op_backend(w, side), &rate,
-                                                     33, 65, 17, 3));
+                                                     33, 65, 17, 3, way % 2));
         assert_true(rate > 0 && isfinite(rate));
     }
 }

@@ -21,19 +21,22 @@ positive() {
 
 ok "bench" "$FB" bench $SMALL --presets mini --encoders pixels,thin --json \
     --image-folder "$WORK/jpegs"
-are encoder null null '"thin"' '"thin"'
-are preset '"mini"' '"mini"' null '"mini"'
-are mode '"score"' '"train"' '"features"' '"train"'
-are image_size 256 256 96 96
+are encoder null null null '"thin"' '"thin"'
+are preset '"mini"' '"mini"' '"mini"' null '"mini"'
+are mode '"score"' '"score"' '"train"' '"features"' '"train"'
+check "the second is of int8 products, no other" test \
+    "$(value dtype | grep -n int8)" = '2:"int8"'
+are image_size 256 256 256 96 96
 are threads 2
-positive 3 pairs_per_s
+positive 4 pairs_per_s
 positive 3 images_per_s # of the features, and of two JPEGs
-positive 4 tflops
-positive 4 fraction
-positive 4 peak_memory_bytes
-check "a fraction is TFLOP/s over the machine's" awk -v gemm="$(value gemm_tflops)" '
-    { error = $1 / gemm - $2; bad += !(error < 1e-9 && error > -1e-9) }
-    END { exit !(NR == 4 && !bad) }' <(paste <(value tflops) <(value fraction))
+positive 5 tflops
+positive 5 fraction
+positive 5 peak_memory_bytes
+check "a fraction is TFLOP/s over the machine's" awk -v gemm="$(value gemm_tflops)" \
+    -v int8="$(value gemm_tops)" '
+    { error = $1 / (NR == 2 ? int8 : gemm) - $2; bad += !(error < 1e-9 && error > -1e-9) }
+    END { exit !(NR == 5 && !bad) }' <(paste <(value tflops) <(value fraction))
 are width 60 1600
 are height 80 1600
 are size 256 256
@@ -41,6 +44,14 @@ check "the JPEGs are as long as they are said to be" test \
     "$(value jpeg_bytes | tr '\n' ' ')" = \
     "$(cat "$WORK/jpegs/60x80.jpg" | wc -c) $(cat "$WORK/jpegs/1600x1600.jpg" | wc -c) "
 check "they are JPEGs" test "$(head -c 3 "$WORK/jpegs/60x80.jpg" | od -An -tx1)" = " ff d8 ff"
+
+ok "int8 alone" "$FB" bench $SMALL --presets mini --encoders pixels,thin --dtype int8 \
+    --modes score,train,features --json
+are mode '"score"'
+are dtype '"int8"'
+positive 1 gemm_tops
+fails 2 "--dtype int8 is of scoring alone, which --modes train,features lacks" "$FB" bench \
+    $SMALL --dtype int8 --modes train,features
 
 ok "networks alone" "$FB" bench $SMALL --modes features --encoders resnet18,resnet50 --json
 are encoder '"resnet18"' '"resnet50"'

@@ -40,20 +40,28 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+typedef struct timing {
+    int32_t repeats;
+    double *times; /* [repeats] */
+} timing;
+
 /* Two runs to warm up (they pack the weight and make the primitives), then the median
- * of `repeats`. */
+ * of `repeats`. scale: by int8 products; NULL: not. */
 static fb_status time_product(fb_context *ctx, fb_backend *be, double *seconds,
                               const fb_tensor *y, const fb_tensor *x, fb_weight *w,
-                              int32_t repeats, double *times)
+                              const float *scale, timing *t)
 {
-    for (int32_t i = -2; i < repeats; i++) {
+    for (int32_t i = -2; i < t->repeats; i++) {
         double started = fb_clock_s();
-        FB_TRY(cpu_linear_forward(ctx, be, y, x, w, NULL, FB_ACT_NONE));
+        if (scale)
+            FB_TRY(cpu_linear_int8_forward(ctx, be, y, x, w, scale, NULL, FB_ACT_NONE));
+        else
+            FB_TRY(cpu_linear_forward(ctx, be, y, x, w, NULL, FB_ACT_NONE));
         if (i >= 0)
-            times[i] = fb_clock_s() - started;
+            t->times[i] = fb_clock_s() - started;
     }
-    qsort(times, (size_t)repeats, sizeof *times, by_size);
-    *seconds = times[repeats / 2];
+    qsort(t->times, (size_t)t->repeats, sizeof *t->times, by_size);
+    *seconds = t->times[t->repeats / 2];
     return FB_OK;
 }
 
@@ -69,25 +77,32 @@ static void fill(void *p, fb_dtype dtype, int64_t n)
 }
 
 fb_status cpu_gemm_rate(fb_context *ctx, fb_backend *be, double *flop_per_s,
-                        int64_t rows, int64_t in, int64_t out, int32_t repeats)
+                        int64_t rows, int64_t in, int64_t out, int32_t repeats,
+                        bool int8)
 {
     if (repeats < 1)
         repeats = 1;
-    size_t size = fb_dtype_size(be->dtype);
+    fb_dtype dtype = int8 ? FB_F32 : be->dtype;
+    size_t size = fb_dtype_size(dtype);
     void *x = calloc((size_t)(rows * in), size),
          *y = calloc((size_t)(rows * out), size);
     float *weights = calloc((size_t)(in * out), sizeof *weights);
-    double *times = calloc((size_t)repeats, sizeof *times), seconds = 0.0;
+    float *scale = calloc((size_t)out, sizeof *scale);
+    timing t = {repeats, calloc((size_t)repeats, sizeof *t.times)};
+    double seconds = 0.0;
     fb_weight w = {weights, out, in, 1, NULL};
-    fb_tensor input = fb_tensor_2d(x, be->dtype, rows, in);
-    fb_tensor output = fb_tensor_2d(y, be->dtype, rows, out);
+    fb_tensor input = fb_tensor_2d(x, dtype, rows, in);
+    fb_tensor output = fb_tensor_2d(y, dtype, rows, out);
     fb_status status = FB_OK;
-    if (!x || !y || !weights || !times) {
+    if (!x || !y || !weights || !scale || !t.times) {
         status = fb_fail(ctx, FB_E_MEMORY, "no memory to measure a product");
     } else {
-        fill(x, be->dtype, rows * in);
+        fill(x, dtype, rows * in);
         fill(weights, FB_F32, in * out);
-        status = time_product(ctx, be, &seconds, &output, &input, &w, repeats, times);
+        for (int64_t n = 0; n < out; n++)
+            scale[n] = 1.0f / 127.0f; /* of numbers within -1 and 1 */
+        status = time_product(ctx, be, &seconds, &output, &input, &w,
+                              int8 ? scale : NULL, &t);
     }
     if (status == FB_OK)
         *flop_per_s = 2.0 * (double)rows * (double)in * (double)out / seconds;
@@ -95,6 +110,7 @@ fb_status cpu_gemm_rate(fb_context *ctx, fb_backend *be, double *flop_per_s,
     free(x);
     free(y);
     free(weights);
-    free(times);
+    free(scale);
+    free(t.times);
     return status;
 }

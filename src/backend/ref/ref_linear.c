@@ -93,6 +93,7 @@ static int compare_doubles(const void *a, const void *b)
 
 typedef struct product_shape {
     int64_t rows, in, out;
+    bool int8;
 } product_shape;
 
 /* The median of `repeats` products, after one that is not counted. */
@@ -101,14 +102,21 @@ static fb_status measure(fb_context *ctx, fb_backend *be, double *seconds,
                          int32_t repeats)
 {
     float *xs = numbers, *ws = xs + n.rows * n.in, *ys = ws + n.out * n.in;
+    float *scale = ys + n.rows * n.out;
     for (int64_t i = 0; i < n.rows * n.in + n.out * n.in; i++)
         numbers[i] = (float)(i % 7) - 3.0f;
     fb_tensor x = fb_tensor_2d(xs, FB_F32, n.rows, n.in);
     fb_tensor y = fb_tensor_2d(ys, FB_F32, n.rows, n.out);
     fb_weight w = {ws, n.out, n.in, 1, NULL};
+    for (int64_t i = 0; i < n.out; i++)
+        scale[i] = 3.0f / 127.0f;
     for (int32_t i = -1; i < repeats; i++) {
         double start = fb_clock_s();
-        FB_TRY(ref_linear_forward(ctx, be, &y, &x, &w, NULL, FB_ACT_NONE));
+        if (n.int8)
+            FB_TRY(
+                ref_linear_int8_forward(ctx, be, &y, &x, &w, scale, NULL, FB_ACT_NONE));
+        else
+            FB_TRY(ref_linear_forward(ctx, be, &y, &x, &w, NULL, FB_ACT_NONE));
         if (i >= 0)
             times[i] = fb_clock_s() - start;
     }
@@ -118,20 +126,21 @@ static fb_status measure(fb_context *ctx, fb_backend *be, double *seconds,
 }
 
 fb_status ref_gemm_rate(fb_context *ctx, fb_backend *be, double *flop_per_s,
-                        int64_t rows, int64_t in, int64_t out, int32_t repeats)
+                        int64_t rows, int64_t in, int64_t out, int32_t repeats,
+                        bool int8)
 {
     if (rows < 1 || in < 1 || out < 1 || repeats < 1) {
         *flop_per_s = 0.0;
         return FB_OK;
     }
-    size_t count = (size_t)(rows * in + out * in + rows * out);
+    size_t count = (size_t)(rows * in + out * in + rows * out + out);
     float *numbers = malloc(count * sizeof *numbers);
     double *times = malloc((size_t)repeats * sizeof *times);
     double seconds = 0.0;
     fb_status status =
         numbers && times
-            ? measure(ctx, be, &seconds, numbers, times, (product_shape){rows, in, out},
-                      repeats)
+            ? measure(ctx, be, &seconds, numbers, times,
+                      (product_shape){rows, in, out, int8}, repeats)
             : fb_fail(ctx, FB_E_MEMORY, "gemm_rate: out of memory for %lld numbers",
                       (long long)count);
     if (status == FB_OK) /* a clock too coarse for the product must not give infinity */
