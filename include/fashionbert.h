@@ -450,6 +450,45 @@ fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
                       fb_evaluation **evaluation);
 void fb_evaluation_free(fb_evaluation *evaluation);
 
+/* ---- 6b. Quantise: int8 scoring -----------------------------------------------------
+ *
+ * Scales for the linear layers of a model, so that its products can be of int8 numbers,
+ * and what that costs on products of a catalogue. From then on fb_model_open takes int8
+ * where dtype is "auto". docs/quantization.md
+ */
+
+typedef struct fb_quantize_options {
+#define FB_OPTION FB_OPTION_MEMBER
+#include "fashionbert/quantize.def"
+} fb_quantize_options;
+
+/* Of one of the two, as fb_evaluation has them; rankings that its kind of model does not
+ * have are empty. */
+typedef struct fb_quantize_figures {
+    fb_ranking image_to_text, text_to_image, query_to_product;
+    double r1, auc; /* r1: the mean of both directions, or of queries */
+    double seconds;
+} fb_quantize_figures;
+
+typedef struct fb_quantize_report {
+    bool measured;   /* the rest holds */
+    bool written;    /* else int8 lost more than the tolerance */
+    bool of_queries; /* a model of queries: query_to_product counts */
+    int64_t items, pairs;
+    int32_t layers; /* that are quantised */
+    fb_quantize_figures in_float, in_int8;
+    double r1_lost;          /* of r1; below 0: gained */
+    double score_difference; /* the largest of a pair's probabilities */
+} fb_quantize_report;
+
+void fb_quantize_options_defaults(fb_quantize_options *options);
+fb_status fb_quantize_options_set(fb_context *ctx, fb_quantize_options *options,
+                                  const char *name, const char *text);
+/* FB_E_STATE   int8 loses more than the tolerance: the report says what, and the folder
+ *              is as it was; or the model has no linear layer to quantise */
+fb_status fb_quantize(fb_context *ctx, const fb_quantize_options *options,
+                      fb_quantize_report *report);
+
 /* ---- 7. Make an index ------------------------------------------------------------ */
 
 typedef struct fb_index_build_options {

@@ -59,12 +59,20 @@
     FB_COMPUTE_ROWS(X, "bf16,f32,int8",                                                \
                     "of matrix products; auto is int8 for a model that quantize has "  \
                     "made ready for it, else bf16 where the processor has it")
+/* Of a verb that chooses the type itself. */
+#define FB_PLACE_OPTIONS(X)                                                            \
+    FB_BACKEND_ROW(X)                                                                  \
+    FB_THREADS_ROW(X)
 #define FB_COMPUTE_ROWS(X, types, help)                                                \
-    X(CHOICE, backend, "backend", "NAME", "cpu",                                       \
-      "what computes: cpu is fast, ref is plain loops to check against",               \
-      FB_ONE_OF_EACH(fb_backend_name), FB_COMMON)                                      \
+    FB_BACKEND_ROW(X)                                                                  \
     X(CHOICE, dtype, "dtype", "TYPE", "auto", help, FB_ONE_OF(types), FB_AUTO,         \
       FB_COMMON)                                                                       \
+    FB_THREADS_ROW(X)
+#define FB_BACKEND_ROW(X)                                                              \
+    X(CHOICE, backend, "backend", "NAME", "cpu",                                       \
+      "what computes: cpu is fast, ref is plain loops to check against",               \
+      FB_ONE_OF_EACH(fb_backend_name), FB_COMMON)
+#define FB_THREADS_ROW(X)                                                              \
     X(INT32, threads, "threads", "N", "0",                                             \
       "that compute; 0 is every core that affinity and CPU quota leave",               \
       FB_RANGE(0, 1024), FB_START)

@@ -10,7 +10,8 @@
     X(inspect)                                                                         \
     X(train)                                                                           \
     X(evaluate)                                                                        \
-    X(compare) X(match) X(explain) X(encode) X(index) X(search) X(serve) X(bench)
+    X(compare)                                                                         \
+    X(quantize) X(match) X(explain) X(encode) X(index) X(search) X(serve) X(bench)
 
 #define FB_VERB_DECLARE(name) extern const fb_verb fb_verb_##name;
 FB_VERB_MAP(FB_VERB_DECLARE)

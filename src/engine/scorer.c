@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ARENA_BYTES = 64 << 20 };
 
@@ -171,6 +172,19 @@ fb_status fb_score_kind_check(fb_context *ctx, fb_score_kind kind,
                    fb_score_kind_name(kind));
 }
 
+static fb_status keep(fb_context *ctx, fb_score_record *record, const float *margins,
+                      int64_t count)
+{
+    size_t all = (size_t)(record->count + count);
+    float *grown = realloc(record->margins, (all + 1) * sizeof *grown);
+    if (!grown)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to keep %zu scores", all);
+    memcpy(grown + record->count, margins, (size_t)count * sizeof *grown);
+    record->margins = grown;
+    record->count = (int64_t)all;
+    return FB_OK;
+}
+
 fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                         const fb_score_source *source, const fb_score_request *request,
                         fb_score_kind kind, float *margins)
@@ -184,8 +198,16 @@ fb_status fb_scorer_run(fb_context *ctx, fb_scorer *scorer,
                        "this model scores titles and images; it takes no query");
     FB_TRY(fb_score_kind_check(ctx, kind, scorer->matcher));
     if (kind == FB_SCORE_TIA)
-        return run_stream(ctx, scorer, source, request, margins);
-    return run_vectors(ctx, scorer, source, request, kind == FB_SCORE_BOTH, margins);
+        FB_TRY(run_stream(ctx, scorer, source, request, margins));
+    else
+        FB_TRY(
+            run_vectors(ctx, scorer, source, request, kind == FB_SCORE_BOTH, margins));
+    return scorer->record ? keep(ctx, scorer->record, margins, request->count) : FB_OK;
+}
+
+void fb_scorer_record(fb_scorer *scorer, fb_score_record *record)
+{
+    scorer->record = record;
 }
 
 float fb_score_probability(float margin)

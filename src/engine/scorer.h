@@ -100,6 +100,14 @@ fb_status fb_scorer_image_vectors(fb_context *ctx, fb_scorer *scorer,
                                   const fb_score_source *source, const int32_t *images,
                                   int64_t count, float *vectors, fb_progress *progress);
 
+/* Margins of every fb_scorer_run, one behind the other, for who compares two runs. */
+typedef struct fb_score_record {
+    float *margins; /* [count] free() it */
+    int64_t count;
+} fb_score_record;
+/* Borrowed; NULL: no longer. */
+void fb_scorer_record(fb_scorer *scorer, fb_score_record *record);
+
 /* 1 / (1 + exp(-margin)) */
 float fb_score_probability(float margin);
 

@@ -30,6 +30,7 @@ struct fb_scorer {
     int64_t order[FB_SCORE_PAIRS]; /* which triple of the run each of the batch is */
     float scores[FB_SCORE_PAIRS];
     const fb_neighbours *neighbours;
+    fb_score_record *record; /* NULL: none is kept */
 };
 
 /* A triple and its place in the request. */

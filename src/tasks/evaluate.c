@@ -236,8 +236,8 @@ static fb_status open_regions(fb_context *ctx, const fb_evaluate_options *option
                           : FB_OK;
 }
 
-static fb_status run(fb_context *ctx, const fb_evaluate_options *options,
-                     fb_model *model, fb_evaluation *e)
+fb_status fb_evaluate_opened(fb_context *ctx, const fb_evaluate_options *options,
+                             fb_model *model, fb_evaluation *e)
 {
     const fb_model_config *c = &model->matcher->config;
     if (!c->regions) /* none to be given */
@@ -275,7 +275,7 @@ fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
     if (status == FB_OK)
         status = fb_model_open(ctx, &model, options->model, &compute);
     if (status == FB_OK)
-        status = run(ctx, options, model, e);
+        status = fb_evaluate_opened(ctx, options, model, e);
     fb_model_close(model);
     if (status != FB_OK) {
         fb_evaluation_free(e);

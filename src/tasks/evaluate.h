@@ -55,6 +55,10 @@ fb_status fb_evaluate_model(fb_context *ctx, const fb_evaluate_options *options,
                             fb_model *model, fb_split_items *items,
                             fb_evaluation *evaluation);
 
+/* The whole of fb_evaluate with a model that is open already; but for seconds. */
+fb_status fb_evaluate_opened(fb_context *ctx, const fb_evaluate_options *options,
+                             fb_model *model, fb_evaluation *evaluation);
+
 /* The candidate lists of the sampled protocol: those of options->candidates where that
  * file is there, else drawn, and written to it. FB_E_MISSING: no query has enough
  * others. */
