@@ -3,12 +3,12 @@
 
 #include <math.h>
 
-double fb_schedule_lr(double lr, double warmup, int64_t step, int64_t total)
+double fb_schedule_lr(double lr, double warmup, double step, double total)
 {
-    double warm = ceil(warmup * (double)total - 1e-6); /* 0.07 * 100 is above 7 */
-    double up = warm > 0 ? (double)(step + 1) / warm : 1.0;
-    double left = (double)total - warm;
-    double down = left > 0 ? (double)(total - step) / left : 1.0;
+    double warm = ceil(warmup * total - 1e-6); /* 0.07 * 100 is above 7 */
+    double up = warm > 0 ? (step + 1) / warm : 1.0;
+    double left = total - warm;
+    double down = left > 0 ? (total - step) / left : 1.0;
     return lr * fmax(0.0, fmin(1.0, fmin(up, down)));
 }
 
@@ -38,6 +38,17 @@ fb_status fb_optimizer_step(fb_context *ctx, fb_params *params, fb_backend *be,
                             int64_t total_steps, float gradient_scale,
                             fb_optimizer_figures *figures)
 {
+    double lr =
+        fb_schedule_lr(options->lr, options->warmup, (double)step, (double)total_steps);
+    return fb_optimizer_step_at(ctx, params, be, options, step, lr, gradient_scale,
+                                figures);
+}
+
+fb_status fb_optimizer_step_at(fb_context *ctx, fb_params *params, fb_backend *be,
+                               const fb_optimizer_options *options, int64_t step,
+                               double lr, float gradient_scale,
+                               fb_optimizer_figures *figures)
+{
     double sum = 0;
     fb_tensor all = fb_tensor_1d(params->on.grad, FB_F32, params->trained);
     FB_TRY(be->k->sum_squares(ctx, be, &sum, &all));
@@ -50,7 +61,6 @@ fb_status fb_optimizer_step(fb_context *ctx, fb_params *params, fb_backend *be,
             "step %lld: the gradient of %s is not finite; try a smaller --lr",
             (long long)step, name ? name : "all parameters together");
     }
-    double lr = fb_schedule_lr(options->lr, options->warmup, step, total_steps);
     *figures = (fb_optimizer_figures){norm, lr};
     double t = (double)(step + 1);
     fb_adamw o = {

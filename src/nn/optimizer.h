@@ -17,8 +17,8 @@ typedef struct fb_optimizer_options {
     double warmup; /* fraction of all steps */
 } fb_optimizer_options;
 
-/* Learning rate of step (0-based) of total. */
-double fb_schedule_lr(double lr, double warmup, int64_t step, int64_t total);
+/* Learning rate of step (0-based) of total, which may lie between two. */
+double fb_schedule_lr(double lr, double warmup, double step, double total);
 
 typedef struct fb_optimizer_figures {
     double norm; /* the global gradient norm before clipping, after the scale */
@@ -33,5 +33,10 @@ fb_status fb_optimizer_step(fb_context *ctx, fb_params *params, fb_backend *be,
                             const fb_optimizer_options *options, int64_t step,
                             int64_t total_steps, float gradient_scale,
                             fb_optimizer_figures *figures);
+/* The same at a learning rate that the caller took from its schedule. */
+fb_status fb_optimizer_step_at(fb_context *ctx, fb_params *params, fb_backend *be,
+                               const fb_optimizer_options *options, int64_t step,
+                               double lr, float gradient_scale,
+                               fb_optimizer_figures *figures);
 
 #endif

@@ -9,20 +9,20 @@
  * with, then the rest follow.
  */
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "data/catalogue/catalogue.h"
 #include "training/recipe.h"
 #include "training/train_options.h"
 #include "training/train_stage.h"
 #include "training/train_state.h"
+#include "training/train_time.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Which stage of how many, and the items of the training split. */
-typedef struct stage_place {
-    int32_t number, stages, items;
-} stage_place;
+enum { STAGES = 3 }; /* of a recipe, at most */
 
 static fb_status stage_folder(fb_context *ctx, const char *out, int32_t number,
                               int32_t stages, char path[4096])
@@ -64,22 +64,184 @@ static fb_status find_begun(fb_context *ctx, const char *out, fb_arena *strings,
     return FB_OK;
 }
 
-static fb_status run_stage(fb_context *ctx, const fb_train_options *options,
-                           stage_place place, bool resume, fb_train_report *report)
+/* A training: a recipe's stages, or the one run of options that say how. */
+typedef struct training {
+    fb_context *ctx;
+    const fb_train_options *options; /* common to its stages */
+    bool resume;
+    int32_t first, stages, items; /* stages 0: a run of one's own */
+    bool begun;                   /* the first was begun by an earlier start, */
+    double deadline_s;            /* and is to end then; 0: any time */
+    double begun_s;               /* as fb_train_opening's */
+    bool timed;                   /* times are known, of the stages from first on */
+    fb_train_time times[STAGES];
+} training;
+
+/* Paths that a stage's options point to. */
+typedef struct stage_paths {
+    char out[4096], init[4096];
+} stage_paths;
+
+static fb_status stage_options(const training *t, int32_t number, stage_paths *paths,
+                               fb_train_options *stage)
 {
-    char out[4096], init[4096] = "";
+    const fb_train_options *o = t->options;
+    *stage = *o;
+    if (t->stages == 0)
+        return FB_OK;
+    paths->init[0] = 0;
+    FB_TRY(fb_recipe_stage(t->ctx, stage, o, number, t->items));
+    FB_TRY(stage_folder(t->ctx, o->out, number, t->stages, paths->out));
+    if (number > 1)
+        FB_TRY(stage_folder(t->ctx, o->out, number - 1, t->stages, paths->init));
+    stage->out = paths->out;
+    stage->init = paths->init;
+    stage->resume = t->resume || (t->begun && number == t->first);
+    return FB_OK;
+}
+
+static int32_t count_left(const training *t, int32_t number)
+{
+    return t->stages ? t->stages - number + 1 : 1;
+}
+
+/* ---- time --------------------------------------------------------------------------- */
+
+/* Each stage that is left, started from what the one before it would make. */
+static fb_status find_times(training *t)
+{
+    fb_model_config shape[2];
+    int32_t count = count_left(t, t->first);
+    for (int32_t i = 0; i < count; i++) {
+        stage_paths paths;
+        fb_train_options stage;
+        fb_train_opening opening = {.stage = t->stages ? t->first + i : 0,
+                                    .stages = t->stages,
+                                    .begun_s = t->begun_s};
+        FB_TRY(stage_options(t, t->first + i, &paths, &stage));
+        if (i > 0) {
+            stage.init = "";
+            opening.shape = &shape[(i - 1) % 2];
+        }
+        FB_TRY(fb_train_time_find(t->ctx, &stage, &opening, t->options->minutes,
+                                  &t->times[i], &shape[i % 2]));
+    }
+    return FB_OK;
+}
+
+/* "0:31, 0:22 and 4:10" of the stages, by a share of their steps. */
+static double describe_times(const training *t, double share, char *text, size_t size)
+{
+    int32_t count = count_left(t, t->first);
+    double all = 0;
+    size_t used = 0;
+    text[0] = 0;
+    for (int32_t i = 0; i < count; i++) {
+        char one[16];
+        double steps = share * (double)t->times[i].cost.steps;
+        double seconds = fb_train_time_seconds(&t->times[i], (int64_t)steps);
+        fb_progress_format_time(seconds, one);
+        used += (size_t)snprintf(text + used, size - used, "%s%s",
+                                 i == 0           ? ""
+                                 : i == count - 1 ? " and "
+                                                  : ", ",
+                                 one);
+        all += seconds;
+    }
+    return all;
+}
+
+static void say_times(const training *t, double share)
+{
+    char each[128], all[16], part[64] = "";
+    double seconds = describe_times(t, share, each, sizeof each);
+    for (int32_t i = 0; i < count_left(t, t->first); i++)
+        if (!(t->times[i].cost.step_s > 0)) /* nothing was tried */
+            return;
+    fb_progress_format_time(seconds, all);
+    if (share < 1)
+        snprintf(part, sizeof part, ", with %.3g %% of the steps", 100 * share);
+    if (t->stages)
+        fprintf(stderr, "training takes about %s here%s: stages of %s\n", all, part,
+                each);
+    else
+        fprintf(stderr, "training takes about %s here%s: %lld steps of %.3g seconds\n",
+                all, part, (long long)(share * (double)t->times[0].cost.steps),
+                t->times[0].cost.step_s);
+}
+
+static fb_status refuse_minutes(const training *t, int32_t worst)
+{
+    double around_s = fb_clock_s() - t->begun_s;
+    for (int32_t i = 0; i < count_left(t, t->first); i++)
+        around_s += fb_train_time_seconds(&t->times[i], 0);
+    return fb_fail(
+        t->ctx, FB_E_USAGE,
+        "--minutes %g is too little: a step%s takes %.3g seconds, and all that "
+        "is around the steps %.3g",
+        t->options->minutes, t->stages ? " of a stage" : "",
+        t->times[worst].cost.step_s, around_s);
+}
+
+/* What is left of the minutes. */
+static double seconds_left(const training *t)
+{
+    return t->options->minutes * 60 - (fb_clock_s() - t->begun_s);
+}
+
+/* Before the first stage begins: how long all will take, and whether that fits. A stage
+ * that goes on has its plan. */
+static fb_status plan_time(training *t)
+{
+    const fb_train_options *o = t->options;
+    int32_t count = count_left(t, t->first);
+    bool planned = o->minutes > 0;
+    double share = 1;
+    if ((t->begun && count == 1) || (!planned && o->quiet))
+        return FB_OK;
+    FB_TRY(find_times(t));
+    t->timed = true;
+    if (t->begun)
+        return FB_OK;
+    if (planned)
+        share = fb_train_time_share(t->times, count, seconds_left(t));
+    for (int32_t i = 0; i < count; i++)
+        if (share * (double)t->times[i].cost.steps < 1)
+            return refuse_minutes(t, i);
+    if (!o->quiet)
+        say_times(t, share);
+    return FB_OK;
+}
+
+static void open_time(const training *t, int32_t number, fb_train_opening *opening)
+{
+    int32_t count = count_left(t, number);
+    const fb_train_time *times = &t->times[number - t->first];
+    double elapsed_s = fb_clock_s() - t->begun_s;
+    double seconds = t->options->minutes > 0 ? t->options->minutes * 60 : 0;
+    opening->begun_s = t->begun_s;
+    if (!t->timed)
+        return;
+    if (!t->begun || number > t->first)
+        fb_train_time_open(times, count, seconds, elapsed_s, opening);
+    else
+        opening->later_s = fb_train_time_all(times + 1, count - 1,
+                                             seconds > 0 ? seconds - t->deadline_s : 0);
+}
+
+/* ---- a stage, and all of them -------------------------------------------------------- */
+
+static fb_status run_stage(const training *t, int32_t number, fb_train_report *report)
+{
+    stage_paths paths;
     fb_train_options stage;
     fb_train_report one = {0};
-    FB_TRY(fb_recipe_stage(ctx, &stage, options, place.number, place.items));
-    FB_TRY(stage_folder(ctx, options->out, place.number, place.stages, out));
-    if (place.number > 1)
-        FB_TRY(stage_folder(ctx, options->out, place.number - 1, place.stages, init));
-    stage.out = out;
-    stage.init = init;
-    stage.resume = resume;
-    if (!options->quiet)
-        fprintf(stderr, "stage %d of %d\n", (int)place.number, (int)place.stages);
-    FB_TRY(fb_train_stage(ctx, &stage, place.number, place.stages, &one));
+    fb_train_opening opening = {.stage = t->stages ? number : 0, .stages = t->stages};
+    FB_TRY(stage_options(t, number, &paths, &stage));
+    open_time(t, number, &opening);
+    if (t->stages && !t->options->quiet)
+        fprintf(stderr, "stage %d of %d\n", (int)number, (int)t->stages);
+    FB_TRY(fb_train_stage(t->ctx, &stage, &opening, &one));
     one.steps += report->steps;
     one.products += report->products;
     one.seconds += report->seconds;
@@ -89,31 +251,30 @@ static fb_status run_stage(fb_context *ctx, const fb_train_options *options,
     return FB_OK;
 }
 
-/* What the stages share comes from the one that was begun, where there is one. */
-static fb_status run_recipe(fb_context *ctx, const fb_train_options *options,
-                            fb_arena *strings, fb_train_report *report)
+static fb_status run_all(training *t, fb_train_report *report)
 {
-    fb_train_options common = *options;
-    fb_train_state state = {0};
     fb_train_report sum = {0};
-    if (options->resume)
-        FB_TRY(find_begun(ctx, options->out, strings, &state, &common));
-    int32_t first = state.stage > 0 ? state.stage : 1;
-    int32_t stages = state.stage > 0 ? state.stages : fb_recipe_stages(options);
-    if (stages == 0)
-        return fb_fail(ctx, FB_E_USAGE,
-                       "%s was begun as a recipe, and these options make another run; "
-                       "give another --out",
-                       options->out);
-    if (!common.catalog[0])
-        return fb_fail(ctx, FB_E_USAGE, "train needs --catalog");
-    int32_t items;
-    FB_TRY(count_items(ctx, common.catalog, &items));
-    for (int32_t n = first; n <= stages; n++)
-        FB_TRY(run_stage(ctx, &common, (stage_place){n, stages, items},
-                         options->resume || n == state.stage, &sum));
+    int32_t last = t->stages ? t->stages : t->first;
+    FB_TRY(plan_time(t));
+    for (int32_t n = t->first; n <= last; n++)
+        FB_TRY(run_stage(t, n, &sum));
     *report = sum;
     return FB_OK;
+}
+
+/* What the stages share comes from the one that was begun, where there is one. */
+static fb_status plan_recipe(training *t, const fb_train_state *state)
+{
+    t->first = state->stage > 0 ? state->stage : 1;
+    t->stages = state->stage > 0 ? state->stages : fb_recipe_stages(t->options);
+    if (t->stages < 1 || t->stages > STAGES || t->first > t->stages)
+        return fb_fail(t->ctx, FB_E_USAGE,
+                       "%s was begun as a recipe, and these options make another run; "
+                       "give another --out",
+                       t->options->out);
+    if (!t->options->catalog[0])
+        return fb_fail(t->ctx, FB_E_USAGE, "train needs --catalog");
+    return count_items(t->ctx, t->options->catalog, &t->items);
 }
 
 /* OUT was begun as a recipe, or is to be. */
@@ -132,20 +293,53 @@ static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, boo
     return FB_OK;
 }
 
+static fb_status train(fb_context *ctx, const fb_train_options *options,
+                       fb_arena *strings, fb_train_report *report)
+{
+    bool recipe = false;
+    double started_s = fb_clock_s();
+    fb_train_state state = {0};
+    fb_train_options common = *options;
+    training t = {
+        .ctx = ctx, .options = &common, .resume = options->resume, .first = 1};
+    FB_TRY(is_recipe(ctx, options, &recipe));
+    if (options->resume)
+        FB_TRY(find_begun(ctx, options->out, strings, &state, &common));
+    if (recipe)
+        FB_TRY(plan_recipe(&t, &state));
+    else
+        common = *options; /* the run itself looks up how it was begun */
+    t.begun = state.step > 0;
+    t.deadline_s = state.deadline_s;
+    t.begun_s = started_s - state.elapsed_s;
+    return run_all(&t, report);
+}
+
+/* --minutes chooses what these say. */
+static fb_status check_minutes(fb_context *ctx, const fb_train_options *o)
+{
+    const char *other = o->steps                   ? "steps"
+                        : o->epochs >= 0           ? "epochs"
+                        : o->processor_minutes > 0 ? "processor-minutes"
+                        : o->shorten[0]            ? "shorten"
+                                                   : NULL;
+    if (!(o->minutes > 0) || !other)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_USAGE,
+                   "--minutes and --%s both say how long to train; give one", other);
+}
+
 fb_status fb_train(fb_context *ctx, const fb_train_options *options,
                    fb_train_report *report)
 {
-    bool recipe = false;
     FB_TRY(fb_options_check(ctx, &fb_train_option_table, options));
     if (!options->out[0])
         return fb_fail(ctx, FB_E_USAGE, "train needs --out");
-    FB_TRY(is_recipe(ctx, options, &recipe));
-    if (!recipe)
-        return fb_train_stage(ctx, options, 0, 0, report);
+    FB_TRY(check_minutes(ctx, options));
     fb_arena *strings = fb_arena_create(4096);
     if (!strings)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for a recipe");
-    fb_status status = run_recipe(ctx, options, strings, report);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a training");
+    fb_status status = train(ctx, options, strings, report);
     fb_arena_free(strings);
     return status;
 }

@@ -9,6 +9,7 @@
  */
 #include "training/calibrate.h"
 
+#include "base/clock.h"
 #include "engine/model_match.h"
 #include "engine/model_regions.h"
 #include "engine/neighbours.h"
@@ -17,7 +18,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { QUERIES = 1000, OTHERS = 100, LEAST_OTHERS = 9, LEAST_LISTS = 20, STEPS = 50 };
+enum {
+    QUERIES = 1000,
+    OTHERS = 100,
+    LEAST_OTHERS = 9,
+    LEAST_LISTS = 20,
+    TRIAL_LISTS = 4,
+    STEPS = 50
+};
 
 typedef struct calibration {
     fb_context *ctx;
@@ -251,6 +259,65 @@ static fb_status run(calibration *c, const char *folder, fb_model_config *config
                              : FB_OK;
 }
 
+/* ---- how long it takes -------------------------------------------------------------- */
+
+/* The lists' first pairs by alignment. */
+static fb_status try_pairs(calibration *c, double *pair_s)
+{
+    fb_score_request request = {c->pairs, c->first[TRIAL_LISTS], NULL, true};
+    double begun_s = fb_clock_s();
+    FB_TRY(fb_model_score_pairs(c->ctx, c->model, c->items->titles, c->items->paths,
+                                &request, FB_SCORE_TIA, c->margin));
+    *pair_s = (fb_clock_s() - begun_s) / (double)request.count;
+    return FB_OK;
+}
+
+static fb_status try_out(calibration *c, double item_s, double *seconds)
+{
+    const fb_train_options *o = c->options;
+    const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
+    fb_score_kind kind = c->model->matcher->config.score;
+    double pair_s = 0;
+    FB_TRY(fb_split_items_open_as(c->ctx, &c->items, o->catalog, "val", &how));
+    FB_TRY(draw_lists(c));
+    if (c->set->list_count < LEAST_LISTS)
+        return FB_OK;
+    FB_TRY(collect(c, kind));
+    int32_t count = c->items->count < 2 * QUERIES ? c->items->count : 2 * QUERIES;
+    int32_t near = 0, items = kind == FB_SCORE_ITC ? count : 0;
+    fb_catalogue_split_items(c->items->catalogue, FB_SPLIT_TRAIN, &near);
+    if (kind == FB_SCORE_BOTH)
+        items = 2 * count + (near < FB_NEIGHBOUR_ROWS ? near : FB_NEIGHBOUR_ROWS);
+    if (kind != FB_SCORE_ITC)
+        FB_TRY(try_pairs(c, &pair_s));
+    *seconds = item_s * items + pair_s * (double)c->first[c->list_count];
+    return FB_OK;
+}
+
+static void free_calibration(calibration *c)
+{
+    fb_candidate_set_free(c->set);
+    fb_split_items_close(c->items);
+    free(c->pairs);
+    free(c->first);
+    free(c->margin);
+    free(c->similarity);
+    free(c->nearness);
+}
+
+fb_status fb_calibrate_time(fb_context *ctx, const fb_train_options *options,
+                            fb_model *model, double item_s, double *seconds)
+{
+    const fb_model_config *config = &model->matcher->config;
+    *seconds = 0;
+    if (config->score == FB_SCORE_TIA && !fb_model_config_system(config)->calibrated)
+        return FB_OK;
+    calibration c = {.ctx = ctx, .options = options, .model = model};
+    fb_status status = try_out(&c, item_s, seconds);
+    free_calibration(&c);
+    return status;
+}
+
 fb_status fb_calibrate(fb_context *ctx, const char *folder,
                        const fb_train_options *options, fb_model_config *config)
 {
@@ -258,13 +325,7 @@ fb_status fb_calibrate(fb_context *ctx, const char *folder,
         return FB_OK;
     calibration c = {.ctx = ctx, .options = options};
     fb_status status = run(&c, folder, config);
-    fb_candidate_set_free(c.set);
-    fb_split_items_close(c.items);
     fb_model_close(c.model);
-    free(c.pairs);
-    free(c.first);
-    free(c.margin);
-    free(c.similarity);
-    free(c.nearness);
+    free_calibration(&c);
     return status;
 }

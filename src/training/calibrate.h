@@ -18,4 +18,9 @@
 fb_status fb_calibrate(fb_context *ctx, const char *folder,
                        const fb_train_options *options, fb_model_config *config);
 
+/* Seconds that fb_calibrate will take, about, of a model of this shape: by a trial of
+ * some pairs; vectors of a product take item_s. The model's weights of scores change. */
+fb_status fb_calibrate_time(fb_context *ctx, const fb_train_options *options,
+                            fb_model *model, double item_s, double *seconds);
+
 #endif

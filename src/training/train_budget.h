@@ -1,8 +1,7 @@
 /* train_budget.h - how many steps fit in --processor-minutes.
  *
  *     B   seconds of the processor, all threads together, less a share for checkpoints
- *     c   of a step, the mean over places spread evenly over the schedule: a step may
- *         cost more at its end (--unmask-last)
+ *     c   of a step (train_cost.h)
  *     v   of a validation, one every `every` steps and one at the end
  *     m   that measuring took
  *

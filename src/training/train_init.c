@@ -54,8 +54,7 @@ static void take_network(fb_train_options *o, const fb_model_config *c)
         o->fit = c->squash ? "squash" : "pad";
 }
 
-/* The shape of a model folder, where the options leave it open. */
-static void take_shape(fb_train_options *o, const fb_model_config *c)
+void fb_train_init_shape(fb_train_options *o, const fb_model_config *c)
 {
     take_network(o, c);
     if (o->vector_size < 0 && c->vector > 0)
@@ -129,7 +128,7 @@ fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
         return FB_OK;
     fb_model_config config;
     FB_TRY(read_config(ctx, options->init, &config));
-    take_shape(options, &config);
+    fb_train_init_shape(options, &config);
     return FB_OK;
 }
 

@@ -14,6 +14,9 @@
 fb_status fb_train_init_look(fb_context *ctx, fb_train_options *options,
                              fb_start_kind *kind);
 
+/* The same of a model folder that is yet to be made, by its config. */
+void fb_train_init_shape(fb_train_options *options, const fb_model_config *config);
+
 /* Sizes to start with: the preset's, config's, or init's, the first `layers` of it. */
 fb_status fb_train_init_config(fb_context *ctx, const fb_train_options *options,
                                fb_start_kind kind, fb_model_config *config);

@@ -93,6 +93,8 @@ static void write_json(FILE *stream, const fb_train_line *line)
     fb_json_key_int(&w, "fallback_negatives", line->fallbacks);
     if (line->validated)
         write_measures(&w, "val_", &line->validation);
+    if (line->shortened_to)
+        fb_json_key_int(&w, "shortened_to", line->shortened_to);
     fb_json_key_float(&w, "wait_ms", (float)(line->wait_s * 1e3));
     fb_json_key_float(&w, "pairs_per_s", (float)line->pairs_per_s);
     fb_json_close_object(&w);

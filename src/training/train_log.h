@@ -9,6 +9,8 @@
  *                  where that is known ("chance_NAME" where it is not the headline)
  *     WEIGHTS      "weight_NAME" of each weighed loss
  *     VALIDATION   "val_NAME" likewise, in steps that were validated
+ *     "shortened_to":N  stands before the last two keys of a step behind which the
+ *                  schedule was shortened to N steps
  *
  * All but the last two keys repeat to the bit. docs/formats.md says what today's systems
  * give.
@@ -28,6 +30,7 @@ typedef struct fb_train_line {
     fb_measures measures;
     bool validated;
     fb_measures validation;
+    int64_t shortened_to; /* steps in all from here on; 0: as before */
 } fb_train_line;
 
 /* keep_bytes of an older log are kept (0: a new one). */

@@ -1,6 +1,7 @@
 /* train_run.c - opening and closing a training run; see train_run.h. */
 #include "training/train_run.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "data/text/vocab_learn.h"
@@ -176,7 +177,7 @@ static int64_t count_steps(const fb_train_run *run, int64_t most)
     return most ? least(steps, most) : steps;
 }
 
-static void plan_steps(fb_train_run *run, int64_t most)
+static fb_status plan_steps(fb_train_run *run, int64_t most)
 {
     fb_train_options *o = &run->options;
     int32_t items = fb_train_run_rows(run, FB_SPLIT_TRAIN);
@@ -184,12 +185,16 @@ static void plan_steps(fb_train_run *run, int64_t most)
     int64_t per_step = (int64_t)run->matched * o->accumulate;
     run->steps_per_epoch = items > per_step ? (items + per_step - 1) / per_step : 1;
     if (!run->state.total_steps)
-        run->state.total_steps = count_steps(run, most);
+        run->state.planned_steps = count_steps(run, most);
+    FB_TRY(fb_train_schedule_read(run->ctx, &run->schedule, run->state.planned_steps,
+                                  o->shorten));
+    run->state.total_steps = fb_train_schedule_total(&run->schedule);
     run->checkpoint_every =
         o->checkpoint_every ? o->checkpoint_every : run->steps_per_epoch;
     run->validate_every = o->validate_every ? o->validate_every : run->checkpoint_every;
     fb_catalogue_split_items(run->catalogue, FB_SPLIT_VAL, &items);
     run->has_validation = items >= 2 && fb_train_run_rows(run, FB_SPLIT_VAL) > 0;
+    return FB_OK;
 }
 
 static fb_status open_catalogue(fb_train_run *run)
@@ -261,7 +266,7 @@ const void *fb_train_run_step(fb_train_run *run, int64_t number, bool validation
 {
     const fb_step_clock clock = {.number = number,
                                  .total =
-                                     run->state.total_steps * run->options.accumulate,
+                                     run->schedule.planned * run->options.accumulate,
                                  .validation = validation};
     if (run->system->step)
         run->system->step(run->step, &run->options, &clock);
@@ -338,7 +343,7 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
         FB_TRY(fb_path_join(ctx, last, o->out, "last"));
         FB_TRY(fb_folder_recover(ctx, last));
     }
-    bool resumed = o->resume && fb_train_state_exists(o->out);
+    bool resumed = o->resume && !opening->measuring && fb_train_state_exists(o->out);
     if (resumed)
         FB_TRY(fb_train_state_read(ctx, o->out, &run->state, o, run->strings));
     else if (!o->resume)
@@ -347,6 +352,8 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
         FB_TRY(fb_train_regions_settle(ctx, o));
     if (!resumed)
         FB_TRY(fb_train_init_look(ctx, o, &run->start.kind));
+    if (opening->shape)
+        fb_train_init_shape(o, opening->shape);
     FB_TRY(fb_options_check(ctx, &fb_train_option_table, o));
     FB_TRY(fb_recipe_fill(ctx, o, &run->system));
     FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
@@ -355,10 +362,15 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
     FB_TRY(fb_params_move(ctx, run->matcher->params, run->be));
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
-    plan_steps(run, opening->steps);
-    if (!resumed)
+    FB_TRY(plan_steps(run, opening->steps));
+    if (!resumed) {
         run->state.processor_s = opening->processor_s;
+        run->state.deadline_s = opening->deadline_s;
+        run->state.end_s = opening->end_s + opening->validation_s;
+    }
+    double begun_s = fb_clock_s();
     FB_TRY(fb_train_features_open(run));
+    run->features_s = fb_clock_s() - begun_s;
     if (!opening->measuring)
         FB_TRY(open_folder(run, resumed));
     return fb_train_run_loader(run, &run->loader, FB_SPLIT_TRAIN, true,

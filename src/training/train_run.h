@@ -9,6 +9,7 @@
 #include "nn/optimizer.h"
 #include "training/train_init.h"
 #include "training/train_log.h"
+#include "training/train_schedule.h"
 #include "training/train_state.h"
 
 typedef struct fb_train_run {
@@ -34,9 +35,12 @@ typedef struct fb_train_run {
     fb_feature_table features; /* cache NULL: batches have pixels */
     fb_train_log *log;
     fb_train_state state;
-    fb_start start;          /* of a fresh run */
-    int32_t matched;         /* matched pairs a batch */
-    int64_t steps_per_epoch; /* at least 1 */
+    fb_train_schedule schedule;         /* of state.planned_steps */
+    char shorten[FB_TRAIN_TURNS_BYTES]; /* options.shorten, where the run said more */
+    double features_s;                  /* that making features before training took */
+    fb_start start;                     /* of a fresh run */
+    int32_t matched;                    /* matched pairs a batch */
+    int64_t steps_per_epoch;            /* at least 1 */
     int64_t checkpoint_every, validate_every;
     bool has_validation;
 } fb_train_run;
@@ -47,6 +51,14 @@ typedef struct fb_train_opening {
     int64_t steps;         /* of a fresh run at most; 0: what the options make */
     double processor_s;    /* that have been spent on a fresh run */
     bool measuring;        /* a run to look at: it leaves no model and no log */
+    const fb_model_config
+        *shape;        /* of one to look at, what it will start from when that
+                                     is there; NULL: the options' start is there */
+    double begun_s;    /* fb_clock_s() when training, the stages before too, began: time
+                          between its starts is left out */
+    double deadline_s; /* behind begun_s, when a fresh run is to end; 0: any time */
+    double later_s;    /* that later stages will take, about */
+    double step_s, validation_s, end_s; /* what is known of costs (train_pace.h); 0 */
 } fb_train_opening;
 
 /* Check the options, then make OUT or open its last checkpoint.
@@ -64,7 +76,7 @@ int64_t fb_train_run_products(const fb_train_run *run);
 fb_status fb_train_run_loader(fb_train_run *run, fb_loader **loader, fb_split split,
                               bool learning, int64_t first, int64_t count);
 
-/* The system's options of micro-batch `number`, or of validation batch `number`. */
+/* The system's options of micro-batch `number` of the planned schedule, or of validation batch `number`. */
 const void *fb_train_run_step(fb_train_run *run, int64_t number, bool validation);
 
 #endif

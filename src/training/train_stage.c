@@ -10,11 +10,14 @@
 #include "engine/neighbours.h"
 #include "training/calibrate.h"
 #include "training/train_budget.h"
+#include "training/train_pace.h"
 #include "training/train_queries.h"
 #include "training/train_report.h"
 #include "training/train_run.h"
 #include "training/train_step.h"
 #include "training/train_validate.h"
+
+#include <stdio.h>
 
 /* Better: higher accuracy, or as high with a lower deciding loss (measures.h). */
 static bool is_best(const fb_train_run *run, const fb_train_line *line)
@@ -47,45 +50,137 @@ static fb_status checkpoint(fb_train_run *run, const fb_train_line *line, bool b
     return fb_comm_barrier(run->ctx, run->comm);
 }
 
-static fb_status finish_step(fb_train_run *run, fb_train_line *line)
-{
-    int64_t step = run->state.step;
-    bool end = step == run->state.total_steps;
-    bool save = end || step % run->checkpoint_every == 0;
-    line->validated = run->has_validation && (end || step % run->validate_every == 0);
-    if (save || line->validated)
-        FB_TRY(fb_train_finish(run, line));
-    if (line->validated)
-        FB_TRY(fb_train_validate(run, &line->validation));
-    bool best = is_best(run, line);
-    if (fb_comm_writes(run->comm))
-        FB_TRY(fb_train_log_write(run->ctx, run->log, line));
-    return save || (line->validated && best) ? checkpoint(run, line, best) : FB_OK;
-}
-
-enum { TEXT = 512 };
-
 /* Adds to the state what has gone by since it was last called. */
 typedef struct meter {
     double seconds, processor_s;
 } meter;
 
-static void read_meter(meter *m, fb_train_state *state)
+/* A run under way. */
+typedef struct course {
+    fb_train_run *run;
+    const fb_train_opening *opening;
+    fb_train_pace pace;
+    fb_progress progress;
+    meter meter;
+    double beside_s; /* what came beside the step before */
+    double said_s;   /* when the time left was last said in a line of its own */
+    bool says;
+} course;
+
+enum { TEXT = 512, SAY_EVERY_S = 60 };
+
+static void read_meter(course *c)
 {
+    fb_train_state *state = &c->run->state;
     const meter now = {fb_clock_s(), fb_clock_processor_s()};
-    state->seconds += now.seconds - m->seconds;
-    state->processor_s += now.processor_s - m->processor_s;
-    *m = now;
+    state->seconds += now.seconds - c->meter.seconds;
+    state->processor_s += now.processor_s - c->meter.processor_s;
+    state->elapsed_s = now.seconds - c->opening->begun_s;
+    c->meter = now;
 }
 
-static fb_status train_all(fb_train_run *run, meter *m, fb_train_report *report)
+/* ---- keeping to the time ------------------------------------------------------------- */
+
+static void begin_pace(course *c)
 {
-    fb_progress progress;
+    const fb_train_run *run = c->run;
+    int64_t every = run->checkpoint_every;
+    if (run->has_validation && run->validate_every < every)
+        every = run->validate_every;
+    fb_train_pace_begin(&c->pace, run->state.deadline_s, run->schedule.planned, every);
+    c->pace.step_s = c->opening->step_s;
+    c->pace.beside_s = c->opening->validation_s;
+    c->pace.end_s = run->state.end_s;
+}
+
+/* Before the step's line and its checkpoint, which both have the decision. */
+static void keep_pace(course *c, fb_train_line *line, double step_s)
+{
+    fb_train_run *run = c->run;
+    fb_train_state *s = &run->state;
+    fb_train_schedule *schedule = &run->schedule;
+    fb_train_pace_add(&c->pace, step_s, c->beside_s);
+    double elapsed_s = fb_clock_s() - c->opening->begun_s;
+    int64_t before = s->total_steps;
+    int64_t total = fb_train_pace_total(&c->pace, s->step, before, elapsed_s);
+    if (total < before && fb_train_schedule_shorten(schedule, s->step, total)) {
+        fb_train_schedule_write(schedule, run->shorten);
+        run->options.shorten = run->shorten;
+        s->total_steps = total;
+        c->progress.total = total;
+        if (c->says)
+            fprintf(stderr,
+                    "%sstep %lld: slower than planned, %.3g seconds a step; %lld steps "
+                    "in all, not %lld\n",
+                    c->progress.on ? "\r\033[K" : "", (long long)s->step,
+                    c->pace.step_s, (long long)total, (long long)before);
+    }
+    for (int32_t i = 0; i < schedule->count; i++)
+        if (schedule->turns[i].step == s->step)
+            line->shortened_to = schedule->turns[i].total;
+}
+
+/* Where there is no terminal to draw on, a line now and then. */
+static void say_time_left(course *c)
+{
+    const fb_train_state *s = &c->run->state;
+    double now_s = fb_clock_s();
+    double left_s = fb_train_pace_left(&c->pace, s->step, s->total_steps);
+    char text[16];
+    if (!c->says || c->progress.on || now_s - c->said_s < SAY_EVERY_S || left_s < 0)
+        return;
+    c->said_s = now_s;
+    fb_progress_format_time(left_s + c->opening->later_s, text);
+    fprintf(stderr, "step %lld of %lld, %s left\n", (long long)s->step,
+            (long long)s->total_steps, text);
+}
+
+static void describe(const course *c, const fb_train_line *line, char text[TEXT])
+{
+    const fb_train_state *s = &c->run->state;
+    double left_s = fb_train_pace_left(&c->pace, s->step, s->total_steps);
+    int used = 0;
+    char time[16];
+    if (c->opening->later_s > 0 && left_s >= 0) {
+        fb_progress_format_time(left_s + c->opening->later_s, time);
+        used = snprintf(text, TEXT, "all %s left  ", time);
+    }
+    fb_train_line_describe(line, text + used, TEXT - (size_t)used);
+}
+
+/* ---- a step ------------------------------------------------------------------------- */
+
+static fb_status finish_step(course *c, fb_train_line *line, double step_s)
+{
+    fb_train_run *run = c->run;
+    int64_t step = run->state.step;
+    bool end = step == run->state.total_steps;
+    bool save = end || step % run->checkpoint_every == 0;
+    double begun_s = fb_clock_s();
+    line->validated = run->has_validation && (end || step % run->validate_every == 0);
+    if (save || line->validated)
+        FB_TRY(fb_train_finish(run, line));
+    if (line->validated)
+        FB_TRY(fb_train_validate(run, &line->validation));
+    keep_pace(c, line, step_s);
+    read_meter(c);
+    bool best = is_best(run, line);
+    if (fb_comm_writes(run->comm))
+        FB_TRY(fb_train_log_write(run->ctx, run->log, line));
+    if (save || (line->validated && best))
+        FB_TRY(checkpoint(run, line, best));
+    c->beside_s = save || line->validated ? fb_clock_s() - begun_s : 0;
+    return FB_OK;
+}
+
+static fb_status train_all(course *c, fb_train_report *report)
+{
+    fb_train_run *run = c->run;
     fb_train_means means = {0};
     fb_status status = FB_OK;
-    fb_progress_begin(&progress, "training", "steps", run->state.step,
-                      run->state.total_steps,
-                      run->options.quiet || !fb_comm_writes(run->comm));
+    fb_progress_begin(&c->progress, "training", "steps", run->state.step,
+                      run->state.total_steps, !c->says);
+    begin_pace(c);
     while (run->state.step < run->state.total_steps && status == FB_OK) {
         fb_train_line line;
         char text[TEXT];
@@ -93,16 +188,17 @@ static fb_status train_all(fb_train_run *run, meter *m, fb_train_report *report)
         status = fb_train_step(run, &line);
         if (status != FB_OK)
             break;
-        line.pairs_per_s = (double)run->options.batch * run->options.accumulate /
-                           (fb_clock_s() - step_started_s);
-        read_meter(m, &run->state);
-        status = finish_step(run, &line);
-        fb_train_line_describe(&line, text, sizeof text);
-        fb_progress_update(&progress, run->state.step, 1.0, text);
+        double step_s = fb_clock_s() - step_started_s;
+        line.pairs_per_s =
+            (double)run->options.batch * run->options.accumulate / step_s;
+        status = finish_step(c, &line, step_s);
+        describe(c, &line, text);
+        fb_progress_update(&c->progress, run->state.step, 1.0, text);
+        say_time_left(c);
         fb_train_means_add(&means, &line.measures);
         report->wait_seconds += line.wait_s;
     }
-    fb_progress_end(&progress);
+    fb_progress_end(&c->progress);
     report->steps = run->state.step;
     fb_train_means_report(&means, run->matcher->system->loss_names, report);
     report->best_step = run->state.best_step;
@@ -148,21 +244,38 @@ static fb_status calibrate(fb_train_run *run)
     return FB_OK;
 }
 
-fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
-                         int32_t stage, int32_t stages, fb_train_report *report)
+/* Of a run that goes on, by what it took so far. */
+static void say_resumed(const course *c)
 {
-    fb_train_run *run;
+    const fb_train_state *s = &c->run->state;
+    char text[16];
+    if (!c->says || s->step == 0 || s->step >= s->total_steps)
+        return;
+    double left = (double)(s->total_steps - s->step) / (double)s->step;
+    fb_progress_format_time(left * s->seconds + c->opening->later_s, text);
+    fprintf(stderr, "going on at step %lld of %lld: about %s\n", (long long)s->step,
+            (long long)s->total_steps, text);
+}
+
+fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
+                         const fb_train_opening *opening, fb_train_report *report)
+{
     fb_train_report fresh = {0};
-    fb_train_opening opening = {.stage = stage, .stages = stages};
-    FB_TRY(fb_train_budget_plan(ctx, options, &opening));
-    FB_TRY(fb_train_run_open(ctx, &run, options, &opening));
-    meter m = {fb_clock_s(), fb_clock_processor_s()}; /* behind what runs share */
-    fb_status status = train_all(run, &m, &fresh);
+    fb_train_opening planned = *opening;
+    course c = {.opening = &planned};
+    FB_TRY(fb_train_budget_plan(ctx, options, &planned));
+    FB_TRY(fb_train_run_open(ctx, &c.run, options, &planned));
+    fb_train_run *run = c.run;
+    c.says = !run->options.quiet && fb_comm_writes(run->comm);
+    c.said_s = fb_clock_s();
+    c.meter = (meter){c.said_s, fb_clock_processor_s()}; /* behind what runs share */
+    say_resumed(&c);
+    fb_status status = train_all(&c, &fresh);
     if (status == FB_OK)
         status = calibrate(run);
     if (status == FB_OK)
         status = fb_comm_barrier(ctx, run->comm);
-    read_meter(&m, &run->state);
+    read_meter(&c);
     fresh.seconds = run->state.seconds;
     fresh.processor_seconds = run->state.processor_s;
     fresh.products = count_products(run);

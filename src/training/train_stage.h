@@ -3,13 +3,11 @@
 #ifndef FB_TRAINING_TRAIN_STAGE_H
 #define FB_TRAINING_TRAIN_STAGE_H
 
-#include "base/status.h"
-#include "fashionbert.h"
+#include "training/train_run.h"
 
-/* One whole run, stage `stage` of `stages` of a recipe or 0 of 0: open, train,
- * calibrate, close. A checkpoint is taken between steps, validation just before it. On
- * failure report is as it was. */
+/* One whole run, opened as told: open, train, calibrate, close. A checkpoint is taken
+ * between steps, validation just before it. On failure report is as it was. */
 fb_status fb_train_stage(fb_context *ctx, const fb_train_options *options,
-                         int32_t stage, int32_t stages, fb_train_report *report);
+                         const fb_train_opening *opening, fb_train_report *report);
 
 #endif

@@ -83,6 +83,8 @@ fb_status fb_train_state_write(fb_context *ctx, const char *path,
     fb_json_key_int(&w, "version", 1);
     fb_json_key_int(&w, "step", state->step);
     fb_json_key_int(&w, "total_steps", state->total_steps);
+    fb_json_key_int(&w, "planned_steps",
+                    state->planned_steps ? state->planned_steps : state->total_steps);
     fb_json_key_string(&w, "catalog_fingerprint", fingerprint);
     fb_json_key_int(&w, "log_bytes", state->log_bytes);
     fb_json_key_int(&w, "best_step", state->best_step);
@@ -90,6 +92,9 @@ fb_status fb_train_state_write(fb_context *ctx, const char *path,
     fb_json_key_double(&w, "best_loss", state->best_loss);
     fb_json_key_double(&w, "seconds", state->seconds);
     fb_json_key_double(&w, "processor_seconds", state->processor_s);
+    fb_json_key_double(&w, "elapsed_seconds", state->elapsed_s);
+    fb_json_key_double(&w, "deadline_seconds", state->deadline_s);
+    fb_json_key_double(&w, "end_seconds", state->end_s);
     write_options(&w, state, options);
     fb_json_close_object(&w);
     fputc('\n', r.stream);
@@ -228,6 +233,14 @@ static fb_status read_object(fb_context *ctx, const char *path, const json_t *ro
     FB_TRY(fb_json_get_double(ctx, path, root, "seconds", 0, 1e300, &state->seconds));
     FB_TRY(fb_json_get_double(ctx, path, root, "processor_seconds", 0, 1e300,
                               &state->processor_s));
+    state->planned_steps = state->total_steps; /* what a state that does not say had */
+    FB_TRY(fb_json_get_int(ctx, path, root, "planned_steps", 0, INT64_MAX,
+                           &state->planned_steps));
+    FB_TRY(fb_json_get_double(ctx, path, root, "elapsed_seconds", 0, 1e300,
+                              &state->elapsed_s));
+    FB_TRY(fb_json_get_double(ctx, path, root, "deadline_seconds", 0, 1e300,
+                              &state->deadline_s));
+    FB_TRY(fb_json_get_double(ctx, path, root, "end_seconds", 0, 1e300, &state->end_s));
     const json_t *object = json_object_get(root, "options");
     if (version != 1 || !fingerprint || !json_is_object(object))
         return fb_fail(ctx, FB_E_FORMAT, "%s: not the state of a training run", path);

@@ -19,13 +19,17 @@
 #include "models/matcher.h"
 
 typedef struct fb_train_state {
-    int64_t step; /* steps done */
-    int64_t total_steps;
-    uint64_t fingerprint; /* of the catalogue */
-    int64_t log_bytes;    /* log.jsonl up to and with `step` */
-    int64_t best_step;    /* 0: none yet */
+    int64_t step;          /* steps done */
+    int64_t total_steps;   /* what planned_steps have been shortened to, or these */
+    int64_t planned_steps; /* that the schedule was made of; 0: total_steps */
+    uint64_t fingerprint;  /* of the catalogue */
+    int64_t log_bytes;     /* log.jsonl up to and with `step` */
+    int64_t best_step;     /* 0: none yet */
     double best_accuracy, best_loss;
     double seconds, processor_s; /* that the run has taken; the latter of all threads */
+    double elapsed_s;  /* wall clock, from opening the first stage of a recipe on */
+    double deadline_s; /* of the same, when this run is to end; 0: any time */
+    double end_s;      /* what follows its last step takes, about */
     int32_t stage,
         stages; /* of a recipe, this one of how many; 0: a run of one's own */
 } fb_train_state;

@@ -65,6 +65,7 @@ static fb_status descend(fb_train_run *run, fb_train_line *line)
 {
     const fb_train_options *o = &run->options;
     int64_t step = run->state.step;
+    double place = fb_train_schedule_place(&run->schedule, step);
     *line = (fb_train_line){.step = step + 1};
     for (int32_t i = 0; i < o->accumulate; i++) {
         const fb_batch *batch;
@@ -81,17 +82,18 @@ static fb_status descend(fb_train_run *run, fb_train_line *line)
         fb_tape_set_dropout(&tape, (float)run->matcher->config.dropout,
                             fb_random_key(o->seed, FB_STREAM_DROPOUT, micro));
         FB_TRY(run->matcher->system->train_batch(
-            run->matcher, &tape, batch, fb_train_run_step(run, (int64_t)micro, false),
-            &one));
+            run->matcher, &tape, batch,
+            fb_train_run_step(run, (int64_t)place * o->accumulate + i, false), &one));
         fb_measures_add(&line->measures, &one);
     }
     fb_measures_mean(&line->measures, o->accumulate);
     FB_TRY(fb_params_exchange(run->ctx, run->matcher->params, run->be, run->comm));
     fb_optimizer_figures figures;
-    FB_TRY(fb_optimizer_step(run->ctx, run->matcher->params, run->be, &run->optimizer,
-                             step, run->state.total_steps,
-                             1.0f / (float)(o->accumulate * run->comm->size),
-                             &figures));
+    double lr = fb_schedule_lr(run->optimizer.lr, run->optimizer.warmup, place,
+                               (double)run->schedule.planned);
+    FB_TRY(fb_optimizer_step_at(
+        run->ctx, run->matcher->params, run->be, &run->optimizer, step, lr,
+        1.0f / (float)(o->accumulate * run->comm->size), &figures));
     line->gradient_norm = figures.norm;
     line->lr = figures.lr;
     run->state.step++;

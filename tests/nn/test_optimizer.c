@@ -22,7 +22,7 @@ static void schedule_warms_up_then_decays_to_the_last_step(void **state)
     /* 10 steps, 2 of them warm-up: 1/2, 1, 1, 7/8, ... 1/8 */
     const double want[10] = {0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125};
     for (int64_t s = 0; s < 10; s++)
-        assert_near(fb_schedule_lr(3.0, 0.2, s, 10), 3.0 * want[s], 1e-12);
+        assert_near(fb_schedule_lr(3.0, 0.2, (double)s, 10), 3.0 * want[s], 1e-12);
 }
 
 static void schedule_without_warmup_starts_at_the_full_rate(void **state)
@@ -38,7 +38,7 @@ static void schedule_that_is_all_warmup_only_rises(void **state)
 {
     (void)state;
     for (int64_t s = 0; s < 5; s++)
-        assert_near(fb_schedule_lr(1.0, 1.0, s, 5), (double)(s + 1) / 5, 1e-12);
+        assert_near(fb_schedule_lr(1.0, 1.0, (double)s, 5), (double)(s + 1) / 5, 1e-12);
 }
 
 static void schedule_is_zero_past_its_end(void **state)
@@ -152,7 +152,7 @@ static void check_steps(const char *backend, double clip, float scale)
         assert_int_equal(
             fb_optimizer_step(w.ctx, w.params, w.be, &o, step, 8, scale, &f), FB_OK);
         assert_true(w.table->weight.version > version);
-        double want_lr = fb_schedule_lr(0.05, 0.25, step, 8);
+        double want_lr = fb_schedule_lr(0.05, 0.25, (double)step, 8);
         assert_near(f.lr, want_lr, 1e-15);
         double want_norm = step_by_hand(&w, &o, step, want_lr, (double)scale);
         assert_near(f.norm, want_norm, 1e-6 * want_norm);
