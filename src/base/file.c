@@ -268,6 +268,16 @@ bool fb_path_is_inside(const char *name)
     }
 }
 
+bool fb_path_leaves(const char *name)
+{
+    bool leaves = name[0] == '/';
+    for (const char *part = name; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        leaves |= strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == 0);
+    }
+    return leaves;
+}
+
 bool fb_path_ends_in(const char *name, const char *end)
 {
     size_t size = strlen(name), length = strlen(end);

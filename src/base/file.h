@@ -46,6 +46,9 @@ fb_status fb_path_join(fb_context *ctx, char out[4096], const char *folder,
 /* Whether `name` is relative, without "..", empty or absolute parts: stays in its
  * folder. */
 bool fb_path_is_inside(const char *name);
+/* Of one that is not: whether it may lead out of its folder ("/a", "a/../b"), or only
+ * has a part without a name ("a//b", "a/"). */
+bool fb_path_leaves(const char *name);
 /* Whether the name ends in `end`, such as ".csv", in upper or lower case, and is
  * longer.
  */

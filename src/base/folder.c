@@ -31,8 +31,16 @@ fb_status fb_folder_make(fb_context *ctx, const char *path)
             continue;
         char end = *c;
         *c = 0;
-        if (c != part && mkdir(part, 0777) != 0 && !fb_path_is_folder(part))
-            return fail_errno(ctx, "make the folder", part);
+        if (c != part && mkdir(part, 0777) == 0) {
+            (void)fb_parent_sync(NULL,
+                                 part); /* a parent that may not be read is none */
+        } else if (c != part) {
+            int error = errno;
+            if (!fb_path_is_folder(part)) {
+                errno = error;
+                return fail_errno(ctx, "make the folder", part);
+            }
+        }
         *c = end;
         if (end == 0)
             return FB_OK;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define VERB_ADDRESS(name) &fb_verb_##name,
@@ -122,9 +123,18 @@ static void wait_without_spinning(char **argv)
         execv("/proc/self/exe", argv); /* where that fails, it only runs slower */
 }
 
+/* For ps, top and killall: started over, the process would be called "exe". */
+static void take_name(const char *command)
+{
+    const char *slash = command ? strrchr(command, '/') : NULL;
+    if (command && *command)
+        (void)prctl(PR_SET_NAME, slash ? slash + 1 : command, 0, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     wait_without_spinning(argv);
+    take_name(argv[0]);
     /* A reader that goes away shows as a failed write, and is told like any other. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {

@@ -136,10 +136,11 @@ static fb_status list_sampled(const making *m)
     }
     free(others);
     if (status == FB_OK && m->out->count == 0)
-        return fb_fail(m->ctx, FB_E_MISSING,
-                       "no query has %d others to rank what it wanted against; try a "
-                       "smaller --min-candidates",
-                       (int)m->options->min_candidates);
+        return fb_fail(
+            m->ctx, FB_E_MISSING,
+            "no query has %d others to rank what it wanted against%s",
+            (int)m->options->min_candidates,
+            m->options->min_candidates > 1 ? "; try a smaller --min-candidates" : "");
     return status;
 }
 

@@ -224,9 +224,12 @@ fb_status fb_evaluate_candidates(fb_context *ctx, const fb_evaluate_options *o,
     FB_TRY(fb_candidate_set_draw(ctx, set, items->items, items->count, &c));
     if ((*set)->list_count == 0)
         return fb_fail(ctx, FB_E_MISSING,
-                       "no item of split %s has %d others to be ranked against; try a "
-                       "smaller --min-candidates or --negatives any",
-                       o->split, (int)o->min_candidates);
+                       "no item of split %s has %d others to be ranked against%s",
+                       o->split, (int)o->min_candidates,
+                       o->min_candidates > 1
+                           ? "; try a smaller --min-candidates or --negatives any"
+                       : strcmp(o->negatives, "any") == 0 ? ""
+                                                          : "; try --negatives any");
     if (!o->candidates[0])
         return FB_OK;
     return fb_candidate_set_write(ctx, *set, o->candidates, &items->names);

@@ -197,21 +197,56 @@ static fb_status plan_steps(fb_train_run *run, int64_t most)
     return FB_OK;
 }
 
+/* Titles and images are told apart by what differs: of one product, title or image
+ * alone every loss is 0, and every model perfect. */
+static fb_status check_differences(fb_train_run *run, const int32_t *items,
+                                   int32_t count)
+{
+    const fb_catalogue *c = run->catalogue;
+    const fb_catalogue_item *first = fb_catalogue_get(c, items[0]);
+    bool product = false, title = false, image = run->regions != NULL;
+    uint64_t key = 0, other;
+    if (run->queries || !(run->system->reads & FB_READS_TITLE))
+        return FB_OK;
+    for (int32_t i = 1; i < count && !(product && title && image); i++) {
+        const fb_catalogue_item *item = fb_catalogue_get(c, items[i]);
+        product |= strcmp(item->product_id, first->product_id) != 0;
+        title |= strcmp(item->title, first->title) != 0;
+        if (image || strcmp(item->file_name, first->file_name) == 0)
+            continue;
+        if (key == 0)
+            FB_TRY(fb_catalogue_image_key(run->ctx, c, items[0], &key));
+        FB_TRY(fb_catalogue_image_key(run->ctx, c, items[i], &other));
+        image = other != key;
+    }
+    if (product && title && image)
+        return FB_OK;
+    return fb_fail(run->ctx, FB_E_USAGE,
+                   "%s: all items of split train have the same %s, so there is nothing "
+                   "to tell apart",
+                   run->options.catalog,
+                   !product ? "product_id"
+                   : !title ? "title"
+                            : "image");
+}
+
 static fb_status open_catalogue(fb_train_run *run)
 {
     fb_train_options *o = &run->options;
     int32_t items;
+    const int32_t *rows;
     if (!o->catalog[0])
         return fb_fail(run->ctx, FB_E_USAGE, "train needs --catalog");
     const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
     FB_TRY(fb_catalogue_open(run->ctx, &run->catalogue, o->catalog, &how));
-    fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
+    rows = fb_catalogue_split_items(run->catalogue, FB_SPLIT_TRAIN, &items);
     if (items < 2)
         return fb_fail(run->ctx, FB_E_MISSING,
                        "%s has %d items of split train; at least 2 are needed",
                        o->catalog, (int)items);
     FB_TRY(fb_train_queries_open(run));
     FB_TRY(fb_train_regions_open(run));
+    FB_TRY(check_differences(run, rows, items));
     uint64_t fingerprint = fb_train_run_fingerprint(run);
     if (run->state.step && run->state.fingerprint != fingerprint)
         return fb_fail(run->ctx, FB_E_STATE,

@@ -178,9 +178,11 @@ static fb_status read_object(fb_context *ctx, const char *name, json_t *object,
     FB_TRY(read_required(ctx, name, object, "file_name", pool, &item->file_name));
     if (!fb_path_is_inside(item->file_name))
         return fb_fail(ctx, FB_E_FORMAT,
-                       "%s: file_name \"%s\" leaves the catalogue's folder; it must be "
-                       "a path below it without \"..\"",
-                       name, item->file_name);
+                       "%s: file_name \"%s\" %s; it must be a path below the "
+                       "catalogue's folder without \"..\", each part with a name",
+                       name, item->file_name,
+                       fb_path_leaves(item->file_name) ? "leaves the folder"
+                                                       : "has a part without a name");
     FB_TRY(read_required(ctx, name, object, "title", pool, &item->title));
     FB_TRY(read_product_id(ctx, name, object, pool, item));
     FB_TRY(read_split(ctx, name, object, &item->split));

@@ -369,15 +369,21 @@ static void tell_straddling(const fb_import_writer *w)
 /* Of few products, or of many that are kept together, a split may get none. */
 static void tell_empty(const fb_import_writer *w, const fb_split_report *plan)
 {
+    int32_t stated = 0;
+    for (int32_t i = 0; i < w->count; i++)
+        stated += w->items[i].stated >= 0;
     for (int i = 0; i < FB_SPLITS && !w->keep_splits; i++) {
+        char why[120] = "the source names it for none of them";
         char sentence[200];
         if (plan->items[i] > 0 || w->shares.percent[i] == 0)
             continue;
-        snprintf(
-            sentence, sizeof sentence,
-            "no item is in split %s: of %d items, %lld of them kept together, none "
-            "fell there",
-            fb_split_name((fb_split)i), (int)w->count, (long long)plan->largest_group);
+        if (stated < w->count && plan->largest_group > 1)
+            snprintf(why, sizeof why, "none fell there; up to %lld were kept together",
+                     (long long)plan->largest_group);
+        else if (stated < w->count)
+            snprintf(why, sizeof why, "none fell there");
+        snprintf(sentence, sizeof sentence, "no item is in split %s: of %d items %s",
+                 fb_split_name((fb_split)i), (int)w->count, why);
         tell(w, sentence);
     }
 }
