@@ -34,21 +34,30 @@ misused() {
 }
 
 # options_of VERB: the names in its list of options, with rows that verbs share in their
-# place. A row's first quoted word is its name.
+# place, also where those name rows that they share themselves. A row's first quoted word
+# is its name.
 lists=$(dirname "$0")/../../include/fashionbert
 options_of() {
     awk '
         function name(line) { match(line, /"[^"]*"/); return substr(line, RSTART + 1, RLENGTH - 2) }
-        /^#define FB_[A-Z]+_OPTIONS\(X\)/ { match($2, /^[A-Z_]+/); shared = substr($2, 1, RLENGTH) }
+        function word(text) { match(text, /FB_[A-Z_]+/); return substr(text, RSTART, RLENGTH) }
+        function all(shared, parts, count, i, out) {
+            count = split(rows[shared], parts)
+            for (i = 1; i <= count; i++)
+                out = out " " (parts[i] ~ /^FB_/ ? all(parts[i]) : parts[i])
+            return out
+        }
+        /^#define FB_[A-Z]+_(OPTIONS|ROWS?)\(X/ { shared = word($2) }
         /^ +X\([A-Z]/ { rows[shared] = rows[shared] " " name($0) }
+        /^ +FB_[A-Z]+_ROWS?\(X/ { rows[shared] = rows[shared] " " word($0) }
         /^FB_(OPTION|COMMAND|LIST|COMMAND_LIST)\(/ { print name($0) }
-        /^FB_[A-Z]+_OPTIONS\(/ { match($0, /^[A-Z_]+/); print rows[substr($0, 1, RLENGTH)] }
+        /^FB_[A-Z]+_OPTIONS\(/ { print all(word($0)) }
     ' "$lists/option_lists.h" "$lists/$1.def"
 }
 
 status 0 help --man
 cp "$folder/out" "$folder/man"
-for verb in import inspect train evaluate match explain encode index search serve bench; do
+for verb in import inspect train evaluate quantize match explain encode index search serve bench; do
     status 0 "$verb" --help
     [ ! -s "$folder/err" ] || fail "$verb --help: talk on stderr"
     grep -q "^  fashionbert $verb " "$folder/out" || fail "$verb --help: no example"
