@@ -150,6 +150,11 @@ fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
 
 #define FB_TEXT_WEIGHT 0.6 /* of a text beside an image, unless told */
 
+enum { FB_COMPUTE_TEXT = 160 };
+/* What the model computes in and on how many threads, for people: "bf16 on 2 threads (0.97
+ * TFLOP/s of products; f32 0.41)". */
+void fb_model_describe(const fb_model *model, char text[FB_COMPUTE_TEXT]);
+
 /* Width D of the model's vectors; 0: it gives none. */
 int32_t fb_model_vector_size(const fb_model *model);
 

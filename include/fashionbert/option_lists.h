@@ -52,13 +52,15 @@
 
 /* Rows of more than one verb; X is one of the macros above. */
 #define FB_COMPUTE_OPTIONS(X)                                                          \
-    FB_COMPUTE_ROWS(X, "bf16,f32",                                                     \
-                    "of matrix products; auto is bf16 where the processor has it")
+    FB_COMPUTE_ROWS(                                                                   \
+        X, "bf16,f32",                                                                 \
+        "of matrix products; auto is bf16 where the processor is faster in it")
 /* The same of verbs that score and do not train. */
 #define FB_SCORING_OPTIONS(X)                                                          \
-    FB_COMPUTE_ROWS(X, "bf16,f32,int8",                                                \
-                    "of matrix products; auto is int8 for a model that quantize has "  \
-                    "made ready for it, else bf16 where the processor has it")
+    FB_COMPUTE_ROWS(                                                                   \
+        X, "bf16,f32,int8",                                                            \
+        "of matrix products; auto is int8 for a model that quantize has "              \
+        "made ready for it, else bf16 where the processor is faster in it")
 /* Of a verb that chooses the type itself. */
 #define FB_PLACE_OPTIONS(X)                                                            \
     FB_BACKEND_ROW(X)                                                                  \
@@ -139,7 +141,8 @@
       "against",                                                                       \
       FB_ONE_OF_EACH(fb_backend_name))                                                 \
     X(CHOICE, dtype, "dtype", "TYPE", "auto",                                          \
-      "of proposals: of matrix products; auto is bf16 where the processor has it",     \
+      "of proposals: of matrix products; auto is bf16 where the processor is faster "  \
+      "in it",                                                                         \
       FB_ONE_OF("bf16,f32"), FB_AUTO)
 
 #endif

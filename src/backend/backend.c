@@ -1,6 +1,7 @@
 /* backend.c - the list of backends, and from a backend's and a dtype's name to one. */
 #include "backend/backend.h"
 
+#include "base/cores.h"
 #include "fashionbert.h"
 
 #include <stdio.h>
@@ -59,8 +60,29 @@ fb_status fb_backend_create(fb_context *ctx, fb_backend **be, const char *name,
                        "dtype \"bf16\": the %s backend computes in f32 only; want auto "
                        "or f32",
                        kind->name);
-    bool bf16 = is_bf16 || (is_auto && kind->prefers_bf16 && kind->prefers_bf16());
-    return kind->create(ctx, be, bf16 ? FB_BF16 : FB_F32, threads);
+    fb_format_rates rates = {0, 0};
+    fb_dtype type = is_bf16 ? FB_BF16 : FB_F32;
+    if (is_auto && kind->compare) {
+        FB_TRY(kind->compare(ctx, fb_cores_or(threads), &rates));
+        type = fb_format_choose(&rates);
+    }
+    FB_TRY(kind->create(ctx, be, type, threads));
+    (*be)->rates = rates;
+    return FB_OK;
+}
+
+void fb_backend_describe(const fb_backend *be, char text[FB_BACKEND_TEXT])
+{
+    bool bf16 = be->dtype == FB_BF16;
+    const fb_format_rates *r = &be->rates;
+    int used =
+        snprintf(text, FB_BACKEND_TEXT, "%s on %d thread%s", fb_dtype_name(be->dtype),
+                 (int)be->threads, be->threads == 1 ? "" : "s");
+    if (r->f32 > 0 || r->bf16 > 0)
+        snprintf(text + used, FB_BACKEND_TEXT - (size_t)used,
+                 " (%.3g TFLOP/s of products; %s %.3g)",
+                 (bf16 ? r->bf16 : r->f32) / 1e12, bf16 ? "f32" : "bf16",
+                 (bf16 ? r->f32 : r->bf16) / 1e12);
 }
 
 void fb_backend_free(fb_backend *be)

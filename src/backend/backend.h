@@ -17,6 +17,7 @@
 #ifndef FB_BACKEND_BACKEND_H
 #define FB_BACKEND_BACKEND_H
 
+#include "backend/format_choice.h"
 #include "tensor/tensor.h"
 
 typedef struct fb_backend fb_backend;
@@ -281,6 +282,7 @@ struct fb_backend {
     const char *name; /* "ref", "cpu" */
     fb_dtype dtype;   /* compute dtype */
     int32_t threads;
+    fb_format_rates rates; /* by which "auto" chose dtype; 0: by nothing */
 };
 
 /* A backend that can be chosen by name. Its folder defines `const fb_backend_kind
@@ -288,8 +290,9 @@ struct fb_backend {
 typedef struct fb_backend_kind {
     const char *name;
     bool bf16; /* can compute in it */
-    /* Whether bf16 is what "auto" takes on this machine; NULL: never. */
-    bool (*prefers_bf16)(void);
+    /* Rates by which "auto" chooses, 0 where this machine has f32 alone; NULL: it always
+     * has. threads as below, not 0. */
+    fb_status (*compare)(fb_context *ctx, int32_t threads, fb_format_rates *rates);
     /* threads 0: those this process may use */
     fb_status (*create)(fb_context *ctx, fb_backend **be, fb_dtype dtype,
                         int32_t threads);
@@ -300,6 +303,11 @@ typedef struct fb_backend_kind {
 fb_status fb_backend_create(fb_context *ctx, fb_backend **be, const char *name,
                             const char *dtype, int32_t threads);
 void fb_backend_free(fb_backend *be);
+
+enum { FB_BACKEND_TEXT = 128 };
+/* What it computes in, for a line that a long run begins with: "bf16 on 2 threads (0.97
+ * TFLOP/s of products; f32 0.41)". */
+void fb_backend_describe(const fb_backend *be, char text[FB_BACKEND_TEXT]);
 
 /* AMX or AVX-512 BF16. */
 bool fb_backend_cpu_has_bf16(void);

@@ -125,6 +125,22 @@ fb_status fb_model_open(fb_context *ctx, fb_model **model, const char *folder,
     return FB_OK;
 }
 
+void fb_model_describe(const fb_model *model, char text[FB_COMPUTE_TEXT])
+{
+    char floats[FB_BACKEND_TEXT];
+    fb_backend_describe(model->be, floats);
+    snprintf(text, FB_COMPUTE_TEXT, "%s%s", model->int8 ? "int8 products and " : "",
+             floats);
+}
+
+void fb_model_say(const fb_model *model, bool quiet)
+{
+    char text[FB_COMPUTE_TEXT];
+    fb_model_describe(model, text);
+    if (!quiet)
+        fprintf(stderr, "computing in %s\n", text);
+}
+
 void fb_model_close(fb_model *model)
 {
     if (!model)

@@ -25,4 +25,8 @@ struct fb_model {
 /* For fb_model_options.dtype, beside the words of --dtype: as "auto", but never int8. */
 #define FB_DTYPE_FLOAT "float"
 
+/* The line that a long run begins with, on stderr: what it computes in, and on how many
+ * threads. quiet: none. */
+void fb_model_say(const fb_model *model, bool quiet);
+
 #endif

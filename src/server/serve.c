@@ -110,6 +110,7 @@ typedef struct running {
     fb_server server;
     const char **labels; /* of the request counters */
     fb_worker workers[THREADS];
+    char computes[FB_COMPUTE_TEXT];
     pthread_t worker_threads[THREADS], reader_threads[THREADS];
     int32_t worker_count, reader_count; /* that run */
     sigset_t signals, before;
@@ -151,6 +152,7 @@ static fb_status make_parts(fb_context *ctx, running *r)
     fb_served *served = NULL;
     FB_TRY(fb_served_open(ctx, &served, o));
     atomic_store(&s->token_s, served->token_s);
+    fb_model_describe(served->models[0], r->computes);
     fb_served_slot_set(&s->slot, served);
     return FB_OK;
 }
@@ -288,6 +290,8 @@ static fb_status run(fb_context *ctx, running *r)
         status = fb_http_start(ctx, s);
     if (status == FB_OK) {
         bool v6 = strchr(s->options.host, ':') != NULL;
+        say(r, "computing in %s, %d worker%s", r->computes, (int)s->options.workers,
+            s->options.workers == 1 ? "" : "s");
         say(r, "serving %s on http://%s%s%s:%d/", s->options.model, v6 ? "[" : "",
             s->options.host, v6 ? "]" : "", (int)fb_http_port(s->http));
         wait_until_told(r);

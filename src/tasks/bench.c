@@ -229,6 +229,14 @@ static fb_status run_all(bench *s, fb_bench_report *report)
     return FB_OK;
 }
 
+static void say_format(const bench *s)
+{
+    char text[FB_BACKEND_TEXT];
+    fb_backend_describe(s->be, text);
+    if (!s->options->quiet)
+        fprintf(stderr, "computing in %s\n", text);
+}
+
 fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
                    fb_bench_report *report)
 {
@@ -248,6 +256,7 @@ fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
     if (status == FB_OK) {
         describe_machine(fresh.machine, sizeof fresh.machine);
         fresh.threads = s.be->threads;
+        say_format(&s);
         status = run_all(&s, &fresh);
     }
     fb_backend_free(s.int8_be);

@@ -14,6 +14,7 @@
 #include "training/train_state.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,12 +219,27 @@ static fb_status check_regions(const fb_compare_run *c)
     return status;
 }
 
+static fb_status say_format(const fb_compare_run *c)
+{
+    const fb_compare_options *o = c->options;
+    fb_backend *be;
+    char text[FB_BACKEND_TEXT];
+    if (o->quiet)
+        return FB_OK;
+    FB_TRY(fb_backend_create(c->ctx, &be, o->backend, o->dtype, o->threads));
+    fb_backend_describe(be, text);
+    fb_backend_free(be);
+    fprintf(stderr, "computing in %s\n", text);
+    return FB_OK;
+}
+
 static fb_status open_parts(fb_compare_run *c)
 {
     const fb_compare_options *o = c->options;
     if (!o->catalog[0] || !o->out[0])
         return fb_fail(c->ctx, FB_E_USAGE, "compare needs --catalog and --out");
     FB_TRY(fb_compare_list(c));
+    FB_TRY(say_format(c));
     if (o->regions[0] && o->features[0])
         return fb_fail(c->ctx, FB_E_USAGE,
                        "--features %s and --regions %s: systems learn from one of the "

@@ -349,6 +349,7 @@ static fb_status open_sources(encoder *e)
     e->text_weight = o->text_weight;
     FB_TRY(fb_text_weight_check(e->ctx, &e->text_weight));
     FB_TRY(fb_model_open(e->ctx, &e->model, o->model, &compute));
+    fb_model_say(e->model, o->quiet);
     FB_TRY(fb_model_check_vectors(e->ctx, e->model));
     e->width = fb_model_vector_size(e->model);
     const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};

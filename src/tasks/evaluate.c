@@ -275,6 +275,8 @@ fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
     if (status == FB_OK)
         status = fb_model_open(ctx, &model, options->model, &compute);
     if (status == FB_OK)
+        fb_model_say(model, options->quiet);
+    if (status == FB_OK)
         status = fb_evaluate_opened(ctx, options, model, e);
     fb_model_close(model);
     if (status != FB_OK) {

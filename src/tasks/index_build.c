@@ -327,6 +327,7 @@ static fb_status open_sources(build *b)
                        "index needs --catalog, and --model or --vectors");
     if (o->model[0]) {
         FB_TRY(fb_model_open(b->ctx, &b->model, o->model, &compute));
+        fb_model_say(b->model, o->quiet);
         FB_TRY(fb_model_check_vectors(b->ctx, b->model));
         b->change.threads = b->model->be->threads;
     }

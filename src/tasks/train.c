@@ -293,22 +293,39 @@ static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, boo
     return FB_OK;
 }
 
+/* All stages compute in what the first one does, and a run that goes on in what it began
+ * with: said in the first line. */
+static fb_status settle_format(fb_context *ctx, fb_train_options *common,
+                               const char *dtype)
+{
+    fb_backend *be;
+    char text[FB_BACKEND_TEXT];
+    FB_TRY(fb_backend_create(ctx, &be, common->backend, dtype, common->threads));
+    fb_backend_describe(be, text);
+    common->dtype = fb_dtype_name(be->dtype);
+    fb_backend_free(be);
+    if (!common->quiet)
+        fprintf(stderr, "computing in %s\n", text);
+    return FB_OK;
+}
+
 static fb_status train(fb_context *ctx, const fb_train_options *options,
                        fb_arena *strings, fb_train_report *report)
 {
     bool recipe = false;
     double started_s = fb_clock_s();
     fb_train_state state = {0};
-    fb_train_options common = *options;
+    fb_train_options common = *options, begun = *options;
     training t = {
         .ctx = ctx, .options = &common, .resume = options->resume, .first = 1};
     FB_TRY(is_recipe(ctx, options, &recipe));
     if (options->resume)
-        FB_TRY(find_begun(ctx, options->out, strings, &state, &common));
-    if (recipe)
+        FB_TRY(find_begun(ctx, options->out, strings, &state, &begun));
+    if (recipe) { /* a run of its own looks up itself how it was begun */
+        common = begun;
         FB_TRY(plan_recipe(&t, &state));
-    else
-        common = *options; /* the run itself looks up how it was begun */
+    }
+    FB_TRY(settle_format(ctx, &common, state.step > 0 ? begun.dtype : options->dtype));
     t.begun = state.step > 0;
     t.deadline_s = state.deadline_s;
     t.begun_s = started_s - state.elapsed_s;

@@ -394,6 +394,7 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
     FB_TRY(check_range(ctx, "--epochs", o->epochs, o->steps ? 0 : 1e-9, 1e6));
     FB_TRY(plan_learning(run));
     FB_TRY(fb_backend_create(ctx, &run->be, o->backend, o->dtype, o->threads));
+    o->dtype = fb_dtype_name(run->be->dtype); /* what it goes on with, wherever */
     FB_TRY(resumed ? go_on(run) : start_fresh(run));
     FB_TRY(fb_params_move(ctx, run->matcher->params, run->be));
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);

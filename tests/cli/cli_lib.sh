@@ -13,6 +13,7 @@ MAKE=$BUILD/tests/make_catalogue
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 export OMP_NUM_THREADS=2
+export XDG_CACHE_HOME=$WORK/cache # all of a test computes in what its first command chose
 passed=0
 failed=0
 

@@ -346,7 +346,7 @@ fb_status poison_backend_create(fb_context *ctx, fb_backend **be)
         free(b);
         return status;
     }
-    b->base = (fb_backend){&kernels, &memory, "poison", FB_F32, 1};
+    b->base = (fb_backend){&kernels, &memory, "poison", FB_F32, 1, {0, 0}};
     *be = &b->base;
     return FB_OK;
 }

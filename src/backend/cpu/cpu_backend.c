@@ -41,8 +41,8 @@ fb_status cpu_scratch(fb_context *ctx, cpu_backend *c, size_t bytes, void **scra
     return FB_OK;
 }
 
-static fb_status create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
-                        int32_t threads)
+fb_status cpu_backend_create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
+                             int32_t threads)
 {
     if (dtype != FB_F32 && dtype != FB_BF16)
         return fb_fail(ctx, FB_E_USAGE, "the cpu backend computes in f32 or bf16");
@@ -73,5 +73,5 @@ static fb_status create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
 extern const fb_backend_kind fb_backend_cpu; /* for the list in backend.c */
 const fb_backend_kind fb_backend_cpu = {.name = "cpu",
                                         .bf16 = true,
-                                        .prefers_bf16 = fb_backend_cpu_has_bf16,
-                                        .create = create};
+                                        .compare = cpu_format_rates,
+                                        .create = cpu_backend_create};

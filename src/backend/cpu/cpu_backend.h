@@ -26,6 +26,13 @@ static inline cpu_backend *cpu_of(fb_backend *be)
     return (cpu_backend *)be;
 }
 
+/* threads 0: those this process may use. */
+fb_status cpu_backend_create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
+                             int32_t threads);
+
+/* Of both formats; 0 where the processor has no bf16 (cpu_choice.c). */
+fb_status cpu_format_rates(fb_context *ctx, int32_t threads, fb_format_rates *rates);
+
 /* At least `bytes`, aligned to 64, kept until asked for more. */
 fb_status cpu_scratch(fb_context *ctx, cpu_backend *c, size_t bytes, void **scratch);
 

@@ -7,6 +7,8 @@ extern const fb_vector vector_kernels_base;
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <stdio.h>
+#include <string.h>
 
 extern const fb_vector vector_kernels_avx2, vector_kernels_avx512,
     vector_kernels_avx512bf16;
@@ -38,6 +40,19 @@ bool cpu_can_bf16(void)
            __builtin_cpu_supports("avx512dq");
 }
 
+/* Leaves 0x80000002 to 4: 16 bytes of its name each. */
+void cpu_name(char text[64])
+{
+    unsigned r[4] = {0}, version = 0, unused;
+    char name[49] = "";
+    for (unsigned leaf = 0; leaf < 3; leaf++)
+        if (__get_cpuid(0x80000002u + leaf, &r[0], &r[1], &r[2], &r[3]))
+            memcpy(name + 16 * leaf, r, sizeof r);
+    if (!__get_cpuid(1, &version, &unused, &unused, &unused))
+        version = 0;
+    snprintf(text, 64, "%s %x", name + strspn(name, " "), version);
+}
+
 int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])
 {
     int32_t count = 0;
@@ -63,6 +78,11 @@ bool fb_backend_cpu_has_bf16(void)
 bool cpu_can_bf16(void)
 {
     return false;
+}
+
+void cpu_name(char text[64])
+{
+    text[0] = 0;
 }
 
 int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])

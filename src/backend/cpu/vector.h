@@ -273,6 +273,10 @@ typedef struct fb_vector {
 enum { FB_VECTOR_SETS = 4 };
 int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS]);
 
+/* What the processor calls itself, and its family, model and stepping; "" where it does
+ * not say. */
+void cpu_name(char text[64]);
+
 /* Whether oneDNN computes in bf16 here at all, be it slowly (AVX-512 without BF16). */
 bool cpu_can_bf16(void);
 

@@ -27,7 +27,11 @@ static fb_status create(fb_context *ctx, fb_backend **be, fb_dtype dtype,
     fb_backend *made = calloc(1, sizeof *made);
     if (!made)
         return fb_fail(ctx, FB_E_MEMORY, "backend ref: out of memory");
-    *made = (fb_backend){&ref_kernels, &fb_memory_host, "ref", dtype, 1};
+    *made = (fb_backend){.k = &ref_kernels,
+                         .m = &fb_memory_host,
+                         .name = "ref",
+                         .dtype = dtype,
+                         .threads = 1};
     *be = made;
     return FB_OK;
 }
