@@ -33,15 +33,12 @@ typedef struct bench {
     double recall;
 } bench;
 
-static const float *vector_of(const bench *b, int64_t row)
-{
-    const fb_segment *s = fb_index_segment_of(b->small, &row);
-    return s->vectors + row * b->width;
-}
-
 static void perturb(const bench *b, int64_t row, float *out)
 {
-    const float *v = vector_of(b, row % b->small->rows);
+    float v[FB_STORED_WIDTH];
+    int64_t at = row % b->small->rows;
+    const fb_segment *s = fb_index_segment_of(b->small, &at);
+    fb_stored_decode(&s->vectors, at, 1, v);
     fb_random r = fb_random_start(1, FB_STREAM_TEST, (uint64_t)row);
     double squares = 0, share = row < b->small->rows ? 0 : 0.3 / sqrt(b->width);
     for (int32_t i = 0; i < b->width; i++) {

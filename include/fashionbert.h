@@ -208,6 +208,7 @@ typedef struct fb_index_info {
     int32_t vector_size;
     uint64_t fingerprint; /* the model's; 0: vectors from elsewhere */
     const char *kind, *what, *catalog;
+    const char *storage; /* "f32", "bf16", "int8"; in a database "vector", "halfvec" */
     double text_weight;
     int32_t attribute_count;
     const char *const *attributes; /* [attribute_count] names one can filter by */
@@ -518,7 +519,7 @@ typedef struct fb_index_report {
                         vectors where it has none of titles); NaN: exact */
     int32_t effort;  /* with which it does; a search's, unless told */
     double encode_seconds, build_seconds;
-    char kind[8];
+    char kind[8], storage[8];
 } fb_index_report;
 
 void fb_index_build_options_defaults(fb_index_build_options *options);

@@ -59,7 +59,8 @@ class _IndexInfo(Structure):
     _name_ = "fb_index_info"
     _fields_ = [("products", c_int64), ("vector_size", c_int32), ("fingerprint", c_uint64),
                 ("kind", c_char_p), ("what", c_char_p), ("catalog", c_char_p),
-                ("text_weight", c_double), ("attribute_count", c_int32),
+                ("storage", c_char_p), ("text_weight", c_double),
+                ("attribute_count", c_int32),
                 ("attributes", POINTER(c_char_p))]
 
 
@@ -296,6 +297,7 @@ class Index:
         info = _library().fb_index_get_info(self._open()).contents
         return {"products": info.products, "vector_size": info.vector_size,
                 "kind": info.kind.decode(), "what": info.what.decode(),
+                "storage": info.storage.decode(),
                 "attributes": [info.attributes[i].decode() for i in range(info.attribute_count)]}
 
     def _options(self, k, rerank, filter, exact, effort, by, text_weight):

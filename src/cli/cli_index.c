@@ -33,6 +33,7 @@ static void print_json(const char *folder, const fb_index_report *r)
     fb_json_open_object(&w);
     fb_json_key_string(&w, "index", folder);
     fb_json_key_string(&w, "kind", r->kind);
+    fb_json_key_string(&w, "storage", r->storage);
     fb_json_key_int(&w, "products", r->products);
     fb_json_key_int(&w, "added", r->added);
     fb_json_key_int(&w, "deleted", r->deleted);
@@ -48,8 +49,9 @@ static void print_json(const char *folder, const fb_index_report *r)
 static fb_status print_table(fb_context *ctx, const fb_index_report *r)
 {
     fb_table *table = fb_table_create(
-        "<kind|>products|>added|>deleted|>MB|>recall@10|>effort|>seconds");
+        "<kind|<storage|>products|>added|>deleted|>MB|>recall@10|>effort|>seconds");
     fb_table_text(table, r->kind);
+    fb_table_text(table, r->storage);
     fb_table_int(table, r->products);
     fb_table_int(table, r->added);
     fb_table_int(table, r->deleted);

@@ -166,7 +166,10 @@ fb_status fb_neighbours_of(fb_context *ctx, const fb_neighbours *neighbours,
     fb_scored *found = malloc(((size_t)count * (size_t)k + 1) * sizeof *found);
     if (!found)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for neighbours");
-    const fb_vectors others = {texts ? n->image : n->text, n->rows, n->width};
+    const fb_stored others = {.storage = FB_STORED_F32,
+                              .count = n->rows,
+                              .width = n->width,
+                              .f32 = texts ? n->image : n->text};
     const fb_vectors asking = {vectors, count, n->width};
     fb_status status = fb_exact_search_many(ctx, be, &others, &asking, k, found);
     for (int64_t i = 0; i < count && status == FB_OK; i++) {

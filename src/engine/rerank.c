@@ -111,25 +111,29 @@ static fb_status hit_features(void *self, fb_context *ctx, int32_t image,
 
 /* ---- similarities --------------------------------------------------------------- */
 
-/* The index's own vector of a hit's image (or text), NULL: it does not keep it. */
-static const float *part_of(const reranking *r, int32_t hit, bool image)
+/* Where the index's own vector of a hit's image (or text) lies, at row *at; NULL: it
+ * does not keep it. */
+static const fb_stored *part_of(const reranking *r, int32_t hit, bool image,
+                                int64_t *at)
 {
-    int64_t row = r->hits[hit].row;
     const fb_index_manifest *m = &r->index->manifest;
     if (r->index->store)
         return NULL;
-    const fb_segment *s = fb_index_segment_of(r->index, &row);
-    const float *all = image ? s->image : s->text;
-    if (!all && m->fingerprint && m->what == (image ? FB_OF_IMAGE : FB_OF_TEXT))
-        all = s->vectors;
-    return all ? all + row * m->width : NULL;
+    *at = r->hits[hit].row;
+    const fb_segment *s = fb_index_segment_of(r->index, at);
+    const fb_stored *all = image ? &s->image : &s->text;
+    bool alike = m->fingerprint && m->what == (image ? FB_OF_IMAGE : FB_OF_TEXT);
+    if (!fb_stored_any(all) && alike)
+        all = &s->vectors;
+    return fb_stored_any(all) ? all : NULL;
 }
 
 /* Whether the index keeps that of all hits, so that no file need be read for it. */
 static bool has_parts(const reranking *r, bool images)
 {
+    int64_t at;
     for (int32_t i = 0; i < r->count; i++)
-        if (!part_of(r, i, images))
+        if (!part_of(r, i, images, &at))
             return false;
     return true;
 }
@@ -139,9 +143,11 @@ static fb_status fill_others(reranking *r, bool images, const fb_score_source *s
 {
     int32_t width = r->index->manifest.width;
     if (has_parts(r, images)) {
-        for (int32_t i = 0; i < r->count; i++)
-            memcpy(r->others + (int64_t)i * width, part_of(r, i, images),
-                   (size_t)width * sizeof *r->others);
+        for (int32_t i = 0; i < r->count; i++) {
+            int64_t at;
+            const fb_stored *all = part_of(r, i, images, &at);
+            fb_stored_decode(all, at, 1, r->others + (int64_t)i * width);
+        }
         return FB_OK;
     }
     int32_t *list = malloc(((size_t)r->count + 1) * sizeof *list);

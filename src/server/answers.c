@@ -165,6 +165,7 @@ fb_status fb_index_about(fb_context *ctx, const fb_index *index, const char *mod
     fb_json_key_int(&w, "vector_size", info->vector_size);
     fb_json_key_string(&w, "kind", info->kind);
     fb_json_key_string(&w, "what", info->what);
+    fb_json_key_string(&w, "storage", info->storage);
     fb_json_key(&w, "attributes");
     fb_json_open_array(&w);
     for (int32_t i = 0; i < info->attribute_count && status == FB_OK; i++)

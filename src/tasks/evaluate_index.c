@@ -333,7 +333,7 @@ static bool has_direction(const stages *s, fb_direction direction)
     const fb_segment *first = &s->index->segment[0];
     fb_index_what what = s->index->manifest.what;
     if (what == FB_OF_PRODUCT)
-        return first->image != NULL;
+        return fb_stored_any(&first->image);
     return what == (direction == FB_TEXT_TO_IMAGE ? FB_OF_IMAGE : FB_OF_TEXT);
 }
 

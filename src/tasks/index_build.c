@@ -112,7 +112,7 @@ static fb_status choose_kind(build *b, int64_t rows)
         }
     }
     if (m->kind != FB_INDEX_EXACT && !fb_ann_available())
-        return fb_ann_build(b->ctx, NULL, FB_ANN_HNSW, NULL, 0, 0, 1); /* says why */
+        return fb_ann_build(b->ctx, NULL, FB_ANN_HNSW, NULL, NULL, 1); /* says why */
     return FB_OK;
 }
 
@@ -137,6 +137,7 @@ static fb_status describe(build *b)
     m->text_weight = b->options->text_weight;
     FB_TRY(fb_text_weight_check(b->ctx, &m->text_weight));
     FB_TRY(fb_index_what_parse(b->ctx, "--what", b->options->what, &m->what));
+    FB_TRY(fb_storage_parse(b->ctx, "--storage", b->options->storage, &m->storage));
     m->width = b->given.bytes ? b->given.width : fb_model_vector_size(b->model);
     if (m->width > FB_INDEX_WIDTH)
         return fb_fail(b->ctx, FB_E_LIMIT, "vectors of %d numbers; an index takes %d",
@@ -424,6 +425,8 @@ static fb_status count_all(build *b)
     b->report.recall10 = m->kind == FB_INDEX_EXACT ? NAN : m->recall10;
     b->report.effort = m->kind == FB_INDEX_EXACT ? 0 : m->effort;
     snprintf(b->report.kind, sizeof b->report.kind, "%s", fb_index_kind_name(m->kind));
+    snprintf(b->report.storage, sizeof b->report.storage, "%s",
+             fb_storage_name(m->storage));
     return FB_OK;
 }
 

@@ -64,6 +64,7 @@ static fb_status measure(fb_context *ctx, const fb_index *index, const char *pla
 {
     fb_index *store = NULL;
     double sum = 0;
+    float vector[FB_STORED_WIDTH];
     int64_t asked = 0, step = index->rows / QUERIES + 1;
     FB_TRY(fb_pg_store_open(ctx, &store, places));
     fb_status status = FB_OK;
@@ -71,10 +72,11 @@ static fb_status measure(fb_context *ctx, const fb_index *index, const char *pla
         int64_t row = i;
         double share = 0;
         const fb_segment *s = fb_index_segment_of(index, &row);
-        const float *all = s->text ? s->text : s->vectors;
         if (!fb_segment_is_alive(s, row))
             continue;
-        status = ask_both(ctx, index, store, all + row * index->manifest.width, &share);
+        fb_stored_decode(fb_stored_any(&s->text) ? &s->text : &s->vectors, row, 1,
+                         vector);
+        status = ask_both(ctx, index, store, vector, &share);
         sum += share;
         asked++;
     }

@@ -95,6 +95,86 @@ static void check_row_products_case(op_world *w, int64_t rows, int64_t width)
     op_compare(w, "y", &y, 1e-5 / w->tolerance); /* f32 in both dtypes */
 }
 
+/* Codes of all bytes there are, -128 too, and the largest query: no sum is rounded or
+ * runs over, so that every set gives the same. */
+static void check_row_codes_case(op_world *w, int64_t rows, int64_t width)
+{
+    op_begin(w, "row_products_int8 [%d,%d]", (int)rows, (int)width);
+    size_t bytes = (size_t)(rows * width);
+    int8_t *codes = malloc(bytes + 1);
+    int16_t *query = malloc((size_t)width * sizeof *query);
+    int32_t sums[OP_SIDES][64];
+    assert_non_null(codes);
+    assert_non_null(query);
+    const int32_t *random = op_indices(w, rows * width + width, 256);
+    for (int64_t i = 0; i < rows * width; i++)
+        codes[i] = (int8_t)(rows == 1 ? -128 : random[i] - 128);
+    for (int64_t i = 0; i < width; i++)
+        query[i] = (int16_t)(rows == 1 ? -2047 : random[rows * width + i] * 16 - 2033);
+    for (int s = 0; s < OP_SIDES; s++) {
+        int32_t *y = op_bytes(w, s, sizeof sums[s]);
+        op_backend(w, s)->k->row_products_int8(
+            op_backend(w, s), y, op_upload(w, s, codes, bytes), rows, width,
+            op_upload(w, s, query, (size_t)width * sizeof *query));
+        op_read(w, s, sums[s], y, (size_t)rows * sizeof *y);
+    }
+    for (int64_t n = 0; n < rows; n++) {
+        int64_t wanted = 0;
+        for (int64_t i = 0; i < width; i++)
+            wanted += (int64_t)codes[n * width + i] * query[i];
+        for (int s = 0; s < OP_SIDES; s++)
+            assert_int_equal(sums[s][n], wanted);
+    }
+    free(codes);
+    free(query);
+}
+
+static void check_row_codes(op_world *w)
+{
+    static const int64_t widths[] = {1, 7, 16, 31, 32, 48, 100, 256, 261, 8192};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+        for (int64_t rows = 1; rows < 64; rows += 20)
+            check_row_codes_case(w, rows, widths[i]);
+}
+
+static void row_products_of_codes_are_exact_in_every_set(void **state)
+{
+    (void)state;
+    op_for_each_world(check_row_codes);
+}
+
+static void check_bf16_rows_case(op_world *w, int64_t rows, int64_t width)
+{
+    op_begin(w, "row_products_bf16 [%d,%d]", (int)rows, (int)width);
+    op_numbers q = op_parameter(w, 1, width), y = op_output(w, FB_F32, rows, 1);
+    size_t bytes = (size_t)(rows * width) * sizeof(fb_bf16);
+    fb_bf16 *x = malloc(bytes + 1);
+    assert_non_null(x);
+    const int32_t *random = op_indices(w, rows * width + 1, 2001);
+    for (int64_t i = 0; i < rows * width; i++)
+        x[i] = fb_bf16_from_f32((float)(random[i] - 1000) / 1000.0f);
+    for (int s = 0; s < OP_SIDES; s++)
+        op_backend(w, s)->k->row_products_bf16(op_backend(w, s), y.t[s].data,
+                                               op_upload(w, s, x, bytes), rows, width,
+                                               q.t[s].data);
+    op_compare(w, "y", &y, 1e-5 / w->tolerance); /* f32 in both dtypes */
+    free(x);
+}
+
+static void check_bf16_rows(op_world *w)
+{
+    static const int64_t widths[] = {1, 3, 16, 40, 256, 257};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+        for (int64_t rows = 0; rows < 70; rows += 23)
+            check_bf16_rows_case(w, rows, widths[i]);
+}
+
+static void row_products_of_bf16_equal_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_bf16_rows);
+}
+
 static void check_row_products(op_world *w)
 {
     static const int64_t widths[] = {1, 3, 16, 40, 256, 257};
@@ -261,6 +341,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matmul_equals_reference),
         cmocka_unit_test(row_products_equal_reference),
+        cmocka_unit_test(row_products_of_codes_are_exact_in_every_set),
+        cmocka_unit_test(row_products_of_bf16_equal_reference),
         cmocka_unit_test(unit_rows_equal_reference),
         cmocka_unit_test(contrast_equals_reference),
         cmocka_unit_test(lists_equal_reference),

@@ -5,6 +5,7 @@
 
 #include "support/catalogue_fixture.h"
 
+#include "base/hash.h"
 #include "base/random.h"
 #include "retrieval/index/index_search.h"
 #include "retrieval/index/index_writer.h"
@@ -30,6 +31,7 @@ typedef struct index_world {
     int32_t count;
     fb_random random;
     fb_index_kind kind;
+    fb_storage storage;
 } index_world;
 
 static inline void world_unit(fb_random *r, float *out)
@@ -98,12 +100,34 @@ enum { KEPT = 2 * 3 * 2 };
 static inline void world_kept(const world_product *p, uint16_t out[KEPT / 2])
 {
     for (int i = 0; i < KEPT / 2; i++)
-        out[i] = (uint16_t)(p->vector[i] * 1000.0f);
+        out[i] = (uint16_t)(fb_hash_bytes((uint64_t)i, p->image, strlen(p->image)));
+}
+
+/* A vector as it reads back. */
+static inline void world_round(const index_world *w, float *vector)
+{
+    uint16_t half[WIDTH];
+    int8_t codes[WIDTH], rests[WIDTH];
+    float scale = 1;
+    const fb_stored one = {.storage = w->storage,
+                           .count = 1,
+                           .width = WIDTH,
+                           .f32 = vector,
+                           .bf16 = half,
+                           .codes = codes,
+                           .rests = rests,
+                           .scales = &scale};
+    float read[WIDTH];
+    fb_encode_bf16(half, vector, WIDTH);
+    fb_encode_int8(codes, rests, &scale, vector, WIDTH);
+    fb_stored_decode(&one, 0, 1, read);
+    memcpy(vector, read, sizeof read);
 }
 
 static inline void world_describe(index_world *w, fb_index_manifest *m)
 {
     m->kind = w->kind;
+    m->storage = w->storage;
     m->what = FB_OF_PRODUCT;
     m->width = WIDTH;
     m->fingerprint = 77;
@@ -129,6 +153,9 @@ static inline void world_write(index_world *w, fb_index_change *c, int32_t first
         rows[i] = world_row(p);
         world_ok(w, fb_segment_writer_add(w->f->ctx, writer, 1, p->vector,
                                           p->image_part, p->text_part, kept));
+        world_round(w, p->vector);
+        world_round(w, p->image_part);
+        world_round(w, p->text_part);
     }
     world_ok(w, fb_segment_writer_finish(w->f->ctx, writer, rows, graph));
     fb_segment_writer_close(writer);

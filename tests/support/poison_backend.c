@@ -272,6 +272,22 @@ static void poison_row_products(const fb_backend *be, float *y, const float *row
                      clean(query));
 }
 
+static void poison_row_products_bf16(const fb_backend *be, float *y,
+                                     const fb_bf16 *rows, int64_t count, int64_t width,
+                                     const float *query)
+{
+    ref_row_products_bf16(poison_of(be)->ref, clean(y), clean(rows), count, width,
+                          clean(query));
+}
+
+static void poison_row_products_int8(const fb_backend *be, int32_t *y,
+                                     const int8_t *rows, int64_t count, int64_t width,
+                                     const int16_t *query)
+{
+    ref_row_products_int8(poison_of(be)->ref, clean(y), clean(rows), count, width,
+                          clean(query));
+}
+
 static const fb_kernels kernels = {
 #define FB_KERNEL(result, name, ...) .name = poison_##name,
 #include "backend/kernels.def"

@@ -20,6 +20,18 @@ void cpu_row_products(const fb_backend *be, float *y, const float *rows, int64_t
     ((const cpu_backend *)be)->v->row_products(y, rows, count, width, query);
 }
 
+void cpu_row_products_bf16(const fb_backend *be, float *y, const fb_bf16 *rows,
+                           int64_t count, int64_t width, const float *query)
+{
+    ((const cpu_backend *)be)->v->row_products_bf16(y, rows, count, width, query);
+}
+
+void cpu_row_products_int8(const fb_backend *be, int32_t *y, const int8_t *rows,
+                           int64_t count, int64_t width, const int16_t *query)
+{
+    ((const cpu_backend *)be)->v->row_products_int8(y, rows, count, width, query);
+}
+
 fb_status cpu_unit_rows_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
                                 float *lengths, const fb_tensor *x)
 {

@@ -58,7 +58,7 @@ int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])
     int32_t count = 0;
     bool fma = __builtin_cpu_supports("fma");
     if (fma && cpu_can_bf16() && __builtin_cpu_supports("avx512cd")) {
-        if (has_avx512_bf16())
+        if (has_avx512_bf16() && __builtin_cpu_supports("avx512vnni"))
             sets[count++] = &vector_kernels_avx512bf16;
         sets[count++] = &vector_kernels_avx512;
     }

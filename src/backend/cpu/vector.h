@@ -226,6 +226,10 @@ typedef struct fb_vector {
                                const float *lengths, int64_t rows, int64_t width);
     void (*row_products)(float *y, const float *rows, int64_t count, int64_t width,
                          const float *query);
+    void (*row_products_bf16)(float *y, const fb_bf16 *rows, int64_t count,
+                              int64_t width, const float *query);
+    void (*row_products_int8)(int32_t *y, const int8_t *rows, int64_t count,
+                              int64_t width, const int16_t *query);
     /* similarity is the whole [B,B], loss and lse are [2B]; rows [from, to) */
     void (*contrast_rows)(float *loss, float *lse, const float *similarity,
                           const fb_contrast *c, int64_t from, int64_t to);

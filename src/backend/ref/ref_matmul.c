@@ -38,3 +38,25 @@ void ref_row_products(const fb_backend *be, float *y, const float *rows, int64_t
         y[n] = (float)sum;
     }
 }
+
+void ref_row_products_bf16(const fb_backend *be, float *y, const fb_bf16 *rows,
+                           int64_t count, int64_t width, const float *query)
+{
+    for (int64_t n = 0; n < count; n++) {
+        double sum = 0.0;
+        for (int64_t k = 0; k < width; k++)
+            sum += (double)fb_bf16_to_f32(rows[n * width + k]) * (double)query[k];
+        y[n] = (float)sum;
+    }
+}
+
+void ref_row_products_int8(const fb_backend *be, int32_t *y, const int8_t *rows,
+                           int64_t count, int64_t width, const int16_t *query)
+{
+    for (int64_t n = 0; n < count; n++) {
+        int32_t sum = 0;
+        for (int64_t k = 0; k < width; k++)
+            sum += rows[n * width + k] * query[k];
+        y[n] = sum;
+    }
+}

@@ -4,16 +4,73 @@
 #include <stdlib.h>
 
 enum {
-    BLOCK = 512,
-    SERIAL_NUMBERS = 1 << 18 /* fewer are walked sooner than threads are woken */
+    BLOCK = FB_ROWS_AT_ONCE,
+    SERIAL_NUMBERS = 1 << 18,  /* fewer are walked sooner than threads are woken */
+    CANDIDATES_AT_FIRST = 4096 /* room for; it grows */
 };
 
 typedef struct scan {
-    const fb_backend *be;
-    const float *rows, *query;
+    const fb_row_query *query;
     const uint8_t *allowed;
-    int64_t width, first_row;
+    int64_t first_row;
 } scan;
+
+/* One thread's best. Of int8 `top` holds lower bounds, and the candidates upper ones. */
+typedef struct part {
+    fb_top_k top;
+    fb_scored *heap, *candidate;
+    int64_t count, room;
+    bool failed;
+} part;
+
+static bool is_coded(const scan *s)
+{
+    return s->query->rows->storage == FB_STORED_INT8;
+}
+
+/* ---- candidates ----------------------------------------------------------------- */
+
+/* Those whose upper bound still reaches what the k best have at least. */
+static void drop_candidates(part *p, const fb_top_k *top)
+{
+    if (top->count < top->capacity || top->capacity == 0)
+        return;
+    float least = top->heap[0].score;
+    int64_t n = 0;
+    for (int64_t i = 0; i < p->count; i++)
+        if (p->candidate[i].score >= least)
+            p->candidate[n++] = p->candidate[i];
+    p->count = n;
+}
+
+static void grow_candidates(part *p)
+{
+    int64_t room = p->room ? 2 * p->room : CANDIDATES_AT_FIRST;
+    fb_scored *grown = realloc(p->candidate, (size_t)room * sizeof *grown);
+    p->failed = p->failed || !grown;
+    if (grown) {
+        p->candidate = grown;
+        p->room = room;
+    }
+}
+
+/* Dropping costs as much as there are, so that it is not done for the sake of few. */
+static void add_candidate(part *p, int64_t row, float score, float slack)
+{
+    bool full = p->top.count == p->top.capacity;
+    if (full && (p->top.capacity == 0 || !(score + slack >= p->top.heap[0].score)))
+        return;
+    fb_top_k_add(&p->top, row, score - slack);
+    if (p->count == p->room) {
+        drop_candidates(p, &p->top);
+        if (2 * p->count >= p->room)
+            grow_candidates(p);
+    }
+    if (p->count < p->room)
+        p->candidate[p->count++] = (fb_scored){row, score + slack};
+}
+
+/* ---- one thread ----------------------------------------------------------------- */
 
 static int32_t count_allowed(const uint8_t *allowed, int64_t from, int64_t to)
 {
@@ -23,100 +80,168 @@ static int32_t count_allowed(const uint8_t *allowed, int64_t from, int64_t to)
     return n;
 }
 
+static void add_row(const scan *s, part *p, int64_t row, float score)
+{
+    if (is_coded(s))
+        add_candidate(p, row, score, s->query->slack * s->query->rows->scales[row]);
+    else
+        fb_top_k_add(&p->top, s->first_row + row, score);
+}
+
 /* Where few rows of a block pass, only these are computed. */
-static void scan_block(const scan *s, int64_t from, int64_t to, fb_top_k *top)
+static void scan_block(const scan *s, int64_t from, int64_t to, part *p)
 {
     float scores[BLOCK];
-    int64_t count = to - from, width = s->width;
+    int64_t count = to - from;
     int32_t pass = s->allowed ? count_allowed(s->allowed, from, to) : (int32_t)count;
     if (pass == 0)
         return;
     bool sparse = pass < count / 2;
     if (!sparse)
-        s->be->k->row_products(s->be, scores, s->rows + from * width, count, width,
-                               s->query);
+        fb_row_query_near(s->query, from, count, scores);
     for (int64_t i = 0; i < count; i++) {
         if (pass < count && !fb_row_passes(s->allowed, from + i))
             continue;
         if (sparse)
-            s->be->k->row_products(s->be, &scores[i], s->rows + (from + i) * width, 1,
-                                   width, s->query);
-        fb_top_k_add(top, s->first_row + from + i, scores[i]);
+            fb_row_query_near(s->query, from + i, 1, &scores[i]);
+        add_row(s, p, from + i, scores[i]);
     }
 }
 
-static void scan_range(const scan *s, int64_t from, int64_t to, fb_top_k *top)
+static void scan_range(const scan *s, int64_t from, int64_t to, part *p)
 {
     for (int64_t at = from; at < to; at += BLOCK)
-        scan_block(s, at, at + BLOCK < to ? at + BLOCK : to, top);
+        scan_block(s, at, at + BLOCK < to ? at + BLOCK : to, p);
 }
 
-fb_status fb_exact_search(fb_context *ctx, const fb_backend *be,
-                          const fb_vectors *vectors, const float *query,
-                          const uint8_t *allowed, int64_t first_row, fb_top_k *top)
+/* ---- all threads ---------------------------------------------------------------- */
+
+/* The candidates that all parts' bounds leave, compared by all that is stored. */
+static void compare_candidates(const scan *s, part *parts, int32_t threads,
+                               fb_top_k *top)
 {
-    int64_t count = vectors->count, width = vectors->width;
-    scan s = {be, vectors->rows, query, allowed, width, first_row};
-    int32_t threads = count * width < SERIAL_NUMBERS ? 1 : be->threads;
-    if (threads <= 1) {
-        scan_range(&s, 0, count, top);
-        return FB_OK;
-    }
-    fb_scored *heaps = malloc((size_t)threads * (size_t)top->capacity * sizeof *heaps);
-    fb_top_k *part = malloc((size_t)threads * sizeof *part);
-    if (!heaps || !part) {
-        free(heaps);
-        free(part);
-        return fb_fail(ctx, FB_E_MEMORY, "no memory to search on %d threads",
-                       (int)threads);
-    }
-#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int32_t t = 1; t < threads; t++)
+        for (int64_t i = 0; i < parts[t].top.count; i++)
+            fb_top_k_add(&parts[0].top, parts[t].top.heap[i].row,
+                         parts[t].top.heap[i].score);
     for (int32_t t = 0; t < threads; t++) {
-        part[t] = fb_top_k_begin(heaps + t * top->capacity, top->capacity);
-        scan_range(&s, count * t / threads, count * (t + 1) / threads, &part[t]);
+        drop_candidates(&parts[t], &parts[0].top);
+        for (int64_t i = 0; i < parts[t].count; i++) {
+            int64_t row = parts[t].candidate[i].row;
+            fb_top_k_add(top, s->first_row + row, fb_row_query_score(s->query, row));
+        }
+    }
+}
+
+static void gather(const scan *s, part *parts, int32_t threads, fb_top_k *top)
+{
+    if (is_coded(s)) {
+        compare_candidates(s, parts, threads, top);
+        return;
     }
     for (int32_t t = 0; t < threads; t++)
-        for (int64_t i = 0; i < part[t].count; i++)
-            fb_top_k_add(top, part[t].heap[i].row, part[t].heap[i].score);
-    free(heaps);
-    free(part);
+        for (int64_t i = 0; i < parts[t].top.count; i++)
+            fb_top_k_add(top, parts[t].top.heap[i].row, parts[t].top.heap[i].score);
+}
+
+static fb_status search_parts(fb_context *ctx, const scan *s, int32_t threads,
+                              part *parts, fb_top_k *top)
+{
+    int64_t count = s->query->rows->count;
+    bool failed = false;
+    for (int32_t t = 0; t < threads; t++) {
+        parts[t].heap = malloc(((size_t)top->capacity + 1) * sizeof *parts[t].heap);
+        failed = failed || !parts[t].heap;
+        parts[t].top = fb_top_k_begin(parts[t].heap, top->capacity);
+    }
+    if (!failed) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int32_t t = 0; t < threads; t++)
+            scan_range(s, count * t / threads, count * (t + 1) / threads, &parts[t]);
+    }
+    for (int32_t t = 0; t < threads; t++)
+        failed = failed || parts[t].failed;
+    if (failed)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to search on %d threads",
+                       (int)threads);
+    gather(s, parts, threads, top);
     return FB_OK;
 }
 
-/* Queries [from, to) of found's heaps. */
-static void scan_for_all(const scan *s, int64_t count, const float *queries,
-                         fb_top_k *tops, int64_t from, int64_t to)
+fb_status fb_exact_search(fb_context *ctx, const fb_backend *be,
+                          const fb_stored *vectors, const float *query,
+                          const uint8_t *allowed, int64_t first_row, fb_top_k *top)
 {
-    scan one = *s;
-    for (int64_t at = 0; at < count; at += BLOCK)
-        for (int64_t q = from; q < to; q++) {
-            one.query = queries + q * s->width;
-            scan_block(&one, at, at + BLOCK < count ? at + BLOCK : count, &tops[q]);
-        }
+    fb_row_query q;
+    const scan s = {&q, allowed, first_row};
+    bool serial = vectors->count * vectors->width < SERIAL_NUMBERS || be->threads < 1;
+    int32_t threads = serial ? 1 : be->threads;
+    fb_row_query_set(&q, be, vectors, query);
+    part *parts = calloc((size_t)threads, sizeof *parts);
+    if (!parts)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory to search");
+    fb_status status = search_parts(ctx, &s, threads, parts, top);
+    for (int32_t t = 0; t < threads; t++) {
+        free(parts[t].heap);
+        free(parts[t].candidate);
+    }
+    free(parts);
+    return status;
 }
 
-fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be,
-                               const fb_vectors *vectors, const fb_vectors *queries,
-                               int32_t k, fb_scored *found)
+/* ---- many queries --------------------------------------------------------------- */
+
+/* Queries [from, to) of found's heaps; block [BLOCK, D] holds rows as f32. */
+static void scan_for_all(const fb_backend *be, const fb_stored *vectors,
+                         const fb_vectors *queries, fb_top_k *tops, int64_t from,
+                         int64_t to, float *block)
 {
-    scan s = {.be = be, .rows = vectors->rows, .width = vectors->width};
-    int64_t query_count = queries->count;
-    fb_top_k *tops = malloc(((size_t)query_count + 1) * sizeof *tops);
-    if (!tops)
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld queries",
-                       (long long)query_count);
-    for (int64_t q = 0; q < query_count; q++)
-        tops[q] = fb_top_k_begin(found + q * k, k);
-#pragma omp parallel for schedule(static) num_threads(be->threads)
-    for (int32_t t = 0; t < be->threads; t++)
-        scan_for_all(&s, vectors->count, queries->rows, tops,
-                     query_count * t / be->threads,
-                     query_count * (t + 1) / be->threads);
-    for (int64_t q = 0; q < query_count; q++) {
+    float scores[BLOCK];
+    int64_t width = vectors->width;
+    for (int64_t at = 0; at < vectors->count && from < to; at += BLOCK) {
+        int64_t left = vectors->count - at, count = left < BLOCK ? left : BLOCK;
+        const float *rows = vectors->f32 ? vectors->f32 + at * width : block;
+        if (!vectors->f32)
+            fb_stored_decode(vectors, at, count, block);
+        for (int64_t q = from; q < to; q++) {
+            be->k->row_products(be, scores, rows, count, width,
+                                queries->rows + q * width);
+            for (int64_t i = 0; i < count; i++)
+                fb_top_k_add(&tops[q], at + i, scores[i]);
+        }
+    }
+}
+
+static void end_heaps(fb_top_k *tops, int64_t count, int32_t k, fb_scored *found)
+{
+    for (int64_t q = 0; q < count; q++) {
         fb_top_k_sort(&tops[q]);
         for (int64_t i = tops[q].count; i < k; i++)
             found[q * k + i] = (fb_scored){-1, 0.0f};
     }
+}
+
+fb_status fb_exact_search_many(fb_context *ctx, const fb_backend *be,
+                               const fb_stored *vectors, const fb_vectors *queries,
+                               int32_t k, fb_scored *found)
+{
+    int64_t count = queries->count, numbers = BLOCK * vectors->width;
+    fb_top_k *tops = malloc(((size_t)count + 1) * sizeof *tops);
+    float *blocks = malloc(((size_t)(numbers * be->threads) + 1) * sizeof *blocks);
+    if (!tops || !blocks) {
+        free(tops);
+        free(blocks);
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for %lld queries",
+                       (long long)count);
+    }
+    for (int64_t q = 0; q < count; q++)
+        tops[q] = fb_top_k_begin(found + q * k, k);
+#pragma omp parallel for schedule(static) num_threads(be->threads)
+    for (int32_t t = 0; t < be->threads; t++)
+        scan_for_all(be, vectors, queries, tops, count * t / be->threads,
+                     count * (t + 1) / be->threads, blocks + numbers * t);
+    end_heaps(tops, count, k, found);
     free(tops);
+    free(blocks);
     return FB_OK;
 }

@@ -7,6 +7,7 @@ extern "C" {
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVFPQ.h>
+#include <faiss/impl/DistanceComputer.h>
 #include <faiss/impl/IDSelector.h>
 #include <faiss/index_io.h>
 #include <omp.h>
@@ -18,6 +19,7 @@ extern "C" {
 #include <mutex>
 #include <new>
 #include <shared_mutex>
+#include <stdexcept>
 #include <vector>
 
 namespace
@@ -28,7 +30,7 @@ constexpr int links = 32, build_effort = 200;
 /* A code has a byte for so many numbers; its centroids are learnt from at most so many
  * rows. */
 constexpr int numbers_a_byte = 4, code_bits = 8;
-constexpr int64_t rows_a_list = 39, least_rows = 256 * 39;
+constexpr int64_t rows_a_list = 39, least_rows = 256 * 39, decoded_at_once = 65536;
 
 template <typename Function>
 fb_status guard(fb_context *ctx, const char *what, Function function)
@@ -44,12 +46,91 @@ fb_status guard(fb_context *ctx, const char *what, Function function)
     }
 }
 
-std::unique_ptr<faiss::Index> make_hnsw(const float *rows, int64_t count, int32_t width)
+/* Inner products with rows as the index stores them. */
+struct row_computer : faiss::DistanceComputer {
+    const fb_backend *be;
+    const fb_stored *rows;
+    fb_row_query query;
+
+    row_computer(const fb_backend *lent, const fb_stored *stored)
+        : be(lent), rows(stored), query()
+    {
+    }
+    void set_query(const float *x) override
+    {
+        fb_row_query_set(&query, be, rows, x);
+    }
+    float operator()(faiss::Index::idx_t row) override
+    {
+        float score = 0;
+        fb_row_query_near(&query, row, 1, &score);
+        return score;
+    }
+    float symmetric_dis(faiss::Index::idx_t a, faiss::Index::idx_t b) override
+    {
+        return fb_stored_product(be, rows, a, b);
+    }
+};
+
+/* What a graph of FAISS asks for its vectors: ours, where they lie. */
+struct row_storage : faiss::Index {
+    const fb_backend *be;
+    fb_stored rows;
+
+    row_storage(const fb_backend *lent, const fb_stored *stored)
+        : faiss::Index(stored->width, faiss::METRIC_INNER_PRODUCT), be(lent),
+          rows(*stored)
+    {
+        ntotal = 0;
+    }
+    /* They are there already; the graph counts them as it takes them in. */
+    void add(idx_t n, const float *) override
+    {
+        ntotal += n;
+    }
+    void search(idx_t, const float *, idx_t, float *, idx_t *,
+                const faiss::SearchParameters *) const override
+    {
+        throw std::logic_error("a graph searches by itself");
+    }
+    void reset() override
+    {
+        ntotal = 0;
+    }
+    faiss::DistanceComputer *get_distance_computer() const override
+    {
+        return new row_computer(be, &rows);
+    }
+};
+
+void put_storage(faiss::IndexHNSW *graph, std::unique_ptr<faiss::Index> storage)
 {
-    auto index = std::make_unique<faiss::IndexHNSWFlat>(width, links,
-                                                        faiss::METRIC_INNER_PRODUCT);
+    if (graph->own_fields)
+        delete graph->storage;
+    graph->own_fields = true;
+    graph->storage = storage.release();
+}
+
+std::vector<float> decoded(const fb_stored &rows, int64_t from, int64_t count)
+{
+    std::vector<float> out(static_cast<size_t>(count * rows.width));
+    fb_stored_decode(&rows, from, count, out.data());
+    return out;
+}
+
+std::unique_ptr<faiss::Index> make_hnsw(const fb_backend *be, const fb_stored &rows)
+{
+    auto index = std::make_unique<faiss::IndexHNSWFlat>(
+        static_cast<int>(rows.width), links, faiss::METRIC_INNER_PRODUCT);
+    put_storage(index.get(), std::make_unique<row_storage>(be, &rows));
     index->hnsw.efConstruction = build_effort;
-    index->add(count, rows);
+    if (rows.storage == FB_STORED_F32)
+        index->add(rows.count, rows.f32);
+    for (int64_t at = 0; at < rows.count && rows.storage != FB_STORED_F32;
+         at += decoded_at_once) {
+        int64_t n = std::min<int64_t>(decoded_at_once, rows.count - at);
+        index->add(n, decoded(rows, at, n).data());
+    }
     return index;
 }
 
@@ -62,9 +143,10 @@ int code_bytes(int32_t width)
     return bytes;
 }
 
-std::unique_ptr<faiss::Index> make_ivfpq(const float *rows, int64_t count,
-                                         int32_t width)
+std::unique_ptr<faiss::Index> make_ivfpq(const fb_stored &rows)
 {
+    int64_t count = rows.count;
+    auto width = static_cast<int32_t>(rows.width);
     auto lists = static_cast<int64_t>(4 * std::sqrt(static_cast<double>(count)));
     lists = std::max<int64_t>(1, std::min(lists, count / rows_a_list));
     auto quantizer = std::make_unique<faiss::IndexFlatIP>(width);
@@ -73,8 +155,11 @@ std::unique_ptr<faiss::Index> make_ivfpq(const float *rows, int64_t count,
         static_cast<size_t>(code_bytes(width)), code_bits, faiss::METRIC_INNER_PRODUCT);
     index->own_fields = true; /* of the quantizer, from here on */
     static_cast<void>(quantizer.release());
-    index->train(count, rows);
-    index->add(count, rows);
+    std::vector<float> whole;
+    if (!rows.f32)
+        whole = decoded(rows, 0, count);
+    index->train(count, rows.f32 ? rows.f32 : whole.data());
+    index->add(count, rows.f32 ? rows.f32 : whole.data());
     return index;
 }
 
@@ -113,49 +198,83 @@ extern "C" bool fb_ann_available(void)
 }
 
 extern "C" fb_status fb_ann_build(fb_context *ctx, fb_ann **ann, fb_ann_kind kind,
-                                  const float *rows, int64_t count, int32_t width,
+                                  const fb_backend *be, const fb_stored *rows,
                                   int32_t threads)
 {
-    if (kind == FB_ANN_IVFPQ && count < least_rows)
+    if (kind == FB_ANN_IVFPQ && rows->count < least_rows)
         return fb_fail(ctx, FB_E_LIMIT,
                        "%lld vectors are too few to learn the codes of ivfpq from; it "
                        "takes %lld or more, exact and hnsw take any number",
-                       static_cast<long long>(count),
+                       static_cast<long long>(rows->count),
                        static_cast<long long>(least_rows));
     return guard(ctx, "building", [&] {
         threads_scope scope(threads);
         auto fresh = std::make_unique<fb_ann>();
         fresh->kind = kind;
-        fresh->index = kind == FB_ANN_HNSW ? make_hnsw(rows, count, width)
-                                           : make_ivfpq(rows, count, width);
+        fresh->index = kind == FB_ANN_HNSW ? make_hnsw(be, *rows) : make_ivfpq(*rows);
         *ann = fresh.release();
         return FB_OK;
     });
 }
 
+/* With an empty storage in the place of ours, which FAISS could not write. */
 extern "C" fb_status fb_ann_write(fb_context *ctx, const fb_ann *ann, const char *path)
 {
     return guard(ctx, path, [&] {
-        faiss::write_index(ann->index.get(), path);
+        auto *graph = dynamic_cast<faiss::IndexHNSW *>(ann->index.get());
+        faiss::IndexFlatIP nothing(ann->index->d);
+        faiss::Index *storage = graph ? graph->storage : nullptr;
+        if (graph)
+            graph->storage = &nothing;
+        try {
+            faiss::write_index(ann->index.get(), path);
+        } catch (...) {
+            if (graph)
+                graph->storage = storage;
+            throw;
+        }
+        if (graph)
+            graph->storage = storage;
         return FB_OK;
     });
 }
 
+/* A graph whose file holds no vectors is given the rows'. */
+static bool take_rows(faiss::IndexHNSW *graph, const fb_backend *be,
+                      const fb_stored *rows)
+{
+    auto links_of = static_cast<int64_t>(graph->hnsw.levels.size());
+    if (!graph->storage || links_of != rows->count)
+        return false;
+    if (graph->storage->ntotal == rows->count)
+        return true;
+    if (graph->storage->ntotal != 0)
+        return false;
+    auto storage = std::make_unique<row_storage>(be, rows);
+    storage->ntotal = rows->count;
+    put_storage(graph, std::move(storage));
+    return true;
+}
+
 extern "C" fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path,
-                                 fb_ann_kind kind, int64_t count, int32_t width)
+                                 fb_ann_kind kind, const fb_backend *be,
+                                 const fb_stored *rows)
 {
     return guard(ctx, path, [&] {
         auto fresh = std::make_unique<fb_ann>();
         fresh->kind = kind;
         fresh->index.reset(faiss::read_index(path));
-        const faiss::Index *index = fresh->index.get();
+        faiss::Index *index = fresh->index.get();
+        auto *graph = dynamic_cast<faiss::IndexHNSW *>(index);
         bool right = kind == FB_ANN_HNSW
-                         ? dynamic_cast<const faiss::IndexHNSW *>(index) != nullptr
+                         ? graph != nullptr
                          : dynamic_cast<const faiss::IndexIVFPQ *>(index) != nullptr;
-        if (!right || index->ntotal != count || index->d != width)
+        if (!right || index->ntotal != rows->count || index->d != rows->width ||
+            (graph && !take_rows(graph, be, rows)))
             return fb_fail(ctx, FB_E_FORMAT,
                            "%s: not an index of %lld vectors of %d numbers", path,
-                           static_cast<long long>(count), static_cast<int>(width));
+                           static_cast<long long>(rows->count),
+                           static_cast<int>(rows->width));
         *ann = fresh.release();
         return FB_OK;
     });

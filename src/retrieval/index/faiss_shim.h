@@ -7,12 +7,14 @@
  *
  * Rows are numbered from 0 as they came. One that is open is searched by any number of
  * threads at once. The file is FAISS's own (faiss::write_index); it must come from
- * where we wrote it: its checksum is looked at before it is read.
+ * where we wrote it: its checksum is looked at before it is read. A graph's file holds
+ * links alone, and the vectors are read where the index stores them; files that hold
+ * f32 vectors too, as they did first, are searched as they are.
  */
 #ifndef FB_RETRIEVAL_INDEX_FAISS_SHIM_H
 #define FB_RETRIEVAL_INDEX_FAISS_SHIM_H
 
-#include "base/status.h"
+#include "retrieval/index/stored_vectors.h"
 
 typedef struct fb_ann fb_ann;
 
@@ -20,15 +22,18 @@ typedef enum fb_ann_kind { FB_ANN_HNSW, FB_ANN_IVFPQ } fb_ann_kind;
 
 bool fb_ann_available(void);
 
-/* rows [count, width] f32, unit; threads at least 1. FB_E_STATE: not available.
- * FB_E_BACKEND: FAISS says what. FB_E_LIMIT: too few rows to learn inverted lists. */
+/* Of unit rows, on so many threads, at least 1. rows' arrays and be are borrowed by a graph
+ * for as long as it is open.
+ * FB_E_STATE: not available. FB_E_BACKEND: FAISS says what. FB_E_LIMIT: too few rows to
+ * learn inverted lists. */
 fb_status fb_ann_build(fb_context *ctx, fb_ann **ann, fb_ann_kind kind,
-                       const float *rows, int64_t count, int32_t width,
+                       const struct fb_backend *be, const fb_stored *rows,
                        int32_t threads);
+/* Nobody searches it meanwhile. */
 fb_status fb_ann_write(fb_context *ctx, const fb_ann *ann, const char *path);
-/* FB_E_FORMAT: not such an index of count rows of width numbers. */
+/* FB_E_FORMAT: not such an index of so many rows of that width. */
 fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path, fb_ann_kind kind,
-                      int64_t count, int32_t width);
+                      const struct fb_backend *be, const fb_stored *rows);
 void fb_ann_close(fb_ann *ann);
 
 /* The k nearest, best first, into found [k]; behind the last one -1. allowed: bits of

@@ -15,9 +15,10 @@ bool fb_ann_available(void)
 }
 
 fb_status fb_ann_build(fb_context *ctx, fb_ann **ann, fb_ann_kind kind,
-                       const float *rows, int64_t count, int32_t width, int32_t threads)
+                       const struct fb_backend *be, const fb_stored *rows,
+                       int32_t threads)
 {
-    (void)ann, (void)kind, (void)rows, (void)count, (void)width, (void)threads;
+    (void)ann, (void)kind, (void)be, (void)rows, (void)threads;
     return unavailable(ctx);
 }
 
@@ -28,9 +29,9 @@ fb_status fb_ann_write(fb_context *ctx, const fb_ann *ann, const char *path)
 }
 
 fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path, fb_ann_kind kind,
-                      int64_t count, int32_t width)
+                      const struct fb_backend *be, const fb_stored *rows)
 {
-    (void)ann, (void)path, (void)kind, (void)count, (void)width;
+    (void)ann, (void)path, (void)kind, (void)be, (void)rows;
     return unavailable(ctx);
 }
 

@@ -198,8 +198,8 @@ fb_status fb_index_change_delete(fb_context *ctx, fb_index_change *change,
     fb_arena *arena = fb_arena_create(1 << 12);
     fb_status status = arena ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory");
     if (status == FB_OK)
-        status =
-            fb_segment_open(ctx, &s, change->folder, change->manifest, entry, arena);
+        status = fb_segment_open(ctx, &s, change->folder, change->manifest, entry, NULL,
+                                 arena);
     if (status == FB_OK)
         status = delete_rows(ctx, change, entry, &s, deleted);
     fb_segment_close(&s);
@@ -259,16 +259,13 @@ static fb_status copy_run(fb_context *ctx, fb_segment_writer *w,
                           int64_t to)
 {
     size_t kept = fb_index_kept_bytes(m);
-    int64_t at = from * m->width;
     for (int64_t r = from; r < to && s->kept; r++)
         if (fb_checksum((uint64_t)r, s->kept + (size_t)r * kept, kept) != s->sums[r])
             return fb_fail(ctx, FB_E_FORMAT,
                            "what is kept of the image of %s is damaged; make the index "
                            "again",
                            fb_product_table_id(s->products, r));
-    return fb_segment_writer_add(
-        ctx, w, to - from, s->vectors + at, s->image ? s->image + at : NULL,
-        s->text ? s->text + at : NULL, s->kept ? s->kept + (size_t)from * kept : NULL);
+    return fb_segment_writer_copy(ctx, w, s, from, to - from);
 }
 
 static fb_status copy_rows(fb_context *ctx, fb_segment_writer *w,
@@ -293,10 +290,10 @@ static fb_status write_merged(fb_context *ctx, merge *m, fb_segment_writer **wri
     fb_index_manifest *manifest = m->change->manifest;
     const fb_segment *s = m->segment;
     bool graph = m->rows >= FB_GRAPH_ROWS_LEAST;
-    FB_TRY(fb_segment_writer_open(ctx, m->change, writer, m->rows, s->image != NULL,
-                                  s->entry->catalog));
+    FB_TRY(fb_segment_writer_open(ctx, m->change, writer, m->rows,
+                                  fb_stored_any(&s->image), s->entry->catalog));
     for (int32_t i = 0; i < m->count; i++) {
-        graph = graph || s[i].ann;
+        graph = graph || s[i].entry->file[FB_INDEX_GRAPH].present;
         FB_TRY(copy_rows(ctx, *writer, manifest, &s[i]));
     }
     FB_TRY(fb_segment_writer_finish(ctx, *writer, m->products, graph));
@@ -317,7 +314,7 @@ static fb_status open_merge(fb_context *ctx, merge *m)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to merge segments");
     for (int32_t i = 0; i < m->count; i++) {
         FB_TRY(fb_segment_open(ctx, &m->segment[i], c->folder, c->manifest,
-                               &c->manifest->segment[m->first + i], m->arena));
+                               &c->manifest->segment[m->first + i], NULL, m->arena));
         most += m->segment[i].rows;
     }
     m->products = calloc((size_t)most + 1, sizeof *m->products);

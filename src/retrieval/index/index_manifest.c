@@ -10,13 +10,15 @@
 #include <string.h>
 
 #define FORMAT "fashionbert-index"
-enum { VERSION = 1, MANIFEST_BYTES = 16 << 20, NUMBER_MOST = 999999 };
+/* Of the second are vectors that are not f32, and graphs without vectors in them. */
+enum { VERSION = 2, MANIFEST_BYTES = 16 << 20, NUMBER_MOST = 999999 };
 #define BYTES_MOST (INT64_C(1) << 50)
 #define ROWS_MOST  (INT64_C(1) << 30)
 
 static const char *const kind_names[] = {"exact", "hnsw", "ivfpq"};
 static const char *const what_names[] = {"product", "image", "text"};
 static const char *const keep_names[] = {"none", "pixels", "features"};
+static const char *const storage_names[] = {"f32", "bf16", "int8"};
 
 static const struct {
     const char *key, *suffix;
@@ -37,6 +39,10 @@ const char *fb_index_what_name(fb_index_what what)
 const char *fb_index_keep_name(fb_index_keep keep)
 {
     return keep_names[keep];
+}
+const char *fb_storage_name(fb_storage storage)
+{
+    return storage_names[storage];
 }
 
 static fb_status parse_word(fb_context *ctx, const char *where, const char *word,
@@ -75,6 +81,15 @@ fb_status fb_index_keep_parse(fb_context *ctx, const char *option, const char *w
     int number = 0;
     FB_TRY(parse_word(ctx, option, word, keep_names, FB_E_USAGE, &number));
     *keep = (fb_index_keep)number;
+    return FB_OK;
+}
+
+fb_status fb_storage_parse(fb_context *ctx, const char *option, const char *word,
+                           fb_storage *storage)
+{
+    int number = 0;
+    FB_TRY(parse_word(ctx, option, word, storage_names, FB_E_USAGE, &number));
+    *storage = (fb_storage)number;
     return FB_OK;
 }
 
@@ -200,6 +215,14 @@ static fb_status read_files(const reader *r, const json_t *object,
     return FB_OK;
 }
 
+/* Rests and scales are there where their vectors are s8. */
+static bool are_vectors(const fb_index_manifest *m, const fb_index_part *f,
+                        fb_index_file file)
+{
+    bool wanted = f[file].present && m->storage == FB_STORED_INT8;
+    return f[file + 1].present == wanted && f[file + 2].present == wanted;
+}
+
 static fb_status read_segment(const reader *r, const json_t *object,
                               const fb_index_manifest *m, fb_segment_entry *entry)
 {
@@ -216,6 +239,8 @@ static fb_status read_segment(const reader *r, const json_t *object,
     bool parts = m->what == FB_OF_PRODUCT || !f[FB_INDEX_IMAGE].present;
     if (!f[FB_INDEX_PRODUCTS].present || !f[FB_INDEX_VECTORS].present ||
         f[FB_INDEX_IMAGE].present != f[FB_INDEX_TEXT].present || !parts ||
+        !are_vectors(m, f, FB_INDEX_VECTORS) || !are_vectors(m, f, FB_INDEX_IMAGE) ||
+        !are_vectors(m, f, FB_INDEX_TEXT) ||
         f[FB_INDEX_KEPT].present != (m->keep != FB_KEEP_NONE) ||
         f[FB_INDEX_SUMS].present != f[FB_INDEX_KEPT].present ||
         f[FB_INDEX_DELETED].present != (entry->deleted > 0) ||
@@ -280,6 +305,10 @@ static fb_status read_root(const reader *r, const json_t *root, fb_index_manifes
     m->what = (fb_index_what)number;
     FB_TRY(get_word(r, root, "keep", keep_names, &number));
     m->keep = (fb_index_keep)number;
+    if (version > 1) {
+        FB_TRY(get_word(r, root, "storage", storage_names, &number));
+        m->storage = (fb_storage)number;
+    }
     FB_TRY(fb_json_get_double(r->ctx, r->name, root, "text_weight", 0, 1,
                               &m->text_weight));
     FB_TRY(get_int32(r, root, "vector_size", 1, FB_INDEX_WIDTH, &m->width));
@@ -365,13 +394,16 @@ static void write_segment(fb_json_writer *w, const fb_segment_entry *entry)
 
 static void write_root(fb_json_writer *w, const fb_index_manifest *m)
 {
+    bool second = m->storage != FB_STORED_F32 || m->kind == FB_INDEX_HNSW;
     fb_json_open_object(w);
     fb_json_key_string(w, "format", FORMAT);
-    fb_json_key_int(w, "version", VERSION);
+    fb_json_key_int(w, "version", second ? VERSION : 1);
     fb_json_key_int(w, "generation", m->generation);
     fb_json_key_int(w, "next", m->next);
     fb_json_key_string(w, "kind", kind_names[m->kind]);
     fb_json_key_string(w, "what", what_names[m->what]);
+    if (second)
+        fb_json_key_string(w, "storage", storage_names[m->storage]);
     fb_json_key_double(w, "text_weight", m->text_weight);
     fb_json_key_int(w, "vector_size", m->width);
     write_hash(w, "fingerprint", m->fingerprint);

@@ -3,13 +3,17 @@
  *     index/
  *       index.json               this; replaced in one step, it makes the index
  *       NNNNNN.products          product_table.h
- *       NNNNNN.vectors.npy       f32 [rows, D], unit rows: what a search compares
- *       NNNNNN.image.npy         f32 [rows, D], the image's part of a product's vector
- *       NNNNNN.text.npy          f32 [rows, D], the title's
+ *       NNNNNN.vectors.npy       [rows, D], unit rows: what a search compares
+ *       NNNNNN.image.npy         [rows, D], the image's part of a product's vector
+ *       NNNNNN.text.npy          [rows, D], the title's
+ *       NNNNNN.vectors-rests.npy, .vectors-scales.npy, and of image and text
  *       NNNNNN.graph             FAISS's own file of an approximate index
  *       NNNNNN.kept.npy          u8 [rows, S, S, 3] pixels or u16 [rows, P, F] features
  *       NNNNNN.sums.npy          u64 [rows] checksum of each row of kept
  *       NNNNNN.deleted-GGGGGG.npy   u8 [(rows + 7) / 8], bit n: row n is deleted
+ *
+ * Vectors are f32, bf16 (as u16), or s8 with rests (s8 [rows, D]) and scales (f32
+ * [rows]) beside them: stored_vectors.h.
  *
  * A segment is the files of one number. They never change: what is added comes as a new
  * segment, what is deleted as a new file of bits, and the next index.json names it.
@@ -17,14 +21,20 @@
 #ifndef FB_RETRIEVAL_INDEX_INDEX_MANIFEST_H
 #define FB_RETRIEVAL_INDEX_INDEX_MANIFEST_H
 
-#include "base/status.h"
+#include "retrieval/index/stored_vectors.h"
 
-/* The files of a segment: name and suffix. */
+/* The files of a segment: name and suffix. Rests and scales follow their vectors. */
 #define FB_INDEX_FILE_MAP(X)                                                           \
     X(PRODUCTS, "products", "products")                                                \
     X(VECTORS, "vectors", "vectors.npy")                                               \
+    X(VECTORS_RESTS, "vectors_rests", "vectors-rests.npy")                             \
+    X(VECTORS_SCALES, "vectors_scales", "vectors-scales.npy")                          \
     X(IMAGE, "image", "image.npy")                                                     \
+    X(IMAGE_RESTS, "image_rests", "image-rests.npy")                                   \
+    X(IMAGE_SCALES, "image_scales", "image-scales.npy")                                \
     X(TEXT, "text", "text.npy")                                                        \
+    X(TEXT_RESTS, "text_rests", "text-rests.npy")                                      \
+    X(TEXT_SCALES, "text_scales", "text-scales.npy")                                   \
     X(GRAPH, "graph", "graph")                                                         \
     X(KEPT, "kept", "kept.npy")                                                        \
     X(SUMS, "sums", "sums.npy")                                                        \
@@ -37,7 +47,7 @@ typedef enum fb_index_file {
         FB_INDEX_FILES
 } fb_index_file;
 
-enum { FB_INDEX_SEGMENTS = 64, FB_INDEX_WIDTH = 8192 };
+enum { FB_INDEX_SEGMENTS = 64, FB_INDEX_WIDTH = FB_STORED_WIDTH };
 
 typedef struct fb_index_part {
     bool present;
@@ -71,6 +81,7 @@ typedef struct fb_index_manifest {
     fb_index_kind kind;
     fb_index_what what;
     fb_index_keep keep;
+    fb_storage storage; /* of all vectors */
     double text_weight;
     int32_t width;        /* D */
     uint64_t fingerprint; /* of the model; 0: none */
@@ -85,6 +96,7 @@ typedef struct fb_index_manifest {
 const char *fb_index_kind_name(fb_index_kind kind); /* "exact", "hnsw", "ivfpq" */
 const char *fb_index_what_name(fb_index_what what); /* "product", "image", "text" */
 const char *fb_index_keep_name(fb_index_keep keep); /* "none", "pixels", "features" */
+const char *fb_storage_name(fb_storage storage);    /* "f32", "bf16", "int8" */
 /* Each takes one of these words; FB_E_USAGE names `option` and the right ones. */
 fb_status fb_index_kind_parse(fb_context *ctx, const char *option, const char *word,
                               fb_index_kind *kind);
@@ -92,6 +104,8 @@ fb_status fb_index_what_parse(fb_context *ctx, const char *option, const char *w
                               fb_index_what *what);
 fb_status fb_index_keep_parse(fb_context *ctx, const char *option, const char *word,
                               fb_index_keep *keep);
+fb_status fb_storage_parse(fb_context *ctx, const char *option, const char *word,
+                           fb_storage *storage);
 
 /* All zero but the names; malloc'ed, it is large. NULL: memory is out. */
 fb_index_manifest *fb_index_manifest_create(void);

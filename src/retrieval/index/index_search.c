@@ -125,7 +125,7 @@ typedef struct search {
     const fb_index *index;
     const fb_search_options *options;
     const float *query;
-    const float *(*vectors)(const fb_segment *s);
+    const fb_stored *(*vectors)(const fb_segment *s);
     bool exact;
     uint8_t *bits[FB_INDEX_SEGMENTS]; /* NULL: all rows pass */
     int64_t pass[FB_INDEX_SEGMENTS];
@@ -216,17 +216,17 @@ static fb_status prepare_segment(search *s, int32_t number)
 
 /* ---- rows ----------------------------------------------------------------------- */
 
-static const float *own_vectors(const fb_segment *s)
+static const fb_stored *own_vectors(const fb_segment *s)
 {
-    return s->vectors;
+    return &s->vectors;
 }
-static const float *image_vectors(const fb_segment *s)
+static const fb_stored *image_vectors(const fb_segment *s)
 {
-    return s->image;
+    return &s->image;
 }
-static const float *text_vectors(const fb_segment *s)
+static const fb_stored *text_vectors(const fb_segment *s)
 {
-    return s->text;
+    return &s->text;
 }
 
 static fb_status choose_vectors(search *s)
@@ -244,7 +244,7 @@ static fb_status choose_vectors(search *s)
     s->exact = true;
     s->vectors = what == FB_OF_IMAGE ? image_vectors : text_vectors;
     for (int32_t i = 0; i < s->index->segment_count; i++)
-        if (what == FB_OF_PRODUCT || !s->vectors(&s->index->segment[i]))
+        if (what == FB_OF_PRODUCT || !fb_stored_any(s->vectors(&s->index->segment[i])))
             return fb_fail(s->ctx, FB_E_USAGE,
                            "by %s: this index is of each product's %s and keeps no "
                            "vectors of its %s apart",
@@ -266,20 +266,18 @@ static fb_status search_graph(search *s, const fb_segment *seg, const uint8_t *b
 {
     const fb_index_manifest *m = &s->index->manifest;
     fb_ann_kind kind = m->kind == FB_INDEX_HNSW ? FB_ANN_HNSW : FB_ANN_IVFPQ;
-    int32_t k = fb_ann_wanted(kind, (int32_t)s->fetch);
+    int32_t k = fb_ann_wanted(kind, m->storage, (int32_t)s->fetch);
     int32_t effort = effort_of(s, seg, pass);
     k = k > seg->rows ? (int32_t)seg->rows : k;
     int64_t *found = malloc(((size_t)k + 1) * sizeof *found);
     if (!found)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory to search");
+    fb_row_query query;
+    fb_row_query_set(&query, s->index->be, &seg->vectors, s->query);
     fb_status status =
         fb_ann_search(s->ctx, seg->ann, s->query, k, effort, bits, found);
-    for (int32_t i = 0; i < k && status == FB_OK && found[i] >= 0; i++) {
-        float score;
-        const float *row = seg->vectors + found[i] * m->width;
-        s->index->be->k->row_products(s->index->be, &score, row, 1, m->width, s->query);
-        fb_top_k_add(top, seg->first + found[i], score);
-    }
+    for (int32_t i = 0; i < k && status == FB_OK && found[i] >= 0; i++)
+        fb_top_k_add(top, seg->first + found[i], fb_row_query_score(&query, found[i]));
     free(found);
     return status;
 }
@@ -293,9 +291,8 @@ static fb_status search_segment(search *s, int32_t number, fb_top_k *top)
     bool few = pass <= EXACT_ROWS && pass <= seg->rows / EXACT_SHARE;
     if (seg->ann && !s->exact && !few)
         return search_graph(s, seg, s->bits[number], pass, top);
-    const fb_vectors rows = {s->vectors(seg), seg->rows, s->index->manifest.width};
-    return fb_exact_search(s->ctx, s->index->be, &rows, s->query, s->bits[number],
-                           seg->first, top);
+    return fb_exact_search(s->ctx, s->index->be, s->vectors(seg), s->query,
+                           s->bits[number], seg->first, top);
 }
 
 /* The best `fetch` rows of all segments, best first. */

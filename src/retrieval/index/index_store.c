@@ -82,17 +82,51 @@ static fb_status open_alive(fb_context *ctx, fb_segment *s, const char *folder,
     return FB_OK;
 }
 
+static fb_status open_coded(fb_context *ctx, fb_segment *s, const char *folder,
+                            fb_index_file file, fb_stored *v)
+{
+    char path[4096];
+    const void *codes, *rests, *scales;
+    const int64_t dims[2] = {v->count, v->width};
+    FB_TRY(map_array(ctx, s, folder, file, "|i1", 2, dims, &codes));
+    FB_TRY(map_array(ctx, s, folder, file + 1, "|i1", 2, dims, &rests));
+    FB_TRY(map_array(ctx, s, folder, file + 2, "<f4", 1, dims, &scales));
+    v->codes = codes;
+    v->rests = rests;
+    v->scales = scales;
+    const char *problem = fb_scales_problem(scales, v->count);
+    FB_TRY(fb_index_file_path(ctx, path, folder, s->entry, file + 2));
+    return problem ? fail_damaged(ctx, path, problem) : FB_OK;
+}
+
+/* The vectors whose first file is `file`; none where the entry has none. */
+static fb_status open_vectors(fb_context *ctx, fb_segment *s, const char *folder,
+                              const fb_index_manifest *m, fb_index_file file,
+                              fb_stored *vectors)
+{
+    const void *data;
+    const int64_t dims[2] = {s->rows, m->width};
+    *vectors = (fb_stored){.storage = m->storage, .count = s->rows, .width = m->width};
+    if (!s->entry->file[file].present)
+        return FB_OK;
+    if (m->storage == FB_STORED_INT8)
+        return open_coded(ctx, s, folder, file, vectors);
+    bool f32 = m->storage == FB_STORED_F32;
+    FB_TRY(map_array(ctx, s, folder, file, f32 ? "<f4" : "<u2", 2, dims, &data));
+    if (f32)
+        vectors->f32 = data;
+    else
+        vectors->bf16 = data;
+    return FB_OK;
+}
+
 static fb_status open_arrays(fb_context *ctx, fb_segment *s, const char *folder,
                              const fb_index_manifest *m)
 {
     const void *data;
-    int64_t dims[4] = {s->rows, m->width};
-    FB_TRY(map_array(ctx, s, folder, FB_INDEX_VECTORS, "<f4", 2, dims, &data));
-    s->vectors = data;
-    FB_TRY(map_array(ctx, s, folder, FB_INDEX_IMAGE, "<f4", 2, dims, &data));
-    s->image = data;
-    FB_TRY(map_array(ctx, s, folder, FB_INDEX_TEXT, "<f4", 2, dims, &data));
-    s->text = data;
+    FB_TRY(open_vectors(ctx, s, folder, m, FB_INDEX_VECTORS, &s->vectors));
+    FB_TRY(open_vectors(ctx, s, folder, m, FB_INDEX_IMAGE, &s->image));
+    FB_TRY(open_vectors(ctx, s, folder, m, FB_INDEX_TEXT, &s->text));
     bool pixels = m->keep == FB_KEEP_PIXELS;
     int64_t kept[4] = {s->rows, m->kept_dims[0], m->kept_dims[1], m->kept_dims[2]};
     FB_TRY(map_array(ctx, s, folder, FB_INDEX_KEPT, pixels ? "|u1" : "<u2",
@@ -104,21 +138,22 @@ static fb_status open_arrays(fb_context *ctx, fb_segment *s, const char *folder,
 }
 
 static fb_status open_graph(fb_context *ctx, fb_segment *s, const char *folder,
-                            const fb_index_manifest *m)
+                            const fb_index_manifest *m, const fb_backend *be)
 {
     char path[4096];
-    if (!s->entry->file[FB_INDEX_GRAPH].present)
+    if (!be || !s->entry->file[FB_INDEX_GRAPH].present)
         return FB_OK;
     FB_TRY(map_file(ctx, s, folder, FB_INDEX_GRAPH, true));
     fb_map_close(&s->map[FB_INDEX_GRAPH]);
     FB_TRY(fb_index_file_path(ctx, path, folder, s->entry, FB_INDEX_GRAPH));
     fb_ann_kind kind = m->kind == FB_INDEX_HNSW ? FB_ANN_HNSW : FB_ANN_IVFPQ;
-    return fb_ann_open(ctx, &s->ann, path, kind, s->rows, m->width);
+    return fb_ann_open(ctx, &s->ann, path, kind, be, &s->vectors);
 }
 
 fb_status fb_segment_open(fb_context *ctx, fb_segment *segment, const char *folder,
                           const fb_index_manifest *manifest,
-                          const fb_segment_entry *entry, fb_arena *arena)
+                          const fb_segment_entry *entry, const fb_backend *be,
+                          fb_arena *arena)
 {
     char path[4096];
     *segment = (fb_segment){.entry = entry, .rows = entry->rows};
@@ -131,7 +166,7 @@ fb_status fb_segment_open(fb_context *ctx, fb_segment *segment, const char *fold
         return fail_damaged(ctx, path, "index.json says another number of rows");
     FB_TRY(open_arrays(ctx, segment, folder, manifest));
     FB_TRY(open_alive(ctx, segment, folder, arena));
-    return open_graph(ctx, segment, folder, manifest);
+    return open_graph(ctx, segment, folder, manifest, be);
 }
 
 void fb_segment_close(fb_segment *segment)
@@ -192,6 +227,7 @@ static fb_status fill_info(fb_context *ctx, fb_index *x)
                               .fingerprint = m->fingerprint,
                               .kind = fb_index_kind_name(m->kind),
                               .what = fb_index_what_name(m->what),
+                              .storage = fb_storage_name(m->storage),
                               .catalog = m->segment_count ? m->segment[0].catalog : "",
                               .text_weight = m->text_weight};
     return list_attributes(ctx, x);
@@ -200,14 +236,14 @@ static fb_status fill_info(fb_context *ctx, fb_index *x)
 static fb_status load(fb_context *ctx, fb_index *x, int32_t threads)
 {
     FB_TRY(fb_index_manifest_read(ctx, &x->manifest, x->folder));
+    FB_TRY(fb_backend_create(ctx, &x->be, "cpu", "f32", threads));
     for (int32_t i = 0; i < x->manifest.segment_count; i++) {
         fb_segment *s = &x->segment[x->segment_count++];
         FB_TRY(fb_segment_open(ctx, s, x->folder, &x->manifest, &x->manifest.segment[i],
-                               x->arena));
+                               x->be, x->arena));
         s->first = x->rows;
         x->rows += s->rows;
     }
-    FB_TRY(fb_backend_create(ctx, &x->be, "cpu", "f32", threads));
     return fill_info(ctx, x);
 }
 

@@ -19,8 +19,8 @@ typedef struct fb_segment {
     const fb_segment_entry *entry;
     fb_product_table *products;
     fb_map map[FB_INDEX_FILES]; /* of the others that are there */
-    const float *vectors;       /* [rows, D] */
-    const float *image, *text;  /* [rows, D]; NULL: not kept apart */
+    fb_stored vectors;          /* [rows, D] */
+    fb_stored image, text;      /* [rows, D]; none: not kept apart */
     const uint8_t *kept;        /* [rows, bytes of a row]; NULL: nothing is */
     const uint64_t *sums;       /* [rows] */
     const uint8_t *alive;       /* bits of rows that are not deleted; NULL: all */
@@ -48,7 +48,7 @@ struct fb_product_store {
 struct fb_index {
     char folder[4096];
     fb_index_manifest manifest;
-    fb_backend *be; /* f32, lends row_products */
+    fb_backend *be; /* f32, lends products of rows */
     fb_segment segment[FB_INDEX_SEGMENTS];
     int32_t segment_count;
     int64_t rows, products; /* with deleted ones; distinct and alive */
@@ -65,10 +65,12 @@ fb_status fb_index_load(fb_context *ctx, fb_index **index, const char *folder,
 void fb_index_unload(fb_index *index);
 
 /* One segment of an index that is not open as a whole, and its end. `segment` must be
- * closed after a failure too. */
+ * closed after a failure too. be computes in its graph's searches and outlives it;
+ * NULL: its graph stays closed. */
 fb_status fb_segment_open(fb_context *ctx, fb_segment *segment, const char *folder,
                           const fb_index_manifest *manifest,
-                          const fb_segment_entry *entry, fb_arena *arena);
+                          const fb_segment_entry *entry, const fb_backend *be,
+                          fb_arena *arena);
 void fb_segment_close(fb_segment *segment);
 
 static inline bool fb_segment_is_alive(const fb_segment *s, int64_t row)

@@ -60,6 +60,12 @@ fb_status fb_segment_writer_add(fb_context *ctx, fb_segment_writer *writer,
                                 int64_t count, const float *vectors, const float *image,
                                 const float *text, const void *kept);
 
+/* The next rows are those of another segment of the same index, [from, from + count),
+ * as they are stored. */
+fb_status fb_segment_writer_copy(fb_context *ctx, fb_segment_writer *writer,
+                                 const fb_segment *segment, int64_t from,
+                                 int64_t count);
+
 /* products [rows]. graph: make one where the manifest's kind has one; then effort is
  * raised until it finds what is wanted (index_tune.h). Its entry is appended to the
  * manifest. */

@@ -190,6 +190,7 @@ static fb_status put_row(load *l, const fb_hit *hit, const float *vector, bool f
  * the first alive one of a segment counts it. */
 static fb_status put_segment(load *l, const fb_segment *s, fb_progress *progress)
 {
+    float vector[FB_STORED_WIDTH];
     bool *seen = calloc((size_t)s->rows + 1, sizeof *seen);
     fb_status status = seen ? FB_OK : fb_fail(l->ctx, FB_E_MEMORY, "no memory to load");
     for (int64_t row = 0; row < s->rows && status == FB_OK; row++) {
@@ -201,10 +202,9 @@ static fb_status put_segment(load *l, const fb_segment *s, fb_progress *progress
         if (status == FB_OK)
             status = fb_result_fill_hit(l->ctx, one, l->index, s->first + row,
                                         &one->hits[0]);
+        fb_stored_decode(&s->vectors, row, 1, vector);
         if (status == FB_OK)
-            status =
-                put_row(l, &one->hits[0], s->vectors + row * l->index->manifest.width,
-                        !seen[product]);
+            status = put_row(l, &one->hits[0], vector, !seen[product]);
         seen[product] = true;
         fb_search_result_free(one);
         fb_progress_update(progress, s->first + row + 1, 1.0, "");

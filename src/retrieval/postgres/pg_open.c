@@ -164,6 +164,7 @@ static fb_status fill(fb_context *ctx, fb_index *x, const described *d, int32_t 
     x->info.kind = fb_index_kind_name(m->kind);
     x->info.what = fb_index_what_name(m->what);
     x->info.catalog = "";
+    x->info.storage = "vector";
     x->info.text_weight = m->text_weight;
     return FB_OK;
 }

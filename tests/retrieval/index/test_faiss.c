@@ -46,15 +46,22 @@ static double recall(const index_world *w, const fb_index *index, const char *co
     return (double)hits / (double)all;
 }
 
-static index_world *build(void **state, fb_index_kind kind, int32_t count)
+static index_world *build_stored(void **state, fb_index_kind kind, fb_storage storage,
+                                 int32_t count)
 {
     if (!fb_ann_available())
         return NULL;
     index_world *w = world_open(*state);
     w->kind = kind;
+    w->storage = storage;
     world_make(w, 0, count, 0);
     world_build(w, count);
     return w;
+}
+
+static index_world *build(void **state, fb_index_kind kind, int32_t count)
+{
+    return build_stored(state, kind, FB_STORED_F32, count);
 }
 
 static void check_recall(index_world *w, double wanted)
@@ -79,11 +86,87 @@ static void a_graph_finds_nearly_all(void **state)
     world_close(w);
 }
 
+static void a_graph_over_fewer_bytes_finds_nearly_all(void **state)
+{
+    static const fb_storage storages[] = {FB_STORED_BF16, FB_STORED_INT8};
+    for (int i = 0; i < 2; i++) {
+        index_world *w = build_stored(state, FB_INDEX_HNSW, storages[i], 4000);
+        if (!w)
+            skip();
+        check_recall(w, 0.98);
+        world_close(w);
+    }
+}
+
+/* The graph's file has links, not vectors: as large for each storage. */
+static void a_graph_repeats_no_vectors(void **state)
+{
+    int64_t bytes[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        index_world *w = build_stored(state, FB_INDEX_HNSW,
+                                      i ? FB_STORED_INT8 : FB_STORED_F32, 2000);
+        if (!w)
+            skip();
+        fb_index *index = world_load(w);
+        bytes[i] = index->manifest.segment[0].file[FB_INDEX_GRAPH].size_bytes;
+        assert_true(bytes[i] < 2000 * (64 + 12) * 4 + 10000);
+        fb_index_unload(index);
+        world_close(w);
+    }
+    assert_true(bytes[0] > 2000 * 64 * 4);
+}
+
+/* Rows whose own queries find themselves alone: what the others' recall is, is told. */
+static void the_row_that_a_query_was_made_of_is_left_out(void **state)
+{
+    index_world *w = build(state, FB_INDEX_HNSW, 300);
+    if (!w)
+        skip();
+    fb_index *index = world_load(w);
+    const fb_segment *s = &index->segment[0];
+    enum { ASKED = 20 };
+    float rows[ASKED * WIDTH];
+    int64_t own[ASKED];
+    fb_stored_decode(&s->vectors, 0, ASKED, rows);
+    for (int64_t i = 0; i < ASKED; i++)
+        own[i] = i;
+    fb_index_probe probe = {
+        s->ann, FB_ANN_HNSW, &s->vectors, {rows, ASKED, WIDTH}, own};
+    int32_t effort = 300;
+    double recall = 0;
+    world_ok(w, fb_index_tune(w->f->ctx, index->be, &probe, &effort, &recall));
+    assert_true(recall == 1.0);
+    /* Two rows alone, of which one asks: the other is all there is to find. */
+    fb_stored two = s->vectors, one = s->vectors;
+    fb_ann *ann = NULL;
+    two.count = 2;
+    one.count = 1;
+    world_ok(w, fb_ann_build(w->f->ctx, &ann, FB_ANN_HNSW, index->be, &two, 1));
+    fb_index_probe small = {ann, FB_ANN_HNSW, &two, {rows, 2, WIDTH}, own};
+    world_ok(w, fb_index_tune(w->f->ctx, index->be, &small, &effort, &recall));
+    assert_true(recall == 1.0);
+    fb_ann_close(ann);
+    /* A graph that holds nothing but the first row finds none of the others. */
+    world_ok(w, fb_ann_build(w->f->ctx, &ann, FB_ANN_HNSW, index->be, &one, 1));
+    small = (fb_index_probe){ann, FB_ANN_HNSW, &two, {rows, 1, WIDTH}, own};
+    world_ok(w, fb_index_tune(w->f->ctx, index->be, &small, &effort, &recall));
+    assert_true(recall == 0.0);
+    small.own = NULL;
+    world_ok(w, fb_index_tune(w->f->ctx, index->be, &small, &effort, &recall));
+    assert_true(recall == 0.5);
+    fb_ann_close(ann);
+    fb_index_unload(index);
+    world_close(w);
+}
+
 static void codes_and_lists_find_nearly_all(void **state)
 {
     index_world *w = build(state, FB_INDEX_IVFPQ, 10500);
     if (!w)
         skip();
+    check_recall(w, 0.95);
+    world_close(w);
+    w = build_stored(state, FB_INDEX_IVFPQ, FB_STORED_INT8, 10500);
     check_recall(w, 0.95);
     world_close(w);
 }
@@ -126,13 +209,20 @@ static void a_graph_of_another_shape_is_refused(void **state)
         skip();
     fb_index *index = world_load(w);
     fb_context *ctx = w->f->ctx;
+    const fb_backend *be = index->be;
+    const fb_stored right = index->segment[0].vectors;
+    fb_stored longer = right, narrow = right;
+    longer.count = 51;
+    narrow.width = 8;
     world_ok(w, fb_index_file_path(ctx, path, w->folder, &index->manifest.segment[0],
                                    FB_INDEX_GRAPH));
-    assert_int_equal(fb_ann_open(ctx, &ann, path, FB_ANN_HNSW, 51, WIDTH), FB_E_FORMAT);
-    assert_int_equal(fb_ann_open(ctx, &ann, path, FB_ANN_HNSW, 50, 8), FB_E_FORMAT);
-    assert_int_equal(fb_ann_open(ctx, &ann, path, FB_ANN_IVFPQ, 50, WIDTH),
+    assert_int_equal(fb_ann_open(ctx, &ann, path, FB_ANN_HNSW, be, &longer),
                      FB_E_FORMAT);
-    assert_int_equal(fb_ann_open(ctx, &ann, w->folder, FB_ANN_HNSW, 50, WIDTH),
+    assert_int_equal(fb_ann_open(ctx, &ann, path, FB_ANN_HNSW, be, &narrow),
+                     FB_E_FORMAT);
+    assert_int_equal(fb_ann_open(ctx, &ann, path, FB_ANN_IVFPQ, be, &right),
+                     FB_E_FORMAT);
+    assert_int_equal(fb_ann_open(ctx, &ann, w->folder, FB_ANN_HNSW, be, &right),
                      FB_E_BACKEND);
     assert_null(ann);
     fb_index_unload(index);
@@ -143,8 +233,9 @@ static void too_few_rows_for_codes_are_refused(void **state)
 {
     const fixture *f = *state;
     fb_ann *ann = NULL;
-    float rows[4] = {1, 0, 0, 1};
-    fb_status status = fb_ann_build(f->ctx, &ann, FB_ANN_IVFPQ, rows, 2, 2, 1);
+    const float rows[4] = {1, 0, 0, 1};
+    const fb_stored two = {.count = 2, .width = 2, .f32 = rows};
+    fb_status status = fb_ann_build(f->ctx, &ann, FB_ANN_IVFPQ, NULL, &two, 1);
     assert_int_equal(status, fb_ann_available() ? FB_E_LIMIT : FB_E_STATE);
     assert_null(ann);
 }
@@ -153,6 +244,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(a_graph_finds_nearly_all),
+        FIXTURE_TEST(a_graph_over_fewer_bytes_finds_nearly_all),
+        FIXTURE_TEST(a_graph_repeats_no_vectors),
+        FIXTURE_TEST(the_row_that_a_query_was_made_of_is_left_out),
         FIXTURE_TEST(codes_and_lists_find_nearly_all),
         FIXTURE_TEST(filters_and_deletions_hold_in_a_graph),
         FIXTURE_TEST(a_graph_of_another_shape_is_refused),

@@ -78,34 +78,53 @@ static int32_t count_segments(const index_world *w)
     return count;
 }
 
+static void in_each_storage(fixture *f, void (*check)(index_world *w))
+{
+    for (int storage = FB_STORED_F32; storage <= FB_STORED_INT8; storage++) {
+        index_world *w = world_open(f);
+        w->storage = (fb_storage)storage;
+        check(w);
+        world_close(w);
+    }
+}
+
 /* ---- answers --------------------------------------------------------------------- */
 
-static void one_segment_answers_as_a_list_does(void **state)
+static void check_one_segment_answers_as_a_list_does(index_world *w)
 {
-    index_world *w = world_open(*state);
     world_make(w, 0, 700, 0);
     world_build(w, 700);
     check_index(w);
-    world_close(w);
 }
 
-static void many_segments_answer_as_a_list_does(void **state)
+static void one_segment_answers_as_a_list_does(void **state)
 {
-    index_world *w = world_open(*state);
+    in_each_storage(*state, check_one_segment_answers_as_a_list_does);
+}
+
+static void check_many_segments_answer_as_a_list_does(index_world *w)
+{
     world_make(w, 0, 500, 0);
     world_build(w, 37);
     assert_int_equal(count_segments(w), 14);
     check_index(w);
-    world_close(w);
+}
+
+static void many_segments_answer_as_a_list_does(void **state)
+{
+    in_each_storage(*state, check_many_segments_answer_as_a_list_does);
+}
+
+static void check_a_product_of_several_images_is_one_hit(index_world *w)
+{
+    world_make(w, 0, 300, 3);
+    world_build(w, 300);
+    check_index(w);
 }
 
 static void a_product_of_several_images_is_one_hit(void **state)
 {
-    index_world *w = world_open(*state);
-    world_make(w, 0, 300, 3);
-    world_build(w, 300);
-    check_index(w);
-    world_close(w);
+    in_each_storage(*state, check_a_product_of_several_images_is_one_hit);
 }
 
 static void a_query_and_its_options_are_checked(void **state)
@@ -212,9 +231,8 @@ static void delete_some(index_world *w, fb_index_change *c, int32_t step)
     fb_index_unload(index);
 }
 
-static void what_is_deleted_is_not_found(void **state)
+static void check_what_is_deleted_is_not_found(index_world *w)
 {
-    index_world *w = world_open(*state);
     fb_index_change c;
     world_make(w, 0, 400, 0);
     world_build(w, 150);
@@ -228,7 +246,11 @@ static void what_is_deleted_is_not_found(void **state)
     world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     check_index(w);
-    world_close(w);
+}
+
+static void what_is_deleted_is_not_found(void **state)
+{
+    in_each_storage(*state, check_what_is_deleted_is_not_found);
 }
 
 /* Forget the dead, as merging does. */
@@ -243,9 +265,8 @@ static void forget_dead(index_world *w)
         w->product[i].pairs[0] = "colour";
 }
 
-static void many_additions_stay_few_segments_and_lose_nothing(void **state)
+static void check_many_additions_stay_few_segments_and_lose_nothing(index_world *w)
 {
-    index_world *w = world_open(*state);
     fb_index_change c;
     world_make(w, 0, 64, 0);
     world_build(w, 64);
@@ -278,12 +299,15 @@ static void many_additions_stay_few_segments_and_lose_nothing(void **state)
             }
     }
     fb_index_unload(index);
-    world_close(w);
 }
 
-static void a_segment_that_is_mostly_deleted_is_written_anew(void **state)
+static void many_additions_stay_few_segments_and_lose_nothing(void **state)
 {
-    index_world *w = world_open(*state);
+    in_each_storage(*state, check_many_additions_stay_few_segments_and_lose_nothing);
+}
+
+static void check_a_segment_that_is_mostly_deleted_is_written_anew(index_world *w)
+{
     fb_index_change c;
     world_make(w, 0, 300, 0);
     world_build(w, 300);
@@ -303,7 +327,11 @@ static void a_segment_that_is_mostly_deleted_is_written_anew(void **state)
     world_ok(w, fb_index_change_commit(w->f->ctx, &c));
     fb_index_change_end(&c);
     check_index(w);
-    world_close(w);
+}
+
+static void a_segment_that_is_mostly_deleted_is_written_anew(void **state)
+{
+    in_each_storage(*state, check_a_segment_that_is_mostly_deleted_is_written_anew);
 }
 
 static int32_t count_files(const index_world *w)
@@ -392,9 +420,8 @@ static void flip(const char *path, long at)
     fclose(file);
 }
 
-static void damage_anywhere_is_refused(void **state)
+static void check_damage_anywhere_is_refused(index_world *w)
 {
-    index_world *w = world_open(*state);
     fb_index_change c;
     world_make(w, 0, 30, 0);
     world_build(w, 30);
@@ -428,7 +455,11 @@ static void damage_anywhere_is_refused(void **state)
         entry = c.manifest->segment[0];
         fb_index_change_end(&c);
     }
-    world_close(w);
+}
+
+static void damage_anywhere_is_refused(void **state)
+{
+    in_each_storage(*state, check_damage_anywhere_is_refused);
 }
 
 static void damage_of_what_is_kept_shows_where_it_is_read(void **state)

@@ -89,6 +89,10 @@ void FB_VECTOR_NAME(unit_rows_backward)(fb_dtype dtype, void *dx, const void *dy
                                         int64_t rows, int64_t width);
 void FB_VECTOR_NAME(row_products)(float *y, const float *rows, int64_t count,
                                   int64_t width, const float *query);
+void FB_VECTOR_NAME(row_products_bf16)(float *y, const fb_bf16 *rows, int64_t count,
+                                       int64_t width, const float *query);
+void FB_VECTOR_NAME(row_products_int8)(int32_t *y, const int8_t *rows, int64_t count,
+                                       int64_t width, const int16_t *query);
 void FB_VECTOR_NAME(contrast_rows)(float *loss, float *lse, const float *similarity,
                                    const fb_contrast *c, int64_t from, int64_t to);
 void FB_VECTOR_NAME(contrast_columns)(float *loss, float *lse, const float *similarity,
