@@ -1,14 +1,19 @@
 /* bench_search.c - how long a search takes in a large index, made of a small one by
  * repeating and perturbing its products.
  *
- *     bench_search MODEL INDEX COUNT KIND FOLDER [QUERIES [THREADS]]
+ *     bench_search MODEL INDEX COUNT KIND FOLDER [QUERIES [THREADS [STORAGE]]]
  *
  * Product i of COUNT is product i mod n of INDEX; from the second time round its vector
  * is unit(v + e), e normal with an expected length of 0.3. FOLDER becomes an index of
- * KIND (exact, hnsw, ivfpq) of them, with the vectors alone. Queries are titles of
- * INDEX, evenly chosen, each searched once after a few to warm up; times are of the
- * whole way from text to ten products, in ms; cpu is the processor's time for it.
- * Recall is of the ten nearest against the exact search of the same index.
+ * KIND (exact, hnsw, ivfpq) and STORAGE (f32, bf16, int8) of them, with the vectors
+ * alone; FOLDER-f32 one that is exact and of f32, where that is not what FOLDER is. One
+ * that is there already, of as many products, stays and is searched.
+ *
+ * Queries are titles of INDEX, evenly chosen, each searched once after a few to warm
+ * up, in the one index and then in the other, so that what else the machine does meets
+ * both. Times are of the whole way from text to ten products, in ms; cpu is the
+ * processor's time for it. Recall is of the ten nearest against those of FOLDER-f32: a
+ * product counts that is as near, by 1e-5, as the last of these.
  */
 #include "base/arena.h"
 #include "base/clock.h"
@@ -23,14 +28,18 @@
 
 enum { K = 10, WARM = 5 };
 
+/* What one index's searches took, [queries] ms. */
+typedef struct times {
+    double *encode, *search, *total, *cpu;
+} times;
+
 typedef struct bench {
     fb_context *ctx;
     fb_model *model;
-    fb_index *small, *large;
+    fb_index *small, *large, *exact; /* exact: of f32; may be large */
     int64_t count;
     int32_t width, queries;
-    double *encode, *search, *total, *cpu; /* [queries] ms */
-    double recall;
+    times asked, by_exact;
 } bench;
 
 static void perturb(const bench *b, int64_t row, float *out)
@@ -92,7 +101,8 @@ static fb_status encode_titles(bench *b, int64_t count, float **vectors)
     return status;
 }
 
-static fb_status make_large(bench *b, const char *folder, const char *kind)
+static fb_status make_large(bench *b, const char *folder, const char *kind,
+                            const char *storage)
 {
     fb_index_change c;
     fb_segment_writer *w = NULL;
@@ -100,13 +110,15 @@ static fb_status make_large(bench *b, const char *folder, const char *kind)
     FB_TRY(fb_index_change_begin(b->ctx, &c, folder, true));
     fb_index_manifest *m = c.manifest;
     fb_status status = fb_index_kind_parse(b->ctx, "KIND", kind, &m->kind);
+    if (status == FB_OK)
+        status = fb_storage_parse(b->ctx, "STORAGE", storage, &m->storage);
     m->what = b->small->manifest.what;
     m->text_weight = b->small->manifest.text_weight;
     m->width = b->width;
     m->fingerprint = b->small->manifest.fingerprint;
     c.threads = b->small->be->threads;
     c.query_count = 500;
-    if (status == FB_OK)
+    if (status == FB_OK && m->kind != FB_INDEX_EXACT)
         status = encode_titles(b, c.query_count, &queries);
     c.queries = queries;
     if (status == FB_OK)
@@ -118,9 +130,10 @@ static fb_status make_large(bench *b, const char *folder, const char *kind)
     if (status == FB_OK)
         status = fb_index_change_commit(b->ctx, &c);
     if (status == FB_OK)
-        printf("%s: %lld vectors of %d, built in %.1f s, effort %d, recall@10 %.4f\n",
-               kind, (long long)b->count, (int)b->width, fb_clock_s() - started_s,
-               (int)m->effort, m->recall10);
+        printf("%s %s: %lld vectors of %d, built in %.1f s, effort %d, recall@10 "
+               "%.4f\n",
+               kind, storage, (long long)b->count, (int)b->width,
+               fb_clock_s() - started_s, (int)m->effort, m->recall10);
     fb_segment_writer_close(w);
     fb_index_change_end(&c);
     free(queries);
@@ -135,30 +148,38 @@ static double cpu_ms(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-static fb_status ask(bench *b, int64_t number, int32_t slot, int64_t *hits)
+static fb_status ask(bench *b, const fb_index *index, const fb_input *query, times *t,
+                     int32_t slot, fb_search_result **found)
+{
+    fb_search_options how;
+    fb_search_options_defaults(&how);
+    how.k = K;
+    double started_ms = cpu_ms();
+    FB_TRY(fb_search(b->ctx, b->model, index, query, &how, found));
+    if (slot < 0)
+        return FB_OK;
+    t->cpu[slot] = cpu_ms() - started_ms;
+    t->encode[slot] = (*found)->encode_ms;
+    t->search[slot] = (*found)->search_ms;
+    t->total[slot] = (*found)->total_ms;
+    return FB_OK;
+}
+
+static fb_status ask_both(bench *b, int64_t number, int32_t slot, int64_t *hits)
 {
     int64_t row = number * b->small->rows / b->queries;
     const fb_segment *s = fb_index_segment_of(b->small, &row);
     fb_input query = {.text = fb_product_table_title(s->products, row)};
-    fb_search_options how;
-    fb_search_result *found, *exact;
-    fb_search_options_defaults(&how);
-    how.k = K;
-    double started_ms = cpu_ms();
-    FB_TRY(fb_search(b->ctx, b->model, b->large, &query, &how, &found));
-    if (slot >= 0) {
-        b->cpu[slot] = cpu_ms() - started_ms;
-        b->encode[slot] = found->encode_ms;
-        b->search[slot] = found->search_ms;
-        b->total[slot] = found->total_ms;
-    }
-    how.exact = true;
-    FB_TRY(fb_search(b->ctx, b->model, b->large, &query, &how, &exact));
-    for (int32_t i = 0; i < found->hit_count; i++)
-        *hits += found->hits[i].score >= exact->hits[exact->hit_count - 1].score;
+    fb_search_result *found = NULL, *exact = NULL;
+    fb_status status = ask(b, b->large, &query, &b->asked, slot, &found);
+    if (status == FB_OK)
+        status = ask(b, b->exact, &query, &b->by_exact, slot, &exact);
+    for (int32_t i = 0; status == FB_OK && i < found->hit_count; i++)
+        *hits +=
+            found->hits[i].score >= exact->hits[exact->hit_count - 1].score - 1e-5f;
     fb_search_result_free(found);
     fb_search_result_free(exact);
-    return FB_OK;
+    return status;
 }
 
 static int by_size(const void *a, const void *b)
@@ -167,48 +188,112 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print_times(const char *what, double *times, int32_t count)
+static void print_row(const char *what, double *ms, int32_t count)
 {
-    qsort(times, (size_t)count, sizeof *times, by_size);
-    printf("%-8s least %8.3f  p50 %8.3f  p90 %8.3f  p99 %8.3f\n", what, times[0],
-           times[count / 2], times[(int64_t)count * 9 / 10],
-           times[(int64_t)count * 99 / 100]);
+    qsort(ms, (size_t)count, sizeof *ms, by_size);
+    printf("%-8s least %8.3f  p50 %8.3f  p90 %8.3f  p99 %8.3f\n", what, ms[0],
+           ms[count / 2], ms[(int64_t)count * 9 / 10], ms[(int64_t)count * 99 / 100]);
 }
 
-static fb_status measure(bench *b)
+static void print_times(times *t, int32_t count)
+{
+    print_row("encode", t->encode, count);
+    print_row("search", t->search, count);
+    print_row("total", t->total, count);
+    print_row("cpu", t->cpu, count);
+}
+
+static bool make_times(times *t, int32_t count)
+{
+    double **rows[] = {&t->encode, &t->search, &t->total, &t->cpu};
+    bool made = true;
+    for (int i = 0; i < 4; i++) {
+        *rows[i] = calloc((size_t)count, sizeof **rows[i]);
+        made = made && *rows[i];
+    }
+    return made;
+}
+
+static void free_times(times *t)
+{
+    free(t->encode);
+    free(t->search);
+    free(t->total);
+    free(t->cpu);
+}
+
+/* Of its files, what a product takes. */
+static void print_bytes(const bench *b, const char *name)
+{
+    const fb_segment_entry *entry = &b->large->manifest.segment[0];
+    int64_t vectors = 0;
+    for (int f = FB_INDEX_VECTORS; f <= FB_INDEX_VECTORS_SCALES; f++)
+        vectors += entry->file[f].size_bytes;
+    printf("%s: bytes a product: vectors %lld (walked by exact searches: %lld), graph "
+           "%lld\n",
+           name, (long long)(vectors / b->count),
+           (long long)((entry->file[FB_INDEX_VECTORS].size_bytes +
+                        entry->file[FB_INDEX_VECTORS_SCALES].size_bytes) /
+                       b->count),
+           (long long)(entry->file[FB_INDEX_GRAPH].size_bytes / b->count));
+}
+
+static fb_status measure(bench *b, const char *name)
 {
     int64_t hits = 0, warm = 0;
-    b->encode = calloc((size_t)b->queries, sizeof *b->encode);
-    b->search = calloc((size_t)b->queries, sizeof *b->search);
-    b->total = calloc((size_t)b->queries, sizeof *b->total);
-    b->cpu = calloc((size_t)b->queries, sizeof *b->cpu);
-    if (!b->cpu || !b->encode || !b->search || !b->total)
+    if (!make_times(&b->asked, b->queries) || !make_times(&b->by_exact, b->queries))
         return fb_fail(b->ctx, FB_E_MEMORY, "no memory");
     for (int64_t i = 0; i < WARM; i++)
-        FB_TRY(ask(b, i, -1, &warm));
+        FB_TRY(ask_both(b, i, -1, &warm));
     for (int32_t i = 0; i < b->queries; i++)
-        FB_TRY(ask(b, i, i, &hits));
+        FB_TRY(ask_both(b, i, i, &hits));
+    print_bytes(b, name);
     printf("%d queries on %d thread(s), recall@10 %.4f\n", (int)b->queries,
            (int)b->large->be->threads, (double)hits / (double)(b->queries * K));
-    print_times("encode", b->encode, b->queries);
-    print_times("search", b->search, b->queries);
-    print_times("total", b->total, b->queries);
-    print_times("cpu", b->cpu, b->queries);
+    print_times(&b->asked, b->queries);
+    printf("exact f32, asked in turn:\n");
+    print_times(&b->by_exact, b->queries);
+    printf("search: p50 %.2f of exact f32's, least %.2f\n",
+           b->asked.search[b->queries / 2] / b->by_exact.search[b->queries / 2],
+           b->asked.search[0] / b->by_exact.search[0]);
     return FB_OK;
 }
 
-static fb_status run(bench *b, char **words, int32_t threads)
+/* Made unless it is there, and opened. */
+static fb_status get_large(bench *b, const char *folder, const char *kind,
+                           const char *storage, fb_index **index)
 {
+    if (fb_index_open(b->ctx, index, folder, b->model) == FB_OK) {
+        const fb_index_info *info = fb_index_get_info(*index);
+        if ((*index)->rows == b->count && strcmp(info->kind, kind) == 0 &&
+            strcmp(info->storage, storage) == 0)
+            return FB_OK;
+        fb_index_close(*index);
+        *index = NULL;
+    }
+    fb_context_clear(b->ctx);
+    FB_TRY(make_large(b, folder, kind, storage));
+    return fb_index_open(b->ctx, index, folder, b->model);
+}
+
+static fb_status run(bench *b, char **words, int32_t threads, const char *storage)
+{
+    char beside[4096], name[32];
     fb_model_options compute = {"cpu", "auto", threads};
     FB_TRY(fb_model_open(b->ctx, &b->model, words[1], &compute));
     FB_TRY(fb_index_open(b->ctx, &b->small, words[2], b->model));
     b->count = strtol(words[3], NULL, 10);
     b->width = fb_model_vector_size(b->model);
-    if (b->count < 1 || b->small->rows < 1)
-        return fb_fail(b->ctx, FB_E_USAGE, "COUNT and INDEX must not be empty");
-    FB_TRY(make_large(b, words[5], words[4]));
-    FB_TRY(fb_index_open(b->ctx, &b->large, words[5], b->model));
-    return measure(b);
+    if (b->count < 1 || b->small->rows < 1 || b->queries < 1)
+        return fb_fail(b->ctx, FB_E_USAGE,
+                       "COUNT, QUERIES and INDEX must not be empty");
+    FB_TRY(get_large(b, words[5], words[4], storage, &b->large));
+    b->exact = b->large;
+    snprintf(beside, sizeof beside, "%.4000s-f32", words[5]);
+    snprintf(name, sizeof name, "%.8s %.8s", words[4], storage);
+    if (strcmp(name, "exact f32") != 0)
+        FB_TRY(get_large(b, beside, "exact", "f32", &b->exact));
+    return measure(b, name);
 }
 
 int main(int argc, char **argv)
@@ -216,21 +301,22 @@ int main(int argc, char **argv)
     bench b = {.ctx = fb_context_create(), .queries = 200};
     if (argc < 6 || !b.ctx) {
         fprintf(stderr, "usage: bench_search MODEL INDEX COUNT KIND FOLDER [QUERIES "
-                        "[THREADS]]\n");
+                        "[THREADS [STORAGE]]]\n");
         return 2;
     }
     if (argc > 6)
         b.queries = (int32_t)strtol(argv[6], NULL, 10);
-    fb_status status = run(&b, argv, argc > 7 ? (int32_t)strtol(argv[7], NULL, 10) : 0);
+    fb_status status = run(&b, argv, argc > 7 ? (int32_t)strtol(argv[7], NULL, 10) : 0,
+                           argc > 8 ? argv[8] : "f32");
     if (status != FB_OK)
         fprintf(stderr, "bench_search: %s\n", fb_context_message(b.ctx));
+    if (b.exact != b.large)
+        fb_index_close(b.exact);
     fb_index_close(b.large);
     fb_index_close(b.small);
     fb_model_close(b.model);
-    free(b.encode);
-    free(b.search);
-    free(b.total);
-    free(b.cpu);
+    free_times(&b.asked);
+    free_times(&b.by_exact);
     fb_context_free(b.ctx);
     return status != FB_OK;
 }

@@ -107,6 +107,9 @@
       "and others behind blanks to hold a part each; without --catalog the index "     \
       "as it is; none for none",                                                       \
       FB_ANY)                                                                          \
+    X(CHOICE, vector_type, "vector-type", "TYPE", "vector",                            \
+      "of the database's vectors: halfvec (f16) takes half the bytes",                 \
+      FB_ONE_OF("vector,halfvec"))                                                     \
     X(INT32, links, "links", "N", "16",                                                \
       "of each vector in the database's graph (pgvector's m)", FB_RANGE(2, 100))       \
     X(INT32, build_effort, "build-effort", "N", "64",                                  \

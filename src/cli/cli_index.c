@@ -117,6 +117,7 @@ static fb_status load(fb_context *ctx, index_arguments *a)
     fb_store_options_defaults(&o);
     o.index = a->task.out;
     o.store = a->store;
+    o.vector_type = a->vector_type;
     o.links = a->links;
     o.build_effort = a->build_effort;
     o.effort = a->effort;

@@ -38,6 +38,28 @@ cp "$WORK/stdout" "$WORK/first"
 ok "search on one thread" search --text "red circle on blue" --k 7 --threads 1
 is "the same products" "$(values product_id)" "$(values product_id "$WORK/first")"
 
+# Vectors in fewer bytes: the same products, by all ways to ask, after changes too.
+first=$(values product_id "$WORK/first")
+for storage in bf16 int8; do
+    S=$WORK/$storage
+    ok "index as $storage" "$FB" index --out "$S" --quiet --json $M --catalog "$C" \
+        --storage $storage
+    is "it is said" "$(values storage) $(values products)" "$storage 120"
+    check "in fewer bytes" test "$(cat "$S"/*.npy | wc -c)" -lt "$(cat "$I"/*.npy | wc -c)"
+    ok "search $storage" "$FB" search $M --index "$S" --json --text "red circle on blue" --k 7
+    is "the same products" "$(values product_id | sort)" "$(sort <<<"$first")"
+    ok "delete the first" "$FB" index --out "$S" --quiet --json --delete $(head -1 <<<"$first")
+    is "it stays $storage" "$(values storage) $(values products)" "$storage 119"
+    ok "search again" "$FB" search $M --index "$S" --json --text "red circle on blue" --k 6
+    is "the others" "$(values product_id | sort)" "$(tail -n +2 <<<"$first" | sort)"
+    ok "put it back" "$FB" index --out "$S" --quiet --json --replace $M --catalog "$C"
+    is "all are there" "$(values storage) $(values products)" "$storage 120"
+    ok "by image" "$FB" search $M --index "$S" --json --image "$C/images/5.png" --by image --k 1
+    is "finds itself" "$(values product_id)" p5
+done
+fails 2 "not one of" index $M --catalog "$C" --storage f16
+cp "$WORK/first" "$WORK/stdout"
+
 title=$(values title | head -1)
 ok "a product's own title" search --text "$title" --by text --k 1
 is "finds it by titles" "$(values title)" "$title"

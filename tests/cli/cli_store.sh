@@ -23,7 +23,7 @@ ok "a model with vectors" "$FB" train --objective itc --encoder pixels --vector-
     --catalog "$C" --config "$WORK/tiny.json" --vocab-size 120 --max-text 16 --batch 16 \
     --threads 2 --quiet --out "$WORK/model" --steps 8
 ok "the database server starts" postgres_make
-for db in one part1 part2 empty; do sql postgres "CREATE DATABASE $db" >/dev/null; done
+for db in one part1 part2 half empty; do sql postgres "CREATE DATABASE $db" >/dev/null; done
 ONE=$(store one)
 PARTS="$(store part1) $(store part2)"
 ok "index, then load it" "$FB" index --model "$WORK/model" --catalog "$C" \
@@ -36,6 +36,21 @@ check "each has some of them" test "$(sql part1 'SELECT count(*) > 40 FROM fashi
     sql part2 'SELECT count(*) > 40 FROM fashionbert_products')" = tt
 check "the graph is there" grep -q hnsw <(sql one \
     "SELECT indexdef FROM pg_indexes WHERE tablename = 'fashionbert_products'")
+
+# Half the bytes a number: the answers are those of f16.
+ok "load it as halfvec" "$FB" index --out "$WORK/index" --to "$(store half)" \
+    --vector-type halfvec --quiet --json
+check "which searches find" grep -qE '"recall10": *(1|0\.99)' "$WORK/stdout"
+check "the column and its graph are of that type" test "$(sql half \
+    "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attname = 'embedding' AND
+     attrelid = 'fashionbert_products'::regclass")$(sql half "SELECT count(*) FROM pg_indexes
+     WHERE indexdef LIKE '%halfvec_ip_ops%'")" = "halfvec(16)1"
+ok "search it" "$FB" search --model "$WORK/model" --store "$(store half)" --threads 1 \
+    --text "red circle" --k 3 --json
+half=$(grep product_id "$WORK/stdout")
+ok "and the folder" "$FB" search --model "$WORK/model" --index "$WORK/index" --threads 1 \
+    --text "red circle" --k 3 --json
+check "the same three" test "$(grep product_id "$WORK/stdout")" = "$half"
 
 # What a store answers is what the folder answers.
 T=$'\t'

@@ -72,8 +72,8 @@ void fb_stored_decode(const fb_stored *v, int64_t from, int64_t count, float *ou
 const char *fb_scales_problem(const float *scales, int64_t count)
 {
     for (int64_t n = 0; n < count; n++)
-        if (!(scales[n] > 0.0f) || !isfinite(scales[n]))
-            return "the scale of a vector is not a positive number";
+        if (!(scales[n] > 0.0f && scales[n] <= 1.0f))
+            return "the scale of a vector is not between 0 and 1";
     return NULL;
 }
 

@@ -63,7 +63,8 @@ void fb_encode_int8(int8_t *codes, int8_t *rests, float *scale, const float *row
 /* Rows [from, from + count) as f32, out [count, D]. */
 void fb_stored_decode(const fb_stored *v, int64_t from, int64_t count, float *out);
 
-/* NULL, or what is wrong with scales that came from outside. */
+/* NULL, or what is wrong with scales that came from outside; unit rows have none that
+ * is larger than 1 / 127. */
 const char *fb_scales_problem(const float *scales, int64_t count);
 
 /* query [D], finite. */

@@ -82,6 +82,37 @@ void fb_pg_copy_vector(fb_pg_copy *c, const float *vector, int32_t width)
     fb_pg_vector_value(c, vector, width);
 }
 
+/* Below 2^-14 halves are multiples of 2^-24: adding 0.5 f32 rounds to these, as f32
+ * numbers around 0.5 are 2^-24 apart. */
+uint16_t fb_pg_half(float number)
+{
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    if (size > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00); /* NaN */
+    if (size >= 0x477ff000)
+        return (uint16_t)(sign | 0x7c00);
+    if (size < 0x38800000) {
+        float small;
+        memcpy(&small, &size, sizeof small);
+        small += 0.5f;
+        memcpy(&size, &small, sizeof size);
+        return (uint16_t)(sign | (size - 0x3f000000));
+    }
+    size -= 0x38000000; /* from a bias of 127 to one of 15 */
+    return (uint16_t)(sign | (size + 0xfff + (size >> 13 & 1)) >> 13);
+}
+
+void fb_pg_copy_halfvec(fb_pg_copy *c, const float *vector, int32_t width)
+{
+    put_int32(c, 4 + 2 * (int64_t)width);
+    put_number(c, (uint64_t)width, 2);
+    put_number(c, 0, 2);
+    for (int32_t i = 0; i < width; i++)
+        put_number(c, fb_pg_half(vector[i]), 2);
+}
+
 void fb_pg_copy_texts(fb_pg_copy *c, const char *const *texts, int32_t count)
 {
     int64_t bytes = count ? 20 : 12;

@@ -5,7 +5,8 @@
  *     row     i16 fields, each an i32 of its bytes and these
  *     end     i16 of -1
  *
- * Numbers are big-endian. A text is its UTF-8; a vector i16 D, i16 0, f32[D]; a text[]
+ * Numbers are big-endian. A text is its UTF-8; a vector i16 D, i16 0, f32[D]; a halfvec
+ * the same with f16[D], IEEE 754's half, rounded to nearest even; a text[]
  * i32 1, 0, 25, count, 1 and each text with its length.
  */
 #ifndef FB_RETRIEVAL_POSTGRES_PG_COPY_H
@@ -25,6 +26,7 @@ void fb_pg_copy_row(fb_pg_copy *c, int32_t fields);
 void fb_pg_copy_int64(fb_pg_copy *c, int64_t value);
 void fb_pg_copy_text(fb_pg_copy *c, const char *text);
 void fb_pg_copy_vector(fb_pg_copy *c, const float *vector, int32_t width);
+void fb_pg_copy_halfvec(fb_pg_copy *c, const float *vector, int32_t width);
 void fb_pg_copy_texts(fb_pg_copy *c, const char *const *texts, int32_t count);
 void fb_pg_copy_end(fb_pg_copy *c);
 fb_status fb_pg_copy_check(fb_context *ctx, const fb_pg_copy *c); /* FB_E_MEMORY */
@@ -32,6 +34,9 @@ void fb_pg_copy_free(fb_pg_copy *c);
 
 /* A vector's value alone, as a binary parameter. */
 void fb_pg_vector_value(fb_pg_copy *c, const float *vector, int32_t width);
+
+/* The bits of a number as f16; beyond 65504 infinite. */
+uint16_t fb_pg_half(float number);
 
 /* What a filter of this attribute asks for: the length of the name, name and value with
  * ASCII letters made small, so that no two attributes have one key. The value's hash

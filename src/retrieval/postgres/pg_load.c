@@ -41,6 +41,11 @@ typedef struct load {
     const char **keys;
 } load;
 
+static bool is_half(const fb_store_options *options)
+{
+    return strcmp(options->vector_type, "halfvec") == 0;
+}
+
 /* ---- prepare -------------------------------------------------------------------- */
 
 static fb_status name_shards(load *l)
@@ -109,9 +114,9 @@ static fb_status prepare(load *l, shard *s)
     snprintf(sql, sizeof sql,
              "BEGIN; CREATE TABLE fashionbert_products_new (place bigint NOT NULL, "
              "product_id text NOT NULL, title text NOT NULL, image text NOT NULL, "
-             "attributes json NOT NULL, keys text[] NOT NULL, embedding vector(%d) NOT "
+             "attributes json NOT NULL, keys text[] NOT NULL, embedding %s(%d) NOT "
              "NULL); COPY fashionbert_products_new FROM STDIN (FORMAT BINARY)",
-             (int)l->index->manifest.width);
+             l->options->vector_type, (int)l->index->manifest.width);
     FB_TRY(fb_pg_link_send(l->ctx, &s->link, sql, NULL));
     PGresult *r;
     FB_TRY(fb_pg_link_receive(l->ctx, &s->link, &r));
@@ -181,7 +186,10 @@ static fb_status put_row(load *l, const fb_hit *hit, const float *vector, bool f
     fb_pg_copy_text(c, hit->image);
     fb_pg_copy_text(c, l->json);
     FB_TRY(put_keys(l, c, hit));
-    fb_pg_copy_vector(c, vector, l->index->manifest.width);
+    if (is_half(l->options))
+        fb_pg_copy_halfvec(c, vector, l->index->manifest.width);
+    else
+        fb_pg_copy_vector(c, vector, l->index->manifest.width);
     s->product_count += first;
     return c->size < SEND_BYTES ? fb_pg_copy_check(l->ctx, c) : flush(l, s);
 }
@@ -294,7 +302,7 @@ static fb_status build(load *l)
     fb_status status = FB_OK;
     snprintf(
         sql, sizeof sql,
-        "CREATE INDEX ON fashionbert_products_new USING hnsw (embedding vector_ip_ops) "
+        "CREATE INDEX ON fashionbert_products_new USING hnsw (embedding %s_ip_ops) "
         "WITH (m = %d, ef_construction = %d);"
         "ALTER TABLE fashionbert_products_new ADD PRIMARY KEY (place);"
         "CREATE INDEX ON fashionbert_products_new (product_id, place);"
@@ -307,7 +315,7 @@ static fb_status build(load *l)
         "t "
         "WHERE nth <= 1000;"
         "ANALYZE fashionbert_products_new",
-        (int)l->options->links, (int)l->options->build_effort);
+        l->options->vector_type, (int)l->options->links, (int)l->options->build_effort);
     for (int32_t i = 0; i < l->shard_count; i++)
         FB_TRY(fb_pg_link_send(l->ctx, &l->shards[i].link, sql, NULL));
     for (int32_t i = 0; i < l->shard_count && status == FB_OK; i++) {
@@ -356,10 +364,12 @@ fb_status fb_pg_store_load(fb_context *ctx, const fb_index *index,
 {
     load l = {.ctx = ctx, .index = index, .options = options};
     fb_store_report made = {.recall10 = NAN};
-    if (index->manifest.width > FB_PG_WIDTH)
+    int32_t most = is_half(options) ? FB_PG_HALF_WIDTH : FB_PG_WIDTH;
+    if (index->manifest.width > most)
         return fb_fail(ctx, FB_E_LIMIT,
-                       "vectors of %d numbers; pgvector makes graphs of up to %d",
-                       (int)index->manifest.width, FB_PG_WIDTH);
+                       "vectors of %d numbers; pgvector makes graphs of up to %d (of "
+                       "halfvec %d)",
+                       (int)index->manifest.width, (int)most, FB_PG_HALF_WIDTH);
     fb_status status = run(&l, &made);
     made.shards = l.shard_count;
     for (int32_t i = 0; i < l.shard_count; i++) {

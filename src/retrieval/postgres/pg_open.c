@@ -15,7 +15,7 @@
 
 /* The one row of fashionbert_store on one shard. */
 typedef struct described {
-    char load[32], fingerprint[32], what[16];
+    char load[32], fingerprint[32], what[16], type[16];
     int32_t format, shard, shards, width, effort;
     double text_weight;
     int64_t rows, products;
@@ -40,7 +40,9 @@ static fb_status read_description(fb_context *ctx, fb_pg_pool *pool, int32_t i,
     fb_status status = fb_pg_pool_ask(
         ctx, pool, i,
         "SELECT format, load, shard, shards, fingerprint, width, what, text_weight, "
-        "model, effort, row_count, product_count FROM fashionbert_store",
+        "model, effort, row_count, product_count, (SELECT t.typname FROM pg_attribute "
+        "a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attname = 'embedding' AND "
+        "a.attrelid = to_regclass('fashionbert_products')) FROM fashionbert_store",
         NULL, &r);
     if (status == FB_E_MISSING)
         return fb_fail(
@@ -67,8 +69,10 @@ static fb_status read_description(fb_context *ctx, fb_pg_pool *pool, int32_t i,
     d->effort = whole(r, 9);
     d->rows = strtoll(PQgetvalue(r, 0, 10), NULL, 10);
     d->products = strtoll(PQgetvalue(r, 0, 11), NULL, 10);
+    copy_text(d->type, sizeof d->type, PQgetvalue(r, 0, 12));
     PQclear(r);
-    if (d->width < 1 || d->width > FB_PG_WIDTH || d->shard < 1 || d->shards < d->shard)
+    if (d->width < 1 || d->width > FB_PG_HALF_WIDTH || d->shard < 1 ||
+        d->shards < d->shard)
         return fb_fail(ctx, FB_E_FORMAT, "%s: fashionbert_store holds what cannot be",
                        fb_pg_pool_name(pool, i));
     return FB_OK;
@@ -164,7 +168,7 @@ static fb_status fill(fb_context *ctx, fb_index *x, const described *d, int32_t 
     x->info.kind = fb_index_kind_name(m->kind);
     x->info.what = fb_index_what_name(m->what);
     x->info.catalog = "";
-    x->info.storage = "vector";
+    x->info.storage = strcmp(d[0].type, "halfvec") == 0 ? "halfvec" : "vector";
     x->info.text_weight = m->text_weight;
     return FB_OK;
 }

@@ -3,6 +3,7 @@
  *
  *     fashionbert_products  place bigint, product_id, title, image text,
  *                           attributes json, keys text[], embedding vector(D)
+ *                           or halfvec(D)
  *     fashionbert_values    name, value text, products bigint: the most frequent values
  *     fashionbert_store     one row: which load, which shard, the model's fingerprint
  *
@@ -20,7 +21,11 @@
 #include "retrieval/index/index_store.h"
 #include "retrieval/postgres/pg_copy.h"
 
-enum { FB_PG_SHARDS = 256, FB_PG_WIDTH = 2000 /* that pgvector makes graphs of */ };
+enum {
+    FB_PG_SHARDS = 256,
+    FB_PG_WIDTH = 2000,     /* that pgvector makes graphs of */
+    FB_PG_HALF_WIDTH = 4000 /* and of halfvec */
+};
 
 /* An index without segments, for searching alone; index->folder is what sentences call
  * it. Any number of threads may search it at once: each takes a connection of its own
@@ -44,7 +49,7 @@ fb_status fb_pg_store_find(fb_context *ctx, const fb_index *index,
 /* Put an index's products into the databases, in the place of those there. report: all
  * but recall10.
  * FB_E_STATE  somebody else is loading; no pgvector of 0.8 or later
- * FB_E_LIMIT  vectors longer than FB_PG_WIDTH
+ * FB_E_LIMIT  vectors longer than FB_PG_WIDTH, or FB_PG_HALF_WIDTH
  * After a failure before the renaming the databases hold what they held. */
 fb_status fb_pg_store_load(fb_context *ctx, const fb_index *index,
                            const fb_store_options *options, fb_store_report *report);

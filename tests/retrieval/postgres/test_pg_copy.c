@@ -1,4 +1,5 @@
 /* test_pg_copy.c - rows as PostgreSQL reads them byte for byte, and filters' keys. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,6 +55,43 @@ static void rows_are_as_copy_binary_wants_them(void **state)
     assert_int_equal(fb_pg_copy_check(NULL, &c), FB_OK);
     fb_pg_copy_free(&c);
     assert_null(c.bytes);
+}
+
+static float half_value(uint32_t half)
+{
+    int exponent = (int)(half >> 10 & 31);
+    double fraction = (half & 1023) / 1024.0;
+    double size = exponent ? ldexp(1 + fraction, exponent - 15) : ldexp(fraction, -14);
+    return (float)(half & 0x8000 ? -size : size);
+}
+
+/* Each half is its own, and what lies between two goes to the nearer, from the middle
+ * to the even one. */
+static void halves_are_the_nearest(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 0x7bff; h++) {
+        float a = half_value(h), b = half_value(h + 1), middle = (a + b) / 2;
+        assert_int_equal(fb_pg_half(a), h);
+        assert_int_equal(fb_pg_half(-a), h | 0x8000);
+        assert_int_equal(fb_pg_half(middle), h + (h & 1));
+        assert_int_equal(fb_pg_half(nextafterf(middle, 0)), h);
+        assert_int_equal(fb_pg_half(nextafterf(middle, b)), h + 1);
+    }
+    assert_int_equal(fb_pg_half(65504.0f), 0x7bff);
+    assert_int_equal(fb_pg_half(65519.9f), 0x7bff);
+    assert_int_equal(fb_pg_half(65520.0f), 0x7c00);
+    assert_int_equal(fb_pg_half(-INFINITY), 0xfc00);
+    assert_int_equal(fb_pg_half(NAN) & 0x7e00, 0x7e00);
+}
+
+static void a_halfvec_is_as_copy_binary_wants_it(void **state)
+{
+    (void)state;
+    fb_pg_copy c = {0};
+    fb_pg_copy_halfvec(&c, (const float[]){1.0f, -0.5f}, 2);
+    holds(&c, "\0\0\0\x08\0\x02\0\0\x3c\0\xb8\0", 12);
+    fb_pg_copy_free(&c);
 }
 
 static void bytes_grow_past_any_size(void **state)
@@ -146,6 +184,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_as_copy_binary_wants_them),
+        cmocka_unit_test(halves_are_the_nearest),
+        cmocka_unit_test(a_halfvec_is_as_copy_binary_wants_it),
         cmocka_unit_test(bytes_grow_past_any_size),
         cmocka_unit_test(keys_tell_attributes_apart),
         cmocka_unit_test(long_values_have_short_keys),
