@@ -157,6 +157,12 @@ fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map)
     return status;
 }
 
+void fb_map_release(const fb_map *map)
+{
+    if (map->bytes)
+        (void)madvise((void *)(uintptr_t)map->bytes, map->size_bytes, MADV_DONTNEED);
+}
+
 void fb_map_close(fb_map *map)
 {
     if (map->bytes)

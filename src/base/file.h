@@ -25,6 +25,8 @@ typedef struct fb_map {
 /* Map read-only. An empty file gives size 0 and bytes NULL. */
 fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map);
 void fb_map_close(fb_map *map);
+/* What was read of it need not stay in this process's memory; it can be read again. */
+void fb_map_release(const fb_map *map);
 
 /* Write `path` by way of `path.new`: open, write to ->stream, then commit (flush,
  * fsync, rename, fsync the folder) or abandon (unlink). Every write error, a full disk

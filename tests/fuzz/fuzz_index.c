@@ -1,10 +1,11 @@
-/* fuzz_index.c - any bytes as an index.json and as a product table. What is accepted
- * can be read to its last string and cell. A table is tried as it comes and, with an
+/* fuzz_index.c - any bytes as an index.json, as a product table and as vectors in s8
+ * with scales. What is accepted can be read to its last string, cell and number. A table is tried as it comes and, with an
  * odd first byte, with sizes taken from the input and a right checksum, so that what
  * lies behind the header is reached. */
 #include "retrieval/index/index_manifest.h"
 #include "retrieval/index/product_table.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,8 +92,14 @@ static void try_manifest(const uint8_t *data, size_t size)
         fb_index_manifest_parse(&ctx, m, "fuzz", (const char *)data, size);
     if (status == FB_OK) {
         if (m->segment_count < 0 || m->segment_count > FB_INDEX_SEGMENTS ||
-            m->width < 1 || m->width > FB_INDEX_WIDTH)
+            m->width < 1 || m->width > FB_INDEX_WIDTH || !fb_storage_name(m->storage))
             abort();
+        for (int32_t i = 0; i < m->segment_count; i++) {
+            const fb_index_part *f = m->segment[i].file;
+            if (f[FB_INDEX_TEXT_SCALES].present !=
+                (f[FB_INDEX_TEXT].present && m->storage == FB_STORED_INT8))
+                abort();
+        }
         for (int32_t i = 0; i < m->segment_count; i++)
             if (m->segment[i].rows < 0 || m->segment[i].deleted > m->segment[i].rows ||
                 !memchr(m->segment[i].catalog, 0, sizeof m->segment[i].catalog))
@@ -101,6 +108,42 @@ static void try_manifest(const uint8_t *data, size_t size)
         abort();
     }
     free(m);
+}
+
+/* Scales, codes and rests that lie behind a width. Where the scales are accepted, each
+ * number is finite and no larger than the codes allow. */
+static void try_codes(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return;
+    int64_t width = 1 + data[0] % 40;
+    int64_t count = (int64_t)(size - 1) / (4 + 2 * width);
+    size_t numbers = (size_t)(count * width);
+    float *scales = malloc((size_t)count * sizeof *scales + 1);
+    int8_t *codes = malloc(numbers + 1), *rests = malloc(numbers + 1);
+    float *row = malloc((size_t)width * sizeof *row);
+    if (scales && codes && rests && row) {
+        memcpy(scales, data + 1, (size_t)count * sizeof *scales);
+        memcpy(codes, data + 1 + 4 * count, numbers);
+        memcpy(rests, data + 1 + 4 * (size_t)count + numbers, numbers);
+        const fb_stored v = {.storage = FB_STORED_INT8,
+                             .count = count,
+                             .width = width,
+                             .codes = codes,
+                             .rests = rests,
+                             .scales = scales};
+        bool right = fb_scales_problem(scales, count) == NULL;
+        for (int64_t n = 0; n < count && right; n++) {
+            fb_stored_decode(&v, n, 1, row);
+            for (int64_t i = 0; i < width; i++)
+                if (!(fabsf(row[i]) <= 129 * scales[n]))
+                    abort();
+        }
+    }
+    free(scales);
+    free(codes);
+    free(rests);
+    free(row);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -115,6 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_framed(copy, size - 1);
     else if (data[0] & 2)
         try_table(copy, size - 1);
+    else if (data[0] & 4)
+        try_codes(copy, size - 1);
     else
         try_manifest(copy, size - 1);
     free(copy);

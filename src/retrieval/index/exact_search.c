@@ -1,6 +1,7 @@
 /* exact_search.c - see exact_search.h. */
 #include "retrieval/index/exact_search.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -80,12 +81,19 @@ static int32_t count_allowed(const uint8_t *allowed, int64_t from, int64_t to)
     return n;
 }
 
-static void add_row(const scan *s, part *p, int64_t row, float score)
+static void add_row(const scan *s, part *p, int64_t row, float score, float slack)
 {
     if (is_coded(s))
-        add_candidate(p, row, score, s->query->slack * s->query->rows->scales[row]);
+        add_candidate(p, row, score, slack);
     else
         fb_top_k_add(&p->top, s->first_row + row, score);
+}
+
+/* What a row must reach so that it is looked at. */
+static float least_wanted(const part *p)
+{
+    bool full = p->top.count == p->top.capacity && p->top.count > 0;
+    return full ? p->top.heap[0].score : -INFINITY;
 }
 
 /* Where few rows of a block pass, only these are computed. */
@@ -97,6 +105,8 @@ static void scan_block(const scan *s, int64_t from, int64_t to, part *p)
     if (pass == 0)
         return;
     bool sparse = pass < count / 2;
+    const float *scales = is_coded(s) ? s->query->rows->scales + from : NULL;
+    float least = least_wanted(p);
     if (!sparse)
         fb_row_query_near(s->query, from, count, scores);
     for (int64_t i = 0; i < count; i++) {
@@ -104,7 +114,11 @@ static void scan_block(const scan *s, int64_t from, int64_t to, part *p)
             continue;
         if (sparse)
             fb_row_query_near(s->query, from + i, 1, &scores[i]);
-        add_row(s, p, from + i, scores[i]);
+        float slack = scales ? s->query->slack * scales[i] : 0.0f;
+        if (scores[i] + slack < least)
+            continue;
+        add_row(s, p, from + i, scores[i], slack);
+        least = least_wanted(p);
     }
 }
 

@@ -33,6 +33,8 @@ static fb_status map_file(fb_context *ctx, fb_segment *s, const char *folder,
         return fail_damaged(ctx, path, "its length is not what index.json says");
     if (checked && fb_checksum(0, map->bytes, map->size_bytes) != part->checksum)
         return fail_damaged(ctx, path, "its checksum is not what index.json says");
+    if (checked)
+        fb_map_release(map); /* a search reads some of it, and rests hardly */
     return FB_OK;
 }
 
