@@ -1,6 +1,7 @@
 /* test_backend_int8.c - int8 products of the cpu backend against the reference: the
  * integer part to the bit, the f32 numbers made of it within their rounding.
  */
+#include "backend/cpu/cpu_backend.h"
 #include "backend/int8.h"
 #include "support/op_harness.h"
 
@@ -194,12 +195,65 @@ static void odd_rows_are_as_stated(void **state)
     op_for_each_world(check_odd_rows);
 }
 
+/* oneDNN's way, whether or not it is the one that is taken here: of weights so small that
+ * no processor's sums of pairs saturate, its sums are exact. */
+static void check_library(op_world *w)
+{
+    cpu_backend *c = (cpu_backend *)w->be[1];
+    if (w->exact || w->vector_set > 0)
+        return;
+    assert_int_equal(c->int8, CPU_INT8_UNDECIDED);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        int8_case k;
+        op_begin(w, "linear_int8_forward by oneDNN [%d,%d] x [%d]", (int)shapes[i][0],
+                 (int)shapes[i][1], (int)shapes[i][2]);
+        case_make(w, &k, shapes[i][0], shapes[i][1], shapes[i][2]);
+        for (int round = 0; round < 3; round++) {
+            fit_scales(w, &k);
+            for (int64_t n = 0; n < k.out; n++) /* -63 .. 63 */
+                put(w, &k.scale, n, op_get(w, &k.scale, 0, n) * 127.0f / 63.0f);
+            c->int8 = CPU_INT8_LIBRARY;
+            case_run(w, &k, round % 2, (fb_activation)round);
+            op_compare(w, "y", &k.y, 1.0);
+            new_weights(w, &k);
+        }
+        case_free(w, &k);
+    }
+}
+
+static void library_equals_reference(void **state)
+{
+    (void)state;
+    op_for_each_world(check_library);
+}
+
+/* Decided once, whichever it is, and named. */
+static void check_choice(op_world *w)
+{
+    const char *by = NULL, *again = NULL;
+    fb_backend *be = w->be[1];
+    op_begin(w, "int8_begin");
+    op_call(w, be->k->int8_begin(w->ctx, be, &by));
+    op_call(w, be->k->int8_begin(w->ctx, be, &again));
+    assert_true(by && by[0] && by == again);
+    if (!w->exact)
+        assert_int_not_equal(((cpu_backend *)be)->int8, CPU_INT8_UNDECIDED);
+}
+
+static void way_is_chosen_once(void **state)
+{
+    (void)state;
+    op_for_each_world(check_choice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(int8_equals_reference),
         cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(odd_rows_are_as_stated),
+        cmocka_unit_test(library_equals_reference),
+        cmocka_unit_test(way_is_chosen_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,7 @@ static void *copy_of(poison_backend *b, const void *p, size_t bytes)
 KEEP(fb_context *, keep_context)
 KEEP(double *, keep_double) /* results on the host */
 KEEP(int64_t *, keep_place)
+KEEP(const char **, keep_words) /* likewise */
 KEEP(bool, keep_bool)
 KEEP(float, keep_float)
 KEEP(int32_t, keep_i32)
@@ -191,7 +192,8 @@ static fb_activation keep_activation(const poison_backend *b, fb_activation x)
              : keep_backend, const fb_backend *                                        \
              : keep_const_backend, double *                                            \
              : keep_double, int64_t *                                                  \
-             : keep_place, bool                                                        \
+             : keep_place, const char **                                               \
+             : keep_words, bool                                                        \
              : keep_bool, float                                                        \
              : keep_float, int32_t                                                     \
              : keep_i32, int64_t                                                       \

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/cpu_convolution.h"
 #include "backend/cpu/cpu_gemm.h"
+#include "backend/cpu/cpu_int8.h"
 #include "backend/cpu/vector.h"
 
 typedef struct cpu_backend {
@@ -17,6 +18,7 @@ typedef struct cpu_backend {
     cpu_gemm *gemm;
     cpu_convolution *convolution;
     const fb_vector *v;
+    cpu_int8_way int8; /* undecided until the first int8 product */
     void *scratch;
     size_t scratch_bytes;
 } cpu_backend;

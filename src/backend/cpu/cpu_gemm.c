@@ -6,6 +6,7 @@
  *     backward_input   A = dy [T,N]         B = w   [N,K] packed    C = dx (sum)
  *     backward_weight  A = dy^T [N,T]       B = x   [T,K] plain     C = dw (sum, f32)
  *     product          A = a or a^T         B = b or b^T    plain     C = y
+ *     int8             A = x  [T,K] s8      B = w^T [K,N] packed s8    C = sums s32
  *
  * The packed layout is asked of the library once a weight and direction
  * (format_tag_any at 1024 rows); primitives of all row counts then take that layout.
@@ -24,7 +25,8 @@ typedef struct gemm_key {
 } gemm_key;
 
 enum { DIRECTION_FORWARD, DIRECTION_INPUT, DIRECTION_WEIGHT, DIRECTION_PRODUCT };
-enum { OPTION_A_SIDEWAYS = 64, OPTION_B_SIDEWAYS = 128 }; /* stored transposed */
+/* A or B stored transposed; s32 sums of s8 numbers */
+enum { OPTION_A_SIDEWAYS = 64, OPTION_B_SIDEWAYS = 128, OPTION_INT8 = 1024 };
 
 typedef struct gemm_entry {
     gemm_key key;
@@ -148,8 +150,11 @@ static dnnl_status_t descs_make(cpu_gemm *g, gemm_descs *d, const gemm_key *key)
 {
     bool a_sideways = key->options & OPTION_A_SIDEWAYS;
     bool b_sideways = key->options & OPTION_B_SIDEWAYS;
-    dnnl_data_type_t type = g->lib->type;
-    dnnl_data_type_t out = (key->options & OPTION_F32_OUT) ? dnnl_f32 : type;
+    bool int8 = key->options & OPTION_INT8;
+    dnnl_data_type_t type = int8 ? dnnl_s8 : g->lib->type;
+    dnnl_data_type_t out = int8                              ? dnnl_s32
+                           : (key->options & OPTION_F32_OUT) ? dnnl_f32
+                                                             : type;
     dnnl_status_t status = desc_strided(
         &d->a, key->m, key->k, type, a_sideways ? 1 : key->k, a_sideways ? key->m : 1);
     if (status == dnnl_success)
@@ -288,9 +293,9 @@ static fb_status run(fb_context *ctx, cpu_gemm *g, const gemm_key *key,
 /* The layout that the library likes for [k,n] weights, as a primitive descriptor whose
  * weights_md it is. */
 static dnnl_status_t preferred(cpu_gemm *g, dnnl_primitive_desc_t *pd, int64_t k,
-                               int64_t n)
+                               int64_t n, int32_t options)
 {
-    gemm_key key = {LAYOUT_ROWS, k, n, DIRECTION_FORWARD, 0};
+    gemm_key key = {LAYOUT_ROWS, k, n, DIRECTION_FORWARD, options};
     gemm_descs d = {0};
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t status = descs_make(g, &d, &key);
@@ -312,7 +317,7 @@ static fb_status copy_make(fb_context *ctx, cpu_gemm *g, packed_copy *copy,
     int64_t k = forward ? w->in : w->out, n = forward ? w->out : w->in;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_memory_desc_t plain = {0};
-    dnnl_status_t status = preferred(g, &pd, k, n);
+    dnnl_status_t status = preferred(g, &pd, k, n, 0);
     if (status == dnnl_success)
         status = desc_strided(&plain, k, n, dnnl_f32, forward ? 1 : w->in,
                               forward ? w->in : 1);
@@ -340,6 +345,29 @@ static fb_status packed_memory(fb_context *ctx, cpu_gemm *g, dnnl_memory_t *memo
     cpu_onednn_leave(before);
     *memory = copy->memory;
     return status;
+}
+
+fb_status cpu_gemm_int8_pack(fb_context *ctx, cpu_gemm *g, packed_copy *copy,
+                             const int8_t *w, int64_t in, int64_t out)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_memory_desc_t plain = {0};
+    int before = cpu_onednn_enter(g->lib->threads);
+    cpu_onednn_copy_free(copy);
+    dnnl_status_t status = preferred(g, &pd, in, out, OPTION_INT8);
+    if (status == dnnl_success)
+        status = desc_strided(&plain, in, out, dnnl_s8, 1, in);
+    if (status == dnnl_success)
+        status = cpu_onednn_copy_make(
+            g->lib, copy, cpu_onednn_query(pd, dnnl_query_weights_md), DESC_REF(plain));
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    cpu_onednn_desc_free(&plain);
+    fb_status result = cpu_onednn_check(ctx, status, "lay out an int8 weight");
+    if (result == FB_OK)
+        result = cpu_onednn_copy_fill(ctx, g->lib, copy, w);
+    cpu_onednn_leave(before);
+    return result;
 }
 
 /* ---- the products --------------------------------------------------------------- */
@@ -382,6 +410,14 @@ fb_status cpu_gemm_forward(fb_context *ctx, cpu_gemm *g, const fb_tensor *y,
     gemm_call call = {.bias = bias};
     FB_TRY(packed_memory(ctx, g, &call.packed, w, DIRECTION_FORWARD));
     return run_rows(ctx, g, key, call, rows, x, y);
+}
+
+fb_status cpu_gemm_int8(fb_context *ctx, cpu_gemm *g, int32_t *sums, const int8_t *x,
+                        int64_t rows, const packed_copy *w, int64_t in, int64_t out)
+{
+    const gemm_key key = {rows, in, out, DIRECTION_FORWARD, OPTION_INT8};
+    const gemm_call call = {.a = x, .c = sums, .packed = w->memory};
+    return run(ctx, g, &key, &call);
 }
 
 fb_status cpu_gemm_backward_input(fb_context *ctx, cpu_gemm *g, const fb_tensor *dx,

@@ -24,6 +24,7 @@
 
 typedef struct cpu_onednn cpu_onednn; /* cpu_onednn.h */
 typedef struct cpu_gemm cpu_gemm;
+typedef struct packed_copy packed_copy; /* cpu_onednn.h */
 
 /* lib is borrowed. */
 fb_status cpu_gemm_create(fb_context *ctx, cpu_onednn *lib, cpu_gemm **gemm);
@@ -36,6 +37,13 @@ fb_status cpu_gemm_backward_input(fb_context *ctx, cpu_gemm *gemm, const fb_tens
                                   const fb_tensor *dy, fb_weight *w, bool accumulate);
 fb_status cpu_gemm_backward_weight(fb_context *ctx, cpu_gemm *gemm, float *dw,
                                    const fb_tensor *x, const fb_tensor *dy);
+/* sums[T,N] = x[T,K] w[N,K]^T of int8 numbers, one primitive of the exact sizes. Whether
+ * the library's sums are exact depends on the processor (cpu_int8_choice.c). The pack
+ * takes the place of what the copy held before. */
+fb_status cpu_gemm_int8_pack(fb_context *ctx, cpu_gemm *gemm, packed_copy *copy,
+                             const int8_t *w, int64_t in, int64_t out);
+fb_status cpu_gemm_int8(fb_context *ctx, cpu_gemm *gemm, int32_t *sums, const int8_t *x,
+                        int64_t rows, const packed_copy *w, int64_t in, int64_t out);
 /* y = A B of two activations, a and b or their transposes; y may be f32. One primitive
  * of the exact sizes. */
 fb_status cpu_gemm_product(fb_context *ctx, cpu_gemm *gemm, const fb_tensor *y,

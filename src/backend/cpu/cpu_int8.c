@@ -146,21 +146,38 @@ static fb_status run_own(fb_context *ctx, cpu_backend *c, const int8_shape *s,
     return FB_OK;
 }
 
+fb_status cpu_int8_own(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call)
+{
+    int8_shape s = shape_of(c->v, call->x->dims[0], call->w);
+    vector_int8 a = {.pairs = s.pairs,
+                     .out = s.out,
+                     .w_scale = call->scale,
+                     .bias = call->bias,
+                     .act = call->act,
+                     .y = call->y->data};
+    FB_TRY(packed_copy_of(ctx, c, &a.w, call->w, call->scale));
+    return run_own(ctx, c, &s, &a, call->x->data);
+}
+
 fb_status cpu_linear_int8_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
                                   const fb_tensor *x, fb_weight *w, const float *scale,
                                   const float *bias, fb_activation act)
 {
     cpu_backend *c = cpu_of(be);
-    int64_t rows = x->dims[0];
-    if (rows == 0 || w->out == 0)
+    const cpu_int8_call call = {y, x, w, scale, bias, act};
+    if (x->dims[0] == 0 || w->out == 0)
         return FB_OK;
-    int8_shape s = shape_of(c->v, rows, w);
-    vector_int8 a = {.pairs = s.pairs,
-                     .out = s.out,
-                     .w_scale = scale,
-                     .bias = bias,
-                     .act = act,
-                     .y = y->data};
-    FB_TRY(packed_copy_of(ctx, c, &a.w, w, scale));
-    return run_own(ctx, c, &s, &a, x->data);
+    if (c->int8 == CPU_INT8_UNDECIDED)
+        FB_TRY(cpu_int8_choose(ctx, c));
+    return c->int8 == CPU_INT8_LIBRARY ? cpu_int8_library(ctx, c, &call)
+                                       : cpu_int8_own(ctx, c, &call);
+}
+
+fb_status cpu_int8_begin(fb_context *ctx, fb_backend *be, const char **by)
+{
+    cpu_backend *c = cpu_of(be);
+    if (c->int8 == CPU_INT8_UNDECIDED)
+        FB_TRY(cpu_int8_choose(ctx, c));
+    *by = c->int8 == CPU_INT8_LIBRARY ? "oneDNN" : c->v->int8_by;
+    return FB_OK;
 }

@@ -1,10 +1,20 @@
-/* cpu_int8.h - packed copies of int8 weights (backend/int8.h) for the vector kernels. */
+/* cpu_int8.h - linear layers by int8 products (backend/int8.h): by the vector kernels of
+ * this processor, or by oneDNN, whichever is faster and exact here.
+ */
 #ifndef FB_BACKEND_CPU_CPU_INT8_H
 #define FB_BACKEND_CPU_CPU_INT8_H
 
-#include <stdint.h>
+#include "backend/backend.h"
 
-/* In the panels of vector.h's vector_int8. */
+typedef struct cpu_backend cpu_backend; /* cpu_backend.h */
+
+typedef enum cpu_int8_way {
+    CPU_INT8_UNDECIDED,
+    CPU_INT8_OWN,
+    CPU_INT8_LIBRARY
+} cpu_int8_way;
+
+/* A packed copy in the panels of vector.h's vector_int8. */
 typedef struct cpu_int8_copy {
     int8_t *bytes;
     const float *scale; /* those it was made with, borrowed */
@@ -12,5 +22,20 @@ typedef struct cpu_int8_copy {
 } cpu_int8_copy;
 
 void cpu_int8_copy_free(cpu_int8_copy *copy);
+
+/* The two ways of linear_int8_forward, and the one that c->int8 names. */
+typedef struct cpu_int8_call {
+    const fb_tensor *y, *x;
+    fb_weight *w;
+    const float *scale, *bias;
+    fb_activation act;
+} cpu_int8_call;
+fb_status cpu_int8_own(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call);
+fb_status cpu_int8_library(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call);
+
+/* Decide c->int8 by a trial of some milliseconds: whether oneDNN's sums of the largest
+ * numbers are exact (without VNNI or AMX its sums of pairs saturate in 16 bits), and which
+ * is faster at a product of ordinary size. A library that fails is not taken. */
+fb_status cpu_int8_choose(fb_context *ctx, cpu_backend *c);
 
 #endif

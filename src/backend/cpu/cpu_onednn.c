@@ -205,6 +205,7 @@ void cpu_onednn_weight_release(fb_weight *w)
     for (int i = 0; i < CONV_COPIES; i++)
         cpu_onednn_copy_free(&p->conv[i]);
     cpu_int8_copy_free(&p->int8);
+    cpu_onednn_copy_free(&p->int8_library);
     free(p);
     w->cache = NULL;
 }
@@ -240,20 +241,26 @@ dnnl_status_t cpu_onednn_copy_make(cpu_onednn *lib, packed_copy *copy, desc_ref 
     return status;
 }
 
-fb_status cpu_onednn_copy_renew(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
-                                const fb_weight *w)
+fb_status cpu_onednn_copy_fill(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
+                               const void *numbers)
 {
-    if (copy->version == w->version) /* versions begin at 1 */
-        return FB_OK;
     /* The cast drops const for the library's handle; it reads only. */
-    dnnl_status_t status = dnnl_memory_set_data_handle(copy->source, (void *)w->data);
+    dnnl_status_t status = dnnl_memory_set_data_handle(copy->source, (void *)numbers);
     dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, copy->source},
                               {DNNL_ARG_TO, copy->memory}};
     if (status == dnnl_success)
         status = dnnl_primitive_execute(copy->reorder, lib->stream, 2, args);
     if (status == dnnl_success)
         status = dnnl_stream_wait(lib->stream);
-    FB_TRY(cpu_onednn_check(ctx, status, "repack a weight"));
+    return cpu_onednn_check(ctx, status, "repack a weight");
+}
+
+fb_status cpu_onednn_copy_renew(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
+                                const fb_weight *w)
+{
+    if (copy->version == w->version) /* versions begin at 1 */
+        return FB_OK;
+    FB_TRY(cpu_onednn_copy_fill(ctx, lib, copy, w->data));
     copy->version = w->version;
     return FB_OK;
 }

@@ -102,6 +102,8 @@ typedef struct packed_weight {
     packed_copy conv[CONV_COPIES];
     int32_t next_conv; /* the one to make anew when all are taken */
     cpu_int8_copy int8;
+    packed_copy int8_library; /* of the same numbers, for oneDNN */
+    const float *int8_library_scale;
 } packed_weight;
 
 /* w->cache, made when it is not there. */
@@ -114,6 +116,9 @@ dnnl_status_t cpu_onednn_copy_make(cpu_onednn *lib, packed_copy *copy, desc_ref 
                                    desc_ref plain);
 fb_status cpu_onednn_copy_renew(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
                                 const fb_weight *w);
+/* Numbers that are not a weight's. */
+fb_status cpu_onednn_copy_fill(fb_context *ctx, cpu_onednn *lib, packed_copy *copy,
+                               const void *numbers);
 void cpu_onednn_copy_free(packed_copy *copy);
 
 #endif

@@ -144,10 +144,14 @@ typedef struct fb_vector {
     /* rows [rows, width] to q [rows][2 pairs] and their scales */
     void (*int8_quantize)(int16_t *q, float *scale, const float *x, int64_t rows,
                           int64_t width);
+    /* the same to q [rows][width] of one byte each, for another library */
+    void (*int8_quantize_bytes)(int8_t *q, float *scale, const float *x, int64_t rows,
+                                int64_t width);
     /* panels [from, to) of y */
     void (*int8_product)(const vector_int8 *a, int64_t from, int64_t to);
-    /* y[rows,out] of sums that another library made, without the activation */
-    void (*int8_finish)(float *y, const int32_t *sums, const vector_int8 *a);
+    /* a->y[rows,out] of sums that another library made */
+    void (*int8_finish)(const int32_t *sums, const vector_int8 *a);
+    const char *int8_by; /* what multiplies, for people */
 
     void (*add)(fb_dtype dtype, void *y, const void *x, int64_t n);
 

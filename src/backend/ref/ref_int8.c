@@ -16,6 +16,12 @@ static float quantize_row(int8_t *q, const float *x, int64_t n)
     return scale;
 }
 
+fb_status ref_int8_begin(fb_context *ctx, fb_backend *be, const char **by)
+{
+    *by = "plain loops";
+    return FB_OK;
+}
+
 fb_status ref_linear_int8_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
                                   const fb_tensor *x, fb_weight *w, const float *scale,
                                   const float *bias, fb_activation act)

@@ -125,14 +125,6 @@ void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to
     }
 }
 
-/* rintf leaves nothing to contract: its argument is a product alone. */
-static void quantize_row(int16_t *q, const float *x, int64_t n, float inverse)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        q[i] = (int16_t)rintf(x[i] * inverse);
-}
-
 /* fb_int8_magnitude, whose bits compare as signed numbers too. */
 static float magnitude(const float *x, int64_t n)
 {
@@ -145,31 +137,61 @@ static float magnitude(const float *x, int64_t n)
     return from_bits((uint32_t)most);
 }
 
-void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
-                                   int64_t rows, int64_t width)
+/* rintf leaves nothing to contract: its argument is a product alone. */
+FB_INLINE void quantize_row(bool bytes, void *q, const float *x, int64_t n,
+                            float inverse)
 {
-    int64_t padded = (width + 1) / 2 * 2;
-    for (int64_t t = 0; t < rows; t++) {
-        float inverse;
-        scale[t] = fb_int8_scale(magnitude(x + t * width, width), &inverse);
-        if (inverse > 0.0f)
-            quantize_row(q + t * padded, x + t * width, width, inverse);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        float value = rintf(x[i] * inverse);
+        if (bytes)
+            ((int8_t *)q)[i] = (int8_t)value;
         else
-            memset(q + t * padded, 0, (size_t)width * sizeof *q);
-        if (padded > width)
-            q[t * padded + width] = 0;
+            ((int16_t *)q)[i] = (int16_t)value;
     }
 }
 
-void FB_VECTOR_NAME(int8_finish)(float *y, const int32_t *sum, const vector_int8 *a)
+/* `padded` numbers a row of q, of which the last may be filled up. */
+FB_INLINE void quantize(bool bytes, void *q, float *scale, const float *x, int64_t rows,
+                        int64_t width, int64_t padded)
 {
+    size_t size = bytes ? sizeof(int8_t) : sizeof(int16_t);
+    for (int64_t t = 0; t < rows; t++) {
+        float inverse;
+        char *row = (char *)q + (size_t)(t * padded) * size;
+        scale[t] = fb_int8_scale(magnitude(x + t * width, width), &inverse);
+        if (inverse > 0.0f)
+            quantize_row(bytes, row, x + t * width, width, inverse);
+        else
+            memset(row, 0, (size_t)width * size);
+        memset(row + (size_t)width * size, 0, (size_t)(padded - width) * size);
+    }
+}
+
+void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
+                                   int64_t rows, int64_t width)
+{
+    quantize(false, q, scale, x, rows, width, (width + 1) / 2 * 2);
+}
+
+void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x,
+                                         int64_t rows, int64_t width)
+{
+    quantize(true, q, scale, x, rows, width, width);
+}
+
+void FB_VECTOR_NAME(int8_finish)(const int32_t *sum, const vector_int8 *a)
+{
+    void (*act)(fb_dtype, void *, const void *, int64_t) = activation(a->act);
     for (int64_t t = 0; t < a->rows; t++) {
-        float *to = y + t * a->out;
+        float *to = a->y + t * a->out;
         const int32_t *from = sum + t * a->out;
         if (a->bias)
             finish(to, from, a->x_scale[t], a->w_scale, a->bias, a->out);
         else
             for (int64_t n = 0; n < a->out; n++)
                 to[n] = (float)from[n] * (a->x_scale[t] * a->w_scale[n]);
+        if (act)
+            act(FB_F32, to, to, a->out);
     }
 }

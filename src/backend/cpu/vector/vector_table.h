@@ -27,7 +27,9 @@ void FB_VECTOR_NAME(multiply)(fb_dtype dtype, void *y, const void *a, const void
 void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
                                    int64_t rows, int64_t width);
 void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to);
-void FB_VECTOR_NAME(int8_finish)(float *y, const int32_t *sums, const vector_int8 *a);
+void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x,
+                                         int64_t rows, int64_t width);
+void FB_VECTOR_NAME(int8_finish)(const int32_t *sums, const vector_int8 *a);
 void FB_VECTOR_NAME(dropout)(fb_dtype dtype, void *y, const void *x, int64_t first,
                              int64_t n, fb_dropout dropout);
 void FB_VECTOR_NAME(add)(fb_dtype dtype, void *y, const void *x, int64_t n);
@@ -129,10 +131,17 @@ void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict
 /* Outputs of an int8 panel: the vectors of sums that a block keeps beside each other. */
 #if defined(__AVX512BW__)
 enum { INT8_LANES = 16, INT8_VECTORS = 4 };
+#define INT8_BY "AVX-512"
 #elif defined(__AVX2__)
 enum { INT8_LANES = 8, INT8_VECTORS = 2 };
+#define INT8_BY "AVX2"
 #else
 enum { INT8_LANES = 4, INT8_VECTORS = 2 };
+#if defined(__SSE2__)
+#define INT8_BY "SSE2"
+#else
+#define INT8_BY "portable loops"
+#endif
 #endif
 enum { INT8_COLUMNS = INT8_LANES * INT8_VECTORS };
 
