@@ -152,7 +152,7 @@ fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
 
 enum { FB_COMPUTE_TEXT = 160 };
 /* What the model computes in and on how many threads, for people: "bf16 on 2 threads (0.97
- * TFLOP/s of products; f32 0.41)". */
+ * TFLOP/s of products; f32 0.41)", "int8 products by AVX2, the rest in f32 on 2 threads". */
 void fb_model_describe(const fb_model *model, char text[FB_COMPUTE_TEXT]);
 
 /* Width D of the model's vectors; 0: it gives none. */

@@ -129,8 +129,11 @@ void fb_model_describe(const fb_model *model, char text[FB_COMPUTE_TEXT])
 {
     char floats[FB_BACKEND_TEXT];
     fb_backend_describe(model->be, floats);
-    snprintf(text, FB_COMPUTE_TEXT, "%s%s", model->int8 ? "int8 products and " : "",
-             floats);
+    if (model->int8)
+        snprintf(text, FB_COMPUTE_TEXT, "int8 products by %s, the rest in %s",
+                 model->int8->by, floats);
+    else
+        snprintf(text, FB_COMPUTE_TEXT, "%s", floats);
 }
 
 void fb_model_say(const fb_model *model, bool quiet)

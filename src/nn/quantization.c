@@ -108,6 +108,7 @@ fb_status fb_quantization_use(fb_context *ctx, fb_quantization *q, fb_params *pa
     size_t bytes = (size_t)q->total * sizeof *q->scales;
     void *memory = NULL;
     FB_TRY(check_layers(ctx, q, params));
+    FB_TRY(be->k->int8_begin(ctx, be, &q->by));
     fb_quantization_stop(q);
     FB_TRY(be->m->alloc(ctx, be, &memory, bytes + 1));
     fb_status status = be->m->upload(ctx, be, memory, q->scales, bytes);

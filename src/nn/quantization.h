@@ -38,6 +38,7 @@ typedef struct fb_quantization {
     fb_backend *be;    /* whose memory `on` is; borrowed; NULL: none is used */
     float *on;         /* [total] */
     fb_params *params; /* whose leaves point there */
+    const char *by;    /* what multiplies, for people: "AVX2"; NULL: none is used */
 } fb_quantization;
 
 /* A figure of the float model and of the quantised one. */

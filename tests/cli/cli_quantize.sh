@@ -37,6 +37,10 @@ check "its scores are not those of f32" test "$INT8" != "$F32"
 check "which are there still" test "$(scores --dtype f32)" = "$F32"
 close "plain loops agree with the fast ones" "$(scores --backend ref | tr -dc '0-9.\n' | tr '\n' ' ')" \
     "$(echo "$INT8" | tr -dc '0-9.\n' | tr '\n' ' ')"
+"$FB" evaluate --model "$WORK/m" --catalog "$C" --split train --queries 2 --threads 2 \
+    2>"$WORK/stderr" >"$WORK/stdout"
+check "what multiplies is said once: $(cat "$WORK/stderr")" test \
+    "$(grep -c '^computing in int8 products by .*, the rest in f32 on 2 threads' "$WORK/stderr")" -eq 1
 E="$FB evaluate --model $WORK/m --catalog $C --split train --quiet --json"
 ok "evaluate in int8" $E
 check "R@all is 1" test "$(grep -c '"r_all": 1,' "$WORK/stdout")" -ge 2

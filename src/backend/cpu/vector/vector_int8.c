@@ -43,6 +43,7 @@ FB_INLINE void block(int32_t out[VECTOR_INT8_ROWS][INT8_COLUMNS], const pair *x,
 #pragma GCC unroll 8
         for (int v = 0; v < INT8_VECTORS; v++)
             sum[r][v] = (sums){0};
+#pragma GCC unroll 2
     for (int64_t t = 0; t < pairs; t++) {
         sums line[INT8_VECTORS];
 #pragma GCC unroll 8

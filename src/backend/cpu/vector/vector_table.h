@@ -140,7 +140,7 @@ enum { INT8_LANES = 4, INT8_VECTORS = 2 };
 #if defined(__SSE2__)
 #define INT8_BY "SSE2"
 #else
-#define INT8_BY "portable loops"
+#define INT8_BY "portable loops (no instructions for them here)"
 #endif
 #endif
 enum { INT8_COLUMNS = INT8_LANES * INT8_VECTORS };
