@@ -52,15 +52,13 @@
 
 /* Rows of more than one verb; X is one of the macros above. */
 #define FB_COMPUTE_OPTIONS(X)                                                          \
-    FB_COMPUTE_ROWS(                                                                   \
-        X, "bf16,f32",                                                                 \
-        "of matrix products; auto is bf16 where the processor is faster in it")
+    FB_COMPUTE_ROWS(X, "bf16,f32",                                                     \
+                    "of matrix products; auto is bf16 where that is faster")
 /* The same of verbs that score and do not train. */
 #define FB_SCORING_OPTIONS(X)                                                          \
-    FB_COMPUTE_ROWS(                                                                   \
-        X, "bf16,f32,int8",                                                            \
-        "of matrix products; auto is int8 for a model that quantize has "              \
-        "made ready for it, else bf16 where the processor is faster in it")
+    FB_COMPUTE_ROWS(X, "bf16,f32,int8",                                                \
+                    "of matrix products; auto is int8 for a model that quantize has "  \
+                    "made ready for it, else bf16 where that is faster")
 /* Of a verb that chooses the type itself. */
 #define FB_PLACE_OPTIONS(X)                                                            \
     FB_BACKEND_ROW(X)                                                                  \
@@ -144,8 +142,7 @@
       "against",                                                                       \
       FB_ONE_OF_EACH(fb_backend_name))                                                 \
     X(CHOICE, dtype, "dtype", "TYPE", "auto",                                          \
-      "of proposals: of matrix products; auto is bf16 where the processor is faster "  \
-      "in it",                                                                         \
+      "of proposals: of matrix products; auto is bf16 where that is faster",           \
       FB_ONE_OF("bf16,f32"), FB_AUTO)
 
 #endif

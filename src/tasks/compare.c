@@ -239,7 +239,6 @@ static fb_status open_parts(fb_compare_run *c)
     if (!o->catalog[0] || !o->out[0])
         return fb_fail(c->ctx, FB_E_USAGE, "compare needs --catalog and --out");
     FB_TRY(fb_compare_list(c));
-    FB_TRY(say_format(c));
     if (o->regions[0] && o->features[0])
         return fb_fail(c->ctx, FB_E_USAGE,
                        "--features %s and --regions %s: systems learn from one of the "
@@ -254,6 +253,7 @@ static fb_status open_parts(fb_compare_run *c)
     if (!c->results)
         return fb_fail(c->ctx, FB_E_MEMORY, "no memory for the results");
     FB_TRY(fb_compare_begin(c));
+    FB_TRY(say_format(c));
     return read_done(c);
 }
 

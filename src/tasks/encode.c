@@ -349,7 +349,6 @@ static fb_status open_sources(encoder *e)
     e->text_weight = o->text_weight;
     FB_TRY(fb_text_weight_check(e->ctx, &e->text_weight));
     FB_TRY(fb_model_open(e->ctx, &e->model, o->model, &compute));
-    fb_model_say(e->model, o->quiet);
     FB_TRY(fb_model_check_vectors(e->ctx, e->model));
     e->width = fb_model_vector_size(e->model);
     const fb_catalogue_options how = {.files_may_lack = o->regions[0] != 0};
@@ -378,6 +377,7 @@ static fb_status run(encoder *e, int64_t *resumed)
         return fb_fail(e->ctx, FB_E_MEMORY, "no memory for vectors");
     FB_TRY(open_part(e));
     FB_TRY(write_ids(e));
+    fb_model_say(e->model, e->options->quiet);
     fb_progress progress;
     fb_progress_begin(&progress, "encoding", e->query ? "queries" : "products", e->done,
                       e->rows, e->options->quiet);

@@ -256,6 +256,8 @@ fb_status fb_evaluate_opened(fb_context *ctx, const fb_evaluate_options *options
     e->items = items->count;
     fb_status status = open_regions(ctx, options, model, items);
     if (status == FB_OK)
+        fb_model_say(model, options->quiet);
+    if (status == FB_OK)
         status = fb_evaluate_model(ctx, options, model, items, e);
     fb_split_items_close(items);
     return status;
@@ -274,8 +276,6 @@ fb_status fb_evaluate(fb_context *ctx, const fb_evaluate_options *options,
         e ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "no memory for the result");
     if (status == FB_OK)
         status = fb_model_open(ctx, &model, options->model, &compute);
-    if (status == FB_OK)
-        fb_model_say(model, options->quiet);
     if (status == FB_OK)
         status = fb_evaluate_opened(ctx, options, model, e);
     fb_model_close(model);

@@ -90,6 +90,8 @@ fb_status fb_evaluate_queries(fb_context *ctx, fb_model *model,
     if (status == FB_OK)
         status = fb_query_split_create(ctx, &split, set, catalogue, which);
     if (status == FB_OK)
+        fb_model_say(model, options->quiet);
+    if (status == FB_OK)
         status = rank(ctx, options, model, catalogue, split, e);
     fb_query_split_free(split);
     fb_query_set_close(set);

@@ -298,6 +298,8 @@ static fb_status write_segment(build *b, bool graph)
     FB_TRY(set_path(b->ctx, folder, b->options->catalog));
     FB_TRY(fb_segment_writer_open(b->ctx, &b->change, &b->writer, b->item_count, parts,
                                   folder));
+    if (b->model)
+        fb_model_say(b->model, b->options->quiet);
     FB_TRY(b->given.bytes ? add_given(b) : add_encoded(b));
     FB_TRY(encode_queries(b));
     b->report.encode_seconds = fb_clock_s() - started_s;
@@ -328,7 +330,6 @@ static fb_status open_sources(build *b)
                        "index needs --catalog, and --model or --vectors");
     if (o->model[0]) {
         FB_TRY(fb_model_open(b->ctx, &b->model, o->model, &compute));
-        fb_model_say(b->model, o->quiet);
         FB_TRY(fb_model_check_vectors(b->ctx, b->model));
         b->change.threads = b->model->be->threads;
     }

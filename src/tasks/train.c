@@ -73,6 +73,7 @@ typedef struct training {
     bool begun;                   /* the first was begun by an earlier start, */
     double deadline_s;            /* and is to end then; 0: any time */
     double begun_s;               /* as fb_train_opening's */
+    bool said;                    /* likewise */
     bool timed;                   /* times are known, of the stages from first on */
     fb_train_time times[STAGES];
 } training;
@@ -117,7 +118,8 @@ static fb_status find_times(training *t)
         fb_train_options stage;
         fb_train_opening opening = {.stage = t->stages ? t->first + i : 0,
                                     .stages = t->stages,
-                                    .begun_s = t->begun_s};
+                                    .begun_s = t->begun_s,
+                                    .said = &t->said};
         FB_TRY(stage_options(t, t->first + i, &paths, &stage));
         if (i > 0) {
             stage.init = "";
@@ -190,14 +192,14 @@ static double seconds_left(const training *t)
 }
 
 /* Before the first stage begins: how long all will take, and whether that fits. A stage
- * that goes on has its plan. */
+ * that goes on has its plan; one by --processor-minutes makes its own. */
 static fb_status plan_time(training *t)
 {
     const fb_train_options *o = t->options;
     int32_t count = count_left(t, t->first);
     bool planned = o->minutes > 0;
     double share = 1;
-    if ((t->begun && count == 1) || (!planned && o->quiet))
+    if ((t->begun && count == 1) || (!planned && o->quiet) || o->processor_minutes > 0)
         return FB_OK;
     FB_TRY(find_times(t));
     t->timed = true;
@@ -231,12 +233,13 @@ static void open_time(const training *t, int32_t number, fb_train_opening *openi
 
 /* ---- a stage, and all of them -------------------------------------------------------- */
 
-static fb_status run_stage(const training *t, int32_t number, fb_train_report *report)
+static fb_status run_stage(training *t, int32_t number, fb_train_report *report)
 {
     stage_paths paths;
     fb_train_options stage;
     fb_train_report one = {0};
-    fb_train_opening opening = {.stage = t->stages ? number : 0, .stages = t->stages};
+    fb_train_opening opening = {
+        .stage = t->stages ? number : 0, .stages = t->stages, .said = &t->said};
     FB_TRY(stage_options(t, number, &paths, &stage));
     open_time(t, number, &opening);
     if (t->stages && !t->options->quiet)
@@ -293,22 +296,6 @@ static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, boo
     return FB_OK;
 }
 
-/* All stages compute in what the first one does, and a run that goes on in what it began
- * with: said in the first line. */
-static fb_status settle_format(fb_context *ctx, fb_train_options *common,
-                               const char *dtype)
-{
-    fb_backend *be;
-    char text[FB_BACKEND_TEXT];
-    FB_TRY(fb_backend_create(ctx, &be, common->backend, dtype, common->threads));
-    fb_backend_describe(be, text);
-    common->dtype = fb_dtype_name(be->dtype);
-    fb_backend_free(be);
-    if (!common->quiet)
-        fprintf(stderr, "computing in %s\n", text);
-    return FB_OK;
-}
-
 static fb_status train(fb_context *ctx, const fb_train_options *options,
                        fb_arena *strings, fb_train_report *report)
 {
@@ -325,7 +312,6 @@ static fb_status train(fb_context *ctx, const fb_train_options *options,
         common = begun;
         FB_TRY(plan_recipe(&t, &state));
     }
-    FB_TRY(settle_format(ctx, &common, state.step > 0 ? begun.dtype : options->dtype));
     t.begun = state.step > 0;
     t.deadline_s = state.deadline_s;
     t.begun_s = started_s - state.elapsed_s;

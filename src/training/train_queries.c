@@ -23,7 +23,7 @@ fb_status fb_train_queries_open(fb_train_run *run)
                              run->options.clicks));
     FB_TRY(open_split(run, FB_SPLIT_TRAIN));
     FB_TRY(open_split(run, FB_SPLIT_VAL));
-    if (run->options.quiet)
+    if (run->options.quiet || run->measuring) /* said when it is trained */
         return FB_OK;
     fprintf(stderr,
             "%s: %d queries (%s) with %d products to match, %d for validation\n",

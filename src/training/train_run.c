@@ -363,6 +363,17 @@ static fb_status open_folder(fb_train_run *run, bool resumed)
                              run->state.log_bytes);
 }
 
+/* What it computes in: the line that training begins with. */
+static void say_format(const fb_train_run *run, const fb_train_opening *opening)
+{
+    char text[FB_BACKEND_TEXT];
+    if (!opening->said || *opening->said || run->options.quiet)
+        return;
+    *opening->said = true;
+    fb_backend_describe(run->be, text);
+    fprintf(stderr, "computing in %s\n", text);
+}
+
 static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
 {
     fb_train_options *o = &run->options;
@@ -399,6 +410,7 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
     FB_TRY(fb_params_move(ctx, run->matcher->params, run->be));
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
     FB_TRY(plan_steps(run, opening->steps));
+    say_format(run, opening);
     if (!resumed) {
         run->state.processor_s = opening->processor_s;
         run->state.deadline_s = opening->deadline_s;
@@ -424,6 +436,7 @@ fb_status fb_train_run_open(fb_context *ctx, fb_train_run **run,
     r->ctx = ctx;
     r->comm = fb_comm_alone();
     r->options = *options;
+    r->measuring = opening->measuring;
     r->state.stage = opening->stage;
     r->state.stages = opening->stages;
     fb_status status = open_parts(r, opening);

@@ -37,6 +37,7 @@ typedef struct fb_train_run {
     fb_train_state state;
     fb_train_schedule schedule;         /* of state.planned_steps */
     char shorten[FB_TRAIN_TURNS_BYTES]; /* options.shorten, where the run said more */
+    bool measuring;                     /* as opened */
     double features_s;                  /* that making features before training took */
     fb_start start;                     /* of a fresh run */
     int32_t matched;                    /* matched pairs a batch */
@@ -51,6 +52,8 @@ typedef struct fb_train_opening {
     int64_t steps;         /* of a fresh run at most; 0: what the options make */
     double processor_s;    /* that have been spent on a fresh run */
     bool measuring;        /* a run to look at: it leaves no model and no log */
+    bool
+        *said; /* whether the line that training begins with has been said; NULL: yes */
     const fb_model_config
         *shape;        /* of one to look at, what it will start from when that
                                      is there; NULL: the options' start is there */

@@ -36,8 +36,7 @@ wait $pid 2>/dev/null
 ok "killed and resumed" $SHORT --quiet --out "$WORK/killed" --resume
 check "it is the same to the bit" cmp -s "$WORK/short/last/model.safetensors" \
     "$WORK/killed/last/model.safetensors"
-for wrong in 5:200 x 5 60:50 "10:50,5:40" ""; do
-    [ -z "$wrong" ] && continue
+for wrong in 5:200 x 5 60:50 "10:50,5:40"; do
     fails 2 "--shorten" $PLAIN --quiet --steps 120 --shorten "$wrong" --out "$WORK/none"
 done
 check "nothing is left of these" test ! -e "$WORK/none/config.json"
@@ -46,9 +45,13 @@ check "nothing is left of these" test ! -e "$WORK/none/config.json"
 ok "more than enough" $PLAIN --batch 64 --minutes 60 --out "$WORK/enough" --json
 check "is what the options make" test "$(value "$WORK/stdout" steps)" = "$(
     value "$WORK/enough/last/training_state.json" planned_steps)"
+computes=$(sed -n '1s/^computing in \(f32\|bf16\) on 2 threads.*/\1/p' "$WORK/stderr")
+check "its first line says what it computes in: $(head -n 1 "$WORK/stderr")" test -n "$computes"
+check "which its state keeps" test "$computes" = "$(
+    value "$WORK/enough/last/training_state.json" dtype)"
 check "it says how long that takes" grep -q "^training takes about .* steps of " "$WORK/stderr"
 
-LATE="$PLAIN --minutes 0.05"
+LATE="$PLAIN --minutes 0.1 --checkpoint-every 1"
 $LATE --out "$WORK/late" >"$WORK/late.out" 2>"$WORK/late.err" &
 pid=$!
 for try in $(seq 1 1000); do
@@ -56,7 +59,7 @@ for try in $(seq 1 1000); do
     sleep 0.01
 done
 kill -STOP $pid
-sleep 4
+sleep 7
 kill -CONT $pid
 wait $pid
 check "a run that was held up ends well: $(tail -n 1 "$WORK/late.err")" test $? = 0
@@ -70,6 +73,7 @@ check "its state knows all decisions: $turns" test "${turns##*:}" = "$total"
 check "its learning rate has come down" awk -v r="$(last_lr "$WORK/late")" \
     'BEGIN { exit !(r > 0 && r < 1e-4) }'
 ok "repeated without a clock" $PLAIN --quiet --steps "$planned" --shorten "$turns" \
+    --checkpoint-every 1 \
     --out "$WORK/repeated"
 check "it is the same to the bit" cmp -s "$WORK/late/last/model.safetensors" \
     "$WORK/repeated/last/model.safetensors"
@@ -88,13 +92,17 @@ wait $pid 2>/dev/null
 state=$WORK/again/last/training_state.json
 planned=$(value "$state" planned_steps) elapsed=$(value "$state" elapsed_seconds)
 check "time has been counted: $elapsed" awk -v s="$elapsed" 'BEGIN { exit !(s > 0) }'
-ok "resumed" "$FB" train --out "$WORK/again" --resume --threads 2
+sed -i 's/"dtype": *"[a-z0-9]*"/"dtype": "f32"/' "$state" # what it began with, as it were
+ok "resumed" "$FB" train --out "$WORK/again" --resume --threads 2 --dtype auto
+check "in what its state says" grep -q "^computing in f32 on 2 threads$" "$WORK/stderr"
+check "and what is left" grep -q "^going on at step .* of $planned: about " "$WORK/stderr"
 check "the plan stays" test "$(value "$state" planned_steps)" = "$planned"
-check "so does its end" test "$(value "$state" deadline_seconds)" = 3
+check "so does its end" test "$(value "$state" deadline_seconds)" = 6
 check "and time goes on" awk -v s="$(value "$state" elapsed_seconds)" -v t="$elapsed" \
     'BEGIN { exit !(s >= t) }'
-ok "the same number of steps" $PLAIN --quiet --steps "$planned" \
-    --shorten "$(turns_of "$state")" --out "$WORK/told"
+turns=$(turns_of "$state")
+ok "the same number of steps" $PLAIN --quiet --steps "$planned" --checkpoint-every 1 \
+    ${turns:+--shorten "$turns"} --out "$WORK/told"
 check "make the same model" cmp -s "$WORK/again/last/model.safetensors" \
     "$WORK/told/last/model.safetensors"
 
