@@ -239,11 +239,13 @@ typedef struct fb_hit {
     int64_t row;         /* in the index, the same as long as it is open */
 } fb_hit;
 
-/* Products pass when, for every name there, one of its values is theirs; ASCII letters
- * compare without case. */
+/* Products pass when, for every name there, one of its values is theirs. Values compare
+ * without case and however accents are composed (Unicode's full case folding, NFC),
+ * names without the case of ASCII letters. */
 typedef struct fb_search_filter {
     const char *name, *value;
 } fb_search_filter;
+#define FB_FILTERS_MOST 1024 /* of one search; FB_E_LIMIT past it */
 
 typedef struct fb_search_options {
 #define FB_OPTION FB_OPTION_MEMBER

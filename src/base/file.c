@@ -134,6 +134,26 @@ fb_status fb_stream_open(fb_context *ctx, const char *path, FILE **stream,
     return status;
 }
 
+static int64_t written_ns(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+fb_status fb_map_check(fb_context *ctx, const fb_map *map, const char *name)
+{
+    struct stat st;
+    if (map->held == 0)
+        return FB_OK;
+    if (fstat(map->held - 1, &st) != 0)
+        return fail_errno(ctx, "look at", name);
+    if ((size_t)st.st_size == map->size_bytes && written_ns(&st) == map->written_ns)
+        return FB_OK;
+    return fb_fail(ctx, FB_E_IO,
+                   "%s: written over while it is open; put another in its place by "
+                   "renaming, and open that",
+                   name);
+}
+
 fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map)
 {
     int fd;
@@ -141,16 +161,17 @@ fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map)
     FB_TRY(open_regular(ctx, path, &fd, &st));
     if (st.st_size == 0) {
         close(fd);
-        *map = (fb_map){NULL, 0};
+        *map = (fb_map){.bytes = NULL};
         return FB_OK;
     }
     void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    int error = errno;
-    close(fd);
-    errno = error;
-    if (bytes == MAP_FAILED)
+    if (bytes == MAP_FAILED) {
+        int error = errno;
+        close(fd);
+        errno = error;
         return fail_errno(ctx, "map", path);
-    *map = (fb_map){bytes, (size_t)st.st_size};
+    }
+    *map = (fb_map){bytes, (size_t)st.st_size, fd + 1, written_ns(&st)};
     fb_status status = refuse_pointer(ctx, path, bytes, map->size_bytes);
     if (status != FB_OK)
         fb_map_close(map);
@@ -167,7 +188,9 @@ void fb_map_close(fb_map *map)
 {
     if (map->bytes)
         (void)munmap((void *)(uintptr_t)map->bytes, map->size_bytes);
-    *map = (fb_map){NULL, 0};
+    if (map->held > 0)
+        close(map->held - 1);
+    *map = (fb_map){.bytes = NULL};
 }
 
 enum { PATH_BYTES = sizeof((fb_replace *)0)->path };

@@ -21,10 +21,16 @@ fb_status fb_stream_open(fb_context *ctx, const char *path, FILE **stream,
 typedef struct fb_map {
     const uint8_t *bytes;
     size_t size_bytes;
+    int held;           /* its descriptor + 1; 0: none */
+    int64_t written_ns; /* when the file was last written, as it was mapped */
 } fb_map;
 /* Map read-only. An empty file gives size 0 and bytes NULL. */
 fb_status fb_map_open(fb_context *ctx, const char *path, fb_map *map);
 void fb_map_close(fb_map *map);
+/* Whether the file is still what was mapped; reading what is gone of it would end the
+ * process (SIGBUS). FB_E_IO, `name` in front: it was cut or written over. A file that
+ * another took the place of, or that was removed, is still whole for who has it open. */
+fb_status fb_map_check(fb_context *ctx, const fb_map *map, const char *name);
 /* What was read of it need not stay in this process's memory; it can be read again. */
 void fb_map_release(const fb_map *map);
 
@@ -75,6 +81,10 @@ fb_status fb_folder_appear(fb_context *ctx, const char *fresh, const char *path)
 /* Remove a folder and the files in it, three levels deep at most; missing: ok. */
 fb_status fb_folder_remove(fb_context *ctx, const char *path);
 fb_status fb_folder_sync(fb_context *ctx, const char *path);
+/* Hold a folder against other processes until *fd is closed, or the process ends;
+ * nothing is left in it. FB_E_STATE: another process holds it; `doing` says what it
+ * does there. Where the file system has no locks, *fd holds nothing. */
+fb_status fb_folder_lock(fb_context *ctx, const char *path, const char *doing, int *fd);
 /* The folder that holds `path`, so that a rename to it is on the disk. */
 fb_status fb_parent_sync(fb_context *ctx, const char *path);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,6 +59,18 @@ fb_status fb_folder_sync(fb_context *ctx, const char *path)
         status = fail_errno(ctx, "sync", path);
     close(fd);
     return status;
+}
+
+fb_status fb_folder_lock(fb_context *ctx, const char *path, const char *doing, int *fd)
+{
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return fail_errno(ctx, "open the folder", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return FB_OK;
+    close(*fd);
+    *fd = -1;
+    return fb_fail(ctx, FB_E_STATE, "%s: another process is %s", path, doing);
 }
 
 typedef fb_status (*visit_fn)(fb_context *ctx, const char *path, bool is_folder);

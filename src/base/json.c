@@ -7,16 +7,21 @@
 
 enum { MAX_NESTING = 64 };
 
-/* jansson recurses up to 2048 deep; brackets are counted first so that it need not. */
-static fb_status check_nesting(fb_context *ctx, const char *name, const char *text,
-                               size_t size)
+/* jansson recurses up to 2048 deep, and takes up to 80 bytes of memory for one of text;
+ * brackets and commas are counted first so that it need not. */
+static fb_status check_shape(fb_context *ctx, const char *name, const char *text,
+                             size_t size, size_t most_values)
 {
     int depth = 0;
+    size_t values = 1;
     long line = 1, column = 0;
     bool in_string = false;
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
         column++;
+        if (!in_string && (c == ',' || c == '[' || c == '{') && ++values > most_values)
+            return fb_fail(ctx, FB_E_LIMIT, "%s: more than %zu values", name,
+                           most_values);
         if (c == '\n') {
             line++;
             column = 0;
@@ -37,9 +42,10 @@ static fb_status check_nesting(fb_context *ctx, const char *name, const char *te
 }
 
 static fb_status parse(fb_context *ctx, const char *name, const char *text,
-                       size_t size_bytes, size_t flags, json_t **value)
+                       size_t size_bytes, size_t flags, size_t most_values,
+                       json_t **value)
 {
-    FB_TRY(check_nesting(ctx, name, text, size_bytes));
+    FB_TRY(check_shape(ctx, name, text, size_bytes, most_values));
     json_error_t error;
     flags |= JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     json_t *parsed = json_loadb(text, size_bytes, flags, &error);
@@ -53,7 +59,13 @@ static fb_status parse(fb_context *ctx, const char *name, const char *text,
 fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
                         size_t size_bytes, json_t **value)
 {
-    return parse(ctx, name, text, size_bytes, 0, value);
+    return parse(ctx, name, text, size_bytes, 0, SIZE_MAX, value);
+}
+
+fb_status fb_json_parse_few(fb_context *ctx, const char *name, const char *text,
+                            size_t size_bytes, size_t most_values, json_t **value)
+{
+    return parse(ctx, name, text, size_bytes, 0, most_values, value);
 }
 
 static fb_status read_file(fb_context *ctx, const char *path, size_t limit_bytes,
@@ -62,7 +74,8 @@ static fb_status read_file(fb_context *ctx, const char *path, size_t limit_bytes
     uint8_t *bytes = NULL;
     size_t size = 0;
     FB_TRY(fb_file_read(ctx, path, limit_bytes, &bytes, &size));
-    fb_status status = parse(ctx, path, (const char *)bytes, size, flags, value);
+    fb_status status =
+        parse(ctx, path, (const char *)bytes, size, flags, SIZE_MAX, value);
     free(bytes);
     return status;
 }

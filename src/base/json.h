@@ -18,6 +18,10 @@
 /* `name` is what errors call the text ("config.json", "metadata.jsonl:17"). */
 fb_status fb_json_parse(fb_context *ctx, const char *name, const char *text,
                         size_t size_bytes, json_t **value);
+/* The same of text from outside: more than most_values values, each of which takes
+ * memory of its own, are FB_E_LIMIT before any is made. */
+fb_status fb_json_parse_few(fb_context *ctx, const char *name, const char *text,
+                            size_t size_bytes, size_t most_values, json_t **value);
 fb_status fb_json_read(fb_context *ctx, const char *path, size_t limit_bytes,
                        json_t **value);
 /* The same with whole numbers as doubles too: any number of digits passes. */

@@ -131,12 +131,24 @@ static void take_name(const char *command)
         (void)prctl(PR_SET_NAME, slash ? slash + 1 : command, 0, 0, 0);
 }
 
+/* A mapped file became shorter while it was read, or its disk failed. */
+static void end_on_lost_page(int number)
+{
+    static const char sentence[] =
+        "fashionbert: a file that is in use was cut short, or its disk failed\n";
+    (void)number;
+    if (write(STDERR_FILENO, sentence, sizeof sentence - 1) < 0)
+        _exit(2);
+    _exit(1);
+}
+
 int main(int argc, char **argv)
 {
     wait_without_spinning(argv);
     take_name(argv[0]);
     /* A reader that goes away shows as a failed write, and is told like any other. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGBUS, end_on_lost_page);
     if (argc < 2) {
         fb_help_usage(stderr, verbs, VERBS);
         return 2;
@@ -158,5 +170,10 @@ int main(int argc, char **argv)
         print_failure(fb_context_message(ctx));
     fb_arena_free(arena);
     fb_context_free(ctx);
+    if (status == FB_E_MEMORY) { /* OpenBLAS' threads may ask for theirs for ever, and
+                                    exit() would wait for them */
+        (void)fflush(NULL);
+        _exit(1);
+    }
     return status == FB_OK ? 0 : status == FB_E_USAGE ? 2 : 1;
 }

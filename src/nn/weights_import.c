@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME = FB_PARAM_NAME + 16, SHAPE_TEXT = 96 };
+enum { PREFIX = 64, NAME = FB_PARAM_NAME + 16 + PREFIX, SHAPE_TEXT = 96 };
 
 static const char word_table[] = "embeddings.word_embeddings.weight";
 static const char position_table[] = "embeddings.position_embeddings.weight";
@@ -23,7 +23,8 @@ typedef struct import {
     fb_context *ctx;
     fb_params *params;
     fb_tensor_source *source;
-    const char *prefix; /* of the trunk in the file: "bert." or "" */
+    char prefix[PREFIX]; /* of the trunk in the file: "", "bert.", "module.bert." */
+    char outer[PREFIX];  /* of what lies beside the trunk: "", "module." */
     float *value, *buffer;
     bool *used; /* [source->count] */
     fb_problems problems;
@@ -60,7 +61,7 @@ static float *copy_of(const float *block, int64_t numbers)
 static fb_status import_open(import *im, fb_context *ctx, fb_params *params,
                              const char *path)
 {
-    *im = (import){.ctx = ctx, .params = params, .prefix = ""};
+    *im = (import){.ctx = ctx, .params = params};
     FB_TRY(fb_tensor_source_open(ctx, &im->source, path));
     im->value = copy_of(params->value, params->total);
     im->buffer = copy_of(params->buffer, params->buffer_total);
@@ -128,11 +129,6 @@ static fb_status take(import *im, const fb_stored_tensor *from,
                       const fb_saved_tensor *target, bool more_rows)
 {
     char has[SHAPE_TEXT], needs[SHAPE_TEXT];
-    if (strcmp(from->dtype, "F32") != 0)
-        return fb_fail(im->ctx, FB_E_DTYPE,
-                       "%s: tensor %.200s holds %s, only F32 is read; convert it: "
-                       "python tools/convert_weights.py FILE model.safetensors",
-                       im->source->path, from->name, from->dtype);
     if (!fits(from, target, more_rows)) {
         shape_text(has, from->rank, from->dims);
         shape_text(needs, target->rank, target->dims);
@@ -144,8 +140,10 @@ static fb_status take(import *im, const fb_stored_tensor *from,
     for (int32_t d = 0; d < target->rank; d++)
         count *= target->dims[d];
     float *into = (float *)(uintptr_t)target->data; /* lies in this import's copy */
-    if (count > 0)
-        memcpy(into, from->bytes, (size_t)count * sizeof(float));
+    fb_stored_tensor rows = *from;
+    rows.count = count;
+    if (fb_safetensors_to_f32(im->ctx, &rows, into) != FB_OK)
+        return fb_fail_in(im->ctx, im->source->path);
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(into[i])) {
             fb_problems_add(&im->problems, "NaN or infinity in %s", from->name);
@@ -178,11 +176,13 @@ static bool is_prediction(const char *name)
 static const fb_stored_tensor *claim_bert(import *im, const char *name)
 {
     char full[NAME];
-    snprintf(full, sizeof full, "%s%s", is_prediction(name) ? "" : im->prefix,
+    snprintf(full, sizeof full, "%s%s", is_prediction(name) ? im->outer : im->prefix,
              is_prediction(name) ? name : name + strlen("bert."));
     const fb_stored_tensor *t = claim(im, full);
-    if (!t && strcmp(name, "cls.predictions.bias") == 0)
-        return claim(im, "cls.predictions.decoder.bias");
+    if (!t && strcmp(name, "cls.predictions.bias") == 0) {
+        snprintf(full, sizeof full, "%scls.predictions.decoder.bias", im->outer);
+        return claim(im, full);
+    }
     if (t || !strstr(full, "LayerNorm."))
         return t;
     bool weight = ends(full, ".weight");
@@ -210,14 +210,38 @@ static bool has_under(const import *im, const char *start)
     return false;
 }
 
-/* The trunk's prefix and depth; a refusal that says more than "missing" would. */
+/* What stands before the word table's name, whatever wrapped the BERT that was saved:
+ * "bert.", "module.bert.", "0.auto_model.". */
+static fb_status find_prefix(import *im)
+{
+    const char *found = NULL;
+    for (int32_t i = 0; i < im->source->count; i++) {
+        const char *name = im->source->tensors[i]->name;
+        size_t length = strlen(name), table = strlen(word_table);
+        if (!ends(name, word_table) || length - table >= PREFIX ||
+            (length > table && name[length - table - 1] != '.'))
+            continue;
+        if (found)
+            return fb_fail(im->ctx, FB_E_FORMAT,
+                           "%s: two BERTs lie in it, by %.100s and %.100s",
+                           im->source->path, found, name);
+        found = name;
+        snprintf(im->prefix, sizeof im->prefix, "%.*s", (int)(length - table), name);
+    }
+    if (!found && (has_under(im, "bert.embeddings.") || has_under(im, "bert.encoder.")))
+        snprintf(im->prefix, sizeof im->prefix, "bert.");
+    else if (!found && !has_under(im, layer_prefix))
+        return wrong_kind(im, "BERT");
+    size_t inner = ends(im->prefix, "bert.") ? strlen("bert.") : 0;
+    snprintf(im->outer, sizeof im->outer, "%.*s", (int)(strlen(im->prefix) - inner),
+             im->prefix);
+    return FB_OK;
+}
+
+/* The trunk's depth; a refusal that says more than "missing" would. */
 static fb_status survey_bert(import *im)
 {
-    if (has_under(im, "bert.embeddings.") || has_under(im, "bert.encoder."))
-        im->prefix = "bert.";
-    else if (!fb_tensor_source_find(im->source, word_table) &&
-             !has_under(im, layer_prefix))
-        return wrong_kind(im, "BERT");
+    FB_TRY(find_prefix(im));
     for (int32_t i = 0; i < im->source->count; i++) {
         int32_t layer = layer_of(im->source->tensors[i]->name, im->prefix);
         if (layer >= im->report.file_layers)
@@ -305,25 +329,30 @@ static void check_rest(import *im)
 /* Whether the file decodes by another matrix than its word table. */
 static bool is_untied(const import *im)
 {
-    char name[NAME];
+    char name[NAME], decoder[NAME];
     snprintf(name, sizeof name, "%s%s", im->prefix, word_table);
+    snprintf(decoder, sizeof decoder, "%s%s", im->outer, decoder_weight);
     const fb_stored_tensor *a = fb_tensor_source_find(im->source, name);
-    const fb_stored_tensor *b = fb_tensor_source_find(im->source, decoder_weight);
-    if (!a || !b || strcmp(a->dtype, "F32") != 0 || strcmp(b->dtype, "F32") != 0)
+    const fb_stored_tensor *b = fb_tensor_source_find(im->source, decoder);
+    if (!a || !b || strcmp(a->dtype, b->dtype) != 0)
         return false;
+    size_t size = strcmp(a->dtype, "F32") == 0   ? 4
+                  : strcmp(a->dtype, "F64") == 0 ? 8
+                                                 : 2;
     return a->count != b->count ||
-           (a->count > 0 && memcmp(a->bytes, b->bytes, (size_t)a->count * 4) != 0);
+           (a->count > 0 && memcmp(a->bytes, b->bytes, (size_t)a->count * size) != 0);
 }
 
 static fb_status read_bert(import *im, const fb_pretrained_options *options)
 {
-    char pooler[NAME];
+    char pooler[NAME], transform[NAME], bias[NAME];
     FB_TRY(survey_bert(im));
     snprintf(pooler, sizeof pooler, "%spooler.", im->prefix);
+    snprintf(transform, sizeof transform, "%scls.predictions.transform.", im->outer);
+    snprintf(bias, sizeof bias, "%scls.predictions.bias", im->outer);
     im->report.pooler = has_under(im, pooler);
     im->report.predictions = !(options && options->without_predictions) &&
-                             (has_under(im, "cls.predictions.transform.") ||
-                              has_under(im, "cls.predictions.bias"));
+                             (has_under(im, transform) || has_under(im, bias));
     im->report.untied = im->report.predictions && is_untied(im);
     for (const fb_param *p = im->params->first; p; p = p->next)
         for (int32_t i = 0; i < p->parts && is_wanted(im, p->name[i]); i++) {
@@ -350,10 +379,31 @@ import im;
 
 /* ---- a ResNet ------------------------------------------------------------------- */
 
+/* What stands before the stem's name: the prefix of a model of ours, else whatever is
+ * before the only "conv1.weight" that no block has: "", "module.", "backbone.". */
+static void find_stem(import *im, const char *prefix)
+{
+    char stem[NAME];
+    snprintf(stem, sizeof stem, "%sconv1.weight", prefix);
+    snprintf(im->prefix, sizeof im->prefix, "%s", prefix);
+    if (fb_tensor_source_find(im->source, stem))
+        return;
+    im->prefix[0] = 0;
+    for (int32_t i = 0; i < im->source->count; i++) {
+        const char *name = im->source->tensors[i]->name;
+        size_t length = strlen(name), tail = strlen("conv1.weight");
+        if (ends(name, ".conv1.weight") && !strstr(name, "layer") &&
+            length - tail < PREFIX)
+            snprintf(im->prefix, sizeof im->prefix, "%.*s", (int)(length - tail), name);
+    }
+}
+
 static fb_status read_resnet_part(import *im, const char *name,
                                   const fb_saved_tensor *target)
 {
-    const fb_stored_tensor *t = claim(im, name);
+    char full[NAME];
+    snprintf(full, sizeof full, "%s%s", im->prefix, name);
+    const fb_stored_tensor *t = claim(im, full);
     if (t)
         return take(im, t, target, false);
     fb_problems_add(&im->problems, "missing %s", name);
@@ -375,11 +425,10 @@ static bool has_stage(const import *im, const char *prefix, const char *name)
 static fb_status read_resnet(import *im, const char *prefix)
 {
     char stem[NAME], block[NAME];
-    snprintf(stem, sizeof stem, "%sconv1.weight", prefix);
-    bool ours = fb_tensor_source_find(im->source, stem) != NULL; /* a model's file */
-    size_t skip = ours ? 0 : strlen(prefix);
-    snprintf(stem, sizeof stem, "%sconv1.weight", ours ? prefix : "");
-    snprintf(block, sizeof block, "%slayer1.0.conv1.", ours ? prefix : "");
+    find_stem(im, prefix);
+    size_t skip = strlen(prefix);
+    snprintf(stem, sizeof stem, "%sconv1.weight", im->prefix);
+    snprintf(block, sizeof block, "%slayer1.0.conv1.", im->prefix);
     if (!fb_tensor_source_find(im->source, stem) || !has_under(im, block))
         return wrong_kind(im, "ResNet");
     for (const fb_param *p = im->params->first; p; p = p->next)
@@ -394,9 +443,9 @@ static fb_status read_resnet(import *im, const char *prefix)
         }
     for (int32_t i = 0; i < im->source->count; i++) {
         const char *name = im->source->tensors[i]->name;
-        if (ours && !begins(name, prefix))
+        if (!begins(name, im->prefix))
             continue;
-        name += ours ? strlen(prefix) : 0;
+        name += strlen(im->prefix);
         bool deeper = begins(name, "layer") && !has_stage(im, prefix, name);
         if (!im->used[i] && !deeper && !begins(name, "fc.") &&
             !ends(name, ".num_batches_tracked"))

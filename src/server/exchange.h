@@ -66,6 +66,7 @@ typedef struct fb_exchange {
     bool reply_is_static, cache; /* cache: may be kept by the browser */
     const char *policy;          /* Content-Security-Policy; NULL: none */
     int32_t retry_after_s;       /* 0: none */
+    bool close;                  /* the connection, behind the answer */
     char allow[64];              /* of a 405 */
 
     fb_times times;

@@ -8,6 +8,7 @@ enum {
     FB_MOST_CHARACTERS = 8192, /* of one text */
     FB_MOST_ENTRIES = 256,     /* texts or images of one request */
     FB_MOST_PAIRS = 1024,      /* texts times images of one request */
+    FB_MOST_VALUES = 20000,    /* of the JSON of one request, all taken together */
     FB_MOST_HITS = 1000
 };
 

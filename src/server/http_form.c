@@ -5,6 +5,7 @@
  *     bytes CRLF --BOUNDARY CRLF ... CRLF --BOUNDARY--
  */
 #include "server/http_form.h"
+#include "server/http_bodies.h"
 
 #include <string.h>
 #include <strings.h>
@@ -143,7 +144,8 @@ static fb_status convert(const reader *r, const fb_schema *schema, const char *n
             return fb_fail(r->ctx, FB_E_USAGE, "%s is not UTF-8", name);
         break;
     default:
-        return fb_json_parse(r->ctx, name, (const char *)bytes, size, value);
+        return fb_json_parse_few(r->ctx, name, (const char *)bytes, size,
+                                 FB_MOST_VALUES, value);
     }
     return *value ? FB_OK : fb_fail(r->ctx, FB_E_MEMORY, "no memory for a part");
 }
@@ -262,8 +264,8 @@ fb_status fb_form_read(fb_context *ctx, fb_form *form, const fb_schema *schema,
             return fb_fail(ctx, FB_E_MEMORY, "no memory for the body");
         FB_TRY(read_multipart(&r, boundary));
     } else {
-        FB_TRY(
-            fb_json_parse(ctx, "body", (const char *)body, size_bytes, &form->fields));
+        FB_TRY(fb_json_parse_few(ctx, "body", (const char *)body, size_bytes,
+                                 FB_MOST_VALUES, &form->fields));
     }
     return fb_schema_check(ctx, schema, form, media == FB_MEDIA_MULTIPART);
 }

@@ -224,6 +224,40 @@ static void refuse_large(const fb_server *server, fb_exchange *x)
                      (int)server->options.max_body_mb);
 }
 
+/* How the request says where its body ends. */
+typedef struct framing {
+    const char *length; /* Content-Length */
+    bool chunked, ambiguous;
+} framing;
+
+static enum MHD_Result read_framing(void *self, enum MHD_ValueKind kind,
+                                    const char *name, const char *value)
+{
+    framing *f = self;
+    size_t size = strcspn(name, " \t");
+    (void)kind;
+    if (name[size]) /* a blank before the colon: others read another name */
+        f->ambiguous = true;
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        f->ambiguous |= f->chunked;
+        f->chunked = true;
+    } else if (strcasecmp(name, "Content-Length") == 0) {
+        f->ambiguous |= !value || value[strspn(value, "0123456789")] ||
+                        (f->length && strcmp(f->length, value) != 0);
+        f->length = value;
+    }
+    return MHD_YES;
+}
+
+/* A proxy may part such a request otherwise than we do, and take our answers for those
+ * of another's requests (request smuggling). */
+static bool is_framed_twice(const fb_exchange *x)
+{
+    framing f = {0};
+    (void)MHD_get_connection_values(x->transport, MHD_HEADER_KIND, read_framing, &f);
+    return f.ambiguous || (f.chunked && f.length);
+}
+
 /* The headers are there: what can be refused is refused. */
 static void begin(fb_http *http, fb_exchange *x, const char *method)
 {
@@ -231,6 +265,11 @@ static void begin(fb_http *http, fb_exchange *x, const char *method)
     snprintf(x->method, sizeof x->method, "%s", method);
     set_id(x);
     set_remote(x);
+    if (is_framed_twice(x)) {
+        x->close = true;
+        fb_exchange_fail(x, 400, "the headers do not say clearly where the body ends");
+        return;
+    }
     if (!fb_route_find(x))
         return;
     if (!has_key(server, x)) {
@@ -313,7 +352,7 @@ static void add_headers(const fb_server *server, const fb_exchange *x,
         MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     if (x->allow[0])
         MHD_add_response_header(response, "Allow", x->allow);
-    if (atomic_load(&server->draining))
+    if (x->close || atomic_load(&server->draining))
         MHD_add_response_header(response, "Connection", "close");
 }
 
@@ -378,7 +417,8 @@ static enum MHD_Result handle(void *self, struct MHD_Connection *c, const char *
     if (!x->method[0]) {
         begin(http, x, method);
         /* Who asks before sending is told at once. */
-        return x->status != 0 && expects_continue(c) ? answer(http, x) : MHD_YES;
+        bool at_once = x->close || expects_continue(c);
+        return x->status != 0 && at_once ? answer(http, x) : MHD_YES;
     }
     if (*piece_bytes > 0) {
         bool more = receive(http, x, piece, *piece_bytes);

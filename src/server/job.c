@@ -131,6 +131,9 @@ static fb_status read_filters(fb_context *ctx, fb_job *job)
     fb_status status = FB_OK;
     json_object_foreach(map, name, value) most +=
         json_is_array(value) ? json_array_size(value) : 1;
+    if (most > FB_FILTERS_MOST)
+        return fb_fail(ctx, FB_E_LIMIT, "a filter of %zu values; at most %d are read",
+                       most, FB_FILTERS_MOST);
     fb_search_filter *filters = take(ctx, job, (most + 1) * sizeof *filters, &status);
     FB_TRY(status);
     int32_t n = 0;

@@ -21,6 +21,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STAGES = 3 }; /* of a recipe, at most */
 
@@ -296,6 +297,36 @@ static fb_status is_recipe(fb_context *ctx, const fb_train_options *options, boo
     return FB_OK;
 }
 
+/* --resume goes on as the run was begun. What is said beside and is neither that nor
+ * the default would be passed over. */
+static fb_status refuse_ignored(fb_context *ctx, const fb_train_options *given,
+                                const fb_train_options *begun,
+                                const fb_train_state *state)
+{
+    bool recipe = state->stages > 0;
+    bool ended = state->step >= state->total_steps && state->stage == state->stages;
+    for (int32_t i = 0; i < fb_train_option_table.count; i++) {
+        const fb_option *row = &fb_train_option_table.rows[i];
+        char now[FB_OPTION_TEXT_BYTES], then[FB_OPTION_TEXT_BYTES];
+        if (row->start || row->path || row->type == FB_OPTION_LIST ||
+            fb_option_is_default(row, given))
+            continue;
+        fb_option_format(row, given, now);
+        fb_option_format(row, begun, then);
+        if (strcmp(now, then) == 0 && (row->common || !recipe))
+            continue;
+        if (!ended)
+            return fb_fail(ctx, FB_E_USAGE,
+                           "--resume goes on as %s was begun, with --%s %s; leave out "
+                           "--%s %s, or train into another --out",
+                           given->out, row->name, then[0] ? then : "not given",
+                           row->name, now);
+        fprintf(stderr, "%s has ended, --%s %s changes nothing\n", given->out,
+                row->name, now);
+    }
+    return FB_OK;
+}
+
 static fb_status train(fb_context *ctx, const fb_train_options *options,
                        fb_arena *strings, fb_train_report *report)
 {
@@ -308,6 +339,8 @@ static fb_status train(fb_context *ctx, const fb_train_options *options,
     FB_TRY(is_recipe(ctx, options, &recipe));
     if (options->resume)
         FB_TRY(find_begun(ctx, options->out, strings, &state, &begun));
+    if (state.total_steps > 0)
+        FB_TRY(refuse_ignored(ctx, options, &begun, &state));
     if (recipe) { /* a run of its own looks up itself how it was begun */
         common = begun;
         FB_TRY(plan_recipe(&t, &state));
@@ -332,6 +365,50 @@ static fb_status check_minutes(fb_context *ctx, const fb_train_options *o)
                    "--minutes and --%s both say how long to train; give one", other);
 }
 
+/* What a run that failed before its first checkpoint has left: the next one would take
+ * it for a model. */
+static void remove_start(const char *out)
+{
+    static const char *const files[] = {"config.json", "vocab.txt"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (fb_path_join(NULL, path, out, files[i]) == FB_OK)
+            (void)unlink(path);
+}
+
+static bool has_checkpoint(const char *out)
+{
+    char path[4096];
+    return fb_path_join(NULL, path, out, "last") != FB_OK || fb_path_exists(path);
+}
+
+static fb_status train_alone(fb_context *ctx, const fb_train_options *options,
+                             fb_arena *strings, fb_train_report *report)
+{
+    char config[4096], stages[4096], first[4096];
+    int lock;
+    const char *out = options->out;
+    FB_TRY(fb_path_join(ctx, config, out, "config.json"));
+    FB_TRY(fb_path_join(ctx, stages, out, "stages"));
+    FB_TRY(fb_path_join(ctx, first, out, "stages/1"));
+    bool made = !fb_path_exists(out);
+    FB_TRY(fb_folder_make(ctx, out));
+    FB_TRY(fb_folder_lock(ctx, out, "training there", &lock));
+    bool had_config = fb_path_exists(config), had_stages = fb_path_exists(stages);
+    fb_status status = train(ctx, options, strings, report);
+    if (status != FB_OK && !had_config && !has_checkpoint(out))
+        remove_start(out);
+    if (status != FB_OK && !had_stages && fb_path_exists(stages) &&
+        !has_checkpoint(first)) {
+        (void)fb_folder_remove(NULL, first);
+        (void)rmdir(stages);
+    }
+    if (status != FB_OK && made)
+        (void)rmdir(out); /* stays where something is in it */
+    close(lock);
+    return status;
+}
+
 fb_status fb_train(fb_context *ctx, const fb_train_options *options,
                    fb_train_report *report)
 {
@@ -342,7 +419,7 @@ fb_status fb_train(fb_context *ctx, const fb_train_options *options,
     fb_arena *strings = fb_arena_create(4096);
     if (!strings)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a training");
-    fb_status status = train(ctx, options, strings, report);
+    fb_status status = train_alone(ctx, options, strings, report);
     fb_arena_free(strings);
     return status;
 }

@@ -21,6 +21,9 @@
 enum {
     QUERIES = 1000,
     OTHERS = 100,
+    PLANNED_QUERIES = 100, /* of a run with a budget, at least */
+    PLANNED_OTHERS = 20,
+    PLANNED_MINUTES = 60, /* a budget of so many takes all */
     LEAST_OTHERS = 9,
     LEAST_LISTS = 20,
     TRIAL_LISTS = 4,
@@ -40,10 +43,23 @@ typedef struct calibration {
     double weight, neighbours; /* w, c */
 } calibration;
 
+/* Scoring lists of a hundred can take longer than a training of a few minutes: a run
+ * with a budget draws fewer and shorter ones, by its share of an hour.
+ */
+static int32_t planned(const calibration *c, int32_t all, int32_t least)
+{
+    double minutes = c->options->processor_minutes > 0 ? c->options->processor_minutes
+                                                       : c->options->minutes;
+    double share = minutes / PLANNED_MINUTES;
+    if (!(share > 0) || share >= 1)
+        return all;
+    return (int32_t)fmax(least, share * all);
+}
+
 static fb_status draw_lists(calibration *c)
 {
-    fb_candidate_options o = {.queries = QUERIES,
-                              .negative_count = OTHERS,
+    fb_candidate_options o = {.queries = planned(c, QUERIES, PLANNED_QUERIES),
+                              .negative_count = planned(c, OTHERS, PLANNED_OTHERS),
                               .min_candidates = LEAST_OTHERS,
                               .draws = 1,
                               .seed = c->options->seed};

@@ -3,6 +3,7 @@
 
 #include "models/system.h"
 
+#include <math.h>
 #include <string.h>
 
 /* NULL: there are too many. */
@@ -48,7 +49,7 @@ static double mean_of(const fb_train_means *means, const double *value)
     double sum = 0;
     for (int64_t i = 0; i < n; i++)
         sum += value[i];
-    return n ? sum / (double)n : 0;
+    return n ? sum / (double)n : (double)NAN;
 }
 
 /* The report's entry of that name, a new one if it has none; NULL: it is full. */
@@ -80,7 +81,7 @@ void fb_train_means_report(const fb_train_means *means, const char *const *own,
         const struct fb_train_mean *loss = &means->losses[i];
         if ((e = entry(report, loss->name)) == NULL)
             continue;
-        e->mean = mean_of(means, loss->value);
+        e->mean = loss->present ? mean_of(means, loss->value) : (double)NAN;
         e->shown = (e->shown || loss->present) && !(loss->flags & FB_MEASURE_IS_TOTAL);
     }
     report->accuracy = means->accuracy ? means->accuracy : "accuracy";

@@ -202,7 +202,9 @@ static fb_status train_all(course *c, fb_train_report *report)
     report->steps = run->state.step;
     fb_train_means_report(&means, run->matcher->system->loss_names, report);
     report->best_step = run->state.best_step;
-    report->best_val_accuracy = run->state.best_accuracy;
+    report->best_val_accuracy = run->has_validation && run->state.best_step
+                                    ? run->state.best_accuracy
+                                    : (double)NAN;
     return status;
 }
 

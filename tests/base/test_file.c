@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -72,7 +73,7 @@ static void missing_file_is_named(void **state)
     struct place *p = *state;
     uint8_t *bytes = NULL;
     size_t size = 99;
-    fb_map map = {NULL, 99};
+    fb_map map = {.size_bytes = 99};
     assert_int_equal(fb_file_read(p->ctx, p->path, 10, &bytes, &size), FB_E_MISSING);
     assert_non_null(strstr(fb_context_message(p->ctx), p->path));
     assert_null(bytes);
@@ -372,12 +373,64 @@ static void only_the_file_itself_is_read(void **state)
     assert_int_equal(fclose(stream), 0);
 }
 
+static void write_over(const char *path, const char *text)
+{
+    FILE *stream = fopen(path, "r+");
+    assert_non_null(stream);
+    assert_true(fputs(text, stream) >= 0);
+    assert_int_equal(fclose(stream), 0);
+    struct timespec later[2] = {{.tv_sec = 2000000000}, {.tv_sec = 2000000000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, later, 0), 0); /* clocks are coarse */
+}
+
+/* Cut and written over: told. Replaced or removed: what is mapped is still whole. */
+static void a_map_knows_what_became_of_its_file(void **state)
+{
+    struct place *p = *state;
+    fb_map map;
+    for (int what = 0; what < 4; what++) {
+        assert_int_equal(fb_file_write(p->ctx, p->path, "12345678", 8), FB_OK);
+        assert_int_equal(fb_map_open(p->ctx, p->path, &map), FB_OK);
+        assert_int_equal(fb_map_check(p->ctx, &map, "x"), FB_OK);
+        if (what == 0)
+            assert_int_equal(truncate(p->path, 3), 0);
+        else if (what == 1)
+            write_over(p->path, "87654321");
+        else if (what == 2)
+            assert_int_equal(fb_file_write(p->ctx, p->path, "abc", 3), FB_OK);
+        else
+            assert_int_equal(unlink(p->path), 0);
+        assert_int_equal(fb_map_check(p->ctx, &map, "x"), what < 2 ? FB_E_IO : FB_OK);
+        if (what > 1)
+            assert_memory_equal(map.bytes, "12345678", 8);
+        fb_map_close(&map);
+    }
+}
+
+static void a_folder_is_held_by_one_at_a_time(void **state)
+{
+    struct place *p = *state;
+    int first, second;
+    assert_int_equal(fb_folder_lock(p->ctx, p->folder, "working there", &first), FB_OK);
+    assert_int_equal(fb_folder_lock(p->ctx, p->folder, "working there", &second),
+                     FB_E_STATE);
+    assert_non_null(strstr(fb_context_message(p->ctx), "another process is working"));
+    assert_int_equal(close(first), 0);
+    assert_int_equal(fb_folder_lock(p->ctx, p->folder, "working there", &second),
+                     FB_OK);
+    assert_int_equal(close(second), 0);
+    assert_int_equal(fb_folder_lock(p->ctx, p->path, "working there", &first),
+                     FB_E_MISSING);
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_PLACE(only_the_file_itself_is_read),
+        IN_PLACE(a_map_knows_what_became_of_its_file),
+        IN_PLACE(a_folder_is_held_by_one_at_a_time),
         IN_PLACE(written_file_is_read_back),
         IN_PLACE(missing_file_is_named),
         IN_PLACE(folder_read_as_a_file_fails),

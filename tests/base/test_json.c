@@ -256,12 +256,29 @@ static void numbers_are_short(void **state)
     free(s.text);
 }
 
+/* Counted by commas and brackets outside of strings, before anything is made of them. */
+static void values_are_counted_before_they_are_made(void **state)
+{
+    fb_context *ctx = *state;
+    json_t *value = NULL;
+    static const char few[] = "{\"a\": [1, 2], \"b\": \"[,,,,,\\\"{{{\"}";
+    assert_int_equal(fb_json_parse_few(ctx, "x", few, sizeof few - 1, 5, &value),
+                     FB_OK);
+    json_decref(value);
+    value = NULL;
+    assert_int_equal(fb_json_parse_few(ctx, "x", few, sizeof few - 1, 4, &value),
+                     FB_E_LIMIT);
+    assert_null(value);
+    assert_non_null(strstr(fb_context_message(ctx), "x: more than 4 values"));
+}
+
 #define IN_CONTEXT(test)                                                               \
     cmocka_unit_test_setup_teardown(test, make_context, free_context)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        IN_CONTEXT(values_are_counted_before_they_are_made),
         IN_CONTEXT(wrong_text_is_refused_with_its_place),
         IN_CONTEXT(nesting_is_allowed_to_64_and_no_deeper),
         IN_CONTEXT(members_are_checked_for_type_and_range),

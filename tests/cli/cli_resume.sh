@@ -34,6 +34,34 @@ for f in model.safetensors last/model.safetensors last/optimizer.safetensors; do
 done
 check "the log is the same" cmp -s <(steady_log "$WORK/whole/log.jsonl") \
     <(steady_log "$WORK/killed/log.jsonl")
-ok "resumed when all is done: nothing to do" $RUN --out "$WORK/killed" --resume
+ok "resumed when all is done: nothing to do" $RUN --out "$WORK/killed" --resume --json
+check "what was not measured is null" grep -q '"loss": *null' "$WORK/stdout"
+ok "an ended run" "$FB" train --out "$WORK/killed" --resume --lr 5 --quiet
+check "says what changes nothing" grep -q -- "--lr 5 changes nothing" "$WORK/stderr"
+
+# What a resumed run would pass over is refused; its own options may be typed again.
+ok "a run to go on with" timeout -s KILL 60 bash -c "$RUN --steps 4000 --out '$WORK/part' &
+    until [ -e '$WORK/part/last' ]; do sleep 0.05; done; kill -9 \$!; wait; true"
+fails 2 "with --lr 0.001; leave out --lr 5" "$FB" train --out "$WORK/part" --resume --lr 5
+fails 2 "with --steps 4000; leave out --steps 80" "$FB" train --out "$WORK/part" --resume \
+    --steps 80 --lr 1e-3
+
+# One training at a time in a folder.
+$RUN --steps 4000 --out "$WORK/part" --resume >/dev/null 2>&1 &
+first=$!
+for i in $(seq 400); do
+    [ "$(wc -l <"$WORK/part/log.jsonl")" -gt 12 ] && break
+    sleep 0.05
+done
+fails 1 "another process is training there" $RUN --steps 4000 --out "$WORK/part" --resume
+kill -9 $first
+wait $first 2>/dev/null
+
+# A start that failed is no model.
+ok "all titles alike" bash -c "cp -r '$C' '$WORK/alike' &&
+    sed -i 's/\"title\": *\"[^\"]*\"/\"title\": \"chair\"/' '$WORK/alike/metadata.jsonl'"
+fails 2 "have the same title" "$FB" train --catalog "$WORK/alike" $TINY --objective itc \
+    --encoder pixels --vector-size 16 --itc 1 --steps 2 --out "$WORK/fresh"
+check "nothing is left of it" test ! -e "$WORK/fresh"
 fails 2 "$WORK/killed" $RUN --out "$WORK/killed"
 finish

@@ -130,6 +130,28 @@ ask "17 MB, told before" 413 -H 'Expect: 100-continue' -H 'Content-Type: applica
     --data-binary "@$WORK/larger" "$URL/v1/search"
 ask "17 MB, in chunks" 413 -H 'Transfer-Encoding: chunked' -H 'Expect:' \
     -H 'Content-Type: application/json' --data-binary "@$WORK/larger" "$URL/v1/search"
+printf '{"text": [%s0]}' "$(yes '0,' | head -n 30000 | tr -d '\n')" >"$WORK/values.json"
+ask "30,000 values" 422 -H 'Content-Type: application/json' --data-binary "@$WORK/values.json" \
+    "$URL/v1/search"
+says "more than 20000 values"
+printf '{"text": "a", "filter": {"category": [%s"a"]}}' \
+    "$(yes '"a",' | head -n 1100 | tr -d '\n')" >"$WORK/filters.json"
+ask "1,100 values of a filter" 422 -H 'Content-Type: application/json' \
+    --data-binary "@$WORK/filters.json" "$URL/v1/search"
+says "at most 1024"
+
+# A body whose end two readers may see at two places is never parted into two requests.
+framed() {
+    exec 9<>"/dev/tcp/127.0.0.1/${URL##*:}"
+    printf 'POST /v1/encode HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%b\r\n%b' \
+        "$2" '0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n' >&9
+    timeout 5 cat <&9 >"$WORK/framed"
+    exec 9>&-
+    check "$1: one answer, 400" test "$(grep -c '^HTTP/1.1 ' "$WORK/framed") $(head -c 12 \
+        "$WORK/framed")" = "1 HTTP/1.1 400"
+}
+framed "a length and chunks" 'Content-Length: 4\r\nTransfer-Encoding: chunked\r\n'
+framed "two lengths" 'Content-Length: 14\r\nContent-Length: 5\r\n'
 post "an unknown filter" 422 /v1/search '{"text": "a", "filter": {"size": "XL"}}'
 says size
 post "an unknown product" 404 /v1/rerank '{"text": "a", "product_ids": ["p1", "none"]}'
@@ -303,4 +325,16 @@ start bare
 post "nothing to search" 409 /v1/search '{"text": "a"}'
 post "but to match" 422 /v1/match '{"texts": ["a"], "images": [""]}'
 stop "a server without an index"
+# A file of the index that is cut, or written over, under the server: told, and it lives.
+for part in vectors.npy products; do
+    rm -rf "$WORK/cut"
+    cp -r "$WORK/index" "$WORK/cut"
+    start "cut_$part" --index "$WORK/cut"
+    ask "before" 200 -H 'Content-Type: application/json' -d '{"text": "red"}' "$URL/v1/search"
+    truncate -s 100 "$WORK/cut/000001.$part"
+    ask "$part is cut" 503 -H 'Content-Type: application/json' -d '{"text": "red"}' "$URL/v1/search"
+    says "written over while it is open"
+    ask "it lives" 200 "$URL/health"
+    stop "cut_$part"
+done
 finish

@@ -84,6 +84,16 @@ static fb_status put_token(fb_context *ctx, const char *name, token_list *list,
     return FB_OK;
 }
 
+/* The five, which the program puts in itself and never looks for in a text. */
+static bool is_own(const char *token)
+{
+    static const char *const own[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(token, own[i]) == 0)
+            return true;
+    return false;
+}
+
 static fb_status list_tokens(fb_context *ctx, const char *name, token_list *list,
                              const json_t *vocab, const json_t *added)
 {
@@ -98,6 +108,12 @@ static fb_status list_tokens(fb_context *ctx, const char *name, token_list *list
         if (!token)
             return fb_fail(ctx, FB_E_FORMAT, "%s: added token %zu has no content", name,
                            place);
+        if (!is_own(token))
+            return fb_fail(ctx, FB_E_FORMAT,
+                           "%s: added token \"%.64s\" is looked for before a text is "
+                           "cut into words, which is not done here; take it out of "
+                           "added_tokens",
+                           name, token);
         FB_TRY(put_token(ctx, name, list, token, json_object_get(entry, "id")));
     }
     for (place = 0; place < list->count; place++)

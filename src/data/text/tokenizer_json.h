@@ -9,8 +9,8 @@
  *
  * Taken is only what wordpiece.h computes: another model (BPE, Unigram), cased text,
  * accents that stay, or another way to cut words is refused with what would be right.
- * Added tokens with ids behind the model's become the last tokens; ids must run from 0
- * without gaps. Truncation, padding and decoder are not read.
+ * So are added tokens but for [PAD], [UNK], [CLS], [SEP] and [MASK]: libraries look for
+ * them in the text first. Ids must run from 0 without gaps. Truncation, padding and decoder are not read.
  */
 #ifndef FB_DATA_TEXT_TOKENIZER_JSON_H
 #define FB_DATA_TEXT_TOKENIZER_JSON_H

@@ -10,6 +10,8 @@
  */
 #include "retrieval/index/index_search.h"
 
+#include "base/fold.h"
+
 #include "base/clock.h"
 #include "base/option.h"
 #include "base/random.h"
@@ -120,9 +122,16 @@ fb_status fb_result_fill_hit(fb_context *ctx, fb_search_result *result,
 
 /* ---- filters -------------------------------------------------------------------- */
 
+typedef struct name_filter {
+    const char *name;
+    fb_fold_set values;
+} name_filter;
+
 typedef struct search {
     fb_context *ctx;
     const fb_index *index;
+    name_filter *names; /* [name_count] */
+    int32_t name_count;
     const fb_search_options *options;
     const float *query;
     const fb_stored *(*vectors)(const fb_segment *s);
@@ -135,6 +144,9 @@ typedef struct search {
 
 static fb_status check_filters(const search *s)
 {
+    if (s->options->filter_count > FB_FILTERS_MOST)
+        return fb_fail(s->ctx, FB_E_LIMIT, "a filter of %d values; at most %d are read",
+                       (int)s->options->filter_count, FB_FILTERS_MOST);
     for (int32_t i = 0; i < s->options->filter_count; i++) {
         const char *name = s->options->filters[i].name;
         const fb_index_info *info = &s->index->info;
@@ -155,12 +167,48 @@ static fb_status check_filters(const search *s)
     return FB_OK;
 }
 
+/* Each name's values, folded once for all segments. */
+static fb_status group_filters(search *s)
+{
+    const fb_search_options *o = s->options;
+    const char **values = malloc(((size_t)o->filter_count + 1) * sizeof *values);
+    s->names = calloc((size_t)o->filter_count + 1, sizeof *s->names);
+    fb_status status = values && s->names
+                           ? FB_OK
+                           : fb_fail(s->ctx, FB_E_MEMORY, "no memory for a filter");
+    for (int32_t i = 0; i < o->filter_count && status == FB_OK; i++) {
+        const char *name = o->filters[i].name;
+        int32_t count = 0, known = 0;
+        while (known < s->name_count && strcasecmp(s->names[known].name, name) != 0)
+            known++;
+        if (known < s->name_count)
+            continue;
+        for (int32_t k = i; k < o->filter_count; k++)
+            if (strcasecmp(o->filters[k].name, name) == 0)
+                values[count++] = o->filters[k].value;
+        s->names[s->name_count].name = name;
+        status =
+            fb_fold_set_make(s->ctx, &s->names[s->name_count++].values, values, count);
+    }
+    free(values);
+    return status;
+}
+
+static void free_filters(search *s)
+{
+    for (int32_t i = 0; i < s->name_count; i++)
+        fb_fold_set_clear(&s->names[i].values);
+    free(s->names);
+    s->names = NULL;
+    s->name_count = 0;
+}
+
 /* One name's filters: bits of the rows whose cell is among the values are kept. */
-static fb_status apply_name(const search *s, const fb_segment *seg, const char *name,
-                            uint8_t *bits)
+static fb_status apply_name(const search *s, const fb_segment *seg,
+                            const name_filter *filter, uint8_t *bits)
 {
     const fb_product_table *t = seg->products;
-    int32_t column = fb_product_table_find_column(t, name);
+    int32_t column = fb_product_table_find_column(t, filter->name);
     if (column < 0) {
         memset(bits, 0, (size_t)(seg->rows + 7) / 8);
         return FB_OK;
@@ -169,26 +217,17 @@ static fb_status apply_name(const search *s, const fb_segment *seg, const char *
     bool *wanted = calloc((size_t)values + 1, sizeof *wanted);
     if (!wanted)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory for a filter");
-    for (int32_t i = 0; i < s->options->filter_count; i++)
-        if (strcasecmp(s->options->filters[i].name, name) == 0)
-            for (int32_t v = 0; v < values; v++)
-                if (strcasecmp(fb_product_table_value(t, column, v),
-                               s->options->filters[i].value) == 0)
-                    wanted[v + 1] = true; /* 0 is the cell of a product that lacks it */
+    fb_status status = FB_OK;
+    for (int32_t v = 0; v < values && status == FB_OK; v++)
+        status = fb_fold_set_has(s->ctx, &filter->values,
+                                 fb_product_table_value(t, column, v),
+                                 &wanted[v + 1]); /* 0: a product that lacks it */
     const int32_t *cells = fb_product_table_cells(t, column);
-    for (int64_t r = 0; r < seg->rows; r++)
+    for (int64_t r = 0; r < seg->rows && status == FB_OK; r++)
         if (!wanted[cells[r] + 1])
             bits[r >> 3] &= (uint8_t) ~(1 << (r & 7));
     free(wanted);
-    return FB_OK;
-}
-
-static bool is_first_of_name(const fb_search_options *o, int32_t filter)
-{
-    for (int32_t i = 0; i < filter; i++)
-        if (strcasecmp(o->filters[i].name, o->filters[filter].name) == 0)
-            return false;
-    return true;
+    return status;
 }
 
 static fb_status prepare_segment(search *s, int32_t number)
@@ -205,9 +244,8 @@ static fb_status prepare_segment(search *s, int32_t number)
         memcpy(bits, seg->alive, bytes);
     else
         memset(bits, 0xff, bytes);
-    for (int32_t i = 0; i < s->options->filter_count; i++)
-        if (is_first_of_name(s->options, i))
-            FB_TRY(apply_name(s, seg, s->options->filters[i].name, bits));
+    for (int32_t i = 0; i < s->name_count; i++)
+        FB_TRY(apply_name(s, seg, &s->names[i], bits));
     s->pass[number] = 0;
     for (int64_t r = 0; r < seg->rows; r++)
         s->pass[number] += fb_row_passes(bits, r);
@@ -415,7 +453,9 @@ static fb_status run(search *s, const float *vector, fb_search_result **result)
     if (s->index->store)
         return s->index->store->search(s->ctx, s->index, vector, s->options, wanted,
                                        result);
+    FB_TRY(fb_index_check_files(s->ctx, s->index));
     FB_TRY(choose_vectors(s));
+    FB_TRY(group_filters(s));
     for (int32_t i = 0; i < s->index->segment_count; i++)
         FB_TRY(prepare_segment(s, i));
     FB_TRY(search_products(s, wanted, &count));
@@ -431,6 +471,7 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
     for (int32_t i = 0; i < FB_INDEX_SEGMENTS; i++)
         free(s.bits[i]);
     free(s.heap);
+    free_filters(&s);
     if (status == FB_OK)
         (*result)->search_ms = (*result)->total_ms = 1e3 * (fb_clock_s() - started_s);
     return status;
@@ -443,6 +484,7 @@ fb_status fb_index_search_rows(fb_context *ctx, const fb_index *index,
 {
     search s = {.ctx = ctx, .index = index, .options = options, .query = vector};
     FB_TRY(check_query(&s, vector));
+    FB_TRY(fb_index_check_files(ctx, index));
     FB_TRY(choose_vectors(&s));
     for (int32_t i = 0; i < index->segment_count; i++) {
         s.bits[i] = bits[i];
@@ -498,6 +540,7 @@ fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
 {
     fb_search_result *r;
     fb_status status = FB_OK;
+    FB_TRY(fb_index_check_files(ctx, index));
     FB_TRY(fb_result_create(ctx, &r, count));
     for (int32_t i = 0; i < count && status == FB_OK; i++) {
         status = find_one(ctx, index, product_ids[i], r, &r->hits[i]);
@@ -556,6 +599,7 @@ fb_status fb_index_values(fb_context *ctx, const fb_index *index, const char *at
         return index->store->values(ctx, index, attribute, limit, values, counts,
                                     count);
     int64_t most = 0;
+    FB_TRY(fb_index_check_files(ctx, index));
     for (int32_t i = 0; i < index->segment_count; i++) {
         const fb_product_table *t = index->segment[i].products;
         int32_t c = fb_product_table_find_column(t, attribute);

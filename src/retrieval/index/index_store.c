@@ -344,3 +344,14 @@ const fb_index_info *fb_index_get_info(const fb_index *index)
 {
     return &index->info;
 }
+
+fb_status fb_index_check_files(fb_context *ctx, const fb_index *index)
+{
+    for (int32_t i = 0; i < index->segment_count; i++) {
+        const fb_segment *s = &index->segment[i];
+        FB_TRY(fb_product_table_check(ctx, s->products));
+        for (int f = 0; f < FB_INDEX_FILES; f++)
+            FB_TRY(fb_map_check(ctx, &s->map[f], "a file of the index"));
+    }
+    return FB_OK;
+}

@@ -78,6 +78,9 @@ static inline bool fb_segment_is_alive(const fb_segment *s, int64_t row)
     return !s->alive || (s->alive[row >> 3] >> (row & 7) & 1);
 }
 
+/* Whether its files are still those that were opened. FB_E_IO: one was cut or written over. */
+fb_status fb_index_check_files(fb_context *ctx, const fb_index *index);
+
 /* The segment of a row of the index, and *row made its own. */
 const fb_segment *fb_index_segment_of(const fb_index *index, int64_t *row);
 

@@ -169,6 +169,11 @@ fb_status fb_product_table_open(fb_context *ctx, fb_product_table **table,
     return status;
 }
 
+fb_status fb_product_table_check(fb_context *ctx, const fb_product_table *table)
+{
+    return fb_map_check(ctx, &table->map, "the index's products");
+}
+
 void fb_product_table_close(fb_product_table *table)
 {
     if (!table)

@@ -41,6 +41,8 @@ fb_status fb_product_table_parse(fb_context *ctx, fb_product_table **table,
                                  const char *name, const uint8_t *bytes,
                                  size_t size_bytes);
 void fb_product_table_close(fb_product_table *table);
+/* FB_E_IO: its file was written over, see fb_map_check. */
+fb_status fb_product_table_check(fb_context *ctx, const fb_product_table *table);
 
 int64_t fb_product_table_rows(const fb_product_table *table);
 int32_t fb_product_table_columns(const fb_product_table *table);

@@ -1,6 +1,7 @@
 /* pg_copy.c - see pg_copy.h. */
 #include "retrieval/postgres/pg_copy.h"
 
+#include "base/fold.h"
 #include "base/hash.h"
 
 #include <stdio.h>
@@ -147,14 +148,7 @@ void fb_pg_copy_free(fb_pg_copy *c)
     *c = (fb_pg_copy){0};
 }
 
-static void make_small(char *text)
-{
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text - 'A' + 'a');
-}
-
-char *fb_pg_filter_key(const char *name, const char *value)
+static char *make_key(const char *name, const char *value)
 {
     size_t name_bytes = strlen(name), value_bytes = strlen(value);
     size_t room = name_bytes + value_bytes + 64;
@@ -162,12 +156,21 @@ char *fb_pg_filter_key(const char *name, const char *value)
     if (!key)
         return NULL;
     snprintf(key, room, "%zu:%s=%s", name_bytes, name, value);
-    make_small(key);
     if (value_bytes <= VALUE_BYTES && name_bytes <= VALUE_BYTES)
         return key;
     size_t size = strlen(key);
     unsigned long long a = fb_hash_bytes(1, key, size), b = fb_hash_bytes(2, key, size);
     snprintf(key, room, "#%016llx%016llx", a, b);
+    return key;
+}
+
+/* Folded, so that the database compares as files are compared (fold.h). */
+char *fb_pg_filter_key(const char *name, const char *value)
+{
+    char *small_name = fb_fold(name), *small_value = fb_fold(value);
+    char *key = small_name && small_value ? make_key(small_name, small_value) : NULL;
+    free(small_name);
+    free(small_value);
     return key;
 }
 

@@ -51,15 +51,15 @@ static void put(fb_context *ctx, const char *folder, const char *name, const cha
 static const char lines[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nfrom_lines\n";
 
 static const char good[] =
-    "{\"added_tokens\":[{\"id\":0,\"content\":\"[PAD]\"},{\"id\":6,\"content\":\"[X]\"}"
+    "{\"added_tokens\":[{\"id\":0,\"content\":\"[PAD]\"},{\"id\":4,\"content\":\"[MASK]"
+    "\"}"
     "],"
     "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,"
     "\"handle_chinese_chars\":true,\"strip_accents\":null,\"lowercase\":true},"
     "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
     "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
     "\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":100,"
-    "\"vocab\":{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"[MASK]\":4,"
-    "\"red\":5}}}";
+    "\"vocab\":{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"red\":5}}}";
 
 static void a_folder_gives_vocab_txt_before_tokenizer_json(void **state)
 {
@@ -72,9 +72,9 @@ static void a_folder_gives_vocab_txt_before_tokenizer_json(void **state)
     assert_non_null(strstr(fb_context_message(ctx), "vocab.txt nor tokenizer.json"));
     put(ctx, folder, "tokenizer.json", good);
     assert_int_equal(fb_vocab_open(ctx, &vocab, folder), FB_OK);
-    assert_int_equal(fb_vocab_size(vocab), 7);
+    assert_int_equal(fb_vocab_size(vocab), 6);
     assert_string_equal(fb_vocab_token(vocab, 5), "red");
-    assert_string_equal(fb_vocab_token(vocab, 6), "[X]"); /* an added token */
+    assert_string_equal(fb_vocab_token(vocab, 4), "[MASK]"); /* an added token */
     fb_vocab_free(vocab);
     put(ctx, folder, "vocab.txt", lines);
     put(ctx, folder, "tokenizer_config.json", /* as transformers writes it */
@@ -149,12 +149,12 @@ static void broken_vocabularies_are_refused(void **state)
     refuse("\"red\":5", "\"red\":-1", "id of token red");
     refuse("\"red\":5", "\"red\":99", "id of token red");
     refuse("\"red\":5", "\"red\":4", "one id");
-    refuse("\"red\":5", "\"red\":7", "no token has the id 5");
+    refuse("\"red\":5", "\"red\":6", "no token has the id 5");
     refuse("\"red\":5", "\"\":5", "empty");
     refuse("\"red\":5", "\"re d\":5", "white space");
     refuse("\"red\":5", "\"re\\nd\":5", "white space");
-    refuse("\"[MASK]\":4", "\"mask\":4", "[MASK]");
-    refuse("\"content\":\"[X]\"", "\"c\":1", "added token 1");
+    refuse("\"content\":\"[MASK]\"", "\"content\":\"[BRAND]\"", "\"[BRAND]\"");
+    refuse("\"content\":\"[MASK]\"", "\"c\":1", "added token 1");
     refuse("\"vocab\":{", "\"v\":{", "no vocab");
     refuse("{\"added", "[\"added", "not JSON");
 }
