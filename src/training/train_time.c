@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "engine/model_folder.h"
+#include "engine/model_regions.h"
 #include "training/calibrate.h"
 #include "training/train_queries.h"
 
@@ -23,15 +24,17 @@ static fb_status find_calibration(fb_train_run *run, double item_s, double *seco
     m->be = run->be;
     m->matcher = run->matcher;
     m->vocab = run->vocab;
-    m->regions = run->regions;
     m->resizer = fb_resizer_create();
     if (!m->resizer)
         status = fb_fail(run->ctx, FB_E_MEMORY, "no memory to resize images");
     if (status == FB_OK)
         status = fb_scorer_create(run->ctx, &m->scorer, run->be, run->matcher);
     if (status == FB_OK)
+        status = fb_model_open_regions(run->ctx, m, run->options.regions, NULL);
+    if (status == FB_OK)
         status = fb_calibrate_time(run->ctx, &run->options, m, item_s, seconds);
     fb_scorer_free(m->scorer);
+    fb_region_table_close(m->regions);
     fb_resizer_free(m->resizer);
     free(m);
     return status;
