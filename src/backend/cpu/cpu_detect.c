@@ -19,6 +19,7 @@ static bool has_avx512_bf16(void)
 {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vnni") && /* every processor has both */
            __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 }
 

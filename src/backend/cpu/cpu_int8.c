@@ -3,7 +3,7 @@
  * Work is cut in two directions: first into parts of rows, and where there are fewer of
  * these than threads, into parts of panels too. Each part quantises its own rows, so no
  * thread waits for another; sums are exact, so results are the same however it is cut.
- * Rows are taken CHUNK_BYTES of s16 numbers at a time, which stay in a core's second
+ * Rows are taken CHUNK_BYTES of words at a time, which stay in a core's second
  * level cache while all panels pass.
  */
 #include "backend/cpu/cpu_int8.h"
@@ -17,7 +17,7 @@ enum { CHUNK_BYTES = 256 << 10, LEAST_ROWS = 24 };
 
 /* Numbers of a product, in the units of vector_int8. */
 typedef struct int8_shape {
-    int64_t rows, in, out, pairs, panels, chunk; /* chunk: rows taken at a time */
+    int64_t rows, in, out, words, panels, chunk; /* chunk: rows taken at a time */
 } int8_shape;
 
 static int64_t round_up(int64_t n, int64_t step)
@@ -27,8 +27,9 @@ static int64_t round_up(int64_t n, int64_t step)
 
 static int8_shape shape_of(const fb_vector *v, int64_t rows, const fb_weight *w)
 {
-    int8_shape s = {rows, w->in, w->out, (w->in + 1) / 2, 0, 0};
-    int64_t row_bytes = s.pairs * 2 * (int64_t)sizeof(int16_t);
+    int64_t words = round_up(w->in, v->int8_group) / v->int8_group;
+    int8_shape s = {rows, w->in, w->out, words, 0, 0};
+    int64_t row_bytes = s.words * (int64_t)sizeof(int32_t);
     s.panels = (w->out + v->int8_columns - 1) / v->int8_columns;
     s.chunk = round_up(CHUNK_BYTES / (row_bytes + 1) + 1, VECTOR_INT8_ROWS);
     s.chunk = s.chunk < 48 ? 48 : s.chunk > 192 ? 192 : s.chunk;
@@ -43,15 +44,16 @@ void cpu_int8_copy_free(cpu_int8_copy *copy)
     *copy = (cpu_int8_copy){0};
 }
 
-static void pack_panel(int8_t *to, const fb_weight *w, const float *scale,
-                       int64_t first, int64_t columns, int64_t pairs)
+static void pack_panel(int8_t *to, const fb_vector *v, const fb_weight *w,
+                       const float *scale, int64_t first, int64_t words)
 {
-    memset(to, 0, (size_t)(pairs * columns * 2));
+    int64_t columns = v->int8_columns, group = v->int8_group;
+    memset(to, 0, (size_t)(words * columns * group));
     for (int64_t c = 0; c < columns && first + c < w->out; c++) {
         const float *row = w->data + (first + c) * w->in;
         float inverse = fb_int8_inverse(scale[first + c]);
         for (int64_t k = 0; k < w->in; k++)
-            to[(k / 2 * columns + c) * 2 + k % 2] =
+            to[(k / group * columns + c) * group + k % group] =
                 (int8_t)fb_int8_round(row[k], inverse);
     }
 }
@@ -60,11 +62,11 @@ static fb_status packed_copy_of(fb_context *ctx, cpu_backend *c, const int8_t **
                                 fb_weight *w, const float *scale)
 {
     packed_weight *packed;
-    int64_t columns = c->v->int8_columns;
-    int8_shape s = shape_of(c->v, 0, w);
+    const fb_vector *v = c->v;
+    int8_shape s = shape_of(v, 0, w);
     FB_TRY(cpu_onednn_packed(ctx, &packed, w));
     cpu_int8_copy *copy = &packed->int8;
-    size_t panel = (size_t)(s.pairs * columns * 2);
+    size_t panel = (size_t)(s.words * v->int8_columns * v->int8_group);
     if (!copy->bytes)
         copy->bytes =
             aligned_alloc(64, (size_t)round_up((int64_t)panel * s.panels + 1, 64));
@@ -73,8 +75,8 @@ static fb_status packed_copy_of(fb_context *ctx, cpu_backend *c, const int8_t **
     if (copy->version != w->version || copy->scale != scale) {
 #pragma omp parallel for schedule(static) num_threads(c->base.threads)
         for (int64_t p = 0; p < s.panels; p++)
-            pack_panel(copy->bytes + (size_t)p * panel, w, scale, p * columns, columns,
-                       s.pairs);
+            pack_panel(copy->bytes + (size_t)p * panel, v, w, scale,
+                       p * v->int8_columns, s.words);
         copy->version = w->version;
         copy->scale = scale;
     }
@@ -86,22 +88,21 @@ static fb_status packed_copy_of(fb_context *ctx, cpu_backend *c, const int8_t **
 
 /* What a thread needs beside the numbers themselves. */
 typedef struct int8_scratch {
-    int16_t *x, *panel;
+    int32_t *x, *panel;
     float *scale;
 } int8_scratch;
 
 static size_t scratch_bytes(const int8_shape *s, int64_t columns)
 {
-    int64_t numbers = (s->chunk + columns) * s->pairs * 2;
-    return (size_t)round_up(
-        numbers * (int64_t)sizeof(int16_t) + s->chunk * (int64_t)sizeof(float), 64);
+    int64_t numbers = (s->chunk + columns) * s->words + s->chunk; /* and scales */
+    return (size_t)round_up(numbers * (int64_t)sizeof(int32_t), 64);
 }
 
 static int8_scratch scratch_at(char *at, const int8_shape *s, int64_t columns)
 {
-    int8_scratch part = {.panel = (int16_t *)(void *)at};
-    part.x = part.panel + columns * s->pairs * 2;
-    part.scale = (float *)(void *)(part.x + s->chunk * s->pairs * 2);
+    int8_scratch part = {.panel = (int32_t *)(void *)at};
+    part.x = part.panel + columns * s->words;
+    part.scale = (float *)(void *)(part.x + s->chunk * s->words);
     return part;
 }
 
@@ -118,8 +119,8 @@ static void run_part(const fb_vector *v, vector_int8 a, const int8_shape *s,
         a.rows = rows.to - t < s->chunk ? rows.to - t : s->chunk;
         int64_t whole = round_up(a.rows, VECTOR_INT8_ROWS);
         v->int8_quantize(scratch.x, scratch.scale, x + t * s->in, a.rows, s->in);
-        memset(scratch.x + a.rows * s->pairs * 2, 0,
-               (size_t)((whole - a.rows) * s->pairs * 2) * sizeof *scratch.x);
+        memset(scratch.x + a.rows * s->words, 0,
+               (size_t)((whole - a.rows) * s->words) * sizeof *scratch.x);
         a.y = y + t * s->out;
         v->int8_product(&a, panels.from, panels.to);
     }
@@ -149,7 +150,7 @@ static fb_status run_own(fb_context *ctx, cpu_backend *c, const int8_shape *s,
 fb_status cpu_int8_own(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call)
 {
     int8_shape s = shape_of(c->v, call->x->dims[0], call->w);
-    vector_int8 a = {.pairs = s.pairs,
+    vector_int8 a = {.words = s.words,
                      .out = s.out,
                      .w_scale = call->scale,
                      .bias = call->bias,

@@ -109,19 +109,20 @@ typedef struct vector_positions {
     float *dtable; /* += ; may be NULL */
 } vector_positions;
 
-/* A product of int8 numbers (backend/int8.h), held as pairs of s16 that are neighbours
- * along the sum; K is rounded up to an even number by zeros. w lies panel by panel of
- * int8_columns outputs, the last one filled up by zeros: [panels][pairs][columns][2]. */
+/* A product of int8 numbers (backend/int8.h). Those of a row of x that are neighbours along
+ * the sum lie in words of 32 bits, int8_group a word: two s16, or four u8 (by 128 too
+ * large); K is rounded up to whole words. w lies panel by panel of int8_columns outputs,
+ * filled up by zeros: [panels][words][columns][int8_group]. */
 enum { VECTOR_INT8_ROWS = 6 };
 typedef struct vector_int8 {
-    int64_t rows, pairs, out;
-    const int16_t *x;     /* [rows, rounded up to VECTOR_INT8_ROWS][2 pairs] */
+    int64_t rows, words, out;
+    const int32_t *x;     /* [rows, rounded up to VECTOR_INT8_ROWS][words] */
     const float *x_scale; /* [rows] */
     const int8_t *w;
     const float *w_scale, *bias; /* [out]; bias may be NULL */
     fb_activation act;
     float *y;       /* [rows, out] */
-    int16_t *panel; /* scratch of one panel */
+    int32_t *panel; /* scratch of one panel, [words][columns] */
 } vector_int8;
 
 typedef struct fb_vector {
@@ -140,9 +141,9 @@ typedef struct fb_vector {
                     fb_dropout dropout);
     void (*multiply)(fb_dtype dtype, void *y, const void *a, const void *b, int64_t n);
 
-    int64_t int8_columns; /* of a panel */
-    /* rows [rows, width] to q [rows][2 pairs] and their scales */
-    void (*int8_quantize)(int16_t *q, float *scale, const float *x, int64_t rows,
+    int64_t int8_columns, int8_group; /* of a panel; of a word */
+    /* rows [rows, width] to q [rows][words] and their scales */
+    void (*int8_quantize)(int32_t *q, float *scale, const float *x, int64_t rows,
                           int64_t width);
     /* the same to q [rows][width] of one byte each, for another library */
     void (*int8_quantize_bytes)(int8_t *q, float *scale, const float *x, int64_t rows,

@@ -1,9 +1,13 @@
 /* vector_int8.c - products of int8 numbers, exact: pairs of s16 multiplied and summed to
  * s32 (pmaddwd, SSE2 on), which cannot saturate as products of u8 with s8 do (pmaddubsw)
- * and does twice the multiplications of an f32 product an instruction.
+ * and does twice the multiplications of an f32 product an instruction; or, with AVX-512
+ * VNNI, four products of u8 with s8 summed to s32 (vpdpbusd), which cannot either. There x
+ * is by 128 too large, and sums begin at what that adds:
  *
- * A panel of w is widened to s16 once and then met by all rows. A block of 6 rows by the
- * panel's vectors of sums stays in registers, as in vector_tile.h:
+ *     sum x w = sum (x + 128) w - 128 sum w
+ *
+ * Pairs: a panel of w is widened to s16 once and then met by all rows. A block of 6 rows
+ * by the panel's vectors of sums stays in registers, as in vector_tile.h:
  *
  *     sum[r][c] += x[r][2t] w[2t][c] + x[r][2t + 1] w[2t + 1][c]
  */
@@ -17,12 +21,14 @@
 /* may_alias, aligned(4): they point into buffers of s16. */
 typedef int32_t sums
     __attribute__((vector_size(4 * INT8_LANES), aligned(4), may_alias));
-typedef int32_t pair __attribute__((may_alias));
+typedef int32_t word __attribute__((may_alias));
 
-/* sum + the product of each pair of s16, whose halves lie in one 32-bit word. */
-FB_INLINE sums pair_step(sums sum, int32_t x, sums w)
+/* sum + the products of the numbers of each word. */
+FB_INLINE sums word_step(sums sum, int32_t x, sums w)
 {
-#if defined(__AVX512BW__)
+#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
+    return (sums)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(x), (__m512i)w);
+#elif defined(__AVX512BW__)
     return sum + (sums)_mm512_madd_epi16(_mm512_set1_epi32(x), (__m512i)w);
 #elif defined(__AVX2__)
     return sum + (sums)_mm256_madd_epi16(_mm256_set1_epi32(x), (__m256i)w);
@@ -34,27 +40,28 @@ FB_INLINE sums pair_step(sums sum, int32_t x, sums w)
 #endif
 }
 
-FB_INLINE void block(int32_t out[VECTOR_INT8_ROWS][INT8_COLUMNS], const pair *x,
-                     const pair *w, int64_t pairs)
+/* start: what the sums of each column begin at. */
+FB_INLINE void block(int32_t out[VECTOR_INT8_ROWS][INT8_COLUMNS], const word *x,
+                     const word *w, int64_t words, const int32_t *start)
 {
     sums sum[VECTOR_INT8_ROWS][INT8_VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < VECTOR_INT8_ROWS; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < INT8_VECTORS; v++)
-            sum[r][v] = (sums){0};
+            sum[r][v] = *(const sums *)(start + v * INT8_LANES);
 #pragma GCC unroll 2
-    for (int64_t t = 0; t < pairs; t++) {
+    for (int64_t t = 0; t < words; t++) {
         sums line[INT8_VECTORS];
 #pragma GCC unroll 8
         for (int v = 0; v < INT8_VECTORS; v++)
             line[v] = *(const sums *)(w + t * INT8_COLUMNS + v * INT8_LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < VECTOR_INT8_ROWS; r++) {
-            int32_t value = x[r * pairs + t];
+            int32_t value = x[r * words + t];
 #pragma GCC unroll 8
             for (int v = 0; v < INT8_VECTORS; v++)
-                sum[r][v] = pair_step(sum[r][v], value, line[v]);
+                sum[r][v] = word_step(sum[r][v], value, line[v]);
         }
     }
     memcpy(out, sum, sizeof sum);
@@ -69,11 +76,23 @@ FB_INLINE void finish(float *y, const int32_t *sum, float row, const float *scal
         y[c] = (float)sum[c] * (row * scale[c]) + bias[c];
 }
 
-static void widen(int16_t *to, const int8_t *from, int64_t n)
+/* The panel as words, and what sums of its columns begin at. */
+static const word *open_panel(const vector_int8 *a, const int8_t *w, int32_t *start)
 {
+    int64_t numbers = a->words * INT8_GROUP * INT8_COLUMNS;
+    memset(start, 0, INT8_COLUMNS * sizeof *start);
+    if (INT8_GROUP == 2) {
+        int16_t *to = (int16_t *)(void *)a->panel;
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        to[i] = from[i];
+        for (int64_t i = 0; i < numbers; i++)
+            to[i] = w[i];
+        return a->panel;
+    }
+    for (int64_t i = 0; i < numbers; i += INT8_GROUP * INT8_COLUMNS)
+        for (int64_t c = 0; c < INT8_COLUMNS; c++)
+            for (int64_t k = 0; k < INT8_GROUP; k++)
+                start[c] -= 128 * w[i + c * INT8_GROUP + k];
+    return (const word *)(const void *)w;
 }
 
 static void (*activation(fb_activation act))(fb_dtype, void *, const void *, int64_t)
@@ -93,10 +112,13 @@ static void (*activation(fb_activation act))(fb_dtype, void *, const void *, int
     return NULL;
 }
 
-static void product_panel(const vector_int8 *a, int64_t first, int64_t columns)
+static void product_panel(const vector_int8 *a, const int8_t *w, int64_t first,
+                          int64_t columns)
 {
     void (*act)(fb_dtype, void *, const void *, int64_t) = activation(a->act);
     float scale[INT8_COLUMNS] = {0}, bias[INT8_COLUMNS] = {0};
+    int32_t start[INT8_COLUMNS];
+    const word *words = open_panel(a, w, start);
     memcpy(scale, a->w_scale + first, (size_t)columns * sizeof *scale);
     if (a->bias)
         memcpy(bias, a->bias + first, (size_t)columns * sizeof *bias);
@@ -104,8 +126,7 @@ static void product_panel(const vector_int8 *a, int64_t first, int64_t columns)
         int32_t sum[VECTOR_INT8_ROWS][INT8_COLUMNS];
         float value[VECTOR_INT8_ROWS][INT8_COLUMNS];
         int64_t rows = a->rows - t < VECTOR_INT8_ROWS ? a->rows - t : VECTOR_INT8_ROWS;
-        block(sum, (const pair *)(a->x + t * 2 * a->pairs), (const pair *)a->panel,
-              a->pairs);
+        block(sum, a->x + t * a->words, words, a->words, start);
         for (int64_t r = 0; r < rows; r++)
             finish(value[r], sum[r], a->x_scale[t + r], scale, bias, INT8_COLUMNS);
         if (act)
@@ -118,11 +139,11 @@ static void product_panel(const vector_int8 *a, int64_t first, int64_t columns)
 
 void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to)
 {
-    int64_t numbers = a->pairs * 2 * INT8_COLUMNS;
+    int64_t numbers = a->words * INT8_GROUP * INT8_COLUMNS;
     for (int64_t p = from; p < to; p++) {
         int64_t first = p * INT8_COLUMNS, columns = a->out - first;
-        widen(a->panel, a->w + p * numbers, numbers);
-        product_panel(a, first, columns < INT8_COLUMNS ? columns : INT8_COLUMNS);
+        product_panel(a, a->w + p * numbers, first,
+                      columns < INT8_COLUMNS ? columns : INT8_COLUMNS);
     }
 }
 
@@ -138,47 +159,52 @@ static float magnitude(const float *x, int64_t n)
     return from_bits((uint32_t)most);
 }
 
+typedef enum number { S8, S16, U8 } number; /* U8: by 128 too large */
+
 /* rintf leaves nothing to contract: its argument is a product alone. */
-FB_INLINE void quantize_row(bool bytes, void *q, const float *x, int64_t n,
+FB_INLINE void quantize_row(number type, void *q, const float *x, int64_t n,
                             float inverse)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        float value = rintf(x[i] * inverse);
-        if (bytes)
+        int32_t value = (int32_t)rintf(x[i] * inverse);
+        if (type == S8)
             ((int8_t *)q)[i] = (int8_t)value;
-        else
+        else if (type == S16)
             ((int16_t *)q)[i] = (int16_t)value;
+        else
+            ((uint8_t *)q)[i] = (uint8_t)(value + 128);
     }
 }
 
 /* `padded` numbers a row of q, of which the last may be filled up. */
-FB_INLINE void quantize(bool bytes, void *q, float *scale, const float *x, int64_t rows,
-                        int64_t width, int64_t padded)
+FB_INLINE void quantize(number type, void *q, float *scale, const float *x,
+                        int64_t rows, int64_t width, int64_t padded)
 {
-    size_t size = bytes ? sizeof(int8_t) : sizeof(int16_t);
+    size_t size = type == S16 ? sizeof(int16_t) : sizeof(int8_t);
     for (int64_t t = 0; t < rows; t++) {
         float inverse;
         char *row = (char *)q + (size_t)(t * padded) * size;
         scale[t] = fb_int8_scale(magnitude(x + t * width, width), &inverse);
-        if (inverse > 0.0f)
-            quantize_row(bytes, row, x + t * width, width, inverse);
-        else
-            memset(row, 0, (size_t)width * size);
         memset(row + (size_t)width * size, 0, (size_t)(padded - width) * size);
+        if (inverse > 0.0f)
+            quantize_row(type, row, x + t * width, width, inverse);
+        else
+            memset(row, type == U8 ? 128 : 0, (size_t)width * size);
     }
 }
 
-void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
+void FB_VECTOR_NAME(int8_quantize)(int32_t *q, float *scale, const float *x,
                                    int64_t rows, int64_t width)
 {
-    quantize(false, q, scale, x, rows, width, (width + 1) / 2 * 2);
+    quantize(INT8_GROUP == 4 ? U8 : S16, q, scale, x, rows, width,
+             (width + INT8_GROUP - 1) / INT8_GROUP * INT8_GROUP);
 }
 
 void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x,
                                          int64_t rows, int64_t width)
 {
-    quantize(true, q, scale, x, rows, width, width);
+    quantize(S8, q, scale, x, rows, width, width);
 }
 
 void FB_VECTOR_NAME(int8_finish)(const int32_t *sum, const vector_int8 *a)

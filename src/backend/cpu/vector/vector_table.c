@@ -18,6 +18,7 @@ const fb_vector FB_VECTOR_NAME(kernels) = {
     .dropout = FB_VECTOR_NAME(dropout),
     .multiply = FB_VECTOR_NAME(multiply),
     .int8_columns = INT8_COLUMNS,
+    .int8_group = INT8_GROUP,
     .int8_quantize = FB_VECTOR_NAME(int8_quantize),
     .int8_quantize_bytes = FB_VECTOR_NAME(int8_quantize_bytes),
     .int8_by = INT8_BY,

@@ -24,7 +24,7 @@ void FB_VECTOR_NAME(tanh_backward)(fb_dtype dtype, void *dx, const void *dy,
                                    const void *y, int64_t n);
 void FB_VECTOR_NAME(multiply)(fb_dtype dtype, void *y, const void *a, const void *b,
                               int64_t n);
-void FB_VECTOR_NAME(int8_quantize)(int16_t *q, float *scale, const float *x,
+void FB_VECTOR_NAME(int8_quantize)(int32_t *q, float *scale, const float *x,
                                    int64_t rows, int64_t width);
 void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to);
 void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x,
@@ -131,7 +131,11 @@ void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict
 /* Outputs of an int8 panel: the vectors of sums that a block keeps beside each other. */
 #if defined(__AVX512BW__)
 enum { INT8_LANES = 16, INT8_VECTORS = 4 };
+#if defined(__AVX512VNNI__)
+#define INT8_BY "AVX-512 VNNI"
+#else
 #define INT8_BY "AVX-512"
+#endif
 #elif defined(__AVX2__)
 enum { INT8_LANES = 8, INT8_VECTORS = 2 };
 #define INT8_BY "AVX2"
@@ -144,6 +148,12 @@ enum { INT8_LANES = 4, INT8_VECTORS = 2 };
 #endif
 #endif
 enum { INT8_COLUMNS = INT8_LANES * INT8_VECTORS };
+/* Numbers a word: products of four u8 with s8 (vpdpbusd), else of two s16 (pmaddwd). */
+#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
+enum { INT8_GROUP = 4 };
+#else
+enum { INT8_GROUP = 2 };
+#endif
 
 extern const fb_vector FB_VECTOR_NAME(kernels);
 
