@@ -61,7 +61,8 @@ static fb_train_measure *entry(fb_train_report *report, const char *name)
     if (i == FB_TRAIN_MEASURES_MAX)
         return NULL;
     if (i == report->measure_count)
-        report->measures[report->measure_count++] = (fb_train_measure){.name = name};
+        report->measures[report->measure_count++] =
+            (fb_train_measure){.name = name, .mean = (double)NAN};
     return &report->measures[i];
 }
 

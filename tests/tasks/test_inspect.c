@@ -265,7 +265,8 @@ static void a_catalogue_without_a_readable_image_is_inspected(void **state)
     char path[4096];
     small_catalogue_make(&c);
     for (int i = 0; i < 25; i++)
-        small_catalogue_add_bytes(&c, "", 0, "\"title\": \"...\"");
+        small_catalogue_add_bytes(&c, "", 0,
+                                  "\"title\": \"\xe2\x98\x85\""); /* a star */
     small_catalogue_flush(&c);
     assert_int_equal(fb_path_join(NULL, path, c.folder, "page.html"), FB_OK);
     fb_inspection *in = inspect(&c, path);

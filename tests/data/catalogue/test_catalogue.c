@@ -153,7 +153,7 @@ static void bad_rows_name_file_and_line(void **state)
          ":1:", "leaves"},
         {ROW_A "{\"file_name\":\"no.jpg\",\"title\":\"A\"}", FB_E_MISSING,
          ":2:", "no.jpg"},
-        {"{\"file_name\":\".\",\"title\":\"A\"}", FB_E_FORMAT, ":1:", "leaves"},
+        {"{\"file_name\":\".\",\"title\":\"A\"}", FB_E_FORMAT, ":1:", "without a name"},
         {"{\"file_name\":\"a.jpg\",\"title\":\"A\",\"title\":\"B\"}", FB_E_FORMAT,
          ":1:", "duplicate"},
         {"{\"file_name\":\"a.jpg\",\"title\":\"A\\u0000B\"}", FB_E_FORMAT,
