@@ -33,8 +33,8 @@ fb_status fb_folder_make(fb_context *ctx, const char *path)
         char end = *c;
         *c = 0;
         if (c != part && mkdir(part, 0777) == 0) {
-            (void)fb_parent_sync(NULL,
-                                 part); /* a parent that may not be read is none */
+            /* A parent that may be entered and not read cannot be synced. */
+            (void)fb_parent_sync(NULL, part);
         } else if (c != part) {
             int error = errno;
             if (!fb_path_is_folder(part)) {

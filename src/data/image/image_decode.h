@@ -21,8 +21,8 @@
  *   - The orientation comes from EXIF (APP1, eXIf, WebP's EXIF), else from XMP.
  *
  * Stricter than Pillow: corrupt or missing entropy-coded data is an error, never grey
- * rows. Of an animated WebP or PNG the first picture is read. The format is told by the first bytes, never by a
- * name.
+ * rows. Of an animated WebP or PNG the first picture is read. The format is told by the
+ * first bytes, never by a name.
  */
 #ifndef FB_DATA_IMAGE_IMAGE_DECODE_H
 #define FB_DATA_IMAGE_IMAGE_DECODE_H

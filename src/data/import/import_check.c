@@ -387,6 +387,9 @@ fb_status fb_import_check_record(fb_context *ctx, fb_import_check *c,
         snprintf(sentence, sizeof sentence, "a second %.100s, which is passed over",
                  item.spare);
         job->mended = fb_arena_strdup(arena, sentence);
+        if (!job->mended)
+            return fb_fail(ctx, FB_E_MEMORY, "%s: no memory for the record",
+                           record->where);
     }
     FB_TRY(fb_query_compose_apply(ctx, c->compose, arena, &item));
     return check_item(ctx, c, record, &item, folder, arena, job);

@@ -220,12 +220,18 @@ bool fb_utf8_is_valid(const char *text, size_t bytes)
     return true;
 }
 
+#define FB_LETTERS_AND_DIGITS                                                          \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 fb_status fb_text_has_word(fb_context *ctx, const char *text, bool *has_word)
 {
     fb_basic_words words;
     const uint32_t *word;
     size_t length;
-    *has_word = false;
+    size_t size = strcspn(text, FB_LETTERS_AND_DIGITS);
+    *has_word = text[size] != 0 && size < FB_TEXT_BYTES; /* nearly every text */
+    if (*has_word)
+        return FB_OK;
     FB_TRY(fb_basic_words_open(ctx, &words, text, strlen(text)));
     while (!*has_word && fb_basic_words_next(&words, &word, &length))
         *has_word = length > 1 || !is_punctuation(*word);

@@ -10,7 +10,8 @@
  * Taken is only what wordpiece.h computes: another model (BPE, Unigram), cased text,
  * accents that stay, or another way to cut words is refused with what would be right.
  * So are added tokens but for [PAD], [UNK], [CLS], [SEP] and [MASK]: libraries look for
- * them in the text first. Ids must run from 0 without gaps. Truncation, padding and decoder are not read.
+ * them in the text first. Ids must run from 0 without gaps. Truncation, padding and
+ * decoder are not read.
  */
 #ifndef FB_DATA_TEXT_TOKENIZER_JSON_H
 #define FB_DATA_TEXT_TOKENIZER_JSON_H
