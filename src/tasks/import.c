@@ -84,13 +84,14 @@ static fb_status read_all(fb_context *ctx, fb_import_writer *writer,
     }
 }
 
-static void say_remark(const fb_import_options *options, const char *path,
-                       const char *remark)
+static void say_passed(const fb_import_options *options, const char *path,
+                       const fb_passed_over *passed)
 {
-    char sentence[1024];
-    if (!remark[0] || !options->notice)
+    char files[600], sentence[1024];
+    if (passed->count == 0 || !options->notice)
         return;
-    snprintf(sentence, sizeof sentence, "%.300s: %s", path, remark);
+    fb_passed_over_say(passed, files, sizeof files);
+    snprintf(sentence, sizeof sentence, "%.300s: %s", path, files);
     options->notice(options->notice_self, sentence);
 }
 
@@ -107,8 +108,8 @@ static fb_status read_sources(fb_context *ctx, const fb_import_options *options,
         fb_status status = fb_import_writer_check(ctx, writer, path, &source);
         if (status == FB_OK)
             status = read_all(ctx, writer, &source, i * share, share);
-        if (status == FB_OK && source.remark)
-            say_remark(options, path, source.remark(source.self));
+        if (status == FB_OK && source.passed)
+            say_passed(options, path, source.passed);
         source.close(source.self);
         FB_TRY(status);
     }

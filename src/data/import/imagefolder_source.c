@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "data/import/csv_source.h"
 #include "data/import/jsonl_source.h"
-#include "data/import/passed_over.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -42,7 +41,6 @@ typedef struct imagefolder {
     char folder[4096]; /* of the part */
     char path[4096], title[512];
     fb_passed_over passed;
-    char remark[600];
     const char *pairs[2 * MAX_FIELDS];
 } imagefolder;
 
@@ -367,13 +365,6 @@ static void close_source(void *self)
     free(self);
 }
 
-static const char *remark(void *self)
-{
-    imagefolder *s = self;
-    fb_passed_over_say(&s->passed, s->remark, sizeof s->remark);
-    return s->remark;
-}
-
 static fb_status find_parts(fb_context *ctx, imagefolder *s, const char *given)
 {
     level l;
@@ -417,7 +408,7 @@ fb_status fb_imagefolder_source_open(fb_context *ctx, fb_record_source *source,
     *source = (fb_record_source){.self = s,
                                  .next = next,
                                  .close = close_source,
-                                 .remark = remark,
+                                 .passed = &s->passed,
                                  .folder = s->folder};
     if (s->part_count == 1) {
         source->columns = s->inner.columns;

@@ -26,6 +26,7 @@
 #define FB_DATA_IMPORT_RECORD_SOURCE_H
 
 #include "base/status.h"
+#include "data/import/passed_over.h"
 #include "fashionbert.h"
 
 typedef enum fb_record_image_kind {
@@ -75,9 +76,8 @@ typedef struct fb_record_source {
      * is wrong with one record is its `fault`. */
     fb_status (*next)(fb_context *ctx, void *self, fb_record *record);
     void (*close)(void *self);
-    /* Once at the end: what was passed over by rule, as a sentence without a name in
-     * front, or "". NULL: nothing ever is. */
-    const char *(*remark)(void *self);
+    /* The source's own count of what it passes over by rule; NULL: it never does. */
+    const fb_passed_over *passed;
     const char *folder; /* that images named by fields lie in; NULL: there is none. What
                            it points to may be another folder with each record */
     /* Names that every record has, so that --map can be checked before anything is

@@ -16,7 +16,6 @@ typedef struct source {
     fb_tar_sample sample;
     fb_field_list fields;
     fb_passed_over passed;
-    char remark[600];
     struct fb_context why;
     char where[4096 + FB_MEMBER_NAME_BYTES + 16];
 } source;
@@ -174,13 +173,6 @@ static fb_status next(fb_context *ctx, void *self, fb_record *record)
     return more ? make_record(ctx, s, record) : FB_OK;
 }
 
-static const char *remark(void *self)
-{
-    source *s = self;
-    fb_passed_over_say(&s->passed, s->remark, sizeof s->remark);
-    return s->remark;
-}
-
 fb_status fb_webdataset_source_open(fb_context *ctx, fb_record_source *out,
                                     const char *path, const fb_import_options *options)
 {
@@ -196,6 +188,6 @@ fb_status fb_webdataset_source_open(fb_context *ctx, fb_record_source *out,
         return status;
     }
     *out = (fb_record_source){
-        .self = s, .next = next, .close = close_source, .remark = remark};
+        .self = s, .next = next, .close = close_source, .passed = &s->passed};
     return FB_OK;
 }
