@@ -396,7 +396,8 @@ typedef struct fb_ranking {
     int64_t queries, left_out;
     double candidates_mean;
     double r1, r5, r10, r_all; /* r_all must be 1: the sanity check */
-    double mrr, median_rank, chance_r1;
+    double mrr, median_rank;
+    double chance_r1, chance_r5, chance_r10; /* of guessing: exact expectations */
 } fb_ranking;
 
 /* How one query of one draw fared. */
@@ -409,6 +410,7 @@ typedef struct fb_ranked_query {
 typedef struct fb_category_result {
     char name[96];
     fb_ranking image_to_text, text_to_image;
+    int32_t draws; /* as fb_evaluation's, of this category's queries */
 } fb_category_result;
 
 /* Retrieval in two stages: by the vectors of an index, then its best re-ranked. A right
@@ -449,6 +451,8 @@ typedef struct fb_evaluation {
     double ndcg10, chance_ndcg10;
     char wanted[12]; /* what says what was wanted: "clicks", "queries" of the catalogue,
                         "composed" where some of these are */
+    int32_t draws;   /* that the means are of: 1 where no query has other candidates to
+                      draw, however many were asked for */
 } fb_evaluation;
 
 void fb_evaluate_options_defaults(fb_evaluate_options *options);

@@ -59,6 +59,7 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
     fb_json_key_string(&w, "score", e->score);
     fb_json_key_int(&w, "seed", (int64_t)a->task.seed);
     fb_json_key_int(&w, "draws", is_sampled(a) ? a->task.draws : 1);
+    fb_json_key_int(&w, "different_draws", e->draws);
     fb_json_key_string(&w, "split", a->task.split);
     fb_json_key_int(&w, "items", e->items);
     if (e->of_queries) {
@@ -84,6 +85,7 @@ static void print_json(const evaluate_arguments *a, const fb_evaluation *e)
         fb_json_key_string(&w, "name", e->categories[i].name);
         fb_ranking_write(&w, "image_to_text", &e->categories[i].image_to_text);
         fb_ranking_write(&w, "text_to_image", &e->categories[i].text_to_image);
+        fb_json_key_int(&w, "different_draws", e->categories[i].draws);
         fb_json_close_object(&w);
     }
     fb_json_close_array(&w);
@@ -177,8 +179,9 @@ static fb_status print_queries(fb_context *ctx, const fb_evaluation *e)
 
 static fb_status print_categories(fb_context *ctx, const fb_evaluation *e)
 {
-    fb_table *table = fb_table_create("<category|<direction|>queries|>candidates|>R@1|"
-                                      ">chance R@1|>R@5|>R@10|>MRR|>median rank");
+    fb_table *table =
+        fb_table_create("<category|<direction|>queries|>draws|>candidates|"
+                        ">R@1|>chance R@1|>R@5|>R@10|>MRR|>median rank");
     for (int64_t i = 0; i < e->category_count; i++) {
         const fb_category_result *c = &e->categories[i];
         for (int way = 0; way < 2; way++) {
@@ -186,6 +189,7 @@ static fb_status print_categories(fb_context *ctx, const fb_evaluation *e)
             fb_table_text(table, c->name);
             fb_table_text(table, way ? "text to image" : "image to text");
             fb_table_int(table, r->queries);
+            fb_table_int(table, c->draws);
             fb_table_number(table, r->candidates_mean, 1);
             fb_table_number(table, r->r1, 3);
             fb_table_number(table, r->chance_r1, 3);
@@ -215,6 +219,8 @@ static fb_status run(fb_context *ctx, void *arguments)
         if (status == FB_OK && a->per_category)
             status = print_categories(ctx, evaluation);
     }
+    if (status == FB_OK && !a->json && is_sampled(a))
+        fb_draws_say(evaluation, a->task.draws);
     fb_evaluation_free(evaluation);
     return status;
 }

@@ -159,6 +159,7 @@ static void write_floor(fb_json_writer *w, const inspect_arguments *a,
     fb_json_key_string(w, "negatives", sampled ? r->negatives : "all");
     fb_json_key_int(w, "seed", (int64_t)r->seed);
     fb_json_key_int(w, "draws", sampled ? r->draws : 1);
+    fb_json_key_int(w, "different_draws", in->floor->draws);
     fb_json_key_string(w, "split", r->split);
     fb_json_key_int(w, "items", in->floor->items);
     fb_json_key_int(w, "train_items", in->floor_train_items);
@@ -506,8 +507,11 @@ static fb_status print_tables(fb_context *ctx, const inspect_arguments *a,
     FB_TRY(print_images(ctx, in));
     FB_TRY(print_repeats(ctx, in));
     FB_TRY(print_words(ctx, in));
-    if (in->floor)
+    if (in->floor) {
         FB_TRY(print_floor(ctx, in));
+        if (strcmp(a->task.protocol, "sampled") == 0)
+            fb_draws_say(in->floor, a->task.draws);
+    }
     if (in->regions)
         FB_TRY(print_regions(ctx, in->regions));
     return FB_OK;

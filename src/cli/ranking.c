@@ -15,6 +15,8 @@ void fb_ranking_write(fb_json_writer *w, const char *key, const fb_ranking *r)
     fb_json_key_double(w, "mrr", r->mrr);
     fb_json_key_double(w, "median_rank", r->median_rank);
     fb_json_key_double(w, "chance_r1", r->chance_r1);
+    fb_json_key_double(w, "chance_r5", r->chance_r5);
+    fb_json_key_double(w, "chance_r10", r->chance_r10);
     fb_json_close_object(w);
 }
 
@@ -30,4 +32,11 @@ void fb_ranking_add(fb_table *table, const fb_ranking *r)
     fb_table_number(table, r->r_all, 3);
     fb_table_number(table, r->mrr, 3);
     fb_table_number(table, r->median_rank, 1);
+}
+
+void fb_draws_say(const fb_evaluation *e, int32_t asked)
+{
+    if (e->draws < asked)
+        printf("\nall %d draws are one: no query has other candidates to draw\n",
+               (int)asked);
 }

@@ -17,4 +17,7 @@ void fb_ranking_write(fb_json_writer *w, const char *key, const fb_ranking *rank
     "rank"
 void fb_ranking_add(fb_table *table, const fb_ranking *ranking);
 
+/* A line where the draws that were asked for could not differ. */
+void fb_draws_say(const fb_evaluation *evaluation, int32_t asked);
+
 #endif

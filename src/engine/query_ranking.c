@@ -5,6 +5,7 @@
  */
 #include "engine/query_ranking.h"
 
+#include "retrieval/ranking/candidates.h"
 #include "retrieval/ranking/ndcg.h"
 #include "retrieval/ranking/ranking_metrics.h"
 #include "retrieval/ranking/trec.h"
@@ -209,7 +210,6 @@ static fb_status rank_lists(ranking *r, const fb_query_list *lists, int64_t coun
             status = write_list(r, trec, l, s);
         sums->ndcg10 += n.ndcg;
         sums->chance_ndcg10 += n.chance;
-        sums->ranking.chance_r1 += n.chance_r1;
     }
     if (status == FB_OK)
         status = fb_ranking_from_ranks(r->ctx, mean, ranks, count);
@@ -232,6 +232,31 @@ static fb_status rank_draw(ranking *r, const fb_query_list *lists, int64_t count
     return status;
 }
 
+/* Whether a list of a later draw differs from the first draw's of the same row: else
+ * every draw takes all that there is. */
+static fb_status compare_draws(ranking *r, int32_t draws, bool *differ)
+{
+    const fb_query_lists *all = &r->all;
+    int64_t each = all->count / draws;
+    int32_t *a = malloc(((size_t)all->entry_count + 1) * sizeof *a), *b;
+    if (!a)
+        return fail_memory(r);
+    *differ = all->count % draws != 0;
+    for (int64_t i = each; i < all->count && !*differ; i++) {
+        const fb_query_list *x = &all->lists[i % each], *y = &all->lists[i];
+        *differ = x->query != y->query || x->product != y->product ||
+                  x->count != y->count || y->draw != i / each;
+        b = a + x->count;
+        for (int32_t k = 0; k < x->count && !*differ; k++) {
+            a[k] = all->entries[x->first + k].item;
+            b[k] = all->entries[y->first + k].item;
+        }
+        *differ = *differ || !fb_candidate_same_members(a, b, x->count);
+    }
+    free(a);
+    return FB_OK;
+}
+
 static fb_status rank_all(ranking *r, fb_query_report *report)
 {
     const fb_query_lists *all = &r->all;
@@ -239,7 +264,10 @@ static fb_status rank_all(ranking *r, fb_query_report *report)
     sheet s = {0};
     fb_ranking *means = calloc((size_t)draws, sizeof *means);
     fb_query_report sums = {0};
+    bool differ = false;
     fb_status status = sheet_make(r, &s);
+    if (status == FB_OK)
+        status = compare_draws(r, draws, &differ);
     if (status == FB_OK && !means)
         status = fail_memory(r);
     for (int64_t first = 0, end; first < all->count && status == FB_OK; first = end) {
@@ -252,7 +280,7 @@ static fb_status rank_all(ranking *r, fb_query_report *report)
         double lists = (double)all->count;
         fb_ranking_mean(&report->ranking, means, draws);
         report->ranking.left_out = all->left_out / draws;
-        report->ranking.chance_r1 = sums.ranking.chance_r1 / lists;
+        report->draws = differ ? draws : 1;
         report->ndcg10 = sums.ndcg10 / lists;
         report->chance_ndcg10 = sums.chance_ndcg10 / lists;
     }

@@ -25,7 +25,8 @@ typedef struct fb_query_ranker {
 } fb_query_ranker;
 
 typedef struct fb_query_report {
-    fb_ranking ranking; /* chance_r1: share of hits */
+    fb_ranking ranking;
+    int32_t draws; /* 1 where all draws have the same candidates */
     double ndcg10, chance_ndcg10, accuracy, auc;
     int64_t triples_scored;
 } fb_query_report;

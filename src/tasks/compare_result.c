@@ -48,8 +48,9 @@ typedef struct field {
 #member, offsetof(fb_ranking, member)                                          \
     }
 static const field fields[] = {
-    FIELD(candidates_mean), FIELD(r1),  FIELD(r5),          FIELD(r10),
-    FIELD(r_all),           FIELD(mrr), FIELD(median_rank), FIELD(chance_r1)};
+    FIELD(candidates_mean), FIELD(r1),        FIELD(r5),          FIELD(r10),
+    FIELD(r_all),           FIELD(mrr),       FIELD(median_rank), FIELD(chance_r1),
+    FIELD(chance_r5),       FIELD(chance_r10)};
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
 static void write_ranking(fb_json_writer *w, const char *key, const fb_ranking *r)

@@ -48,6 +48,7 @@ fb_status fb_ranks_add(fb_context *ctx, fb_ranks *ranks, fb_ranks_entry entry)
 void fb_ranks_free(fb_ranks *ranks)
 {
     free(ranks->entries);
+    free(ranks->differ);
     *ranks = (fb_ranks){0};
 }
 
@@ -91,6 +92,7 @@ static int by_queries(const void *a, const void *b)
 static fb_status finish_categories(fb_context *ctx, const fb_ranks *ranks,
                                    const fb_split_items *items, fb_evaluation *e)
 {
+    e->draws = 1;
     e->categories = calloc((size_t)items->category_count + 1, sizeof *e->categories);
     bool *seen = calloc((size_t)items->category_count + 1, sizeof *seen);
     fb_status status = FB_OK;
@@ -106,6 +108,8 @@ static fb_status finish_categories(fb_context *ctx, const fb_ranks *ranks,
         status = mean_of(ctx, ranks, FB_IMAGE_TO_TEXT, c, &r->image_to_text);
         if (status == FB_OK)
             status = mean_of(ctx, ranks, FB_TEXT_TO_IMAGE, c, &r->text_to_image);
+        r->draws = ranks->differ && ranks->differ[c] ? ranks->draws : 1;
+        e->draws = r->draws > 1 ? r->draws : e->draws;
     }
     free(seen);
     if (status == FB_OK)

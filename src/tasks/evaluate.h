@@ -21,6 +21,7 @@ typedef struct fb_ranks {
     fb_ranks_entry *entries;
     int64_t count, capacity;
     int32_t draws;
+    bool *differ;     /* [categories] whether its draws do, owned; NULL: none does */
     int64_t left_out; /* queries of a draw and direction that had too few others */
 } fb_ranks;
 

@@ -253,9 +253,11 @@ static fb_status rank_query(stages *s, int32_t q, const float *scores, fb_rank *
 {
     int64_t at = (int64_t)q * s->depth;
     float best = 0;
-    rank->pool = 1;
+    int64_t of[FB_MARK_EXCLUDED + 1] = {0};
     for (int32_t d = 0; d < s->pool->document_count; d++)
-        rank->pool += s->marks[d] == FB_MARK_NEGATIVE;
+        of[s->marks[d]]++;
+    rank->pool = 1 + of[FB_MARK_NEGATIVE];
+    rank->chance = fb_chance_of_hits(of[FB_MARK_HIT], of[FB_MARK_NEGATIVE]);
     *reached = false;
     for (int32_t i = 0; i < s->depth && s->found[at + i] >= 0; i++) {
         if (!isfinite(scores[at + i]))
@@ -351,7 +353,9 @@ static void leave_out(fb_ranking *r)
                       .r_all = NAN,
                       .mrr = NAN,
                       .median_rank = NAN,
-                      .chance_r1 = NAN};
+                      .chance_r1 = NAN,
+                      .chance_r5 = NAN,
+                      .chance_r10 = NAN};
 }
 
 static fb_status finish(stages *s, fb_evaluation *e)

@@ -65,6 +65,7 @@ static fb_status rank(fb_context *ctx, const fb_evaluate_options *o, fb_model *m
     e->of_queries = true;
     e->items = items;
     e->query_to_product = report.ranking;
+    e->draws = report.draws;
     e->ndcg10 = report.ndcg10;
     e->chance_ndcg10 = report.chance_ndcg10;
     e->accuracy = report.accuracy;

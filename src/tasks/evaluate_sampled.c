@@ -102,16 +102,28 @@ static fb_status score_all(sampled *s, const fb_pair_scorer *scorer)
     return status;
 }
 
+/* Scratch of a list, [negative_count] each. */
+typedef struct sheet {
+    float *negatives;
+    int32_t *alike; /* equal numbers: the same text for an image, photo for a text */
+} sheet;
+
 static fb_status rank_list(sampled *s, int32_t draw, fb_direction direction,
-                           const fb_candidate_list *l, float *negatives,
+                           const fb_candidate_list *l, const sheet *page,
                            fb_ranks *ranks)
 {
     fb_rank rank;
+    float *negatives = page->negatives;
+    const int32_t *same =
+        direction == FB_IMAGE_TO_TEXT ? s->items->same_text : s->items->same_image;
     for (int32_t k = 0; k < l->count; k++)
         negatives[k] = score_of(s, direction, l->query, s->set->items[l->offset + k]);
     FB_TRY(fb_rank_positive(s->ctx, &rank,
                             score_of(s, direction, l->query, l->positive), negatives,
                             l->count));
+    for (int32_t k = 0; k < l->count; k++)
+        page->alike[k] = same[s->set->items[l->offset + k]];
+    rank.chance = fb_chance_of_alike(page->alike, l->count);
     return fb_ranks_add(s->ctx, ranks,
                         (fb_ranks_entry){draw, (int32_t)direction, l->query,
                                          s->items->items[l->query].category, rank});
@@ -119,22 +131,28 @@ static fb_status rank_list(sampled *s, int32_t draw, fb_direction direction,
 
 static fb_status rank_all(sampled *s, fb_ranks *ranks)
 {
-    float *negatives =
-        malloc(((size_t)s->set->options.negative_count + 1) * sizeof *negatives);
-    if (!negatives)
-        return fb_fail(s->ctx, FB_E_MEMORY, "no memory for a pool");
-    fb_status status = FB_OK;
+    size_t most = (size_t)s->set->options.negative_count + 1;
+    sheet page = {malloc(most * sizeof *page.negatives),
+                  malloc(most * sizeof *page.alike)};
     ranks->draws = s->set->options.draws;
     ranks->left_out = s->set->left_out;
-    for (int32_t draw = 0; draw < ranks->draws; draw++)
+    ranks->differ = calloc((size_t)s->items->category_count + 1, sizeof *ranks->differ);
+    fb_status status = FB_OK;
+    if (!page.negatives || !page.alike || !ranks->differ)
+        status = fb_fail(s->ctx, FB_E_MEMORY, "no memory for a pool");
+    if (status == FB_OK)
+        status =
+            fb_candidate_draws_differ(s->ctx, s->set, s->items->items, ranks->differ);
+    for (int32_t draw = 0; draw < ranks->draws && status == FB_OK; draw++)
         for (int d = 0; d < 2; d++) {
             int64_t lists;
             const fb_candidate_list *l =
                 fb_candidate_set_group(s->set, draw, (fb_direction)d, &lists);
             for (int64_t i = 0; i < lists && status == FB_OK; i++)
-                status = rank_list(s, draw, (fb_direction)d, &l[i], negatives, ranks);
+                status = rank_list(s, draw, (fb_direction)d, &l[i], &page, ranks);
         }
-    free(negatives);
+    free(page.negatives);
+    free(page.alike);
     return status;
 }
 

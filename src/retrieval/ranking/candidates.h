@@ -94,6 +94,14 @@ const fb_candidate_list *fb_candidate_set_group(const fb_candidate_set *set,
                                                 int32_t draw, fb_direction direction,
                                                 int64_t *count);
 
+/* differ[c] is set where a query of category c has, in some draw, other candidates than
+ * in the first, or is asked in one of them alone; else it is left. The order of a
+ * list's negatives is no difference. FB_E_MEMORY */
+fb_status fb_candidate_draws_differ(fb_context *ctx, const fb_candidate_set *set,
+                                    const fb_candidate_item *items, bool *differ);
+/* Whether the two name the same items; both are sorted in place. */
+bool fb_candidate_same_members(int32_t *a, int32_t *b, int32_t count);
+
 /* Build a set by hand, as the reader does: an empty one, then lists in group order. */
 fb_status fb_candidate_set_create(fb_context *ctx, fb_candidate_set **set,
                                   const fb_candidate_options *options);

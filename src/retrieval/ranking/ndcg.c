@@ -56,6 +56,6 @@ fb_status fb_ndcg(fb_context *ctx, fb_ndcg_result *result, const float *scores,
         return fb_fail(ctx, FB_E_MISSING, "none of %lld documents is a right answer",
                        (long long)count);
     double share = (double)hits / (double)n;
-    *result = (fb_ndcg_result){got / best, share * all / best, share};
+    *result = (fb_ndcg_result){got / best, share * all / best};
     return FB_OK;
 }

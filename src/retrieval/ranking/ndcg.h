@@ -14,7 +14,7 @@
 #include "base/status.h"
 
 typedef struct fb_ndcg_result {
-    double ndcg, chance, chance_r1; /* chance_r1: share of hits */
+    double ndcg, chance;
 } fb_ndcg_result;
 
 /* Of `count` documents with marks (enum fb_mark, ranking_metrics.h); excluded ones are

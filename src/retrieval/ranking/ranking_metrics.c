@@ -33,26 +33,26 @@ fb_status fb_rank_positive(fb_context *ctx, fb_rank *rank, float positive,
             return not_finite(ctx, i, negatives[i]);
         before += negatives[i] >= positive;
     }
-    *rank = (fb_rank){1 + before, 1 + count};
+    *rank = (fb_rank){1 + before, 1 + count, fb_chance_of_hits(1, count)};
     return FB_OK;
 }
 
 fb_status fb_rank_marked(fb_context *ctx, fb_rank *rank, const float *scores,
                          const uint8_t *marks, int64_t count)
 {
-    bool found = false;
+    int64_t hits = 0;
     float best = 0;
     for (int64_t i = 0; i < count; i++) {
         if (marks[i] == FB_MARK_EXCLUDED)
             continue;
         if (!isfinite(scores[i]))
             return not_finite(ctx, i, scores[i]);
-        if (marks[i] == FB_MARK_HIT && (!found || scores[i] > best)) {
+        if (marks[i] == FB_MARK_HIT && hits++ == 0)
             best = scores[i];
-            found = true;
-        }
+        else if (marks[i] == FB_MARK_HIT && scores[i] > best)
+            best = scores[i];
     }
-    if (!found)
+    if (hits == 0)
         return fb_fail(ctx, FB_E_MISSING, "none of %lld documents is a right answer",
                        (long long)count);
     int64_t negatives = 0, before = 0;
@@ -62,7 +62,7 @@ fb_status fb_rank_marked(fb_context *ctx, fb_rank *rank, const float *scores,
         negatives++;
         before += scores[i] >= best;
     }
-    *rank = (fb_rank){1 + before, 1 + negatives};
+    *rank = (fb_rank){1 + before, 1 + negatives, fb_chance_of_hits(hits, negatives)};
     return FB_OK;
 }
 
@@ -100,7 +100,9 @@ fb_status fb_ranking_from_ranks(fb_context *ctx, fb_ranking *ranking,
             r.r10 += ranks[i].rank <= 10;
             r.r_all += ranks[i].rank <= ranks[i].pool;
             r.mrr += 1 / (double)ranks[i].rank;
-            r.chance_r1 += 1 / (double)ranks[i].pool;
+            r.chance_r1 += ranks[i].chance.r1;
+            r.chance_r5 += ranks[i].chance.r5;
+            r.chance_r10 += ranks[i].chance.r10;
             r.candidates_mean += (double)ranks[i].pool;
         }
         double n = (double)count;
@@ -110,6 +112,8 @@ fb_status fb_ranking_from_ranks(fb_context *ctx, fb_ranking *ranking,
         r.r_all /= n;
         r.mrr /= n;
         r.chance_r1 /= n;
+        r.chance_r5 /= n;
+        r.chance_r10 /= n;
         r.candidates_mean /= n;
     }
     *ranking = r;
@@ -135,6 +139,8 @@ void fb_ranking_mean(fb_ranking *mean, const fb_ranking *draws, int64_t count)
         m.mrr += w * d->mrr;
         m.median_rank += w * d->median_rank;
         m.chance_r1 += w * d->chance_r1;
+        m.chance_r5 += w * d->chance_r5;
+        m.chance_r10 += w * d->chance_r10;
     }
     if (count > 0) {
         m.queries = llround(queries / (double)count);

@@ -4,7 +4,7 @@
  *     rank  = 1 + number of negatives with score >= the best hit's score
  *     pool  = 1 + number of negatives                  (the candidates that are ranked)
  *     R@K   = share of queries with rank <= K          R@all: rank <= pool, always 1
- *     MRR   = mean of 1 / rank                         chance R@1 = mean of 1 / pool
+ *     MRR   = mean of 1 / rank                         chance R@K: chance.h
  *     AUC   = P(matched score > mismatched score) + P(equal) / 2
  *
  * A tie counts against the positive: a scorer that answers the same number to
@@ -17,10 +17,12 @@
 
 #include "base/status.h"
 #include "fashionbert.h"
+#include "retrieval/ranking/chance.h"
 
 typedef struct fb_rank {
     int64_t rank; /* 1: best */
     int64_t pool; /* candidates ranked, the positive among them */
+    fb_chance chance;
 } fb_rank;
 
 /* What a document is to a query. */
@@ -30,12 +32,14 @@ enum fb_mark {
     FB_MARK_EXCLUDED  /* neither: taken out of the pool */
 };
 
-/* One positive against `count` negatives. FB_E_NUMBER: a score is not finite. */
+/* One positive against `count` negatives; chance is that of negatives which all differ.
+ * FB_E_NUMBER: a score is not finite. */
 fb_status fb_rank_positive(fb_context *ctx, fb_rank *rank, float positive,
                            const float *negatives, int64_t count);
 
 /* The best hit among `count` marked documents (enum fb_mark each); the other hits and
- * the excluded documents are no candidates. FB_E_NUMBER: the score of a hit or a
+ * the excluded documents are no candidates, but chance is that of any hit being found.
+ * FB_E_NUMBER: the score of a hit or a
  * negative is not finite. FB_E_MISSING: no document is a hit. */
 fb_status fb_rank_marked(fb_context *ctx, fb_rank *rank, const float *scores,
                          const uint8_t *marks, int64_t count);

@@ -53,7 +53,7 @@ static void a_score_that_is_not_finite_is_an_error(void **state)
     const float bad[] = {0.1f, NAN}, worse[] = {INFINITY};
     const uint8_t hit_first[] = {FB_MARK_HIT, FB_MARK_NEGATIVE};
     const uint8_t labels[] = {1, 0};
-    fb_rank rank = {-7, -7};
+    fb_rank rank = {.rank = -7, .pool = -7};
     double number = -7;
     fb_context ctx = {0};
     assert_int_equal(fb_rank_positive(&ctx, &rank, 0, bad, 2), FB_E_NUMBER);
@@ -92,7 +92,10 @@ static void no_hit_at_all_is_an_error(void **state)
 static void rates_of_four_ranks_match_hand_computation(void **state)
 {
     (void)state;
-    const fb_rank ranks[] = {{1, 10}, {4, 20}, {10, 40}, {50, 100}};
+    const fb_rank ranks[] = {{1, 10, {.1, .5, 1}},
+                             {4, 20, {.1, .5, 1}},
+                             {10, 40, {0, 0, 0}},
+                             {50, 100, {.2, .2, .2}}};
     fb_ranking r;
     assert_int_equal(fb_ranking_from_ranks(NULL, &r, ranks, 4), FB_OK);
     assert_int_equal(r.queries, 4);
@@ -103,13 +106,15 @@ static void rates_of_four_ranks_match_hand_computation(void **state)
     near(r.mrr, (1 + 0.25 + 0.1 + 0.02) / 4);
     near(r.median_rank, 7); /* mean of 4 and 10 */
     near(r.candidates_mean, 42.5);
-    near(r.chance_r1, (0.1 + 0.05 + 0.025 + 0.01) / 4);
+    near(r.chance_r1, 0.1);
+    near(r.chance_r5, 0.3);
+    near(r.chance_r10, 0.55);
 }
 
 static void the_median_of_an_odd_count_is_the_middle(void **state)
 {
     (void)state;
-    const fb_rank ranks[] = {{9, 10}, {2, 10}, {3, 10}};
+    const fb_rank ranks[] = {{.rank = 9}, {.rank = 2}, {.rank = 3}};
     fb_ranking r;
     assert_int_equal(fb_ranking_from_ranks(NULL, &r, ranks, 3), FB_OK);
     near(r.median_rank, 3);
@@ -118,7 +123,7 @@ static void the_median_of_an_odd_count_is_the_middle(void **state)
 static void r_all_falls_below_one_when_a_rank_leaves_its_pool(void **state)
 {
     (void)state;
-    const fb_rank ranks[] = {{1, 2}, {3, 2}};
+    const fb_rank ranks[] = {{.rank = 1, .pool = 2}, {.rank = 3, .pool = 2}};
     fb_ranking r;
     assert_int_equal(fb_ranking_from_ranks(NULL, &r, ranks, 2), FB_OK);
     near(r.r_all, 0.5);
