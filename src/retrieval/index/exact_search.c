@@ -2,10 +2,13 @@
 #include "retrieval/index/exact_search.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 
 enum {
     BLOCK = FB_ROWS_AT_ONCE,
+    GROUP = 32,                /* rows looked at together */
+    STRETCH = 16 * BLOCK,      /* that a thread takes at a time */
     SERIAL_NUMBERS = 1 << 18,  /* fewer are walked sooner than threads are woken */
     CANDIDATES_AT_FIRST = 4096 /* room for; it grows */
 };
@@ -96,30 +99,66 @@ static float least_wanted(const part *p)
     return full ? p->top.heap[0].score : -INFINITY;
 }
 
-/* Where few rows of a block pass, only these are computed. */
-static void scan_block(const scan *s, int64_t from, int64_t to, part *p)
+/* The largest score or upper bound of a group. */
+static float largest_of(const float *scores, const float *scales, float slack,
+                        int64_t count)
 {
-    float scores[BLOCK];
-    int64_t count = to - from;
-    int32_t pass = s->allowed ? count_allowed(s->allowed, from, to) : (int32_t)count;
-    if (pass == 0)
-        return;
-    bool sparse = pass < count / 2;
+    float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+    for (int64_t i = 0; i < count; i++) {
+        float score = scales ? scores[i] + slack * scales[i] : scores[i];
+        most = score > most ? score : most;
+    }
+    return most;
+}
+
+static void add_rows(const scan *s, int64_t from, int64_t count, const float *scores,
+                     part *p)
+{
     const float *scales = is_coded(s) ? s->query->rows->scales + from : NULL;
     float least = least_wanted(p);
-    if (!sparse)
-        fb_row_query_near(s->query, from, count, scores);
     for (int64_t i = 0; i < count; i++) {
-        if (pass < count && !fb_row_passes(s->allowed, from + i))
-            continue;
-        if (sparse)
-            fb_row_query_near(s->query, from + i, 1, &scores[i]);
         float slack = scales ? s->query->slack * scales[i] : 0.0f;
-        if (scores[i] + slack < least)
+        if (scores[i] + slack < least || !fb_row_passes(s->allowed, from + i))
             continue;
         add_row(s, p, from + i, scores[i], slack);
         least = least_wanted(p);
     }
+}
+
+/* Of most groups no row is wanted, which is found out without a branch a row. */
+static void scan_dense(const scan *s, int64_t from, int64_t count, part *p)
+{
+    float scores[BLOCK];
+    const float *scales = is_coded(s) ? s->query->rows->scales + from : NULL;
+    fb_row_query_near(s->query, from, count, scores);
+    for (int64_t at = 0; at < count; at += GROUP) {
+        int64_t n = count - at < GROUP ? count - at : GROUP;
+        if (largest_of(scores + at, scales ? scales + at : NULL, s->query->slack, n) >=
+            least_wanted(p))
+            add_rows(s, from + at, n, scores + at, p);
+    }
+}
+
+static void scan_sparse(const scan *s, int64_t from, int64_t count, part *p)
+{
+    float score;
+    for (int64_t i = from; i < from + count; i++)
+        if (fb_row_passes(s->allowed, i)) {
+            fb_row_query_near(s->query, i, 1, &score);
+            add_rows(s, i, 1, &score, p);
+        }
+}
+
+/* Where few rows of a block pass, only these are computed. */
+static void scan_block(const scan *s, int64_t from, int64_t to, part *p)
+{
+    int64_t count = to - from;
+    int64_t pass = s->allowed ? count_allowed(s->allowed, from, to) : count;
+    if (pass >= count / 2 && pass > 0)
+        scan_dense(s, from, count, p);
+    else if (pass > 0)
+        scan_sparse(s, from, count, p);
 }
 
 static void scan_range(const scan *s, int64_t from, int64_t to, part *p)
@@ -169,9 +208,10 @@ static fb_status search_parts(fb_context *ctx, const scan *s, int32_t threads,
         parts[t].top = fb_top_k_begin(parts[t].heap, top->capacity);
     }
     if (!failed) {
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (int32_t t = 0; t < threads; t++)
-            scan_range(s, count * t / threads, count * (t + 1) / threads, &parts[t]);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (int64_t at = 0; at < count; at += STRETCH)
+            scan_range(s, at, at + STRETCH < count ? at + STRETCH : count,
+                       &parts[omp_get_thread_num()]);
     }
     for (int32_t t = 0; t < threads; t++)
         failed = failed || parts[t].failed;

@@ -3,8 +3,9 @@
  *
  *     score[n] = rows[n] . query        [N, D] as stored, and [D] f32
  *
- * Rows are walked in blocks that stay in the cache; threads take contiguous stretches
- * with a heap each. The answer does not depend on how many there are.
+ * Rows are walked in blocks that stay in the cache; threads take contiguous stretches,
+ * one after the other, so that none waits for one that was held up, with a heap each.
+ * The answer does not depend on how many there are, nor on who walked what.
  *
  * Of int8 the codes are walked alone, and each gives bounds (stored_vectors.h): rows
  * whose upper bound reaches the k-th best lower bound are candidates, and these are
