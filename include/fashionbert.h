@@ -18,6 +18,7 @@
  *     outputs are untouched, files on disk are as they were before the call.
  *   - Pairs create/free and open/close; free and close take NULL.
  *   - Strings are UTF-8 and borrowed for the call. One context serves one thread.
+ *   - The locale that the program has set changes nothing: numbers have a point.
  *   - Every options struct starts as what its fb_..._defaults() filled in. Its members,
  *     defaults and ranges stand in the list that it is made of, fashionbert/VERB.def,
  *     as `fashionbert VERB --help` shows them. fb_..._options_set(ctx, &options, "lr",

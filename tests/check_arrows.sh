@@ -5,6 +5,8 @@
 #     The folders inside data/ and retrieval/ have ranks too.
 #   - systems, image encoders and losses are named in their rooms and lists alone
 #   - above backend/ nobody reaches into a tensor's memory but by backend/memory.h
+#   - outside the terminal (cli/) no number is read or written by the host's locale, nor
+#     letters compared by it, but through base/number_text.h and base/ascii.h
 #   - no two files share a base name but a header and its source
 #   - a file's first line names it: /* NAME - what it is
 #   - a header that a comment or a document names is there
@@ -167,6 +169,45 @@ check_memory() {
     [ -z "$found" ] || { echo "$found" | sed 's/$/    reaches into a backend'"'"'s memory/' && return 1; }
 }
 
+# check_locale ROOT: print where a host program's locale could change what is read or
+# written: a bare strtod or scanf of a float, a bare printf of one (a list of arguments may
+# hold some), letters compared or turned by the locale.
+check_locale() {
+    local root=$1 found files
+    mapfile -t files < <(find "$root/src" -type f -name '*.[ch]' \
+        -not -path "$root/src/cli/*" -not -name 'number_text.c' | LC_ALL=C sort)
+    [ "${#files[@]}" -gt 0 ] || return 0
+    found=$(code_of "${files[@]}" | awk '
+        # A statement as one line: a call and its format may be lines apart.
+        {
+            split($0, at, ":")
+            place = at[1] ":" at[2]
+            line = substr($0, length(place) + 2)
+            if (at[1] != file)
+                statement = ""
+            file = at[1]
+            if (statement == "")
+                start = place
+            statement = statement line
+            if (line !~ /[;{}][ \t]*$/)
+                next
+            literals = ""
+            for (rest = statement; match(rest, /"([^"\\]|\\.)*"/);
+                rest = substr(rest, RSTART + RLENGTH))
+                literals = literals " " substr(rest, RSTART, RLENGTH)
+            gsub(/%%/, "", literals)
+            float = "%[-+ #0]*[0-9*]*([.][0-9*]*)?[lL]?[aefgAEFG]"
+            bare = "(^|[^a-z_])"
+            if (statement ~ bare "(strto(d|f|ld)|atof|v[a-z]*printf)\\(" ||
+                statement ~ bare "(s|f|vs|vf)?scanf\\(" && literals ~ float ||
+                statement ~ bare "(s|sn|f|d|as)?printf\\(" && literals ~ float ||
+                statement ~ bare "(strn?casecmp|strcasestr|to(upper|lower)|strcoll|isal(pha|num))\\(")
+                print start ":" statement
+            statement = ""
+        }')
+    [ -z "$found" ] || { echo "$found" | sed 's/$/    depends on the host program'"'"'s locale/' && return 1; }
+}
+
 # check_mentions ROOT: print where a header is named that is not in the tree. Lines that
 # include one, C's or Python's strings of C, are not mentions.
 check_mentions() {
@@ -258,8 +299,8 @@ expect() {
     printf '/* add.c - */\n#include "base/status.h"\n#include "fashionbert.h"\n' \
         >"$root/src/ops/add.c"
     printf '/* %s - */\n%s\n' "$called" "$text" >"$root/$file"
-    { check_tree "$root" && check_names "$root" && check_memory "$root"; } >/dev/null ||
-        got=bad
+    { check_tree "$root" && check_names "$root" && check_memory "$root" &&
+        check_locale "$root"; } >/dev/null || got=bad
     rm -rf "$root"
     if [ "$got" != "$want" ]; then
         echo "self-check: $name must be $want and was found $got"
@@ -312,6 +353,17 @@ self_check() {
     expect bad "numbers of a tensor" src/models/x.c 'const float *x = t->value.data;'
     expect bad "numbers by a cast" src/models/x.c 'y = ((const float *)t->data)[i];'
     expect bad "a tensor copied" src/nn/x.c 'memcpy(x, t.data, n);'
+    expect good "a whole number read" src/nn/x.c 'x = strtoll(text, &end, 10);'
+    expect good "a float in a sentence" src/nn/x.c 'fb_fail(ctx, E, "%g is wrong", x);'
+    expect good "a remainder" src/nn/x.c 'printf("%d\\n", i % e);'
+    expect good "a float for the terminal" src/cli/x.c 'printf("%.3f", x);'
+    expect bad "a float read" src/nn/x.c 'x = strtod(text, NULL);'
+    expect bad "a float read as float" src/nn/x.c 'x = strtof(text, NULL);'
+    expect bad "a float scanned" src/nn/x.c 'sscanf(text, "%lf %s", &x, y);'
+    expect bad "a float written" src/nn/x.c 'fprintf(out, "<td>%.*f", n, x);'
+    expect bad "a float written lines below" src/nn/x.c $'snprintf(text, size,\n"%d is %g",\nn, x);'
+    expect bad "arguments written" src/nn/x.c 'vsnprintf(text, size, format, list);'
+    expect bad "letters by the locale" src/nn/x.c 'if (strcasecmp(a, b) == 0) {'
     expect good "a header that is named" src/base/x.c '/* see base/status.h */'
     expect bad "a header named that is not there" src/base/x.c '/* see tasks/gone.h. */'
     expect bad "one named in a document" docs/x.md 'as `gone.h` says'
@@ -320,8 +372,8 @@ self_check() {
 }
 
 self_check
-case "${1:-}" in --names | --memory) "check_${1#--}" . && exit 0 || exit 1 ;; esac
-if ! check_tree . || ! check_names . || ! check_memory .; then
+case "${1:-}" in --names | --memory | --locale) "check_${1#--}" . && exit 0 || exit 1 ;; esac
+if ! check_tree . || ! check_names . || ! check_memory . || ! check_locale .; then
     echo "check_arrows: the faults above are in the tree"
     exit 1
 fi

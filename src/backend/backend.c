@@ -2,6 +2,7 @@
 #include "backend/backend.h"
 
 #include "base/cores.h"
+#include "base/number_text.h"
 #include "fashionbert.h"
 
 #include <stdio.h>
@@ -79,10 +80,10 @@ void fb_backend_describe(const fb_backend *be, char text[FB_BACKEND_TEXT])
         snprintf(text, FB_BACKEND_TEXT, "%s on %d thread%s", fb_dtype_name(be->dtype),
                  (int)be->threads, be->threads == 1 ? "" : "s");
     if (r->f32 > 0 || r->bf16 > 0)
-        snprintf(text + used, FB_BACKEND_TEXT - (size_t)used,
-                 " (%.3g TFLOP/s of products; %s %.3g)",
-                 (bf16 ? r->bf16 : r->f32) / 1e12, bf16 ? "f32" : "bf16",
-                 (bf16 ? r->f32 : r->bf16) / 1e12);
+        fb_text_print(text + used, FB_BACKEND_TEXT - (size_t)used,
+                      " (%.3g TFLOP/s of products; %s %.3g)",
+                      (bf16 ? r->bf16 : r->f32) / 1e12, bf16 ? "f32" : "bf16",
+                      (bf16 ? r->f32 : r->bf16) / 1e12);
 }
 
 void fb_backend_free(fb_backend *be)

@@ -8,6 +8,8 @@
  */
 #include "base/cores.h"
 
+#include "base/number_text.h"
+
 #include <omp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -112,18 +114,28 @@ static bool read_text(const char *folder, const char *name, char text[64])
     return read;
 }
 
+/* One number, or two with a blank between; "max" is none. */
+static bool read_numbers(const char *text, double *first, double *second)
+{
+    char *end, *more;
+    *first = fb_number_read(text, &end);
+    if (end == text || !second)
+        return end != text;
+    *second = fb_number_read(end, &more);
+    return more != end;
+}
+
 /* Of one group; 0: it sets none. */
 static double group_quota(const char *folder, bool unified)
 {
     char text[64], other[64];
     double quota = 0, period = 0;
     if (unified) {
-        if (!read_text(folder, "cpu.max", text) ||
-            sscanf(text, "%lf %lf", &quota, &period) != 2)
+        if (!read_text(folder, "cpu.max", text) || !read_numbers(text, &quota, &period))
             return 0;
     } else if (!read_text(folder, "cpu.cfs_quota_us", text) ||
                !read_text(folder, "cpu.cfs_period_us", other) ||
-               sscanf(text, "%lf", &quota) != 1 || sscanf(other, "%lf", &period) != 1)
+               !read_numbers(text, &quota, NULL) || !read_numbers(other, &period, NULL))
         return 0;
     return quota > 0 && period > 0 ? quota / period : 0;
 }

@@ -4,13 +4,13 @@
  * every instant `path` is the old file or the new one.
  */
 #include "base/file.h"
+#include "base/ascii.h"
 #include "base/file_kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -310,7 +310,7 @@ bool fb_path_leaves(const char *name)
 bool fb_path_ends_in(const char *name, const char *end)
 {
     size_t size = strlen(name), length = strlen(end);
-    return size > length && strcasecmp(name + size - length, end) == 0;
+    return size > length && fb_ascii_compare(name + size - length, end) == 0;
 }
 
 fb_status fb_path_folder(fb_context *ctx, char out[4096], const char *path)

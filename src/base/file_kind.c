@@ -1,9 +1,10 @@
 /* file_kind.c - see file_kind.h. */
 #include "base/file_kind.h"
 
+#include "base/ascii.h"
+
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 static const char lfs_start[] = "version https://git-lfs.github.com/spec/";
 
@@ -57,7 +58,7 @@ static const char *markup_kind(const char *text, size_t size)
         text++, size--;
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
         size_t length = strlen(tags[i].tag);
-        if (size >= length && strncasecmp(text, tags[i].tag, length) == 0)
+        if (size >= length && fb_ascii_compare_start(text, tags[i].tag, length) == 0)
             return tags[i].kind;
     }
     if (size < 5 || memcmp(text, "<?xml", 5) != 0)

@@ -1,6 +1,8 @@
 /* json_write.c - the streaming JSON writer of json.h. */
 #include "base/json.h"
 
+#include "base/number_text.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -135,17 +137,15 @@ static void write_number(fb_json_writer *w, double value, int digits, bool is_fl
         return;
     }
     if (fabs(value) < 1e6 && value == trunc(value) && !(value == 0 && signbit(value))) {
-        fprintf(w->stream, "%.0f", value);
+        fb_stream_print(w->stream, "%.0f", value);
         return;
     }
     for (int n = 1; n <= digits; n++) {
-        snprintf(text, sizeof text, "%.*g", n, value);
-        if (is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
+        fb_text_print(text, sizeof text, "%.*g", n, value);
+        double back = fb_number_read(text, NULL);
+        if (is_float ? (float)back == (float)value : back == value)
             break;
     }
-    for (char *c = text; *c; c++) /* a host program's locale may have another point */
-        if (!strchr("0123456789+-e", *c))
-            *c = '.';
     fputs(text, w->stream);
 }
 

@@ -2,6 +2,7 @@
 #include "base/option.h"
 
 #include "base/nearest.h"
+#include "base/number_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -138,18 +139,19 @@ void fb_option_range(const fb_option *option, char out[FB_OPTION_TEXT_BYTES])
     case FB_OPTION_INT64:
     case FB_OPTION_UINT64:
         if (isfinite(highest(option)))
-            snprintf(high, sizeof high, "%.0f", highest(option));
+            fb_text_print(high, sizeof high, "%.0f", highest(option));
         else
             snprintf(high, sizeof high, "%s",
                      option->type == FB_OPTION_INT64 ? "9223372036854775807"
                                                      : "18446744073709551615");
-        snprintf(out, size, "a whole number from %.0f to %s", option->low, high);
+        fb_text_print(out, size, "a whole number from %.0f to %s", option->low, high);
         return;
     case FB_OPTION_DOUBLE:
         if (isfinite(option->high))
-            snprintf(out, size, "a number from %g to %g", option->low, option->high);
+            fb_text_print(out, size, "a number from %g to %g", option->low,
+                          option->high);
         else
-            snprintf(out, size, "a number of %g or more", option->low);
+            fb_text_print(out, size, "a number of %g or more", option->low);
         return;
     case FB_OPTION_FLAG:
         snprintf(out, size, "true or false");
@@ -219,7 +221,7 @@ void fb_option_format(const fb_option *option, const void *values,
         snprintf(out, size, "%llu", (unsigned long long)*(const uint64_t *)at);
         return;
     case FB_OPTION_DOUBLE:
-        snprintf(out, size, "%g", *(const double *)at);
+        fb_text_print(out, size, "%g", *(const double *)at);
         return;
     case FB_OPTION_FLAG:
         snprintf(out, size, "%s", *(const bool *)at ? "on" : "off");
@@ -254,7 +256,7 @@ static bool read_double(const char *text, double *out)
     char *end;
     if (!*text || text[strspn(text, "0123456789.eE+-")])
         return false;
-    *out = strtod(text, &end);
+    *out = fb_number_read(text, &end);
     return !*end && end != text && isfinite(*out);
 }
 

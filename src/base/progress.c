@@ -1,6 +1,7 @@
 /* progress.c - "train [#####.....] 120/500  24%  31.2 pairs/s  1:02 left  loss 1.23" */
 #include "base/progress.h"
 #include "base/clock.h"
+#include "base/number_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,9 +74,10 @@ void fb_progress_update(fb_progress *p, int64_t done, double units_per_count,
     char left[16] = "-:--", line[LINE_BYTES];
     if (rate > 0)
         fb_progress_format_time((double)(p->total - done) / rate, left);
-    snprintf(line, sizeof line, "%s [%s] %lld/%lld %3.0f%%  %.4g %s/s  %s left  %s",
-             p->label, bar, (long long)done, (long long)p->total, 100 * fraction,
-             rate * units_per_count, p->unit, left, text ? text : "");
+    fb_text_print(line, sizeof line,
+                  "%s [%s] %lld/%lld %3.0f%%  %.4g %s/s  %s left  %s", p->label, bar,
+                  (long long)done, (long long)p->total, 100 * fraction,
+                  rate * units_per_count, p->unit, left, text ? text : "");
     cut_to_width(line, terminal_width() - 1);
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);

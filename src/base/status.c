@@ -1,6 +1,8 @@
 /* status.c - the context and its one sentence. */
 #include "base/status.h"
 
+#include "base/number_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +78,7 @@ fb_status(fb_fail)(fb_context *ctx, fb_status code, const char *format, ...)
     char message[sizeof ctx->message];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(message, sizeof message, format, arguments);
+    int length = fb_text_print_list(message, sizeof message, format, arguments);
     va_end(arguments);
     if (length < 0)
         snprintf(message, sizeof message, "%s", fb_status_text(code));

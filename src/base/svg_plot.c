@@ -2,6 +2,7 @@
 #include "base/svg_plot.h"
 
 #include "base/html.h"
+#include "base/number_text.h"
 
 #include <math.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static double down(const frame *f, double y)
 static void put_words(const frame *f, double x, double y, const char *more,
                       const char *words)
 {
-    fprintf(f->out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, more);
+    fb_stream_print(f->out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, more);
     fb_html_text(f->out, words);
     fputs("</text>\n", f->out);
 }
@@ -128,9 +129,10 @@ static void put_words(const frame *f, double x, double y, const char *more,
 static void put_line(const frame *f, const char *class_name, double x1, double y1,
                      double x2, double y2)
 {
-    fprintf(f->out,
-            "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
-            class_name, x1, y1, x2, y2);
+    fb_stream_print(
+        f->out,
+        "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
+        class_name, x1, y1, x2, y2);
 }
 
 /* Short: 20000 as 20k. */
@@ -138,11 +140,11 @@ static void format_tick(char out[32], double value)
 {
     double size = fabs(value);
     if (size >= 1e6)
-        snprintf(out, 32, "%.3gM", value / 1e6);
+        fb_text_print(out, 32, "%.3gM", value / 1e6);
     else if (size >= 1e4)
-        snprintf(out, 32, "%.3gk", value / 1e3);
+        fb_text_print(out, 32, "%.3gk", value / 1e3);
     else
-        snprintf(out, 32, "%.4g", size < 1e-12 ? 0.0 : value);
+        fb_text_print(out, 32, "%.4g", size < 1e-12 ? 0.0 : value);
 }
 
 static void put_y_ticks(const frame *f)
@@ -198,8 +200,9 @@ static void put_axes(const frame *f)
 
 static void put_dot(const frame *f, int32_t colour, double x, double y, double radius)
 {
-    fprintf(f->out, "<circle class=\"dot s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"/>\n",
-            (int)(colour % COLOURS), x, y, radius);
+    fb_stream_print(f->out,
+                    "<circle class=\"dot s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"/>\n",
+                    (int)(colour % COLOURS), x, y, radius);
 }
 
 static void put_series_line(const frame *f, const fb_svg_series *s)
@@ -209,7 +212,7 @@ static void put_series_line(const frame *f, const fb_svg_series *s)
             (int)(s->colour % COLOURS));
     for (int32_t i = 0; i < s->count; i++)
         if (x_of(f->plot, s->x[i], &x) && isfinite(s->y[i]))
-            fprintf(f->out, "%.1f,%.1f ", across(f, x), down(f, s->y[i]));
+            fb_stream_print(f->out, "%.1f,%.1f ", across(f, x), down(f, s->y[i]));
     fputs("\"/>\n", f->out);
     for (int32_t i = 0; s->count <= FEW && i < s->count; i++)
         if (x_of(f->plot, s->x[i], &x) && isfinite(s->y[i]))

@@ -1,6 +1,7 @@
 /* param.c - see param.h. */
 #include "nn/param.h"
 
+#include "base/number_text.h"
 #include "base/random.h"
 
 #include <math.h>
@@ -135,7 +136,7 @@ void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(out, FB_PARAM_NAME, format, arguments);
+    fb_text_print_list(out, FB_PARAM_NAME, format, arguments);
     va_end(arguments);
 }
 

@@ -1,6 +1,8 @@
 /* problems.c - see problems.h. */
 #include "nn/problems.h"
 
+#include "base/number_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +18,7 @@ void fb_problems_add(fb_problems *problems, const char *format, ...)
     }
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(problems->text + used, room - used, format, arguments);
+    fb_text_print_list(problems->text + used, room - used, format, arguments);
     va_end(arguments);
 }
 

@@ -1,6 +1,8 @@
 /* exchange.c - see exchange.h. */
 #include "server/exchange.h"
 
+#include "base/number_text.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +103,7 @@ void fb_exchange_fail(fb_exchange *x, int32_t status, const char *format, ...)
     char message[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    fb_text_print_list(message, sizeof message, format, arguments);
     va_end(arguments);
     fb_reply reply = {0};
     reply.stream = open_memstream(&reply.text, &reply.bytes);

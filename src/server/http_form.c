@@ -5,10 +5,11 @@
  *     bytes CRLF --BOUNDARY CRLF ... CRLF --BOUNDARY--
  */
 #include "server/http_form.h"
+
+#include "base/ascii.h"
 #include "server/http_bodies.h"
 
 #include <string.h>
-#include <strings.h>
 
 /* ---- Content-Type ---------------------------------------------------------------- */
 
@@ -48,7 +49,8 @@ static bool find_parameter(const char *header, const char *name, char *out,
     const char *at = header + strcspn(header, ";");
     while (at && *at == ';') {
         at = skip_spaces(at + 1);
-        bool wanted = strncasecmp(at, name, length) == 0 && at[length] == '=';
+        bool wanted =
+            fb_ascii_compare_start(at, name, length) == 0 && at[length] == '=';
         at += strcspn(at, "=;");
         if (*at != '=')
             continue;
@@ -62,7 +64,8 @@ static bool find_parameter(const char *header, const char *name, char *out,
 static bool is_type(const char *header, const char *type)
 {
     size_t length = strlen(type);
-    return strncasecmp(header, type, length) == 0 && strchr("; \t", header[length]);
+    return fb_ascii_compare_start(header, type, length) == 0 &&
+           strchr("; \t", header[length]);
 }
 
 fb_media fb_media_parse(const char *content_type, char boundary[FB_BOUNDARY_BYTES])
@@ -72,7 +75,7 @@ fb_media fb_media_parse(const char *content_type, char boundary[FB_BOUNDARY_BYTE
         return FB_MEDIA_OTHER;
     if (is_type(content_type, "application/json"))
         return find_parameter(content_type, "charset", charset, sizeof charset) &&
-                       strcasecmp(charset, "utf-8") != 0
+                       fb_ascii_compare(charset, "utf-8") != 0
                    ? FB_MEDIA_OTHER
                    : FB_MEDIA_JSON;
     if (is_type(content_type, "multipart/form-data") &&
@@ -114,7 +117,7 @@ static fb_status read_name(const reader *r, const uint8_t *bytes, size_t size,
             *next = 0;
             next += 2;
         }
-        if (strncasecmp(line, wanted, sizeof wanted - 1) != 0)
+        if (fb_ascii_compare_start(line, wanted, sizeof wanted - 1) != 0)
             continue;
         const char *value = skip_spaces(line + sizeof wanted - 1);
         if (!is_type(value, "form-data") || !find_parameter(value, "name", name, 64))

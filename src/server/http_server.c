@@ -15,6 +15,7 @@
  */
 #include "server/http_server.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include <errno.h>
 #include <microhttpd.h>
@@ -22,7 +23,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -209,7 +209,7 @@ static bool has_key(const fb_server *server, const fb_exchange *x)
     const char *given = header(x->transport, "Authorization");
     if (!server->options.api_key[0] || x->route->open)
         return true;
-    return given && strncasecmp(given, "Bearer ", 7) == 0 &&
+    return given && fb_ascii_compare_start(given, "Bearer ", 7) == 0 &&
            is_same(server->options.api_key, given + 7);
 }
 
@@ -238,10 +238,10 @@ static enum MHD_Result read_framing(void *self, enum MHD_ValueKind kind,
     (void)kind;
     if (name[size]) /* a blank before the colon: others read another name */
         f->ambiguous = true;
-    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+    if (fb_ascii_compare(name, "Transfer-Encoding") == 0) {
         f->ambiguous |= f->chunked;
         f->chunked = true;
-    } else if (strcasecmp(name, "Content-Length") == 0) {
+    } else if (fb_ascii_compare(name, "Content-Length") == 0) {
         f->ambiguous |= !value || value[strspn(value, "0123456789")] ||
                         (f->length && strcmp(f->length, value) != 0);
         f->length = value;
@@ -401,7 +401,7 @@ void fb_http_resume(fb_http *http, fb_exchange *x)
 static bool expects_continue(struct MHD_Connection *c)
 {
     const char *expected = header(c, "Expect");
-    return expected && strcasecmp(expected, "100-continue") == 0;
+    return expected && fb_ascii_compare(expected, "100-continue") == 0;
 }
 
 static enum MHD_Result handle(void *self, struct MHD_Connection *c, const char *url,

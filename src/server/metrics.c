@@ -3,6 +3,8 @@
  */
 #include "server/metrics.h"
 
+#include "base/number_text.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,13 +151,13 @@ static void write_histogram(const fb_metrics *m, FILE *stream, int32_t id)
     write_head(stream, name, histograms[id].help, "histogram");
     for (int32_t i = 0; i < BOUNDS; i++) {
         count += m->buckets[id][i];
-        fprintf(stream, "fashionbert_%s_bucket{le=\"%g\"} %lld\n", name,
-                histograms[id].bounds[i], (long long)count);
+        fb_stream_print(stream, "fashionbert_%s_bucket{le=\"%g\"} %lld\n", name,
+                        histograms[id].bounds[i], (long long)count);
     }
     count += m->buckets[id][BOUNDS];
     fprintf(stream, "fashionbert_%s_bucket{le=\"+Inf\"} %lld\n", name,
             (long long)count);
-    fprintf(stream, "fashionbert_%s_sum %.9g\n", name, m->sums[id]);
+    fb_stream_print(stream, "fashionbert_%s_sum %.9g\n", name, m->sums[id]);
     fprintf(stream, "fashionbert_%s_count %lld\n", name, (long long)count);
 }
 

@@ -11,6 +11,7 @@
  * in whose stead the process would end.
  */
 #include "base/clock.h"
+#include "base/number_text.h"
 #include "base/option.h"
 #include "server/http_server.h"
 #include "server/openapi.h"
@@ -187,7 +188,7 @@ static void say(const running *r, const char *format, ...)
     va_start(arguments, format);
     flockfile(stderr);
     fputs("fashionbert: ", stderr);
-    vfprintf(stderr, format, arguments);
+    fb_stream_print_list(stderr, format, arguments);
     fputc('\n', stderr);
     funlockfile(stderr);
     va_end(arguments);

@@ -1,6 +1,7 @@
 /* compare_files.c - a comparison as compare.json, compare.csv and compare.tex. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/number_text.h"
 #include "tasks/compare.h"
 
 #include <math.h>
@@ -151,7 +152,7 @@ void fb_csv_text(FILE *out, const char *text)
 static void csv_number(FILE *out, double value)
 {
     if (isfinite(value))
-        fprintf(out, ",%.9g", value);
+        fb_stream_print(out, ",%.9g", value);
     else
         fputc(',', out);
 }
@@ -209,15 +210,17 @@ static void latex_number(FILE *out, fb_mean_sd value, int decimals)
     if (!isfinite(value.mean))
         fputs(" & --", out);
     else if (isfinite(value.sd) && decimals > 0)
-        fprintf(out, " & $%.*f \\pm %.*f$", decimals, value.mean, decimals, value.sd);
+        fb_stream_print(out, " & $%.*f \\pm %.*f$", decimals, value.mean, decimals,
+                        value.sd);
     else
-        fprintf(out, " & $%.*f$", decimals, value.mean);
+        fb_stream_print(out, " & $%.*f$", decimals, value.mean);
 }
 
 static void latex_interval(FILE *out, const fb_interval *i)
 {
     if (isfinite(i->low))
-        fprintf(out, " & $%+.3f$ [$%+.3f$, $%+.3f$]", i->difference, i->low, i->high);
+        fb_stream_print(out, " & $%+.3f$ [$%+.3f$, $%+.3f$]", i->difference, i->low,
+                        i->high);
     else
         fputs(" & --", out);
 }
@@ -237,7 +240,7 @@ static void latex_row(FILE *out, const fb_compare_row *r)
         if (strcmp(columns[k].name, "sum_r") == 0)
             latex_interval(out, &r->sum_r_against_first);
     }
-    fprintf(out, " & $%.2f$M \\\\\n", (double)r->parameters / 1e6);
+    fb_stream_print(out, " & $%.2f$M \\\\\n", (double)r->parameters / 1e6);
 }
 
 fb_status fb_compare_write_tex(const fb_compare_run *c, const fb_comparison *found)

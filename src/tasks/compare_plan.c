@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/number_text.h"
 #include "tasks/compare.h"
 #include "tasks/evaluate.h"
 
@@ -128,7 +129,7 @@ static void say_number(part *parts, int32_t *count, const char *name,
                        const char *option, double value)
 {
     char text[32];
-    snprintf(text, sizeof text, "%.15g", value);
+    fb_text_print(text, sizeof text, "%.15g", value);
     say(parts, count, name, option, text);
 }
 

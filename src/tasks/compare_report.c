@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "base/html.h"
+#include "base/number_text.h"
 #include "base/svg_plot.h"
 #include "data/image/image_load.h"
 #include "tasks/compare.h"
@@ -64,7 +65,7 @@ static void put_name(const report *p, const char *before, int32_t row,
 static void put_number(const report *p, double value, int decimals)
 {
     if (isfinite(value))
-        fprintf(p->out, "<td>%.*f", decimals, value);
+        fb_stream_print(p->out, "<td>%.*f", decimals, value);
     else
         fputs("<td class=none>-", p->out);
 }
@@ -75,9 +76,9 @@ static void put_spread(const report *p, fb_mean_sd s, int decimals, bool best)
         put_number(p, s.mean, 0);
         return;
     }
-    fprintf(p->out, "<td%s>%.*f", best ? " class=best" : "", decimals, s.mean);
+    fb_stream_print(p->out, "<td%s>%.*f", best ? " class=best" : "", decimals, s.mean);
     if (isfinite(s.sd))
-        fprintf(p->out, " <i>&plusmn;%.*f</i>", decimals, s.sd);
+        fb_stream_print(p->out, " <i>&plusmn;%.*f</i>", decimals, s.sd);
 }
 
 /* ---- tables ----------------------------------------------------------------------- */
@@ -128,8 +129,8 @@ static void put_recall(const report *p)
             put_best(p, r, columns[k]);
         const fb_interval *v = &r->sum_r_against_first;
         if (isfinite(v->low))
-            fprintf(p->out, "<td>%+.3f <i>[%+.3f, %+.3f]</i>", v->difference, v->low,
-                    v->high);
+            fb_stream_print(p->out, "<td>%+.3f <i>[%+.3f, %+.3f]</i>", v->difference,
+                            v->low, v->high);
         else
             fputs("<td class=none>-", p->out);
         put_spread(p, r->accuracy, 3, false);
@@ -456,7 +457,8 @@ static void put_head(const report *p)
     put_text(p, "</style></head><body>\n<h1>Systems compared on ", o->catalog,
              "</h1>\n<p>");
     if (o->budget > 0)
-        fprintf(p->out, "At most %g processor minutes a system and seed. ", o->budget);
+        fb_stream_print(p->out, "At most %g processor minutes a system and seed. ",
+                        o->budget);
     if (o->products)
         fprintf(p->out, "At most %lld training products. ", (long long)o->products);
     put_text(p, "Split ", o->split, ", ");
@@ -470,8 +472,8 @@ static void put_head(const report *p)
     if (o->regions[0])
         put_text(p, " Features of regions of <code>", o->regions, "</code>");
     if (isfinite(p->found->features_processor_seconds))
-        fprintf(p->out, " (%.0f processor seconds of training, shared)",
-                p->found->features_processor_seconds);
+        fb_stream_print(p->out, " (%.0f processor seconds of training, shared)",
+                        p->found->features_processor_seconds);
     fprintf(
         p->out,
         "%s &plusmn; is the standard deviation over seeds; intervals are 95&#8239;%% "

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/number_text.h"
 #include "base/option.h"
 #include "base/progress.h"
 #include "engine/catalogue_vectors.h"
@@ -87,8 +88,8 @@ static void list_facts(const encoder *e, fact facts[FACTS])
         facts[i].key = keys[i];
     snprintf(facts[0].value, sizeof facts->value, "%s", e->options->what);
     snprintf(facts[1].value, sizeof facts->value, "%s", e->options->split);
-    snprintf(facts[2].value, sizeof facts->value, "%.9g",
-             strcmp(e->options->what, "product") == 0 ? e->text_weight : 0.0);
+    fb_text_print(facts[2].value, sizeof facts->value, "%.9g",
+                  strcmp(e->options->what, "product") == 0 ? e->text_weight : 0.0);
     snprintf(facts[3].value, sizeof facts->value, "%d", (int)e->width);
     snprintf(facts[4].value, sizeof facts->value, "%016" PRIx64,
              fb_model_fingerprint(e->model));

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/html.h"
+#include "base/number_text.h"
 #include "data/image/image_load.h"
 
 #include <math.h>
@@ -58,7 +59,7 @@ static void put(const html_page *p, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(p->out, format, arguments);
+    fb_stream_print_list(p->out, format, arguments);
     va_end(arguments);
 }
 

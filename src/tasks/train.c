@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/number_text.h"
 #include "base/progress.h"
 #include "data/catalogue/catalogue.h"
 #include "training/recipe.h"
@@ -163,14 +164,15 @@ static void say_times(const training *t, double share)
             return;
     fb_progress_format_time(seconds, all);
     if (share < 1)
-        snprintf(part, sizeof part, ", with %.3g %% of the steps", 100 * share);
+        fb_text_print(part, sizeof part, ", with %.3g %% of the steps", 100 * share);
     if (t->stages)
         fprintf(stderr, "training takes about %s here%s: stages of %s\n", all, part,
                 each);
     else
-        fprintf(stderr, "training takes about %s here%s: %lld steps of %.3g seconds\n",
-                all, part, (long long)(share * (double)t->times[0].cost.steps),
-                t->times[0].cost.step_s);
+        fb_stream_print(stderr,
+                        "training takes about %s here%s: %lld steps of %.3g seconds\n",
+                        all, part, (long long)(share * (double)t->times[0].cost.steps),
+                        t->times[0].cost.step_s);
 }
 
 static fb_status refuse_minutes(const training *t, int32_t worst)

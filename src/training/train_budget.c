@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/number_text.h"
 #include "training/train_cost.h"
 
 #include <math.h>
@@ -42,7 +43,7 @@ static fb_status plan(fb_train_run *run, fb_train_opening *opening)
                        cost.validation_s);
     opening->steps = fit < cost.steps ? fit : cost.steps;
     if (!o->quiet)
-        fprintf(
+        fb_stream_print(
             stderr,
             "plan: %lld steps, %.3g processor seconds a step and %.3g a validation; "
             "%lld fit in %g processor minutes\n",

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/intern.h"
+#include "base/number_text.h"
 #include "base/progress.h"
 #include "data/batch/feature_writer.h"
 #include "data/image/image_block.h"
@@ -139,7 +140,7 @@ static fb_status fill(filling *f, const char *path, const fb_feature_key *key,
     double seconds = fb_clock_s() - started_s;
     int32_t computed = key->rows - there;
     if (!quiet)
-        fprintf(
+        fb_stream_print(
             stderr, "features: %d images computed, %d were there, %.4g images/s: %s\n",
             (int)computed, (int)there, seconds > 0 ? computed / seconds : 0.0, path);
     return fb_feature_writer_finish(run->ctx, f->writer);

@@ -4,6 +4,7 @@
 #include "base/event_file.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/number_text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -162,14 +163,14 @@ static void append(char *text, size_t size_bytes, const char *format, ...)
     size_t at = strlen(text);
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text + at, size_bytes - at, format, arguments);
+    fb_text_print_list(text + at, size_bytes - at, format, arguments);
     va_end(arguments);
 }
 
 void fb_train_line_describe(const fb_train_line *line, char *text, size_t size_bytes)
 {
     const fb_measures *list = &line->measures;
-    snprintf(text, size_bytes, "loss %.3f", list->total);
+    fb_text_print(text, size_bytes, "loss %.3f", list->total);
     for (int32_t i = 0; i < list->count; i++) {
         const fb_measure *m = &list->items[i];
         if (!m->rows)

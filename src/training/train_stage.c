@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/number_text.h"
 #include "base/progress.h"
 #include "engine/neighbours.h"
 #include "training/calibrate.h"
@@ -109,11 +110,12 @@ static void keep_pace(course *c, fb_train_line *line, double step_s)
         s->total_steps = total;
         c->progress.total = total;
         if (c->says)
-            fprintf(stderr,
-                    "%sstep %lld: slower than planned, %.3g seconds a step; %lld steps "
-                    "in all, not %lld\n",
-                    c->progress.on ? "\r\033[K" : "", (long long)s->step,
-                    c->pace.step_s, (long long)total, (long long)before);
+            fb_stream_print(
+                stderr,
+                "%sstep %lld: slower than planned, %.3g seconds a step; %lld steps "
+                "in all, not %lld\n",
+                c->progress.on ? "\r\033[K" : "", (long long)s->step, c->pace.step_s,
+                (long long)total, (long long)before);
     }
     for (int32_t i = 0; i < schedule->count; i++)
         if (schedule->turns[i].step == s->step)

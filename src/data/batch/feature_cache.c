@@ -4,6 +4,7 @@
 #include "data/batch/feature_cache.h"
 
 #include "base/intern.h"
+#include "base/number_text.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -111,7 +112,8 @@ static void add(list *l, const char *format, ...)
         l->used += 2;
     }
     va_start(arguments, format);
-    int n = vsnprintf(l->text + l->used, sizeof l->text - l->used, format, arguments);
+    int n = fb_text_print_list(l->text + l->used, sizeof l->text - l->used, format,
+                               arguments);
     va_end(arguments);
     l->used += n > 0 ? (size_t)n : 0;
     if (l->used >= sizeof l->text)

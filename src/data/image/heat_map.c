@@ -1,6 +1,7 @@
 /* heat_map.c - see heat_map.h. */
 #include "data/image/heat_map.h"
 
+#include "base/number_text.h"
 #include "data/image/draw.h"
 
 #include <math.h>
@@ -85,7 +86,7 @@ static void draw_word(fb_image *picture, int32_t y, const fb_word_weight *word,
     int32_t half = (picture->width - MARGIN - left) / 2, axis = left + half;
     double length = most > 0 ? rint(fabs(word->weight) / most * (half - 2)) : 0;
     int32_t bar = (int32_t)length, height = FB_GLYPH_HEIGHT * SCALE;
-    snprintf(number, sizeof number, "%+.2f", word->weight);
+    fb_text_print(number, sizeof number, "%+.2f", word->weight);
     fb_draw_text(picture, MARGIN, y, WORD_WIDTH - MARGIN, SCALE, word->text);
     fb_draw_text(picture,
                  MARGIN + WORD_WIDTH + NUMBER_WIDTH - MARGIN -
@@ -125,8 +126,8 @@ fb_status fb_heat_map_draw(fb_context *ctx, const fb_explanation *e,
                           3 * MARGIN + LINE + p.height + lines * LINE, "a heat map");
     if (status == FB_OK) {
         int32_t y = MARGIN, left = MARGIN + (PHOTO - p.width) / 2;
-        snprintf(head, sizeof head, "P(match) %.3f   score %+.2f (%s)", e->probability,
-                 e->score, e->score_kind);
+        fb_text_print(head, sizeof head, "P(match) %.3f   score %+.2f (%s)",
+                      e->probability, e->score, e->score_kind);
         fb_draw_text(&made, MARGIN, y, made.width - 2 * MARGIN, SCALE, head);
         y += LINE;
         fb_draw_image(&made, left, y, p.width, p.height, p.rgb);

@@ -2,6 +2,7 @@
  */
 #include "data/import/archive_stream.h"
 #include "base/file.h"
+#include "base/number_text.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -118,13 +119,25 @@ static const char *find_fault(struct archive_entry *entry, const char *name)
     return NULL;
 }
 
+/* A header, and the entry's name as the archive has it: libarchive asks the locale how
+ * to turn names, and a host's would turn them into its own. */
+static int next_header(fb_archive_stream *s, struct archive_entry **entry,
+                       const char **name)
+{
+    locale_t before = fb_locale_begin();
+    int result = archive_read_next_header(s->archive, entry);
+    bool read = result == ARCHIVE_OK || result == ARCHIVE_WARN;
+    *name = read ? archive_entry_pathname(*entry) : NULL;
+    if (read && !*name)
+        *name = archive_entry_pathname_utf8(*entry);
+    fb_locale_end(before);
+    return result;
+}
+
 /* The entry's name into s->member, "./" in front and "/" behind it cut off. */
 static fb_status take_name(fb_context *ctx, fb_archive_stream *s,
-                           struct archive_entry *entry)
+                           struct archive_entry *entry, const char *raw)
 {
-    const char *raw = archive_entry_pathname(entry);
-    if (!raw)
-        raw = archive_entry_pathname_utf8(entry);
     if (!raw)
         return fb_fail(ctx, FB_E_FORMAT, "%s: a member without a name", s->path);
     while (raw[0] == '.' && raw[1] == '/')
@@ -150,8 +163,8 @@ fb_status fb_archive_stream_next(fb_context *ctx, fb_archive_stream *s,
         struct archive_entry *entry;
         s->member[0] = 0;
         s->refused = false;
-        int result =
-            s->broken ? ARCHIVE_EOF : archive_read_next_header(s->archive, &entry);
+        const char *name = NULL;
+        int result = s->broken ? ARCHIVE_EOF : next_header(s, &entry, &name);
         if (result == ARCHIVE_EOF) {
             *member = NULL;
             return FB_OK;
@@ -162,7 +175,7 @@ fb_status fb_archive_stream_next(fb_context *ctx, fb_archive_stream *s,
             *member = s->member;
             return FB_OK;
         }
-        FB_TRY(take_name(ctx, s, entry));
+        FB_TRY(take_name(ctx, s, entry, name));
         bool folder = archive_entry_filetype(entry) == AE_IFDIR;
         if (folder && (!s->member[0] || strcmp(s->member, ".") == 0))
             continue;

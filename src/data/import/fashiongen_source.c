@@ -1,5 +1,6 @@
 /* fashiongen_source.c - see fashiongen_source.h. */
 #include "data/import/fashiongen_source.h"
+#include "base/ascii.h"
 #include "base/random.h"
 #include "data/import/field_list.h"
 #include "data/import/hdf5_columns.h"
@@ -57,7 +58,8 @@ typedef struct source {
 bool fb_fashiongen_source_recognise(const char *path)
 {
     const char *dot = strrchr(path, '.');
-    return dot && (strcasecmp(dot, ".h5") == 0 || strcasecmp(dot, ".hdf5") == 0);
+    return dot &&
+           (fb_ascii_compare(dot, ".h5") == 0 || fb_ascii_compare(dot, ".hdf5") == 0);
 }
 
 static void close_source(void *self)
@@ -207,7 +209,7 @@ static void take_names(source *s, const char *path)
     char *dot = strrchr(s->stem, '.');
     if (dot)
         *dot = 0;
-    s->is_test = strcasestr(s->stem, "valid") || strcasestr(s->stem, "test");
+    s->is_test = fb_ascii_find(s->stem, "valid") || fb_ascii_find(s->stem, "test");
 }
 
 fb_status fb_fashiongen_source_open(fb_context *ctx, fb_record_source *out,

@@ -1,6 +1,7 @@
 /* furniture_archive.c - see furniture_archive.h; libarchive with nothing but zip on. */
 #include "data/import/furniture_archive.h"
 #include "base/file.h"
+#include "base/number_text.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -58,15 +59,18 @@ static fb_status read_entries(fb_context *ctx, struct archive *a, const char *pa
 {
     for (int32_t count = 0;; count++) {
         struct archive_entry *entry;
+        locale_t before = fb_locale_begin(); /* else names are turned into the host's */
         int result = archive_read_next_header(a, &entry);
+        bool read = result == ARCHIVE_OK || result == ARCHIVE_WARN;
+        const char *raw = read ? archive_entry_pathname(entry) : NULL;
+        fb_locale_end(before);
         if (result == ARCHIVE_EOF)
             return FB_OK;
-        if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
+        if (!read)
             return fail_archive(ctx, a, path, "");
         if (count == MAX_ENTRIES)
             return fb_fail(ctx, FB_E_LIMIT, "%s: more than %d entries", path,
                            MAX_ENTRIES);
-        const char *raw = archive_entry_pathname(entry);
         char name[4096];
         if (!raw || strlen(raw) >= sizeof name)
             continue;

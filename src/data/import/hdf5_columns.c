@@ -2,6 +2,7 @@
  * its own; the innermost one goes into the sentence, and nothing is printed. */
 #include "data/import/hdf5_columns.h"
 #include "base/file.h"
+#include "base/number_text.h"
 #include "data/import/hdf5_text.h"
 
 #include <hdf5.h>
@@ -369,7 +370,7 @@ fb_status fb_hdf5_text_row(fb_context *ctx, fb_hdf5_column *c, int64_t row,
     } else if (c->kind == REAL) {
         double number;
         memcpy(&number, bytes, sizeof number);
-        snprintf(c->text, c->text_bytes, "%.9g", number);
+        fb_text_print(c->text, c->text_bytes, "%.9g", number);
     } else {
         (void)fb_hdf5_field(bytes, size, c->utf8, c->text);
     }

@@ -1,9 +1,11 @@
 /* import_check.c - see import_check.h. */
 #include "data/import/import_check.h"
 
+#include "base/ascii.h"
 #include "base/file.h"
 #include "base/id_set.h"
 #include "base/json.h"
+#include "base/number_text.h"
 #include "base/random.h"
 #include "data/catalogue/catalogue_row.h"
 #include "data/import/query_compose.h"
@@ -12,7 +14,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* Of a row, so that file name and split still fit into a line. */
 enum { ROW_BYTES_MAX = FB_METADATA_LINE_BYTES_MAX - 256 };
@@ -103,7 +104,7 @@ static fb_status set_fault(fb_import_job *job, fb_record_fault fault,
     va_list arguments;
     va_start(arguments, format);
     job->fault = fault;
-    vsnprintf(job->why, sizeof job->why, format, arguments);
+    fb_text_print_list(job->why, sizeof job->why, format, arguments);
     va_end(arguments);
     return FB_OK;
 }
@@ -273,7 +274,7 @@ static bool parse_split(const char *text, fb_split *split)
                  {"dev", FB_SPLIT_VAL},     {"validation", FB_SPLIT_VAL},
                  {"test", FB_SPLIT_TEST},   {"testing", FB_SPLIT_TEST}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcasecmp(text, names[i].name) == 0) {
+        if (fb_ascii_compare(text, names[i].name) == 0) {
             *split = names[i].split;
             return true;
         }

@@ -1,7 +1,8 @@
 /* passed_over.c - see passed_over.h. */
 #include "data/import/passed_over.h"
 
-#include <ctype.h>
+#include "base/ascii.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@ void fb_passed_over_add(fb_passed_over *p, const char *name)
         snprintf(p->first, sizeof p->first, "%s", name);
     snprintf(end, sizeof end, "%s", dot ? dot : "no ending");
     for (char *c = end; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
+        *c = fb_ascii_lower(*c);
     for (int i = 0; i < FB_PASSED_ENDINGS; i++) {
         if (p->endings[i].count == 0)
             memcpy(p->endings[i].end, end, sizeof end);

@@ -3,6 +3,7 @@
  */
 #include "data/import/sweethome3d_source.h"
 
+#include "base/ascii.h"
 #include "base/file.h"
 #include "data/import/furniture_archive.h"
 #include "data/import/properties.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     MAX_PIECES = 1000000,
@@ -191,7 +191,7 @@ static bool is_supplier(const char *tag, size_t length)
 {
     for (size_t i = 0; i < sizeof supplier_tags / sizeof *supplier_tags; i++)
         if (strlen(supplier_tags[i]) == length &&
-            strncasecmp(tag, supplier_tags[i], length) == 0)
+            fb_ascii_compare_start(tag, supplier_tags[i], length) == 0)
             return true;
     return false;
 }

@@ -3,6 +3,8 @@
  * each other: "12.left.jpg" may be a photo of the "12.json" that comes behind it.
  */
 #include "data/import/tar_shard.h"
+
+#include "base/ascii.h"
 #include "data/image/image_decode.h"
 
 #include <stdlib.h>
@@ -136,7 +138,7 @@ static member_kind kind_of(const char *member)
         return OTHER;
     const char *extension = member + key_bytes(member) + 1;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcasecmp(extension, kinds[i].extension) == 0)
+        if (fb_ascii_compare(extension, kinds[i].extension) == 0)
             return kinds[i].kind;
     return OTHER;
 }

@@ -1,5 +1,6 @@
 /* webdataset_source.c - see webdataset_source.h. */
 #include "data/import/webdataset_source.h"
+#include "base/ascii.h"
 #include "base/json.h"
 #include "data/import/field_list.h"
 #include "data/import/file_list.h"
@@ -24,15 +25,15 @@ bool fb_webdataset_source_recognise(const char *path)
 {
     static const char *const endings[] = {"", ".gz", ".zst", "*", ".*"};
     size_t length = strlen(path);
-    const char *tar = strcasestr(path, ".tar");
-    if (length > 4 && strcasecmp(path + length - 4, ".tgz") == 0)
+    const char *tar = fb_ascii_find(path, ".tar");
+    if (length > 4 && fb_ascii_compare(path + length - 4, ".tgz") == 0)
         return true;
-    for (const char *more = tar; more; more = strcasestr(more + 1, ".tar"))
+    for (const char *more = tar; more; more = fb_ascii_find(more + 1, ".tar"))
         tar = more;
     if (!tar || tar == path)
         return false;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(tar + 4, endings[i]) == 0)
+        if (fb_ascii_compare(tar + 4, endings[i]) == 0)
             return true;
     return tar[4] == '{';
 }

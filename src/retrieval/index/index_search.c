@@ -10,6 +10,7 @@
  */
 #include "retrieval/index/index_search.h"
 
+#include "base/ascii.h"
 #include "base/fold.h"
 
 #include "base/clock.h"
@@ -23,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     EXACT_ROWS = 20000, /* fewer that pass are compared, not looked for in a graph */
@@ -154,7 +154,7 @@ static fb_status check_filters(const search *s)
         char list[400] = "";
         for (int32_t k = 0; k < info->attribute_count; k++) {
             size_t used = strlen(list);
-            known = known || strcasecmp(info->attributes[k], name) == 0;
+            known = known || fb_ascii_compare(info->attributes[k], name) == 0;
             snprintf(list + used, sizeof list - used, "%s%s", k ? ", " : "",
                      info->attributes[k]);
         }
@@ -179,12 +179,13 @@ static fb_status group_filters(search *s)
     for (int32_t i = 0; i < o->filter_count && status == FB_OK; i++) {
         const char *name = o->filters[i].name;
         int32_t count = 0, known = 0;
-        while (known < s->name_count && strcasecmp(s->names[known].name, name) != 0)
+        while (known < s->name_count &&
+               fb_ascii_compare(s->names[known].name, name) != 0)
             known++;
         if (known < s->name_count)
             continue;
         for (int32_t k = i; k < o->filter_count; k++)
-            if (strcasecmp(o->filters[k].name, name) == 0)
+            if (fb_ascii_compare(o->filters[k].name, name) == 0)
                 values[count++] = o->filters[k].value;
         s->names[s->name_count].name = name;
         status =

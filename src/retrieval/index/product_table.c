@@ -2,12 +2,12 @@
  * file is opened: afterwards no look-up can leave it. */
 #include "retrieval/index/product_table.h"
 
+#include "base/ascii.h"
 #include "base/hash.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static_assert(sizeof(fb_product_header) == 64, "the header is as in the file");
 
@@ -241,7 +241,7 @@ const char *fb_product_table_column(const fb_product_table *table, int32_t colum
 int32_t fb_product_table_find_column(const fb_product_table *table, const char *name)
 {
     for (int32_t c = 0; c < table->columns; c++)
-        if (strcasecmp(fb_product_table_column(table, c), name) == 0)
+        if (fb_ascii_compare(fb_product_table_column(table, c), name) == 0)
             return c;
     return -1;
 }

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/number_text.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "retrieval/index/index_search.h"
@@ -263,7 +264,7 @@ static fb_status describe(load *l, int32_t number)
     snprintf(text[2], sizeof text[2], "%d", (int)l->shard_count);
     snprintf(text[3], sizeof text[3], "%016llx", (unsigned long long)m->fingerprint);
     snprintf(text[4], sizeof text[4], "%d", (int)m->width);
-    snprintf(text[5], sizeof text[5], "%.17g", m->text_weight);
+    fb_text_print(text[5], sizeof text[5], "%.17g", m->text_weight);
     snprintf(text[6], sizeof text[6], "%d", (int)l->options->effort);
     snprintf(text[7], sizeof text[7], "%lld", (long long)s->row_count);
     snprintf(text[8], sizeof text[8], "%lld", (long long)s->product_count);

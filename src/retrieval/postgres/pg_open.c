@@ -2,6 +2,9 @@
  * attributes' values (pg_store.h).
  */
 #include "retrieval/index/value_counts.h"
+
+#include "base/ascii.h"
+#include "base/number_text.h"
 #include "retrieval/postgres/pg_pool.h"
 #include "retrieval/postgres/pg_store.h"
 
@@ -9,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- opening -------------------------------------------------------------------- */
 
@@ -64,7 +66,7 @@ static fb_status read_description(fb_context *ctx, fb_pg_pool *pool, int32_t i,
     copy_text(d->fingerprint, sizeof d->fingerprint, PQgetvalue(r, 0, 4));
     d->width = whole(r, 5);
     copy_text(d->what, sizeof d->what, PQgetvalue(r, 0, 6));
-    d->text_weight = strtod(PQgetvalue(r, 0, 7), NULL);
+    d->text_weight = fb_number_read(PQgetvalue(r, 0, 7), NULL);
     copy_text(m->model, sizeof m->model, PQgetvalue(r, 0, 8));
     d->effort = whole(r, 9);
     d->rows = strtoll(PQgetvalue(r, 0, 10), NULL, 10);
@@ -130,7 +132,7 @@ static fb_status read_names(fb_context *ctx, fb_index *x, fb_pg_pool *pool)
             }
             bool there = false;
             for (int32_t n = 0; names && n < count && !there; n++)
-                there = strcasecmp(names[n], PQgetvalue(r, k, 0)) == 0;
+                there = fb_ascii_compare(names[n], PQgetvalue(r, k, 0)) == 0;
             if (names && !there)
                 names[count++] = fb_arena_strdup(x->arena, PQgetvalue(r, k, 0));
             if (!names || (count && !names[count - 1])) {

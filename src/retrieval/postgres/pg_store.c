@@ -9,9 +9,11 @@
 #include "retrieval/postgres/pg_store.h"
 #include "retrieval/postgres/pg_pool.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/number_text.h"
 #include "retrieval/index/index_search.h"
 #include "retrieval/postgres/pg_copy.h"
 
@@ -19,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { EFFORT_MOST = 1000, SHARD_SHIFT = 40 };
 enum { PLACE, PRODUCT_ID, TITLE, IMAGE, ATTRIBUTES, SCORE, MODEL };
@@ -84,12 +85,12 @@ static void write_filters(const search *s, FILE *sql)
     for (int32_t i = 0; i < n; i++) {
         bool first = true;
         for (int32_t k = 0; k < i && first; k++)
-            first = strcasecmp(f[k].name, f[i].name) != 0;
+            first = fb_ascii_compare(f[k].name, f[i].name) != 0;
         if (!first)
             continue;
         fprintf(sql, "%s keys && ARRAY[$%d", i ? " AND" : " WHERE", (int)i + 2);
         for (int32_t k = i + 1; k < n; k++)
-            if (strcasecmp(f[k].name, f[i].name) == 0)
+            if (fb_ascii_compare(f[k].name, f[i].name) == 0)
                 fprintf(sql, ", $%d", (int)k + 2);
         fputs("]::text[]", sql);
     }
@@ -178,7 +179,7 @@ static fb_status gather(search *s)
             *f = (found){.shard = i, .tuple = k};
             f->row =
                 ((int64_t)i << SHARD_SHIFT) | strtoll(field(s, f, PLACE), NULL, 10);
-            f->score = strtof(field(s, f, SCORE), NULL);
+            f->score = (float)fb_number_read(field(s, f, SCORE), NULL);
             if (strcmp(field(s, f, MODEL), fingerprint) != 0)
                 return fb_fail(
                     s->ctx, FB_E_STATE,

@@ -1,6 +1,8 @@
 /* trec.c - runs and qrels whose order no tool can turn in the positive's favour. */
 #include "retrieval/ranking/trec.h"
 
+#include "base/number_text.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +51,7 @@ fb_status fb_trec_write_run(fb_context *ctx, FILE *stream, const char *query_id,
         write_id(stream, query_id);
         fputs(" Q0 ", stream);
         write_id(stream, candidates[i].id);
-        fprintf(stream, " %lld %.9g ", (long long)i + 1, (double)score);
+        fb_stream_print(stream, " %lld %.9g ", (long long)i + 1, (double)score);
         write_id(stream, tag);
         fputc('\n', stream);
     }
