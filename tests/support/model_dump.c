@@ -122,6 +122,27 @@ void model_dump_compare_tensor(const model_dump *d, const char *name,
     free(want);
 }
 
+void model_dump_compare_rows(const model_dump *d, const char *name,
+                             const fb_tensor *tensor, const int32_t *rows,
+                             double tolerance)
+{
+    int64_t width = tensor->dims[1], all = model_dump_entry(d, name)->count;
+    float *want = malloc((size_t)all * 4), *got = malloc((size_t)width * 4);
+    model_dump_numbers(d, "", name, want, all);
+    assert_true(tensor->dims[0] > 0 && tensor->dims[0] < all / width);
+    for (int64_t r = 0; r < tensor->dims[0]; r++) {
+        for (int64_t i = 0; i < width; i++)
+            got[i] =
+                tensor->dtype == FB_F32
+                    ? ((const float *)tensor->data)[r * width + i]
+                    : fb_bf16_to_f32(((const fb_bf16 *)tensor->data)[r * width + i]);
+        assert_in_range(rows[r], 0, all / width - 1);
+        model_dump_compare(name, got, want + rows[r] * width, width, tolerance);
+    }
+    free(got);
+    free(want);
+}
+
 /* A key's bias moves all scores of a query alike, so its gradient is 0 but for
  * rounding: gradients get a floor. */
 void model_dump_compare_block(const model_dump *d, const char *prefix,

@@ -46,6 +46,10 @@ void model_dump_compare(const char *what, const float *got, const float *want,
                         int64_t count, double tolerance);
 void model_dump_compare_tensor(const model_dump *d, const char *name,
                                const fb_tensor *tensor, double tolerance);
+/* The tensor is rows [count] of the dump's. */
+void model_dump_compare_rows(const model_dump *d, const char *name,
+                             const fb_tensor *tensor, const int32_t *rows,
+                             double tolerance);
 /* A block of the parameter table's layout with the tensors PREFIX NAME. `without`
  * (NULL: none) is a part of the names to pass over. */
 void model_dump_compare_block(const model_dump *d, const char *prefix,

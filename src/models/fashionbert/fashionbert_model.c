@@ -3,7 +3,8 @@
  *
  *     text    e = LN(word[id] + position[i] + segment[s])           [text tokens, C]
  *     patch   e = LN(W f + type[1] + order[p])                      [rows, C]
- *     h = encoder(dropout([CLS] title [SEP] patches))               [T, C], packed
+ *     h = encoder(dropout([CLS] title [SEP] patches))               [T, C], packed; the
+ *         last layer at the rows alone that a head reads (models/read_rows.h)
  *         where config.patches_from is k > 0, texts pass layers 0 .. k-1 alone, once
  *         for all of their pairs, and patches join them in layer k
  *     MLM     decoder(LN(gelu(W h_masked))), tied to word, CE       [M, V]
@@ -246,8 +247,8 @@ static fb_status head_tia(fb_fashionbert *m, fb_tape *tape, bool with_loss,
     bool product = m->matcher.config.head == FB_HEAD_PRODUCT;
     fb_var *read = pass->hidden, *pooled, *bounded;
     if (!product)
-        FB_TRY(fb_op_gather(tape, &read, pass->hidden, NULL, batch->cls_rows,
-                            batch->pairs));
+        FB_TRY(fb_read_rows_gather(tape, &read, pass->hidden, &pass->read,
+                                   batch->cls_rows, batch->pairs));
     pass->rows[FB_LOSS_TIA] = read;
     pass->mark[FB_LOSS_TIA] = tape->last;
     if (product)
@@ -272,8 +273,8 @@ fb_status fb_fashionbert_head_mlm(fb_fashionbert *m, fb_tape *tape,
                                   const fb_batch *batch, fb_fashionbert_pass *pass)
 {
     fb_var *inner, *normed;
-    FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_MLM], pass->hidden, NULL,
-                        batch->mlm_rows, batch->mlm_count));
+    FB_TRY(fb_read_rows_gather(tape, &pass->rows[FB_LOSS_MLM], pass->hidden,
+                               &pass->read, batch->mlm_rows, batch->mlm_count));
     pass->mark[FB_LOSS_MLM] = tape->last;
     FB_TRY(fb_op_linear_act(tape, &inner, pass->rows[FB_LOSS_MLM], m->mlm_weight,
                             m->mlm_bias, FB_ACT_GELU));
@@ -288,8 +289,8 @@ fb_status fb_fashionbert_head_mlm(fb_fashionbert *m, fb_tape *tape,
 fb_status fb_fashionbert_head_mpm(fb_fashionbert *m, fb_tape *tape,
                                   const fb_batch *batch, fb_fashionbert_pass *pass)
 {
-    FB_TRY(fb_op_gather(tape, &pass->rows[FB_LOSS_MPM], pass->hidden, NULL,
-                        batch->mpm_rows, batch->mpm_count));
+    FB_TRY(fb_read_rows_gather(tape, &pass->rows[FB_LOSS_MPM], pass->hidden,
+                               &pass->read, batch->mpm_rows, batch->mpm_count));
     pass->mark[FB_LOSS_MPM] = tape->last;
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_LOSS_MPM], pass->rows[FB_LOSS_MPM],
                         m->mpm_weight, NULL, true));
@@ -352,15 +353,25 @@ static fb_status merge(fb_fashionbert *m, fb_tape *tape, int32_t from,
 }
 
 fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
-                                fb_fashionbert_pass *pass)
+                                const bool enabled[FB_LOSSES], bool with_losses,
+                                bool aligned, fb_fashionbert_pass *pass)
 {
     int32_t from = m->matcher.config.patches_from;
+    const fb_batch *b = pass->batch;
+    bool all = aligned && m->matcher.config.head == FB_HEAD_PRODUCT;
+    const fb_row_list lists[] = {
+        {b->cls_rows, aligned ? b->pairs : 0},
+        {b->mlm_rows, enabled[FB_LOSS_MLM] && with_losses ? b->mlm_count : 0},
+        {b->mpm_rows, enabled[FB_LOSS_MPM] && with_losses ? b->mpm_count : 0}};
     fb_var *x;
-    FB_TRY(embed_patches(m, tape, pass->batch, pass));
+    pass->read = (fb_read_rows){.place = NULL};
+    FB_TRY(embed_patches(m, tape, b, pass));
     FB_TRY(merge(m, tape, from, pass, &x));
-    return fb_transformer_forward_layers(tape, &pass->hidden, x, &m->encoder, from,
-                                         m->encoder.options.layers - from,
-                                         pass->batch->seq_offsets, pass->batch->pairs);
+    if (!all)
+        FB_TRY(
+            fb_read_rows_pick(tape, &pass->read, lists, 3, b->seq_offsets, b->pairs));
+    return fb_read_rows_forward(tape, &pass->hidden, x, &m->encoder, from, &pass->read,
+                                b->seq_offsets, b->pairs);
 }
 
 /* The single stream over pass->batch's pairs, and its heads. */
@@ -368,7 +379,8 @@ static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_
                         bool with_losses, bool listwise, fb_fashionbert_pass *pass)
 {
     const fb_batch *batch = pass->batch;
-    FB_TRY(fb_fashionbert_encode(m, tape, pass));
+    FB_TRY(fb_fashionbert_encode(m, tape, enabled, with_losses, enabled[FB_LOSS_TIA],
+                                 pass));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(m, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)

@@ -7,6 +7,7 @@
 #include "models/fashionbert/fashionbert_options.h"
 #include "models/hard_pairs.h"
 #include "models/matcher.h"
+#include "models/read_rows.h"
 #include "nn/patch_encoder.h"
 #include "nn/transformer.h"
 
@@ -31,7 +32,8 @@ typedef struct fb_fashionbert_pass {
     fb_var *features; /* [images*P, F] unmasked */
     fb_var *text;     /* [text tokens, C] embedded */
     fb_var *patches;  /* [images*P, C] embedded */
-    fb_var *hidden;   /* [T, C] the encoder's output */
+    fb_var *hidden;   /* [picked, C] the encoder's output, at the rows of `read` */
+    fb_read_rows read;
     fb_var *alone; /* [text tokens, C] behind `depth` layers without patches, or NULL */
     int32_t depth;
     fb_var *rows[FB_LOSSES_ALL], *logits[FB_LOSSES_ALL];

@@ -22,9 +22,11 @@ fb_status fb_fashionbert_embed_features(fb_fashionbert *m, fb_tape *tape,
 /* For scores and vectors: pass->features of images in config.views views. */
 fb_status fb_fashionbert_look(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
                               fb_fashionbert_pass *pass);
-/* pass->hidden of pass->batch's sequences, from pass->text and pass->features. */
+/* pass->hidden of pass->batch's sequences, from pass->text and pass->features, at the
+ * rows that heads of the losses read; with `aligned`, at [CLS] too. */
 fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
-                                fb_fashionbert_pass *pass);
+                                const bool enabled[FB_LOSSES], bool with_losses,
+                                bool aligned, fb_fashionbert_pass *pass);
 
 /* Rows, logits and loss of masked words and of masked patches, from pass->hidden. */
 fb_status fb_fashionbert_head_mlm(fb_fashionbert *m, fb_tape *tape,

@@ -295,8 +295,15 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
     for (int32_t t = 0; t < batch->texts && alone.layers > 0; t++)
         flops += fb_transformer_flops(&alone, batch->text_offsets[t + 1] -
                                                   batch->text_offsets[t]);
-    for (int32_t b = 0; b < batch->pairs; b++)
-        flops += fb_transformer_flops(&together, batch->seq_offsets[b + 1] -
-                                                     batch->seq_offsets[b]);
+    bool some = c->head != FB_HEAD_PRODUCT && together.layers > 0;
+    together.layers -= some;
+    double read = batch->pairs + batch->mlm_count + batch->mpm_count;
+    for (int32_t b = 0; b < batch->pairs; b++) {
+        double rows = batch->seq_offsets[b + 1] - batch->seq_offsets[b];
+        flops += fb_transformer_flops(&together, rows);
+        if (some)
+            flops += fb_transformer_picked_flops(&m->encoder.options, rows,
+                                                 read / batch->pairs);
+    }
     return flops + 2.0 * batch->pairs * c->width * (c->width + 2);
 }

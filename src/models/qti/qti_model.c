@@ -74,8 +74,8 @@ static fb_status head_align(fb_qti *m, fb_tape *tape, const struct alignment *a,
     if (s.count == 0)
         return FB_OK;
     head_of(m, a->loss, &weight, &bias);
-    FB_TRY(
-        fb_op_gather(tape, &pass->rows[a->loss], pass->hidden, NULL, s.rows, s.count));
+    FB_TRY(fb_read_rows_gather(tape, &pass->rows[a->loss], pass->hidden, &pass->read,
+                               s.rows, s.count));
     pass->mark[a->loss] = tape->last;
     FB_TRY(fb_op_linear(tape, &pooled, pass->rows[a->loss], m->base.pooler_weight,
                         m->base.pooler_bias, false));
@@ -102,7 +102,7 @@ fb_status fb_qti_forward(fb_qti *m, fb_tape *tape, const fb_batch *batch,
         FB_TRY(fb_fashionbert_embed_features(base, tape, batch, pass));
     else
         FB_TRY(fb_fashionbert_look(base, tape, batch, pass));
-    FB_TRY(fb_fashionbert_encode(base, tape, pass));
+    FB_TRY(fb_fashionbert_encode(base, tape, enabled, with_losses, true, pass));
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(base, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)

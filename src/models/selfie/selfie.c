@@ -1,6 +1,8 @@
 /* selfie.c - see selfie.h. */
 #include "models/selfie/selfie.h"
 
+#include "models/read_rows.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,9 +154,13 @@ static fb_status pool(fb_selfie *m, fb_tape *tape, const places *at,
     FB_TRY(fb_op_norm(tape, &normed, packed, NULL, m->input_gamma, m->input_beta,
                       (float)m->matcher.config.eps));
     FB_TRY(fb_op_dropout(tape, &x, normed));
-    FB_TRY(
-        fb_transformer_forward(tape, &hidden, x, &m->pooling, at->offsets, at->images));
-    return fb_op_gather(tape, &pass->pooled, hidden, NULL, at->offsets, at->images);
+    const fb_row_list first = {at->offsets, at->images};
+    fb_read_rows read;
+    FB_TRY(fb_read_rows_pick(tape, &read, &first, 1, at->offsets, at->images));
+    FB_TRY(fb_read_rows_forward(tape, &hidden, x, &m->pooling, 0, &read, at->offsets,
+                                at->images));
+    return fb_read_rows_gather(tape, &pass->pooled, hidden, &read, at->offsets,
+                               at->images);
 }
 
 /* q of every masked patch. */
@@ -268,10 +274,13 @@ static double forward_flops(const fb_matcher *matcher, const fb_batch *batch)
     double features = fb_model_config_features(c), width = c->width;
     double masked = batch->images ? count_masked(batch, 0) : 0;
     double kept = batch->patches - masked;
+    fb_transformer_options before = m->pooling.options;
+    before.layers -= before.layers > 0; /* of the last, u's row alone is read */
     double one = fb_patch_encoder_flops(&m->patch_encoder) +
-                 2 * kept * features * width +
-                 fb_transformer_flops(&m->pooling.options, kept + 1) +
+                 2 * kept * features * width + fb_transformer_flops(&before, kept + 1) +
                  2 * masked * (width * width + width * features + masked * features);
+    if (m->pooling.options.layers > 0)
+        one += fb_transformer_picked_flops(&m->pooling.options, kept + 1, 1);
     return batch->images * one;
 }
 

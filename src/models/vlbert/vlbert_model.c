@@ -279,9 +279,17 @@ static fb_status place_words(fb_vlbert *m, fb_tape *tape, fb_var **x,
 }
 
 /* pass->hidden_states */
-static fb_status encode(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
+static fb_status encode(fb_vlbert *m, fb_tape *tape, const fb_vlbert_step *step,
+                        bool with_losses, fb_vlbert_pass *pass)
 {
     const fb_batch *batch = pass->alignment.batch;
+    const fb_vlbert_rows *rows = &pass->rows;
+    const bool *enabled = step->enabled;
+    const fb_row_list lists[] = {
+        {rows->offsets, enabled[FB_VLBERT_TIA] ? rows->pairs : 0},
+        {rows->mlm_rows, with_losses && enabled[FB_VLBERT_MLM] ? rows->mlm_count : 0},
+        {rows->mvrc_rows,
+         with_losses && enabled[FB_VLBERT_MVRC] ? rows->mvrc_count : 0}};
     fb_var *looks, *words, *sum, *normed, *x;
     FB_TRY(embed_objects(m, tape, batch, pass));
     FB_TRY(place_looks(m, tape, &looks, batch, pass));
@@ -290,8 +298,9 @@ static fb_status encode(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
     FB_TRY(fb_op_norm(tape, &normed, sum, NULL, m->gamma, m->beta,
                       (float)m->matcher.config.eps));
     FB_TRY(fb_op_dropout(tape, &x, normed));
-    return fb_transformer_forward(tape, &pass->hidden_states, x, &m->encoder,
-                                  pass->rows.offsets, pass->rows.pairs);
+    FB_TRY(fb_read_rows_pick(tape, &pass->read, lists, 3, rows->offsets, rows->pairs));
+    return fb_read_rows_forward(tape, &pass->hidden_states, x, &m->encoder, 0,
+                                &pass->read, rows->offsets, rows->pairs);
 }
 
 /* ---- heads ----------------------------------------------------------------------- */
@@ -300,8 +309,8 @@ static fb_status head_tia(fb_vlbert *m, fb_tape *tape, bool with_loss,
                           fb_vlbert_pass *pass)
 {
     fb_var *first, *pooled, *bounded;
-    FB_TRY(fb_op_gather(tape, &first, pass->hidden_states, NULL, pass->rows.offsets,
-                        pass->rows.pairs));
+    FB_TRY(fb_read_rows_gather(tape, &first, pass->hidden_states, &pass->read,
+                               pass->rows.offsets, pass->rows.pairs));
     FB_TRY(fb_op_linear(tape, &pooled, first, m->pooler_weight, m->pooler_bias, false));
     FB_TRY(fb_op_tanh(tape, &bounded, pooled));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_VLBERT_TIA], bounded, m->relation_weight,
@@ -315,8 +324,8 @@ static fb_status head_tia(fb_vlbert *m, fb_tape *tape, bool with_loss,
 static fb_status head_mlm(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
 {
     fb_var *rows, *inner, *normed;
-    FB_TRY(fb_op_gather(tape, &rows, pass->hidden_states, NULL, pass->rows.mlm_rows,
-                        pass->rows.mlm_count));
+    FB_TRY(fb_read_rows_gather(tape, &rows, pass->hidden_states, &pass->read,
+                               pass->rows.mlm_rows, pass->rows.mlm_count));
     FB_TRY(
         fb_op_linear_act(tape, &inner, rows, m->mlm_weight, m->mlm_bias, FB_ACT_GELU));
     FB_TRY(fb_op_norm(tape, &normed, inner, NULL, m->mlm_gamma, m->mlm_beta,
@@ -387,8 +396,8 @@ static fb_status head_mvrc(fb_vlbert *m, fb_tape *tape, fb_vlbert_pass *pass)
     fb_var *rows, *inner;
     const int32_t *targets;
     FB_TRY(find_targets(m, tape, pass, &targets));
-    FB_TRY(fb_op_gather(tape, &rows, pass->hidden_states, NULL, pass->rows.mvrc_rows,
-                        pass->rows.mvrc_count));
+    FB_TRY(fb_read_rows_gather(tape, &rows, pass->hidden_states, &pass->read,
+                               pass->rows.mvrc_rows, pass->rows.mvrc_count));
     FB_TRY(fb_op_linear_act(tape, &inner, rows, m->mvrc_weight, m->mvrc_bias,
                             FB_ACT_GELU));
     FB_TRY(fb_op_linear(tape, &pass->logits[FB_VLBERT_MVRC], inner, m->region_weight,
@@ -418,7 +427,7 @@ fb_status fb_vlbert_forward(fb_vlbert *m, fb_tape *tape, const fb_batch *batch,
     FB_TRY(hide(tape, batch, step, pass));
     FB_TRY(fb_vlbert_rows_pack(tape, &pass->rows, a->batch,
                                a->listwise ? batch : a->batch, pass->hidden));
-    FB_TRY(encode(m, tape, pass));
+    FB_TRY(encode(m, tape, step, with_losses, pass));
     if (step->enabled[FB_VLBERT_TIA])
         FB_TRY(head_tia(m, tape, with_losses, pass));
     if (step->enabled[FB_VLBERT_MLM] && with_losses && pass->rows.mlm_count > 0)

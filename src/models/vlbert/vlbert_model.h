@@ -6,6 +6,7 @@
 #include "models/image_rows.h"
 #include "models/matcher.h"
 #include "models/pair_alignment.h"
+#include "models/read_rows.h"
 #include "models/vlbert/vlbert_rows.h"
 #include "nn/transformer.h"
 
@@ -59,9 +60,10 @@ typedef struct fb_vlbert_pass {
     fb_pair_alignment alignment; /* whose pairs the sequences are */
     uint8_t *hidden;             /* [R] objects that show the mask; NULL: none */
     fb_vlbert_rows rows;
-    fb_var *features;      /* [R, F] unmasked */
-    fb_var *objects;       /* [R + I, C] before their norms */
-    fb_var *hidden_states; /* [T, C] */
+    fb_var *features; /* [R, F] unmasked */
+    fb_var *objects;  /* [R + I, C] before their norms */
+    fb_read_rows read;
+    fb_var *hidden_states; /* [picked, C] at the rows of `read` */
     fb_tensor targets;     /* of MVRC: features, or logarithms of shares of classes */
     fb_var *logits[FB_VLBERT_LOSSES];
     fb_loss *loss[FB_VLBERT_LOSSES]; /* NULL: not asked for, or no rows */
