@@ -1,5 +1,7 @@
-/* cpu_linear.c - linear layers on cpu_gemm.h, the sum of dbias, and the yardstick. */
+/* cpu_linear.c - linear layers on cpu_product.h or cpu_gemm.h, the sum of dbias, and the
+ * yardstick. */
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_product.h"
 #include "base/clock.h"
 #include <stdlib.h>
 
@@ -7,14 +9,19 @@ fb_status cpu_linear_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y
                              const fb_tensor *x, fb_weight *w, const float *bias,
                              fb_activation act)
 {
-    return cpu_gemm_forward(ctx, cpu_of(be)->gemm, y, x, w, bias, act);
+    cpu_backend *c = cpu_of(be);
+    return cpu_product_is_own(c) ? cpu_product_forward(ctx, c, y, x, w, bias, act)
+                                 : cpu_gemm_forward(ctx, c->gemm, y, x, w, bias, act);
 }
 
 fb_status cpu_linear_backward_input(fb_context *ctx, fb_backend *be,
                                     const fb_tensor *dx, const fb_tensor *dy,
                                     fb_weight *w, bool accumulate)
 {
-    return cpu_gemm_backward_input(ctx, cpu_of(be)->gemm, dx, dy, w, accumulate);
+    cpu_backend *c = cpu_of(be);
+    return cpu_product_is_own(c)
+               ? cpu_product_backward_input(ctx, c, dx, dy, w, accumulate)
+               : cpu_gemm_backward_input(ctx, c->gemm, dx, dy, w, accumulate);
 }
 
 fb_status cpu_linear_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
@@ -31,7 +38,10 @@ fb_status cpu_linear_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
             c->v->column_sum(dy->dtype, dbias, dy->data, rows, out, part.from, part.to);
         }
     }
-    return dw ? cpu_gemm_backward_weight(ctx, c->gemm, dw, x, dy) : FB_OK;
+    if (!dw)
+        return FB_OK;
+    return cpu_product_is_own(c) ? cpu_product_backward_weight(ctx, c, dw, x, dy)
+                                 : cpu_gemm_backward_weight(ctx, c->gemm, dw, x, dy);
 }
 
 static int by_size(const void *a, const void *b)

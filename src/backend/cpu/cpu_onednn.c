@@ -205,6 +205,8 @@ void cpu_onednn_weight_release(fb_weight *w)
     for (int i = 0; i < CONV_COPIES; i++)
         cpu_onednn_copy_free(&p->conv[i]);
     cpu_int8_copy_free(&p->int8);
+    cpu_panels_free(&p->panels[0]);
+    cpu_panels_free(&p->panels[1]);
     cpu_onednn_copy_free(&p->int8_library);
     free(p);
     w->cache = NULL;

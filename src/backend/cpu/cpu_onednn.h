@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/cpu_int8.h"
+#include "backend/cpu/cpu_product.h"
 #include <oneapi/dnnl/dnnl.h>
 
 /* The difference between the two majors: descriptors are values in 2.x, handles in 3.x.
@@ -102,6 +103,7 @@ typedef struct packed_weight {
     packed_copy conv[CONV_COPIES];
     int32_t next_conv; /* the one to make anew when all are taken */
     cpu_int8_copy int8;
+    cpu_panels panels[2];     /* by direction, of cpu_product.h */
     packed_copy int8_library; /* of the same numbers, for oneDNN */
     const float *int8_library_scale;
 } packed_weight;

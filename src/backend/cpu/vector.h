@@ -125,6 +125,24 @@ typedef struct vector_int8 {
     int32_t *panel; /* scratch of one panel, [words][columns] */
 } vector_int8;
 
+/* A product of f32 numbers by a weight in panels of product_columns outputs, filled up by
+ * zeros: [panels][depth][columns]. */
+enum { VECTOR_PRODUCT_ROWS = 6, VECTOR_PRODUCT_DEPTH = 512, VECTOR_PRODUCT_CHUNK = 96 };
+typedef struct vector_product {
+    int64_t rows, depth, out;  /* rows: at most VECTOR_PRODUCT_CHUNK */
+    const float *x, *w, *bias; /* x [rows, depth]; bias [out] or NULL */
+    fb_activation act;
+    bool add; /* to what is in y; without bias and act */
+    float *y; /* [rows, out] */
+} vector_product;
+
+/* dw += dy^T x of `in` columns of x and dw, which lie in_row apart. */
+typedef struct vector_outer {
+    int64_t rows, in, in_row, out;
+    const float *x, *dy; /* dy [rows, out] */
+    float *dw;
+} vector_outer;
+
 typedef struct fb_vector {
     const char *name;
 
@@ -153,6 +171,14 @@ typedef struct fb_vector {
     /* a->y[rows,out] of sums that another library made */
     void (*int8_finish)(const int32_t *sums, const vector_int8 *a);
     const char *int8_by; /* what multiplies, for people */
+
+    /* NULL, all of them, where oneDNN's products are the faster ones */
+    int64_t product_columns;
+    /* panels [from, to) of y */
+    void (*product)(const vector_product *a, int64_t from, int64_t to);
+    /* rows [from, to) of dw; scratch of outer_scratch(in) bytes */
+    void (*outer)(const vector_outer *a, int64_t from, int64_t to, float *scratch);
+    size_t (*outer_scratch)(int64_t in);
 
     void (*add)(fb_dtype dtype, void *y, const void *x, int64_t n);
 

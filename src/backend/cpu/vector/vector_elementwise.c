@@ -6,8 +6,8 @@ FB_INLINE void gelu(bool bf16, void *y, const void *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        float density, value = load(bf16, x, i);
-        store(bf16, y, i, value * normal_cdf(value, &density));
+        float value = load(bf16, x, i);
+        store(bf16, y, i, value * normal_cdf(value));
     }
 }
 
@@ -21,9 +21,8 @@ FB_INLINE void gelu_gradient(bool bf16, void *dx, const void *dy, const void *x,
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        float density, value = load(bf16, x, i);
-        float slope = normal_cdf(value, &density);
-        slope += value * density;
+        float value = load(bf16, x, i);
+        float slope = normal_cdf(value) + value * normal_density(value);
         store(bf16, dx, i, load(bf16, dy, i) * slope);
     }
 }

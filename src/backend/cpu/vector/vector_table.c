@@ -24,6 +24,12 @@ const fb_vector FB_VECTOR_NAME(kernels) = {
     .int8_by = INT8_BY,
     .int8_product = FB_VECTOR_NAME(int8_product),
     .int8_finish = FB_VECTOR_NAME(int8_finish),
+#if !defined(__AVX512F__)
+    .product_columns = PRODUCT_COLUMNS,
+    .product = FB_VECTOR_NAME(product),
+    .outer = FB_VECTOR_NAME(outer),
+    .outer_scratch = FB_VECTOR_NAME(outer_scratch),
+#endif
     .add = FB_VECTOR_NAME(add),
     .norm_forward = FB_VECTOR_NAME(norm_forward),
     .norm_backward = FB_VECTOR_NAME(norm_backward),

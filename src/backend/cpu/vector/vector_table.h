@@ -30,6 +30,10 @@ void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to
 void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x,
                                          int64_t rows, int64_t width);
 void FB_VECTOR_NAME(int8_finish)(const int32_t *sums, const vector_int8 *a);
+void FB_VECTOR_NAME(product)(const vector_product *a, int64_t from, int64_t to);
+void FB_VECTOR_NAME(outer)(const vector_outer *a, int64_t from, int64_t to,
+                           float *scratch);
+size_t FB_VECTOR_NAME(outer_scratch)(int64_t in);
 void FB_VECTOR_NAME(dropout)(fb_dtype dtype, void *y, const void *x, int64_t first,
                              int64_t n, fb_dropout dropout);
 void FB_VECTOR_NAME(add)(fb_dtype dtype, void *y, const void *x, int64_t n);
@@ -127,6 +131,13 @@ int64_t FB_VECTOR_NAME(find_nonfinite)(fb_dtype dtype, const void *x, int64_t n)
 void FB_VECTOR_NAME(adamw)(float *restrict x, float *restrict m, float *restrict v,
                            const float *restrict grad, int64_t n,
                            const fb_adamw *options);
+
+/* Outputs of a panel of f32: two vectors of the widest. */
+#if defined(__AVX__)
+enum { PRODUCT_COLUMNS = 16 };
+#else
+enum { PRODUCT_COLUMNS = 8 };
+#endif
 
 /* Outputs of an int8 panel: the vectors of sums that a block keeps beside each other. */
 #if defined(__AVX512BW__)
