@@ -24,24 +24,28 @@ fb_status cpu_linear_backward_input(fb_context *ctx, fb_backend *be,
                : cpu_gemm_backward_input(ctx, c->gemm, dx, dy, w, accumulate);
 }
 
+static void sum_columns(const cpu_backend *c, float *sum, const fb_tensor *dy)
+{
+    int64_t rows = dy->dims[0], out = dy->dims[1];
+    int32_t threads = c->base.threads;
+    bool large = cpu_is_large(rows * out * (int64_t)fb_dtype_size(dy->dtype));
+#pragma omp parallel for schedule(static) num_threads(threads) if (large)
+    for (int32_t t = 0; t < threads; t++) {
+        cpu_range part = cpu_part(out, 64, t, threads);
+        c->v->column_sum(dy->dtype, sum, dy->data, rows, out, part.from, part.to);
+    }
+}
+
 fb_status cpu_linear_backward_weight(fb_context *ctx, fb_backend *be, float *dw,
                                      float *dbias, const fb_tensor *x,
                                      const fb_tensor *dy)
 {
     cpu_backend *c = cpu_of(be);
-    int64_t rows = dy->dims[0], out = dy->dims[1];
-    if (dbias) {
-        bool large = cpu_is_large(rows * out * (int64_t)fb_dtype_size(dy->dtype));
-#pragma omp parallel for schedule(static) num_threads(be->threads) if (large)
-        for (int32_t t = 0; t < be->threads; t++) {
-            cpu_range part = cpu_part(out, 64, t, be->threads);
-            c->v->column_sum(dy->dtype, dbias, dy->data, rows, out, part.from, part.to);
-        }
-    }
-    if (!dw)
-        return FB_OK;
-    return cpu_product_is_own(c) ? cpu_product_backward_weight(ctx, c, dw, x, dy)
-                                 : cpu_gemm_backward_weight(ctx, c->gemm, dw, x, dy);
+    if (dw && x->dims[1] > 0 && cpu_product_is_own(c))
+        return cpu_product_backward_weight(ctx, c, dw, dbias, x, dy);
+    if (dbias)
+        sum_columns(c, dbias, dy);
+    return dw ? cpu_gemm_backward_weight(ctx, c->gemm, dw, x, dy) : FB_OK;
 }
 
 static int by_size(const void *a, const void *b)

@@ -148,7 +148,8 @@ fb_status cpu_product_backward_input(fb_context *ctx, cpu_backend *c,
 /* ---- the gradient of a weight ------------------------------------------------------ */
 
 fb_status cpu_product_backward_weight(fb_context *ctx, cpu_backend *c, float *dw,
-                                      const fb_tensor *x, const fb_tensor *dy)
+                                      float *dbias, const fb_tensor *x,
+                                      const fb_tensor *dy)
 {
     int64_t rows = x->dims[0], in = x->dims[1], out = dy->dims[1];
     if (rows == 0 || in == 0 || out == 0)
@@ -171,7 +172,8 @@ fb_status cpu_product_backward_weight(fb_context *ctx, cpu_backend *c, float *dw
                                 .out = out,
                                 .x = (const float *)x->data + k.from,
                                 .dy = dy->data,
-                                .dw = dw + k.from};
+                                .dw = dw + k.from,
+                                .dbias = k.from == 0 && k.to > 0 ? dbias : NULL};
         c->v->outer(&a, n.from, n.to,
                     (float *)(void *)((char *)c->lib->scratch + (size_t)i * bytes));
     }

@@ -29,8 +29,9 @@ fb_status cpu_product_forward(fb_context *ctx, cpu_backend *c, const fb_tensor *
 fb_status cpu_product_backward_input(fb_context *ctx, cpu_backend *c,
                                      const fb_tensor *dx, const fb_tensor *dy,
                                      fb_weight *w, bool accumulate);
-/* dw += dy^T x */
+/* dw += dy^T x; dbias += column sums of dy (NULL: not wanted) */
 fb_status cpu_product_backward_weight(fb_context *ctx, cpu_backend *c, float *dw,
-                                      const fb_tensor *x, const fb_tensor *dy);
+                                      float *dbias, const fb_tensor *x,
+                                      const fb_tensor *dy);
 
 #endif

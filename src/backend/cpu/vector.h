@@ -140,7 +140,7 @@ typedef struct vector_product {
 typedef struct vector_outer {
     int64_t rows, in, in_row, out;
     const float *x, *dy; /* dy [rows, out] */
-    float *dw;
+    float *dw, *dbias;   /* dbias [out] += column sums of dy; NULL: not wanted */
 } vector_outer;
 
 typedef struct fb_vector {

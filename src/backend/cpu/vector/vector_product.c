@@ -198,6 +198,18 @@ static void add_outputs(const vector_outer *a, const float *x, const float *dy,
         }
 }
 
+static void add_columns(float *sum, const float *dy, int64_t row, int64_t rows,
+                        int64_t count)
+{
+    float block_sum[OUTER_OUTPUTS] = {0};
+    for (int64_t t = 0; t < rows; t++)
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++)
+            block_sum[i] += dy[t * row + i];
+    for (int64_t i = 0; i < count; i++)
+        sum[i] += block_sum[i];
+}
+
 void FB_VECTOR_NAME(outer)(const vector_outer *a, int64_t from, int64_t to,
                            float *scratch)
 {
@@ -207,6 +219,9 @@ void FB_VECTOR_NAME(outer)(const vector_outer *a, int64_t from, int64_t to,
         pack(x, a->x + t * a->in_row, a->in_row, rows, a->in, COLUMNS);
         for (int64_t n = from; n < to; n += OUTER_OUTPUTS) {
             int64_t outputs = least(OUTER_OUTPUTS, to - n);
+            if (a->dbias)
+                add_columns(a->dbias + n, a->dy + t * a->out + n, a->out, rows,
+                            outputs);
             pack(dy, a->dy + t * a->out + n, a->out, rows, outputs, ROWS);
             add_outputs(a, x, dy, rows, n, outputs);
         }
