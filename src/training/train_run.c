@@ -55,8 +55,8 @@ static fb_status make_vocab(fb_train_run *run)
         return fb_fail(run->ctx, FB_E_MEMORY, "no memory for the titles");
     for (int32_t i = 0; i < count; i++)
         texts[i] = fb_catalogue_get(run->catalogue, items[i])->title;
-    fb_status status =
-        fb_vocab_learn(run->ctx, &run->vocab, texts, count, o->vocab_size);
+    fb_status status = fb_vocab_learn(run->ctx, &run->vocab, texts, count,
+                                      o->vocab_size, o->vocab_least);
     free(texts);
     return status;
 }

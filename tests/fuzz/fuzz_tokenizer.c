@@ -49,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         vocab = NULL;
     }
     const char *texts[] = {text + head, rest};
-    if (fb_vocab_learn(NULL, &vocab, texts, 2, 32 + data[0]) == FB_OK) {
+    if (fb_vocab_learn(NULL, &vocab, texts, 2, 32 + data[0], 1 + data[0] % 3) ==
+        FB_OK) {
         check_text(vocab, rest, rest_bytes);
         fb_vocab_free(vocab);
     }

@@ -109,15 +109,25 @@ static void every_option_makes_ones_own_run_or_is_taken_over(void **state)
 static void options_that_are_not_about_learning_keep_the_recipe(void **state)
 {
     fixture *f = *state;
-    static const char *const keep[] = {"catalog",        "out",
-                                       "resume",         "preset",
-                                       "vocab",          "vocab-size",
-                                       "max-text",       "layers",
-                                       "dropout",        "seed",
-                                       "backend",        "dtype",
-                                       "minutes",        "checkpoint-every",
-                                       "validate-every", "validate-pairs",
-                                       "threads",        "loader-threads",
+    static const char *const keep[] = {"catalog",
+                                       "out",
+                                       "resume",
+                                       "preset",
+                                       "vocab",
+                                       "vocab-size",
+                                       "vocab-least",
+                                       "max-text",
+                                       "layers",
+                                       "dropout",
+                                       "seed",
+                                       "backend",
+                                       "dtype",
+                                       "minutes",
+                                       "checkpoint-every",
+                                       "validate-every",
+                                       "validate-pairs",
+                                       "threads",
+                                       "loader-threads",
                                        "quiet"};
     fb_train_options defaults;
     fb_train_options_defaults(&defaults);

@@ -38,7 +38,7 @@ typedef struct letter {
 
 typedef struct learner {
     fb_context *ctx;
-    int32_t vocab_size;
+    int32_t vocab_size, least;
     fb_string_table word_texts; /* distinct words, UTF-8 */
     int64_t *word_counts;
     int32_t word_counts_capacity;
@@ -393,7 +393,7 @@ static fb_status merge_pairs(learner *l)
     while (l->tokens.count < l->vocab_size && l->heap_count > 0) {
         heap_entry top = heap_pop(l);
         int64_t now = l->pairs[top.pair].count;
-        if (now <= 0)
+        if (now < l->least) /* it will not be more: merges make new pairs alone */
             continue;
         if (now == top.count)
             FB_TRY(merge_pair(l, top.pair));
@@ -421,12 +421,17 @@ static fb_status learn(learner *l, fb_vocab **vocab, const char *const *texts,
 }
 
 fb_status fb_vocab_learn(fb_context *ctx, fb_vocab **vocab, const char *const *texts,
-                         int64_t n, int32_t vocab_size)
+                         int64_t n, int32_t vocab_size, int32_t least)
 {
     if (vocab_size < FB_VOCAB_LEARN_LEAST || vocab_size > FB_VOCAB_TOKENS)
         return fb_fail(ctx, FB_E_USAGE, "vocabulary size %d; it must be %d to %d",
                        vocab_size, FB_VOCAB_LEARN_LEAST, FB_VOCAB_TOKENS);
-    learner l = {.ctx = ctx, .vocab_size = vocab_size};
+    if (least < 1)
+        return fb_fail(ctx, FB_E_USAGE,
+                       "merges of pairs that are there %d times; 1 is the "
+                       "least",
+                       least);
+    learner l = {.ctx = ctx, .vocab_size = vocab_size, .least = least};
     fb_status status = learn(&l, vocab, texts, n);
     fb_string_table_clear(&l.word_texts);
     fb_string_table_clear(&l.tokens);

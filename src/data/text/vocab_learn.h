@@ -11,7 +11,8 @@
  *
  * The characters take at most half of vocab_size: the most frequent ones, ties going to
  * the smaller code point; others become [UNK] at encoding. Merging ends at vocab_size
- * tokens or when each word is one piece. The order of the texts does not matter.
+ * tokens, when no pair is there `least` times (its min_frequency), or when each word is
+ * one piece. The order of the texts does not matter.
  */
 #ifndef FB_DATA_TEXT_VOCAB_LEARN_H
 #define FB_DATA_TEXT_VOCAB_LEARN_H
@@ -24,6 +25,6 @@ enum { FB_VOCAB_LEARN_LEAST = 32 };
  * FB_VOCAB_TOKENS, or no word in any text; FB_E_MEMORY: *vocab is untouched. The
  * vocabulary may be smaller than vocab_size. */
 fb_status fb_vocab_learn(fb_context *ctx, fb_vocab **vocab, const char *const *texts,
-                         int64_t n, int32_t vocab_size);
+                         int64_t n, int32_t vocab_size, int32_t least);
 
 #endif

@@ -8,14 +8,20 @@
 
 #include <cmocka.h>
 
-static fb_vocab *learn(const char *const *texts, int64_t n, int32_t vocab_size)
+static fb_vocab *learn_least(const char *const *texts, int64_t n, int32_t vocab_size,
+                             int32_t least)
 {
     fb_context *ctx = fb_context_create();
     fb_vocab *v = NULL;
-    if (fb_vocab_learn(ctx, &v, texts, n, vocab_size) != FB_OK)
+    if (fb_vocab_learn(ctx, &v, texts, n, vocab_size, least) != FB_OK)
         fail_msg("%s", fb_context_message(ctx));
     fb_context_free(ctx);
     return v;
+}
+
+static fb_vocab *learn(const char *const *texts, int64_t n, int32_t vocab_size)
+{
+    return learn_least(texts, n, vocab_size, 1);
 }
 
 static void assert_tokens(const fb_vocab *v, const char *const *tokens, int32_t count)
@@ -112,6 +118,22 @@ static void characters_take_at_most_half(void **state)
     fb_vocab_free(v);
 }
 
+/* red x3, rod x2: r ##e 3, then re ##d 3 are there often enough, ##o ##d 2 is not. */
+static void a_pair_that_is_rare_stays_two_pieces(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"red red rod", "red", "rod"};
+    static const char *const tokens[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",
+                                         "d",     "e",     "o",     "r",     "##d",
+                                         "##e",   "##o",   "re",    "red"};
+    fb_vocab *v = learn_least(texts, 3, 100, 3);
+    assert_tokens(v, tokens, sizeof tokens / sizeof *tokens);
+    fb_vocab_free(v);
+    v = learn_least(texts, 3, 100, 2);
+    assert_true(fb_vocab_id(v, "rod", 3) > 0);
+    fb_vocab_free(v);
+}
+
 /* Words made of random syllables: the size asked for comes out, twice the same, and
  * each word of the texts can be encoded without [UNK]. */
 static void a_learnt_vocabulary_has_its_size_and_covers_its_texts(void **state)
@@ -158,12 +180,14 @@ static void nothing_to_learn_from_and_impossible_sizes_are_refused(void **state)
     static const char *const blank[] = {"", " \t\xff\x01"}, *const word[] = {"red"};
     fb_context *ctx = fb_context_create();
     fb_vocab *v = NULL;
-    assert_int_equal(fb_vocab_learn(ctx, &v, blank, 2, 100), FB_E_USAGE);
+    assert_int_equal(fb_vocab_learn(ctx, &v, blank, 2, 100, 1), FB_E_USAGE);
     assert_non_null(strstr(fb_context_message(ctx), "no words in 2 texts"));
-    assert_int_equal(fb_vocab_learn(ctx, &v, blank, 0, 100), FB_E_USAGE);
-    assert_int_equal(fb_vocab_learn(ctx, &v, word, 1, FB_VOCAB_LEARN_LEAST - 1),
+    assert_int_equal(fb_vocab_learn(ctx, &v, blank, 0, 100, 1), FB_E_USAGE);
+    assert_int_equal(fb_vocab_learn(ctx, &v, word, 1, FB_VOCAB_LEARN_LEAST - 1, 1),
                      FB_E_USAGE);
-    assert_int_equal(fb_vocab_learn(ctx, &v, word, 1, FB_VOCAB_TOKENS + 1), FB_E_USAGE);
+    assert_int_equal(fb_vocab_learn(ctx, &v, word, 1, FB_VOCAB_TOKENS + 1, 1),
+                     FB_E_USAGE);
+    assert_int_equal(fb_vocab_learn(ctx, &v, word, 1, 100, 0), FB_E_USAGE);
     assert_null(v);
     fb_context_free(ctx);
 }
@@ -172,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_follow_frequency_then_ids),
+        cmocka_unit_test(a_pair_that_is_rare_stays_two_pieces),
         cmocka_unit_test(ties_go_to_smaller_ids_whatever_the_order_of_texts),
         cmocka_unit_test(words_are_normalised_before_they_are_counted),
         cmocka_unit_test(repeated_letters_merge_without_losing_count),
