@@ -267,7 +267,9 @@ typedef struct fb_search_result {
     fb_hit *retrieved; /* [retrieved_count] the best by vector alone, all that were
                           re-ranked or the hits; the same products' numbers */
     int32_t retrieved_count;
-    int64_t compared; /* products that passed the filters; -1: not counted */
+    int32_t rerank_dropped; /* the last so many of `retrieved`, which were not re-ranked
+                               because options->rerank_margin left them out */
+    int64_t compared;       /* products that passed the filters; -1: not counted */
     double encode_ms, search_ms, rerank_ms, total_ms;
 } fb_search_result;
 
@@ -281,11 +283,12 @@ void fb_search_result_free(fb_search_result *result);
 fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *vector,
                           const fb_search_options *options, fb_search_result **result);
 
-/* Re-rank `retrieved` with the model's own score of the pair: the query's text with the
+/* Re-rank `retrieved`, or those of it that are within options->rerank_margin of the
+ * first, with the model's own score of the pair: the query's text with the
  * product's image, the product's title with the query's image, or the mean of both
- * margins; hits become the best k of them. Where that score counts the similarity of
+ * margins; hits become the best k of them, and behind them the others as the vectors have them. Where that score counts the similarity of
  * two vectors, a hit's `score` stands for it (NaN, of products that no search found:
- * the pair's own). So in an index of images rerank_score is P(match); in one of
+ * the pair's own; they are never left out). So in an index of images rerank_score is P(match); in one of
  * products it orders, by the title too. A model of queries (section 2) reads the
  * query's text, the title and the image file at once, of any model's index. Uses the
  * model (one thread at a time).
@@ -418,9 +421,10 @@ typedef struct fb_category_result {
  * answer that is not among the first `depth` by vectors counts as the last of all. */
 typedef struct fb_two_stages {
     bool used;
-    char kind[8];  /* of the index */
-    int32_t depth; /* looked at by vectors, and re-ranked */
-    bool reranked; /* the evaluation's rankings are re-ranked, else by vectors */
+    char kind[8];    /* of the index */
+    int32_t depth;   /* looked at by vectors, and re-ranked */
+    bool reranked;   /* the evaluation's rankings are re-ranked, else by vectors */
+    int64_t dropped; /* pairs that rerank_margin left out */
     fb_ranking image_to_text, text_to_image; /* by the vectors alone */
     double sum_r;
     double image_to_text_ceiling,

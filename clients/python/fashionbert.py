@@ -71,7 +71,8 @@ class _Filter(Structure):
 
 class _SearchOptions(Structure):
     _name_ = "fb_search_options"
-    _fields_ = [("k", c_int32), ("rerank", c_int32), ("text_weight", c_double),
+    _fields_ = [("k", c_int32), ("rerank", c_int32), ("rerank_margin", c_double),
+                ("text_weight", c_double),
                 ("by", c_char_p), ("exact", c_bool), ("effort", c_int32),
                 ("ranker", c_void_p), ("filters", POINTER(_Filter)),
                 ("filter_count", c_int32)]
@@ -88,8 +89,9 @@ class _Hit(Structure):
 class _Result(Structure):
     _name_ = "fb_search_result"
     _fields_ = [("hits", POINTER(_Hit)), ("hit_count", c_int32), ("retrieved", POINTER(_Hit)),
-                ("retrieved_count", c_int32), ("compared", c_int64), ("encode_ms", c_double),
-                ("search_ms", c_double), ("rerank_ms", c_double), ("total_ms", c_double)]
+                ("retrieved_count", c_int32), ("rerank_dropped", c_int32),
+                ("compared", c_int64), ("encode_ms", c_double), ("search_ms", c_double),
+                ("rerank_ms", c_double), ("total_ms", c_double)]
 
 
 _structs = [_ModelOptions, _ImageInput, _Input, _IndexInfo, _Filter, _SearchOptions, _Hit, _Result]
@@ -317,12 +319,14 @@ class Index:
         return options
 
     def search(self, text=None, image=None, k=10, rerank=0, filter=None, exact=False,
-               effort=0, by="", text_weight=None, ranker=None):
+               effort=0, by="", text_weight=None, ranker=None, rerank_margin=2):
         """Products, best first, as dicts with the members of `search --json`. ranker: a
-        Model of queries that re-ranks in the place of the index's own."""
+        Model of queries that re-ranks in the place of the index's own. rerank_margin: only
+        products so much less similar than the nearest; the others' rerank_score is None."""
         if self._model is None:
             raise ValueError("to search by text or image, open the index with its model")
         options = self._options(k, rerank, filter, exact, effort, by, text_weight)
+        options.rerank_margin = rerank_margin
         if ranker is not None:
             options.ranker = ranker._open()
         query = _Input()

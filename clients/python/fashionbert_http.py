@@ -81,10 +81,11 @@ class Client:
     # ---- what the server does ----
 
     def search(self, text=None, image=None, k=None, rerank=None, filter=None,
-               text_weight=None, exact=None, by=None, full=False):
+               text_weight=None, exact=None, by=None, full=False, rerank_margin=None):
         """Products, best first, as dicts; with full=True the whole answer (took_ms, ...)."""
         answer = self._post("/v1/search", text=text, image=image, k=k, rerank=rerank,
-                            filter=filter, text_weight=text_weight, exact=exact, by=by)
+                            filter=filter, text_weight=text_weight, exact=exact, by=by,
+                            rerank_margin=rerank_margin)
         return answer if full else answer["results"]
 
     def rerank(self, product_ids, text=None, image=None, k=None):

@@ -29,6 +29,7 @@ static void write_stages(fb_json_writer *w, const evaluate_arguments *a,
     fb_json_key_string(w, "kind", s->kind);
     fb_json_key_int(w, "depth", s->depth);
     fb_json_key_bool(w, "reranked", s->reranked);
+    fb_json_key_int(w, "dropped", s->dropped);
     fb_json_key(w, "vectors");
     fb_json_open_object(w);
     fb_ranking_write(w, "image_to_text", &s->image_to_text);
@@ -108,6 +109,8 @@ static void print_ceiling(const fb_two_stages *s)
         if (isfinite(ceilings[i]))
             printf("  %s %.3f", names[i], ceilings[i]);
     fputc('\n', stdout);
+    if (s->dropped > 0)
+        printf("pairs that --rerank-margin left out: %lld\n", (long long)s->dropped);
 }
 
 static fb_status print_totals(fb_context *ctx, const fb_evaluation *e)

@@ -62,6 +62,7 @@ static void print_json(const search_arguments *a, const fb_search_result *r)
         fb_json_key_string(&w, "query_image", a->image);
     print_took(&w, r);
     fb_json_key_int(&w, "compared", r->compared);
+    fb_json_key_int(&w, "rerank_dropped", r->rerank_dropped);
     fb_json_key(&w, "results");
     fb_json_open_array(&w);
     for (int32_t i = 0; i < r->hit_count; i++)
@@ -94,6 +95,9 @@ static fb_status print_table(fb_context *ctx, const search_arguments *a,
         fprintf(stderr, "%lld products; ", (long long)r->compared);
     fprintf(stderr, "encode %.1f ms, search %.1f ms, re-rank %.1f ms\n", r->encode_ms,
             r->search_ms, r->rerank_ms);
+    if (r->rerank_dropped > 0)
+        fprintf(stderr, "%d of %d were not re-ranked: --rerank-margin %g\n",
+                (int)r->rerank_dropped, (int)r->retrieved_count, a->task.rerank_margin);
     return status;
 }
 

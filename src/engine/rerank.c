@@ -276,7 +276,7 @@ static int by_margin(const void *a, const void *b)
     return x->hit.rank < y->hit.rank ? -1 : x->hit.rank > y->hit.rank;
 }
 
-/* By sums / sides. */
+/* By sums / sides; those that were left out follow. */
 static fb_status order_hits(reranking *r, float sides, const fb_search_options *options,
                             fb_search_result *result)
 {
@@ -291,9 +291,11 @@ static fb_status order_hits(reranking *r, float sides, const fb_search_options *
         hit->rerank_score = fb_score_probability(order[i].margin);
         hit->rerank_rank = i + 1;
     }
-    result->hit_count = options->k < r->count ? options->k : r->count;
+    int32_t all = result->retrieved_count;
+    result->hit_count = options->k < all ? options->k : all;
+    result->rerank_dropped = all - r->count;
     for (int32_t i = 0; i < result->hit_count; i++)
-        result->hits[i] = r->hits[order[i].hit.rank - 1];
+        result->hits[i] = r->hits[i < r->count ? order[i].hit.rank - 1 : i];
     free(order);
     return FB_OK;
 }
@@ -350,6 +352,18 @@ static fb_status rerank_by_queries(reranking *r, const fb_search_options *option
     return status == FB_OK ? order_hits(r, 1.0f, options, result) : status;
 }
 
+/* Early exit: hits stand by falling similarity, so that those near enough to the first
+ * are the first so many. A score that is NaN is of no search. */
+static int32_t count_near(const fb_search_result *result, double margin)
+{
+    const fb_hit *hits = result->retrieved;
+    int32_t n = 0;
+    while (n < result->retrieved_count &&
+           !((double)hits[0].score - (double)hits[n].score > margin))
+        n++;
+    return n;
+}
+
 fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
                           const fb_input *query, const fb_search_options *options,
                           fb_search_result *result)
@@ -365,7 +379,7 @@ fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *inde
                    .index = index,
                    .query = query,
                    .hits = result->retrieved,
-                   .count = result->retrieved_count};
+                   .count = count_near(result, options->rerank_margin)};
     fb_status status = by_queries ? rerank_by_queries(&r, options, result)
                                   : rerank(&r, options, result);
     free(r.ids);

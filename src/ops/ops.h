@@ -59,6 +59,10 @@ fb_status fb_op_embed(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *const *tabl
 fb_status fb_op_gather(fb_tape *tape, fb_var **y, fb_var *a, fb_var *b,
                        const int32_t *index, int64_t rows);
 
+/* Each `count` rows of x [R,C] end to end, [R/count, count C]: the same memory, so what
+ * overwrites the one overwrites the other. */
+fb_status fb_op_join(fb_tape *tape, fb_var **y, fb_var *x, int32_t count);
+
 /* Convolution of rows (backend.h, fb_conv); no bias: a norm follows. */
 fb_status fb_op_conv(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
                      const fb_conv *conv);

@@ -19,6 +19,7 @@ static const fb_schema hits = {
     .type = FB_SCHEMA_INTEGER, .low = 1, .high = FB_MOST_HITS};
 static const fb_schema hits_or_none = {
     .type = FB_SCHEMA_INTEGER, .low = 0, .high = FB_MOST_HITS};
+static const fb_schema cosine_span = {.type = FB_SCHEMA_NUMBER, .low = 0, .high = 2};
 static const fb_schema share = {.type = FB_SCHEMA_NUMBER, .low = 0, .high = 1};
 static const fb_schema part = {
     .type = FB_SCHEMA_STRING, .low = 1, .high = 16, .choices = "image,text"};
@@ -63,6 +64,11 @@ static const fb_schema_field search_fields[] = {
      .help = "Re-rank so many of the best by vector with the model itself; 0: none",
      .schema = &hits_or_none,
      .otherwise = "0"},
+    {.name = "rerank_margin",
+     .help = "Of these, those alone whose similarity is at most so much below the "
+             "nearest one's; 2: all",
+     .schema = &cosine_span,
+     .otherwise = "2"},
     {.name = "filter",
      .help = "Attributes and the value, or one of the values, that a result must have",
      .schema = &filter,
@@ -183,6 +189,10 @@ static const fb_schema_field search_answer_fields[] = {
     {.name = "compared",
      .help = "Products that passed the filter; -1: not counted",
      .schema = &count_or_less,
+     .required = true},
+    {.name = "rerank_dropped",
+     .help = "Products that rerank_margin left out of re-ranking",
+     .schema = &count,
      .required = true},
     {.name = "results", .help = "Best first", .schema = &hit_list, .required = true},
 };

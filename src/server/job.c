@@ -157,6 +157,7 @@ static fb_status read_search(fb_context *ctx, fb_server *server, fb_job *job)
     job->how.k = 10;
     fb_form_int(&job->form, "k", &job->how.k);
     fb_form_int(&job->form, "rerank", &job->how.rerank);
+    fb_form_double(&job->form, "rerank_margin", &job->how.rerank_margin);
     fb_form_bool(&job->form, "exact", &job->how.exact);
     fb_form_string(&job->form, "by", &job->how.by);
     job->how.text_weight = job->text_weight;

@@ -59,6 +59,7 @@ static void write_found(fb_json_writer *w, const fb_exchange *x, const fb_job *j
         fb_json_key_string(w, "query_image", "upload");
     write_took(w, x, job);
     fb_json_key_int(w, "compared", job->found->compared);
+    fb_json_key_int(w, "rerank_dropped", job->found->rerank_dropped);
     fb_json_key(w, "results");
     fb_json_open_array(w);
     for (int32_t i = 0; i < job->found->hit_count; i++)

@@ -163,6 +163,11 @@ fb_status fb_evaluate_check_protocol(fb_context *ctx, const fb_evaluate_options 
     if (o->index[0] && (!is_full(o) || o->trec[0]))
         return fb_fail(ctx, FB_E_USAGE,
                        "--index goes with --protocol full and without --trec");
+    if (o->rerank_margin < 2 && (!o->index[0] || o->rerank == 0))
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--rerank-margin leaves pairs out of re-ranking; it needs --index "
+            "and --rerank");
     if (is_full(o) && o->candidates[0])
         return fb_fail(
             ctx, FB_E_USAGE,

@@ -41,6 +41,7 @@ typedef struct stages {
     fb_ranks ranks[2];                /* by vectors, re-ranked */
     int64_t reached[2];               /* by direction: queries with a hit in reach */
     int64_t asked[2];
+    int64_t dropped; /* pairs that were not re-ranked */
 } stages;
 
 static fb_status no_memory(const stages *s)
@@ -217,6 +218,30 @@ static fb_status search_all(stages *s)
     return status;
 }
 
+/* Whether place i of `found` is re-ranked: near enough to its query's nearest. */
+static bool is_near(const stages *s, int64_t i)
+{
+    float first = s->scores[i - i % s->depth];
+    return s->found[i] >= 0 &&
+           !((double)first - (double)s->scores[i] > s->options->rerank_margin);
+}
+
+/* The margins of those near enough, in their order; the others come behind all of
+ * these, as their similarities order them. */
+static void put_margins(stages *s, int32_t query, const float **next)
+{
+    int64_t from = (int64_t)query * s->depth;
+    float least = 0;
+    for (int64_t i = from; i < from + s->depth; i++)
+        if (is_near(s, i)) {
+            s->margins[i] = *(*next)++;
+            least = i == from || s->margins[i] < least ? s->margins[i] : least;
+        } else if (s->found[i] >= 0) {
+            s->margins[i] = least - 1 - (s->scores[from] - s->scores[i]);
+            s->dropped++;
+        }
+}
+
 static fb_status rerank_all(stages *s, int64_t *pairs_scored)
 {
     int64_t n = 0, places = (int64_t)s->query_count * s->depth;
@@ -224,7 +249,7 @@ static fb_status rerank_all(stages *s, int64_t *pairs_scored)
     float *margins = malloc(((size_t)places + 1) * sizeof *margins);
     fb_status status = pairs && margins ? FB_OK : no_memory(s);
     for (int64_t i = 0; i < places && status == FB_OK; i++) {
-        if (s->found[i] < 0)
+        if (!is_near(s, i))
             continue;
         int32_t query = s->queries[i / s->depth];
         int32_t item = s->pool->documents[s->found[i]];
@@ -236,9 +261,9 @@ static fb_status rerank_all(stages *s, int64_t *pairs_scored)
     if (status == FB_OK)
         status = fb_model_score_pairs(s->ctx, s->model, s->items->titles,
                                       s->items->paths, &request, s->kind, margins);
-    for (int64_t i = 0, k = 0; i < places && status == FB_OK; i++)
-        if (s->found[i] >= 0)
-            s->margins[i] = margins[k++];
+    const float *next = margins;
+    for (int32_t q = 0; q < s->query_count && status == FB_OK; q++)
+        put_margins(s, q, &next);
     *pairs_scored += n;
     free(pairs);
     free(margins);
@@ -367,6 +392,7 @@ static fb_status finish(stages *s, fb_evaluation *e)
     t->used = true;
     t->depth = s->depth;
     t->reranked = s->options->rerank > 0;
+    t->dropped = s->dropped;
     snprintf(t->kind, sizeof t->kind, "%s",
              fb_index_kind_name(s->index->manifest.kind));
     FB_TRY(fb_ranks_finish(s->ctx, &s->ranks[0], s->items, &first));

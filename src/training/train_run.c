@@ -89,6 +89,20 @@ static void set_encoder(fb_model_config *config, const fb_train_options *o,
         config->grid = side;
 }
 
+static fb_status check_pool(const fb_train_run *run)
+{
+    const fb_config_keys keys = run->system->keys;
+    for (int32_t i = 0; i < keys.count; i++)
+        if (strcmp(keys.rows[i].name, "pooled_patches") == 0)
+            return FB_OK;
+    if (run->options.pool_patches > 0)
+        return fb_fail(run->ctx, FB_E_USAGE,
+                       "--pool-patches merges patches of fashionbert's stream; %s has "
+                       "none to merge",
+                       run->system->name);
+    return FB_OK;
+}
+
 /* Sizes of a new model: the preset's, or a config.json's, with the options over them.
  */
 static fb_status make_config(fb_train_run *run, fb_model_config *config)
@@ -100,6 +114,7 @@ static fb_status make_config(fb_train_run *run, fb_model_config *config)
     run->start.config = *config;
     run->start.rows = fb_train_run_rows(run, FB_SPLIT_TRAIN);
     FB_TRY(check_start(run));
+    FB_TRY(check_pool(run));
     fb_model_config_set_system(config, run->system);
     config->vocab = fb_vocab_size(run->vocab);
     config->dropout = o->dropout;

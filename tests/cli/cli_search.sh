@@ -28,7 +28,7 @@ ok "index" index $M --catalog "$C"
 is "all products are in" "$(values products) $(values added) $(values kind)" "120 120 exact"
 ok "search by text" search --text "red circle on blue" --k 7
 is "the keys" "$(keys)" "attributes category compared encode image product_id query rank \
-rerank rerank_score results score search title took_ms total "
+rerank rerank_dropped rerank_score results score search title took_ms total "
 is "the query" "$(values query)" "red circle on blue"
 is "so many hits, distinct" "$(values product_id | sort -u | wc -l)" 7
 is "not re-ranked" "$(values rerank_score | sort -u)" null
@@ -83,6 +83,30 @@ ok "re-rank" search --text "red circle on blue" --k 5 --rerank 20
 check "by the model's score" down rerank_score
 is "from within the nearest" "$(values rank | awk '$1 < 1 || $1 > 20' | wc -l)" 0
 cp "$WORK/stdout" "$WORK/reranked"
+is "none was left out" "$(values rerank_dropped)" 0
+
+# Early exit: as many as lie within the third's distance of the nearest.
+ok "the nearest" search --text "red circle on blue" --k 20
+cp "$WORK/stdout" "$WORK/nearest"
+margin=$(values score | awk 'NR == 1 { first = $1 } NR == 3 { a = $1 } NR > 3 && $1 < a - 1e-5 \
+    { print first - (a + $1) / 2; exit }')
+near=$(values score | awk -v m="$margin" 'NR == 1 { first = $1 } first - $1 <= m' | wc -l)
+ok "re-rank these alone" search --text "red circle on blue" --k 20 --rerank 20 \
+    --rerank-margin "$margin"
+is "the others were left out" "$(values rerank_dropped)" $((20 - near))
+is "and have no score of it" "$(values rerank_score | grep -c null)" $((20 - near))
+is "they follow as the vectors have them" "$(values product_id | tail -n +$((near + 1)))" \
+    "$(values product_id "$WORK/nearest" | tail -n +$((near + 1)))"
+values rerank_score | head -"$near" >"$WORK/kept"
+check "those that are near by the model's score" sort -rgc "$WORK/kept"
+ok "said in words too" "$FB" search $M --index "$I" --text "red circle on blue" --rerank 20 \
+    --rerank-margin "$margin"
+check "how many" grep -q "^$((20 - near)) of 20 were not re-ranked" "$WORK/stderr"
+ok "a margin that leaves none out" search --text "red circle on blue" --k 5 --rerank 20 \
+    --rerank-margin 2
+is "is none" "$(values product_id)" "$(values product_id "$WORK/reranked")"
+fails 2 "it needs rerank" search --text red --rerank-margin 0.1
+fails 2 "rerank-margin" search --text red --rerank 5 --rerank-margin 3
 ok "re-rank by images" search --text "red circle on blue" --k 5 --rerank 20 --by image
 score=$(values rerank_score | head -1)
 ok "match scores the same pair" "$FB" match $M --json --text "red circle on blue" \

@@ -60,7 +60,8 @@ both() { # both WHAT JSON OPTIONS...: POST /v1/search and `search --json` agree
     ok "$what, asked here" "$FB" search --model "$WORK/m" --index "$WORK/index" --json \
         --threads 1 "$@"
     post "$what, asked there" 200 /v1/search "$json"
-    for key in query product_id title image score rerank_score rank category compared; do
+    for key in query product_id title image score rerank_score rank category compared \
+        rerank_dropped; do
         is "$what: $key" "$(members $key "$WORK/body")" "$(members $key "$WORK/stdout")"
     done
     check "$what: something was found" test -n "$(members product_id "$WORK/body")"
@@ -68,6 +69,9 @@ both() { # both WHAT JSON OPTIONS...: POST /v1/search and `search --json` agree
 both "by text" '{"text": "red circle", "k": 5}' --text "red circle" --k 5
 both "re-ranked" '{"text": "red circle", "k": 4, "rerank": 20}' --text "red circle" --k 4 \
     --rerank 20
+both "re-ranked, those near the first" \
+    '{"text": "red circle", "k": 20, "rerank": 20, "rerank_margin": 0.05}' --text "red circle" \
+    --k 20 --rerank 20 --rerank-margin 0.05
 both "filtered" '{"text": "blue", "filter": {"category": ["stripe", "SQUARE"]}}' --text blue \
     --filter category=stripe category=square
 both "exact, by titles" '{"text": "blue", "k": 2, "exact": true, "by": "text"}' --text blue \

@@ -343,6 +343,8 @@ static void lookups_refuse_rows_that_are_not_there(void **state)
     expect_shape(&w, fb_op_embed(t, &w.y, w.x, tables, id[0], 1, 2), "embed", "[3, 4]");
     expect_shape(&w, fb_op_gather(t, &w.y, w.x, NULL, low, 3), "gather", "-1");
     expect_shape(&w, fb_op_gather(t, &w.y, w.x, NULL, high, 3), "gather", "row 3");
+    expect_shape(&w, fb_op_join(t, &w.y, w.x, 2), "join", "3 rows by 2");
+    expect_shape(&w, fb_op_join(t, &w.y, w.x, 0), "join", "by 0");
     fb_var *narrow;
     assert_int_equal(fb_tape_new_var(t, &narrow, FB_F32, 2, 3), FB_OK);
     expect_shape(&w, fb_op_gather(t, &w.y, w.x, narrow, fine, 3), "gather", "width");

@@ -270,6 +270,27 @@ static void gather_agrees_with_differences(void **state)
         "gather from an empty b", {3, 0}, {4, 4}, {0}, {0}, .build = build_gather});
 }
 
+static fb_status build_join(rig *r)
+{
+    return fb_op_join(&r->tape, &r->y, r->x[0], 2);
+}
+
+static fb_status build_join_and_add(rig *r)
+{
+    fb_var *joined;
+    FB_TRY(fb_op_join(&r->tape, &joined, r->x[0], 2));
+    FB_TRY(fb_op_multiply(&r->tape, &joined, joined, r->x[1]));
+    return fb_op_multiply(&r->tape, &r->y, joined, r->x[1]);
+}
+
+static void join_agrees_with_differences(void **state)
+{
+    (void)state;
+    check(&(graph){"join", {4, -1}, {3}, {0}, {0}, .build = build_join});
+    check(&(graph){"join, multiplied", {4, 2}, {3, 6}, {0}, {0},
+                   .build = build_join_and_add});
+}
+
 static const int32_t targets[] = {4, 0, 0, 2, 1};
 
 static fb_status build_cross_entropy(rig *r)
@@ -549,6 +570,7 @@ int main(void)
         cmocka_unit_test(attention_agrees_with_differences),
         cmocka_unit_test(embed_agrees_with_differences),
         cmocka_unit_test(gather_agrees_with_differences),
+        cmocka_unit_test(join_agrees_with_differences),
         cmocka_unit_test(losses_agree_with_differences),
         cmocka_unit_test(batch_norm_agrees_with_differences),
         cmocka_unit_test(pooling_agrees_with_differences),

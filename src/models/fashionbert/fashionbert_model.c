@@ -3,6 +3,7 @@
  *
  *     text    e = LN(word[id] + position[i] + segment[s])           [text tokens, C]
  *     patch   e = LN(W f + type[1] + order[p])                      [rows, C]
+ *             merged to fewer where config says so (patch_pool.h)
  *     h = encoder(dropout([CLS] title [SEP] patches))               [T, C], packed; the
  *         last layer at the rows alone that a head reads (models/read_rows.h)
  *         where config.patches_from is k > 0, texts pass layers 0 .. k-1 alone, once
@@ -62,8 +63,9 @@ static fb_status declare_embeddings(fb_params *p, fb_fashionbert *m,
     }
     FB_TRY(fb_table_declare(p, &m->patch_position, "image.position_embeddings.weight",
                             fb_model_config_patches(c), width, std, true));
-    return fb_norm_declare(p, &m->patch_gamma, &m->patch_beta, "image.LayerNorm", width,
-                           true);
+    FB_TRY(fb_norm_declare(p, &m->patch_gamma, &m->patch_beta, "image.LayerNorm", width,
+                           true));
+    return fb_patch_pool_declare(p, &m->pool, c);
 }
 
 static fb_status declare_alignment(fb_params *p, fb_fashionbert *m,
@@ -183,11 +185,13 @@ static fb_status mask_rows(fb_tape *tape, const fb_batch *batch, fb_var **projec
     return fb_op_gather(tape, projected, *projected, zero, index, rows);
 }
 
-static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch *batch,
+/* Of pass->whole's images. */
+static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape,
                                fb_fashionbert_pass *pass)
 {
-    const fb_model_config *c = &m->matcher.config;
-    fb_var *input, *projected, *sum;
+    float eps = (float)m->matcher.config.eps;
+    const fb_batch *batch = pass->whole;
+    fb_var *input, *projected, *sum, *each;
     FB_TRY(fb_op_dropout(tape, &input, pass->features));
     FB_TRY(fb_op_linear(tape, &projected, input, m->projector, NULL, false));
     FB_TRY(mask_rows(tape, batch, &projected));
@@ -198,8 +202,8 @@ static fb_status embed_patches(fb_fashionbert *m, fb_tape *tape, const fb_batch 
     fb_leaf *const tables[2] = {m->patch_position, m->patch_type};
     const int32_t *const ids[2] = {order, type};
     FB_TRY(fb_op_embed(tape, &sum, projected, tables, ids, 2, rows));
-    return fb_op_norm(tape, &pass->patches, sum, NULL, m->patch_gamma, m->patch_beta,
-                      (float)c->eps);
+    FB_TRY(fb_op_norm(tape, &each, sum, NULL, m->patch_gamma, m->patch_beta, eps));
+    return fb_patch_pool_forward(tape, &m->pool, &pass->patches, each, eps);
 }
 
 /* Each pair's text and patches, every other sequence of rows; offsets [2B + 1]. */
@@ -352,10 +356,19 @@ static fb_status merge(fb_fashionbert *m, fb_tape *tape, int32_t from,
     return fb_op_gather(tape, x, pass->alone, patches, batch->row_source, rows);
 }
 
+static fb_status pool_batch(fb_fashionbert *m, fb_tape *tape, fb_fashionbert_pass *pass)
+{
+    if (pass->whole)
+        return FB_OK;
+    pass->whole = pass->batch;
+    return fb_patch_pool_batch(tape, &m->pool, pass->whole, &pass->batch);
+}
+
 fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
                                 const bool enabled[FB_LOSSES], bool with_losses,
                                 bool aligned, fb_fashionbert_pass *pass)
 {
+    FB_TRY(pool_batch(m, tape, pass));
     int32_t from = m->matcher.config.patches_from;
     const fb_batch *b = pass->batch;
     bool all = aligned && m->matcher.config.head == FB_HEAD_PRODUCT;
@@ -365,7 +378,7 @@ fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
         {b->mpm_rows, enabled[FB_LOSS_MPM] && with_losses ? b->mpm_count : 0}};
     fb_var *x;
     pass->read = (fb_read_rows){.place = NULL};
-    FB_TRY(embed_patches(m, tape, b, pass));
+    FB_TRY(embed_patches(m, tape, pass));
     FB_TRY(merge(m, tape, from, pass, &x));
     if (!all)
         FB_TRY(
@@ -378,9 +391,9 @@ fb_status fb_fashionbert_encode(fb_fashionbert *m, fb_tape *tape,
 static fb_status stream(fb_fashionbert *m, fb_tape *tape, const bool enabled[FB_LOSSES],
                         bool with_losses, bool listwise, fb_fashionbert_pass *pass)
 {
-    const fb_batch *batch = pass->batch;
     FB_TRY(fb_fashionbert_encode(m, tape, enabled, with_losses, enabled[FB_LOSS_TIA],
                                  pass));
+    const fb_batch *batch = pass->batch;
     if (enabled[FB_LOSS_MLM] && with_losses && batch->mlm_count > 0)
         FB_TRY(fb_fashionbert_head_mlm(m, tape, batch, pass));
     if (enabled[FB_LOSS_MPM] && with_losses && batch->mpm_count > 0)
@@ -544,8 +557,10 @@ fb_status fb_fashionbert_forward_training(fb_fashionbert *m, fb_tape *tape,
     FB_TRY(fb_fashionbert_embed_features(m, tape, batch, pass));
     if (options->itc > 0 || options->negatives > 0)
         FB_TRY(contrast(m, tape, batch, options->margin, pass));
+    if (any)
+        FB_TRY(pool_batch(m, tape, pass)); /* before patches are left out of pairs */
     if (any && options->negatives > 0)
-        FB_TRY(draw_pairs(m, tape, batch, options, pass));
+        FB_TRY(draw_pairs(m, tape, pass->batch, options, pass));
     if (!any || pass->batch->pairs == 0)
         return FB_OK;
     return stream(m, tape, options->enabled, true,

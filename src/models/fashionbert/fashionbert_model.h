@@ -5,6 +5,7 @@
 
 #include "models/fashionbert/contrast_head.h"
 #include "models/fashionbert/fashionbert_options.h"
+#include "models/fashionbert/patch_pool.h"
 #include "models/hard_pairs.h"
 #include "models/matcher.h"
 #include "models/read_rows.h"
@@ -17,6 +18,7 @@ typedef struct fb_fashionbert {
     fb_leaf *projector, *patch_type, *patch_position, *patch_gamma, *patch_beta;
     int32_t patch_type_row; /* of patch_type, which patches have */
     bool one_segment_table; /* patches have row 2 of the words' (qti_model.h) */
+    fb_patch_pool pool;
     fb_transformer encoder;
     fb_leaf *mean_gamma[2], *mean_beta[2]; /* product head: of words, of patches */
     fb_leaf *pooler_weight, *pooler_bias, *match_weight, *match_bias;
@@ -31,7 +33,7 @@ typedef struct fb_fashionbert {
 typedef struct fb_fashionbert_pass {
     fb_var *features; /* [images*P, F] unmasked */
     fb_var *text;     /* [text tokens, C] embedded */
-    fb_var *patches;  /* [images*P, C] embedded */
+    fb_var *patches;  /* [images*P, C] embedded, and merged (patch_pool.h) */
     fb_var *hidden;   /* [picked, C] the encoder's output, at the rows of `read` */
     fb_read_rows read;
     fb_var *alone; /* [text tokens, C] behind `depth` layers without patches, or NULL */
@@ -44,7 +46,9 @@ typedef struct fb_fashionbert_pass {
     fb_loss *itc;
     fb_hard_pairs hard;
     float *targets; /* [lists * length] of hard's lists (soft_targets.h), or NULL */
-    const fb_batch *batch; /* of the stream: the caller's, or hard's */
+    const fb_batch *batch; /* of the stream: the caller's, or hard's; where patches are
+                              merged, with what they are merged to */
+    const fb_batch *whole; /* whose rows `features` are */
 } fb_fashionbert_pass;
 
 /* What the losses of a pass come to. One that is not present: value 0. */

@@ -2,6 +2,7 @@
 #include "models/fashionbert/fashionbert_options.h"
 
 #include "base/random.h"
+#include "models/fashionbert/patch_pool.h"
 
 #include <string.h>
 
@@ -148,12 +149,34 @@ int32_t fb_fashionbert_patches_from(const fb_model_config *config,
     return o->patches_from < 0 ? config->text_layers : o->patches_from;
 }
 
+/* As the option says, or as the start's stream has it. */
+static fb_status configure_pool(fb_context *ctx, fb_model_config *config,
+                                const fb_train_options *o, const fb_start *start)
+{
+    fb_fashionbert_own *own = (fb_fashionbert_own *)(void *)&config->own;
+    own->pooled = o->pool_patches;
+    if (o->pool_patches < 0)
+        own->pooled =
+            start->kind == FB_START_MODEL ? fb_patch_pool_count(&start->config) : 0;
+    if (o->pool_patches > 0 && !o->losses[0])
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--pool-patches merges the patches of the single stream; vectors "
+            "alone have none");
+    if (own->pooled > 0 && strstr(o->losses, "mpm"))
+        return fb_fail(ctx, FB_E_USAGE,
+                       "--losses %s: once patches are merged (--pool-patches %d) none "
+                       "can be predicted; leave mpm out",
+                       o->losses, (int)own->pooled);
+    return FB_OK;
+}
+
 fb_status fb_fashionbert_configure(fb_context *ctx, fb_model_config *config,
                                    const fb_train_options *o, const fb_start *start)
 {
-    (void)start;
     config->vector = o->vector_size;
     config->patches_from = fb_fashionbert_patches_from(config, o);
+    FB_TRY(configure_pool(ctx, config, o, start));
     if (o->losses[0])
         FB_TRY(fb_alignment_head_parse(ctx, "--alignment-head", o->alignment_head,
                                        &config->head));

@@ -292,6 +292,8 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
     fb_transformer_options alone = m->encoder.options, together = alone;
     alone.layers = c->patches_from;
     together.layers -= c->patches_from;
+    int32_t pooled = fb_patch_pool_count(c);
+    int32_t merged = pooled ? fb_model_config_patches(c) - pooled : 0; /* of an image */
     for (int32_t t = 0; t < batch->texts && alone.layers > 0; t++)
         flops += fb_transformer_flops(&alone, batch->text_offsets[t + 1] -
                                                   batch->text_offsets[t]);
@@ -299,11 +301,12 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
     together.layers -= some;
     double read = batch->pairs + batch->mlm_count + batch->mpm_count;
     for (int32_t b = 0; b < batch->pairs; b++) {
-        double rows = batch->seq_offsets[b + 1] - batch->seq_offsets[b];
+        double rows = batch->seq_offsets[b + 1] - batch->seq_offsets[b] - merged;
         flops += fb_transformer_flops(&together, rows);
         if (some)
             flops += fb_transformer_picked_flops(&m->encoder.options, rows,
                                                  read / batch->pairs);
     }
+    flops += fb_patch_pool_flops(&m->pool, batch->images, c->width);
     return flops + 2.0 * batch->pairs * c->width * (c->width + 2);
 }

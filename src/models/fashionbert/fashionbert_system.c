@@ -75,6 +75,12 @@ void fb_fashionbert_align_patches(fb_matcher *matcher)
 static fb_status begin(fb_context *ctx, fb_matcher *matcher,
                        const fb_train_options *options, const fb_start *start)
 {
+    fb_fashionbert *m = (fb_fashionbert *)matcher;
+    bool pooled =
+        start->kind == FB_START_MODEL &&
+        fb_patch_pool_count(&start->config) == fb_patch_pool_count(&matcher->config);
+    if (m->pool.side > 0 && !pooled)
+        fb_patch_pool_begin(&m->pool, matcher->params);
     FB_TRY(fb_start_weights(ctx, options, start, matcher->params));
     if (start->kind == FB_START_MODEL && start->config.score == FB_SCORE_ITC &&
         options->losses[0])
@@ -106,6 +112,16 @@ static fb_status create(fb_context *ctx, fb_matcher **matcher,
     return FB_OK;
 }
 
+static fb_status check(fb_context *ctx, const fb_model_config *config,
+                       const char *where)
+{
+    return fb_patch_pool_check(ctx, config, where);
+}
+
+static const fb_config_key keys[] = {{"pooled_patches", FB_CONFIG_INT32,
+                                      FB_CONFIG_OWN(fb_fashionbert_own, pooled), 0,
+                                      1024, NULL, 0}};
+
 static const char *const loss_names[] = {"mlm", "mpm", "tia", "itc", NULL};
 
 const fb_system fb_fashionbert_system = {
@@ -114,6 +130,7 @@ const fb_system fb_fashionbert_system = {
     .reads = FB_READS_TITLE | FB_READS_PIXELS | FB_READS_FEATURES | FB_READS_REGIONS,
     .gives =
         FB_GIVES_SCORE | FB_GIVES_VECTORS | FB_GIVES_FEATURES | FB_GIVES_ATTRIBUTION,
+    .keys = {keys, sizeof keys / sizeof keys[0]},
     .loss_names = loss_names,
     .choices = fb_fashionbert_choices,
     .objectives = objectives,
@@ -125,6 +142,7 @@ const fb_system fb_fashionbert_system = {
     .plan = fb_fashionbert_plan,
     .step = fb_fashionbert_step,
     .configure = fb_fashionbert_configure,
+    .check = check,
     .create = create,
     .begin = begin,
     .train_batch = fb_fashionbert_train_batch,

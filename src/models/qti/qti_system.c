@@ -168,6 +168,12 @@ static fb_status check_start(fb_context *ctx, const char *init, const fb_start *
                        "it first (train --objective match --init %s), then go on with "
                        "that",
                        init, init);
+    if (fb_patch_pool_count(from) > 0)
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--init %s: it merges patches (pooled_patches %d), which qti does "
+            "not; train one with --pool-patches 0",
+            init, (int)fb_patch_pool_count(from));
     if (from->system == &fb_fashionbert_system && from->score == FB_SCORE_ITC)
         return fb_fail(
             ctx, FB_E_USAGE,

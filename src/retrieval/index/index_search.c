@@ -447,6 +447,10 @@ static fb_status run(search *s, const float *vector, fb_search_result **result)
 {
     int64_t wanted = s->options->k, count = 0;
     FB_TRY(fb_options_check(s->ctx, &option_table, s->options));
+    if (s->options->rerank_margin < 2 && s->options->rerank == 0)
+        return fb_fail(s->ctx, FB_E_USAGE,
+                       "rerank-margin leaves products out of re-ranking; it needs "
+                       "rerank");
     if (s->options->rerank > wanted)
         wanted = s->options->rerank;
     FB_TRY(check_query(s, vector));
