@@ -128,6 +128,11 @@ fb_status fb_model_score_query(fb_context *ctx, fb_model *model,
 int32_t fb_model_image_size(const fb_model *model);
 int32_t fb_model_patches(const fb_model *model);
 
+/* Of an image in memory, by its first bytes: its pixels, and the bytes of memory that
+ * decoding it takes at most. Fails as fb_model_read_image does. */
+fb_status fb_image_measure(fb_context *ctx, const char *name, const void *bytes,
+                           size_t size_bytes, int64_t *pixels, int64_t *decode_bytes);
+
 /* Decode, turn upright and fit: pixels [size, size, 3]. Images of more than most_pixels
  * (0: 40 million) are FB_E_LIMIT, told before anything is decoded. `name` is what
  * sentences call an image in memory. On failure pixels are untouched. */
@@ -296,6 +301,22 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
 fb_status fb_index_rerank(fb_context *ctx, fb_model *model, const fb_index *index,
                           const fb_input *query, const fb_search_options *options,
                           fb_search_result *result);
+
+/* The same in parts, for who has other work between them: begin, run until none is left,
+ * end, which orders the hits. query, options and result must outlive it; each part may be
+ * computed by another copy of the model. What fails leaves the result as it was. */
+typedef struct fb_reranking fb_reranking;
+fb_status fb_rerank_begin(fb_context *ctx, fb_reranking **reranking,
+                          const fb_model *model, const fb_index *index,
+                          const fb_input *query, const fb_search_options *options,
+                          fb_search_result *result);
+int32_t fb_rerank_left(const fb_reranking *reranking); /* hits not scored yet */
+/* Score `count` more hits, or as many as are left. */
+fb_status fb_rerank_run(fb_context *ctx, fb_reranking *reranking, fb_model *model,
+                        int32_t count);
+/* FB_E_STATE: some are left. */
+fb_status fb_rerank_end(fb_context *ctx, fb_reranking *reranking);
+void fb_rerank_free(fb_reranking *reranking); /* takes NULL */
 
 /* All of it: encode the query, search, re-rank where options->rerank > 0. */
 fb_status fb_search(fb_context *ctx, fb_model *model, const fb_index *index,
@@ -587,6 +608,8 @@ fb_status fb_store_load(fb_context *ctx, const fb_store_options *options,
 typedef struct fb_serve_options {
 #define FB_OPTION FB_OPTION_MEMBER
 #include "fashionbert/serve.def"
+    bool *left_behind; /* NULL, or set: threads were still at work when the time was up
+                          and go on behind fb_serve; the process is to end by _exit() */
 } fb_serve_options;
 
 void fb_serve_options_defaults(fb_serve_options *options);
@@ -596,7 +619,8 @@ fb_status fb_serve_options_set(fb_context *ctx, fb_serve_options *options,
 /* Serve until SIGTERM or SIGINT; then take no more, answer what has come, and return.
  * On SIGHUP the model and the index are opened anew and take the place of the old ones
  * without a lost request; where that fails, the old ones stay. While it runs it takes
- * these three signals for the whole process.
+ * these three signals for the whole process. It returns within options->drain_s and a
+ * second of SIGTERM, and at once when told twice.
  * FB_E_STATE   built without libmicrohttpd; the index is another model's */
 fb_status fb_serve(fb_context *ctx, const fb_serve_options *options);
 

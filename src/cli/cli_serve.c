@@ -1,5 +1,7 @@
 /* cli_serve.c - `fashionbert serve`: answer over HTTP until told to end. */
 #include "cli/verbs.h"
+#include <stdlib.h>
+#include <unistd.h>
 
 typedef struct serve_arguments {
     fb_serve_options task;
@@ -22,7 +24,13 @@ static fb_status run(fb_context *ctx, void *arguments)
         return fb_fail(ctx, FB_E_USAGE, "--index and --store do not go together");
     if (a->store[0])
         a->task.index = a->store;
-    return fb_serve(ctx, &a->task);
+    bool left_behind = false;
+    a->task.left_behind = &left_behind;
+    fb_status status = fb_serve(ctx, &a->task);
+    if (left_behind &&
+        status == FB_OK) /* exit() would pull libraries from under them */
+        _exit(EXIT_SUCCESS);
+    return status;
 }
 
 const fb_verb fb_verb_serve = {

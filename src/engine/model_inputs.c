@@ -17,6 +17,20 @@ int32_t fb_model_patches(const fb_model *model)
     return model->matcher->config.grid * model->matcher->config.grid;
 }
 
+fb_status fb_image_measure(fb_context *ctx, const char *name, const void *bytes,
+                           size_t size_bytes, int64_t *pixels, int64_t *decode_bytes)
+{
+    /* Bytes a pixel: RGB, and beside it the coefficients of a progressive JPEG, a
+     * picture that is turned upright, or one with transparency. */
+    static const int64_t beside[] = {
+        [FB_IMAGE_JPEG] = 6, [FB_IMAGE_PNG] = 4, [FB_IMAGE_WEBP] = 4};
+    fb_image_info info;
+    FB_TRY(fb_image_probe(ctx, name, bytes, size_bytes, &info));
+    *pixels = (int64_t)info.width * info.height;
+    *decode_bytes = *pixels * (3 + beside[info.format]);
+    return FB_OK;
+}
+
 static fb_status check_pixels(fb_context *ctx, const char *name, const uint8_t *bytes,
                               size_t size_bytes, int64_t most_pixels)
 {

@@ -1,8 +1,8 @@
-/* access_log.c - see access_log.h. A line is one write, so that lines of several
- * processes in one file do not mix. */
+/* access_log.c - see access_log.h. */
 #include "server/access_log.h"
 
 #include "base/clock.h"
+#include "server/line_queue.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 struct fb_access_log {
-    int fd; /* -1: none */
+    int fd;               /* -1: none */
+    fb_line_queue *lines; /* NULL: none */
     char path[4096];
 };
 
@@ -39,7 +40,11 @@ fb_status fb_access_log_open(fb_context *ctx, fb_access_log **log, const char *p
             status = open_file(ctx, path, &l->fd);
         snprintf(l->path, sizeof l->path, "%s", path);
     }
+    if (status == FB_OK && l->fd >= 0)
+        status = fb_line_queue_open(ctx, &l->lines, l->fd);
     if (status != FB_OK) {
+        if (l->path[0] && l->fd >= 0)
+            close(l->fd);
         free(l);
         return status;
     }
@@ -47,10 +52,17 @@ fb_status fb_access_log_open(fb_context *ctx, fb_access_log **log, const char *p
     return FB_OK;
 }
 
-void fb_access_log_close(fb_access_log *log)
+void fb_access_log_flush(fb_access_log *log, double seconds)
+{
+    if (log->lines)
+        fb_line_queue_flush(log->lines, seconds);
+}
+
+void fb_access_log_close(fb_access_log *log, double seconds)
 {
     if (!log)
         return;
+    fb_line_queue_close(log->lines, seconds);
     if (log->path[0])
         close(log->fd);
     free(log);
@@ -62,7 +74,7 @@ fb_status fb_access_log_reopen(fb_context *ctx, fb_access_log *log)
     if (!log->path[0])
         return FB_OK;
     FB_TRY(open_file(ctx, log->path, &fd));
-    int done = dup2(fd, log->fd); /* in place: the transport may be writing */
+    int done = dup2(fd, log->fd); /* in place: lines may be on their way */
     close(fd);
     if (done < 0)
         return fb_fail(ctx, FB_E_IO, "%s: cannot be opened anew: %s", log->path,
@@ -114,15 +126,18 @@ void fb_access_log_write(fb_access_log *log, const fb_exchange *x, bool whole)
 {
     char *line = NULL;
     size_t bytes = 0;
-    if (log->fd < 0)
+    if (!log->lines)
         return;
     FILE *stream = open_memstream(&line, &bytes);
     if (!stream)
         return;
     write_line(stream, x, whole);
-    if (fclose(stream) == 0) {
-        ssize_t written = write(log->fd, line, bytes);
-        (void)written; /* nobody to tell: the log is where it would be told */
-    }
+    if (fclose(stream) == 0 && line)
+        fb_line_queue_put(log->lines, line, bytes);
     free(line);
+}
+
+int64_t fb_access_log_lost(const fb_access_log *log)
+{
+    return log->lines ? fb_line_queue_lost(log->lines) : 0;
 }

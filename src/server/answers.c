@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "server/page_files.h"
 #include "server/server.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,26 +75,33 @@ static const char *image_type(const uint8_t *bytes, size_t size)
     return NULL;
 }
 
+/* Sent from its file: however large it is and however slowly it is taken, it takes no
+ * memory here. */
 static void send_photo(fb_context *ctx, fb_exchange *x, const char *path)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    if (fb_file_read(ctx, path, PHOTO_BYTES, &bytes, &size) != FB_OK) {
+    uint8_t start[16];
+    int64_t size = 0;
+    FILE *stream = NULL;
+    if (fb_stream_open(ctx, path, &stream, &size) != FB_OK || size > PHOTO_BYTES) {
+        if (stream)
+            fclose(stream);
         fb_exchange_fail(x, 404, "the photo of product %.200s cannot be read",
                          x->parameter);
         return;
     }
-    const char *type = image_type(bytes, size);
-    if (!type) { /* whatever it is, it is not handed out as a photo */
-        free(bytes);
+    size_t n = fread(start, 1, sizeof start, stream);
+    const char *type = image_type(start, n);
+    int file = type ? fcntl(fileno(stream), F_DUPFD_CLOEXEC, 0) : -1;
+    fclose(stream);
+    if (file < 0) { /* whatever it is, it is not handed out as a photo */
         fb_exchange_fail(x, 404, "the photo of product %.200s is no JPEG, PNG or WebP",
                          x->parameter);
         return;
     }
     x->status = 200;
     x->type = type;
-    x->reply = (char *)bytes;
-    x->reply_bytes = size;
+    x->reply_file = file;
+    x->reply_bytes = (size_t)size;
     x->cache = true;
 }
 
@@ -236,6 +244,8 @@ void fb_answer_metrics(fb_server *server, fb_exchange *x)
     char *text = NULL;
     size_t bytes = 0;
     FILE *stream = open_memstream(&text, &bytes);
+    fb_metrics_set(server->metrics, FB_COUNTER_LOG_LOST,
+                   fb_access_log_lost(server->log));
     if (stream)
         fb_metrics_write(server->metrics, stream);
     if (!stream || fclose(stream) != 0) {

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     int32_t status;
@@ -29,6 +30,7 @@ fb_exchange *fb_exchange_create(const char *target)
     fb_exchange *x = calloc(1, sizeof *x);
     if (!x)
         return NULL;
+    x->socket = x->reply_file = -1;
     x->target = strdup(target);
     if (!x->target) {
         free(x);
@@ -51,6 +53,9 @@ static void drop_reply(fb_exchange *x)
     x->reply = NULL;
     x->reply_is_static = false;
     x->reply_bytes = 0;
+    if (x->reply_file >= 0)
+        close(x->reply_file);
+    x->reply_file = -1;
 }
 
 void fb_exchange_free(fb_exchange *x)

@@ -11,6 +11,7 @@
 #define FB_SERVER_EXCHANGE_H
 
 #include "server/http_form.h"
+#include <stdatomic.h>
 
 /* The answers that are errors: HTTP status, word for programs. The one list of them. */
 #define FB_HTTP_ERROR_MAP(X)                                                           \
@@ -26,6 +27,7 @@
     X(422, "invalid",                                                                  \
       "A field is unknown, missing or wrong, or an image is unreadable")               \
     X(429, "too_many_requests", "The queue is full; come back after Retry-After")      \
+    X(499, "client_gone", "Nobody waited for the answer any more; in the log alone")   \
     X(500, "internal", "The server failed")                                            \
     X(503, "unavailable", "The server is ending, or its database does not answer")
 
@@ -43,6 +45,9 @@ typedef struct fb_times {
 typedef struct fb_exchange {
     struct fb_exchange *next; /* in a queue */
     void *transport;
+    int socket; /* the transport's, to see whether the client is still there */
+    atomic_bool answered; /* handed back to the transport, once */
+    bool given_up; /* answered in the stead of who has it, who may still look at it */
 
     /* The request. */
     const struct fb_route *route; /* NULL: no such path */
@@ -64,10 +69,12 @@ typedef struct fb_exchange {
     char *reply;      /* owned unless reply_is_static */
     size_t reply_bytes;
     bool reply_is_static, cache; /* cache: may be kept by the browser */
-    const char *policy;          /* Content-Security-Policy; NULL: none */
-    int32_t retry_after_s;       /* 0: none */
-    bool close;                  /* the connection, behind the answer */
-    char allow[64];              /* of a 405 */
+    int reply_file;        /* in the place of a reply: its descriptor, owned; -1 */
+    size_t reply_held;     /* bytes of the reply that count as memory in use */
+    const char *policy;    /* Content-Security-Policy; NULL: none */
+    int32_t retry_after_s; /* 0: none */
+    bool close;            /* the connection, behind the answer */
+    char allow[64];        /* of a 405 */
 
     fb_times times;
 } fb_exchange;

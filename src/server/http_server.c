@@ -11,12 +11,14 @@
  * A request that is refused has its body read and dropped first, up to a limit, so that
  * a client that sends before it reads still gets to see why.
  *
- * Each connection notes what it is at and since when; close_slow looks through them.
+ * What connections are at is noted beside (http_connections.h).
  */
 #include "server/http_server.h"
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "server/answers.h"
+#include "server/http_connections.h"
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -24,126 +26,68 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    IDLE_S = 75,  /* a connection between two requests */
-    SEND_S = 120, /* to take an answer */
-    DROPPED = 4,  /* so many bodies of the largest size are read and dropped */
-    BODY_START = 4096
+    IDLE_S = 75, /* a connection without a byte */
+    DROPPED = 4, /* so many bodies of the largest size are read and dropped */
+    BODY_START = 4096,
+    FILES = 256 /* descriptors beside those of connections */
 };
-
-typedef enum phase_of { IDLE, RECEIVING, BUSY, SENDING } phase_of;
-
-typedef struct connection {
-    struct connection *next, **link;
-    int fd;
-    phase_of phase;
-    double since_s;
-} connection;
 
 struct fb_http {
     fb_server *server;
     struct MHD_Daemon *daemon;
     int listening; /* after quiesce: to be closed; -1: none */
     int32_t port;
-    pthread_mutex_t lock; /* of the connections */
-    connection *connections;
+    fb_connections *connections;
     atomic_int_fast64_t busy;
 };
 
 /* ---- connections ----------------------------------------------------------------- */
 
-static connection *connection_of(struct MHD_Connection *c)
+static fb_connection *connection_of(struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
 }
 
-static void set_phase(fb_http *http, struct MHD_Connection *c, phase_of phase)
+static void note(fb_http *http, struct MHD_Connection *c, fb_phase phase,
+                 fb_exchange *x)
 {
-    connection *own = connection_of(c);
-    if (!own)
-        return;
-    pthread_mutex_lock(&http->lock);
-    own->phase = phase;
-    own->since_s = fb_clock_s();
-    pthread_mutex_unlock(&http->lock);
+    fb_connections_note(http->connections, connection_of(c), phase, x);
 }
 
-static void open_connection(fb_http *http, struct MHD_Connection *c, void **context)
+static const struct sockaddr *address_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info ? info->client_addr : NULL;
+}
+
+static int socket_of(struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    connection *own = calloc(1, sizeof *own);
-    *context = own;
-    if (!own || !info)
-        return;
-    own->fd = info->connect_fd;
-    own->since_s = fb_clock_s();
-    pthread_mutex_lock(&http->lock);
-    own->next = http->connections;
-    own->link = &http->connections;
-    if (own->next)
-        own->next->link = &own->next;
-    http->connections = own;
-    pthread_mutex_unlock(&http->lock);
-    fb_metrics_move(http->server->metrics, FB_GAUGE_CONNECTIONS, 1);
-}
-
-static void close_connection(fb_http *http, connection *own)
-{
-    if (!own)
-        return;
-    pthread_mutex_lock(&http->lock); /* the socket is still open, and ours */
-    if (own->link) {
-        *own->link = own->next;
-        if (own->next)
-            own->next->link = own->link;
-    }
-    pthread_mutex_unlock(&http->lock);
-    fb_metrics_move(http->server->metrics, FB_GAUGE_CONNECTIONS, -1);
-    free(own);
+    return info ? info->connect_fd : -1;
 }
 
 static void note_connection(void *self, struct MHD_Connection *c, void **context,
                             enum MHD_ConnectionNotificationCode code)
 {
+    fb_http *http = self;
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        open_connection(self, c, context);
+        *context = fb_connections_add(http->connections, socket_of(c), address_of(c));
     else
-        close_connection(self, *context);
+        fb_connections_remove(http->connections, *context);
 }
-
-/* Sent past libmicrohttpd, which answers no request that is still arriving. */
-static const char late[] =
-    "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
-    "Connection: close\r\nContent-Length: 107\r\n\r\n"
-    "{\"error\": {\"code\": \"request_timeout\", \"message\": \"the request took too "
-    "long "
-    "to arrive\", \"request_id\": \"\"}}\n";
 
 void fb_http_close_slow(fb_http *http)
 {
-    double now = fb_clock_s();
-    pthread_mutex_lock(&http->lock);
-    for (connection *c = http->connections; c; c = c->next) {
-        double age = now - c->since_s;
-        bool slow = (c->phase == RECEIVING && age > http->server->options.receive_s) ||
-                    (c->phase == SENDING && age > SEND_S) ||
-                    (c->phase == IDLE && age > IDLE_S);
-        if (!slow)
-            continue;
-        if (c->phase == RECEIVING)
-            (void)!send(c->fd, late, sizeof late - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (c->phase != IDLE)
-            fb_metrics_count(http->server->metrics, FB_COUNTER_TIMED_OUT);
-        shutdown(c->fd, SHUT_RDWR);
-        c->since_s = now; /* not again at once */
-    }
-    pthread_mutex_unlock(&http->lock);
+    fb_connections_close_slow(http->connections);
 }
 
 /* ---- a request arrives ----------------------------------------------------------- */
@@ -155,10 +99,11 @@ static void *begin_target(void *self, const char *target, struct MHD_Connection 
     if (!x)
         return NULL;
     x->transport = c;
+    x->socket = socket_of(c);
     x->times.began = fb_clock_s();
     atomic_fetch_add(&http->busy, 1);
     fb_metrics_move(http->server->metrics, FB_GAUGE_IN_FLIGHT, 1);
-    set_phase(http, c, RECEIVING);
+    note(http, c, FB_PHASE_RECEIVING, x);
     return x;
 }
 
@@ -182,9 +127,7 @@ static void set_id(fb_exchange *x)
 
 static void set_remote(fb_exchange *x)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->transport, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *address = info ? info->client_addr : NULL;
+    const struct sockaddr *address = address_of(x->transport);
     if (!address)
         return;
     size_t bytes = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
@@ -258,6 +201,16 @@ static bool is_framed_twice(const fb_exchange *x)
     return f.ambiguous || (f.chunked && f.length);
 }
 
+/* In a spare place nothing is answered but whether the server lives. */
+static bool has_place(fb_exchange *x)
+{
+    const fb_connection *own = connection_of(x->transport);
+    bool spare = own && own->spare;
+    x->close = x->close || spare;
+    return !spare || x->route->answer_now == fb_answer_health ||
+           x->route->answer_now == fb_answer_ready;
+}
+
 /* The headers are there: what can be refused is refused. */
 static void begin(fb_http *http, fb_exchange *x, const char *method)
 {
@@ -272,6 +225,11 @@ static void begin(fb_http *http, fb_exchange *x, const char *method)
     }
     if (!fb_route_find(x))
         return;
+    if (!has_place(x)) {
+        fb_exchange_fail(x, 503, "all connections are in use");
+        x->retry_after_s = 1;
+        return;
+    }
     if (!has_key(server, x)) {
         fb_exchange_fail(x, 401,
                          "this server wants its API key: Authorization: Bearer KEY");
@@ -307,7 +265,8 @@ static bool receive(fb_http *http, fb_exchange *x, const char *piece, size_t byt
         while (capacity < wanted)
             capacity *= 2;
         uint8_t *more = NULL;
-        if (fb_server_take_body_bytes(server, capacity - x->body_capacity)) {
+        if (fb_server_take_body_bytes(server, capacity - x->body_capacity,
+                                      capacity <= FB_SMALL)) {
             more = realloc(x->body, capacity);
             if (!more)
                 fb_server_give_body_bytes(server, capacity - x->body_capacity);
@@ -356,18 +315,43 @@ static void add_headers(const fb_server *server, const fb_exchange *x,
         MHD_add_response_header(response, "Connection", "close");
 }
 
-static enum MHD_Result send_answer(fb_http *http, fb_exchange *x)
+static enum MHD_Result queue_answer(fb_http *http, fb_exchange *x, int32_t status,
+                                    struct MHD_Response *response)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        x->reply_bytes, x->reply, MHD_RESPMEM_PERSISTENT); /* x outlives it */
-    if (!response)
-        return MHD_NO;
-    add_headers(http->server, x, response);
-    set_phase(http, x->transport, SENDING);
+    note(http, x->transport, FB_PHASE_SENDING, x);
     enum MHD_Result queued =
-        MHD_queue_response(x->transport, (unsigned)x->status, response);
+        MHD_queue_response(x->transport, (unsigned)status, response);
     MHD_destroy_response(response);
     return queued;
+}
+
+/* Its exchange may still be looked at by the thread that has it: nothing is read there.
+ */
+static enum MHD_Result send_given_up(fb_http *http, fb_exchange *x)
+{
+    static char text[] = "{\"error\": {\"code\": \"unavailable\", \"message\": \"the "
+                         "server is ending\", \"request_id\": \"\"}}\n";
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", "application/json");
+    MHD_add_response_header(response, "Connection", "close");
+    return queue_answer(http, x, 503, response);
+}
+
+static enum MHD_Result send_answer(fb_http *http, fb_exchange *x)
+{
+    struct MHD_Response *response =
+        x->reply_file >= 0
+            ? MHD_create_response_from_fd64(x->reply_bytes, x->reply_file)
+            : MHD_create_response_from_buffer(
+                  x->reply_bytes, x->reply, MHD_RESPMEM_PERSISTENT); /* x outlives it */
+    if (!response)
+        return MHD_NO;
+    x->reply_file = -1; /* the response's */
+    add_headers(http->server, x, response);
+    return queue_answer(http, x, x->status, response);
 }
 
 /* The request is complete. */
@@ -381,11 +365,14 @@ static enum MHD_Result answer(fb_http *http, fb_exchange *x)
         fb_server_reject(server, x);
     if (x->status != 0) {
         x->times.answered = fb_clock_s();
+        fb_server_hold_reply(server, x);
         return send_answer(http, x);
     }
-    set_phase(http, x->transport, BUSY);
     MHD_suspend_connection(x->transport); /* before anyone can resume it */
-    if (!fb_work_queue_push(server->to_prepare, x)) {
+    note(http, x->transport, FB_PHASE_BUSY, x);
+    bool small = x->body_bytes <= FB_SMALL;
+    if (!fb_work_queue_push(small ? server->to_prepare : server->to_decode, x,
+                            FB_LANE_DEAR)) {
         fb_exchange_fail(x, 503, "the server is ending");
         fb_server_answer(server, x);
     }
@@ -396,6 +383,20 @@ void fb_http_resume(fb_http *http, fb_exchange *x)
 {
     (void)http;
     MHD_resume_connection(x->transport);
+}
+
+static void give_up(void *self, fb_exchange *x)
+{
+    (void)self;
+    if (atomic_exchange(&x->answered, true))
+        return; /* on its way */
+    x->given_up = true;
+    MHD_resume_connection(x->transport);
+}
+
+void fb_http_give_up(fb_http *http)
+{
+    fb_connections_each_busy(http->connections, give_up, NULL);
 }
 
 static bool expects_continue(struct MHD_Connection *c)
@@ -425,6 +426,8 @@ static enum MHD_Result handle(void *self, struct MHD_Connection *c, const char *
         *piece_bytes = 0;
         return more ? MHD_YES : MHD_NO;
     }
+    if (x->given_up)
+        return send_given_up(http, x);
     if (x->times.received > 0)
         return send_answer(http, x);
     return answer(http, x);
@@ -440,14 +443,18 @@ static void end_exchange(void *self, struct MHD_Connection *c, void **context,
     if (!x)
         return;
     *context = NULL;
-    fb_server_give_body_bytes(server, x->body_capacity);
+    note(http, c, FB_PHASE_IDLE, NULL);
+    if (x->given_up) { /* it stays, for who may still look at it */
+        atomic_fetch_sub(&http->busy, 1);
+        return;
+    }
+    fb_server_give_body_bytes(server, x->body_capacity + x->reply_held);
     if (x->method[0]) {
         fb_metrics_answer(server->metrics, x->route_number, x->status,
                           fb_clock_s() - x->times.began);
         fb_access_log_write(server->log, x, whole);
     }
     fb_metrics_move(server->metrics, FB_GAUGE_IN_FLIGHT, -1);
-    set_phase(http, c, IDLE);
     fb_exchange_free(x);
     atomic_fetch_sub(&http->busy, 1);
 }
@@ -497,37 +504,63 @@ static struct MHD_Daemon *start_daemon(fb_http *http, int listening)
         flags, 0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, listening,
         MHD_OPTION_URI_LOG_CALLBACK, begin_target, http, MHD_OPTION_NOTIFY_COMPLETED,
         end_exchange, http, MHD_OPTION_NOTIFY_CONNECTION, note_connection, http,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)(o->connections + FB_SPARE_CONNECTIONS),
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
+}
+
+/* A connection takes a descriptor, the photo that it is sent another. */
+static fb_status make_room_for_files(fb_context *ctx, const fb_serve_options *o)
+{
+    struct rlimit files;
+    rlim_t connections = (rlim_t)(o->connections + FB_SPARE_CONNECTIONS);
+    rlim_t least = connections + FILES, most = 2 * connections + FILES;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= most)
+        return FB_OK;
+    files.rlim_cur = files.rlim_max < most ? files.rlim_max : most;
+    if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur >= least)
+        return FB_OK;
+    return fb_fail(
+        ctx, FB_E_USAGE,
+        "--connections %d needs %llu open files; `ulimit -Hn` says that %llu "
+        "are allowed",
+        (int)o->connections, (unsigned long long)least,
+        (unsigned long long)files.rlim_max);
+}
+
+static fb_status start(fb_context *ctx, fb_http *h, int *listening)
+{
+    fb_server *server = h->server;
+    const fb_serve_options *o = &server->options;
+    const fb_connection_limits limits = {o->connections, o->address_connections,
+                                         o->receive_s, o->send_s};
+    FB_TRY(make_room_for_files(ctx, o));
+    FB_TRY(fb_connections_create(ctx, &h->connections, &limits, server->metrics));
+    FB_TRY(listen_on(ctx, o, listening, &h->port));
+    server->http = h;
+    h->daemon = start_daemon(h, *listening);
+    if (!h->daemon)
+        return fb_fail(ctx, FB_E_IO, "the HTTP server does not start: %s",
+                       strerror(errno));
+    return FB_OK;
 }
 
 fb_status fb_http_start(fb_context *ctx, fb_server *server)
 {
     int listening = -1;
     fb_http *h = calloc(1, sizeof *h);
-    if (!h || pthread_mutex_init(&h->lock, NULL) != 0) {
-        free(h);
+    if (!h)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to serve");
-    }
     h->server = server;
     h->listening = -1;
-    fb_status status = listen_on(ctx, &server->options, &listening, &h->port);
-    if (status == FB_OK) {
-        server->http = h;
-        h->daemon = start_daemon(h, listening);
-        if (!h->daemon)
-            status = fb_fail(ctx, FB_E_IO, "the HTTP server does not start: %s",
-                             strerror(errno));
-    }
-    if (status != FB_OK) {
-        if (listening >= 0)
-            close(listening);
-        server->http = NULL;
-        pthread_mutex_destroy(&h->lock);
-        free(h);
-        return status;
-    }
-    return FB_OK;
+    fb_status status = start(ctx, h, &listening);
+    if (status == FB_OK)
+        return FB_OK;
+    if (listening >= 0)
+        close(listening);
+    server->http = NULL;
+    fb_connections_free(h->connections);
+    free(h);
+    return status;
 }
 
 int32_t fb_http_port(const fb_http *http)
@@ -552,6 +585,6 @@ void fb_http_stop(fb_http *http)
     MHD_stop_daemon(http->daemon);
     if (http->listening >= 0)
         close(http->listening);
-    pthread_mutex_destroy(&http->lock);
+    fb_connections_free(http->connections);
     free(http);
 }

@@ -17,6 +17,10 @@ void fb_http_resume(fb_http *http, fb_exchange *x);
 /* End connections that take too long to send a request or to take an answer. */
 void fb_http_close_slow(fb_http *http);
 
+/* Answer 503 to each request that still waits for its answer, in the stead of the thread
+ * that has it, which is left behind; its exchange is never freed. */
+void fb_http_give_up(fb_http *http);
+
 /* Take no new connections. */
 void fb_http_quiesce(fb_http *http);
 /* Requests begun and not yet answered to the last byte. */

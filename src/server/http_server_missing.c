@@ -27,6 +27,11 @@ void fb_http_close_slow(fb_http *http)
     (void)http;
 }
 
+void fb_http_give_up(fb_http *http)
+{
+    (void)http;
+}
+
 void fb_http_quiesce(fb_http *http)
 {
     (void)http;

@@ -105,6 +105,13 @@ void fb_metrics_count(fb_metrics *metrics, fb_counter_id id)
     pthread_mutex_unlock(&metrics->lock);
 }
 
+void fb_metrics_set(fb_metrics *metrics, fb_counter_id id, int64_t value)
+{
+    pthread_mutex_lock(&metrics->lock);
+    metrics->counters[id] = value;
+    pthread_mutex_unlock(&metrics->lock);
+}
+
 void fb_metrics_move(fb_metrics *metrics, fb_gauge_id id, int64_t by)
 {
     pthread_mutex_lock(&metrics->lock);

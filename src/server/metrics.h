@@ -34,7 +34,12 @@
     X(TIMED_OUT, "timed_out_total", "Connections closed because the client was slow")  \
     X(RELOADS, "reloads_total", "Models and indexes opened anew on SIGHUP")            \
     X(RELOAD_FAILURES, "reload_failures_total",                                        \
-      "Failures to; the old ones went on serving")
+      "Failures to; the old ones went on serving")                                     \
+    X(CROWDED_OUT, "crowded_out_total",                                                \
+      "Connections closed, before they had asked, to make room for new ones")          \
+    X(GONE, "gone_total", "Requests dropped because their client had gone")            \
+    X(LOG_LOST, "access_log_dropped_total",                                            \
+      "Lines of the access log dropped because its reader stalled")
 
 typedef enum fb_histogram_id {
 #define FB_METRIC_ENUM(id, name, kind, help) FB_HISTOGRAM_##id,
@@ -66,6 +71,7 @@ void fb_metrics_free(fb_metrics *metrics);
 
 void fb_metrics_observe(fb_metrics *metrics, fb_histogram_id id, double value);
 void fb_metrics_count(fb_metrics *metrics, fb_counter_id id);
+void fb_metrics_set(fb_metrics *metrics, fb_counter_id id, int64_t value);
 void fb_metrics_move(fb_metrics *metrics, fb_gauge_id id, int64_t by);
 int64_t fb_metrics_gauge(const fb_metrics *metrics, fb_gauge_id id);
 /* An answer with this HTTP status was sent for routes[route]. */

@@ -3,7 +3,13 @@
  *     SIGTERM, SIGINT   /ready says 503; for a moment connections that were on their
  *                       way are still taken; then none, and what has come is answered
  *     SIGHUP            open the model and the index anew; reopen the access log
- *     once a second     close connections of slow clients
+ *     every moment      close connections of slow clients
+ *
+ *     SIGTERM |-- --drain-timeout --|- slices end, the rest gets 503 -|- last words -|
+ *                                   ended                             give up        over
+ *
+ * A thread that is deep in something when the time is up is left behind: its request is
+ * answered in its stead, and the process ends around it.
  *
  * Signals are blocked in this thread and those that it starts, and taken here by
  * sigtimedwait. Threads that a library started before (OpenBLAS does when it is loaded)
@@ -14,6 +20,7 @@
 #include "base/number_text.h"
 #include "base/option.h"
 #include "server/http_server.h"
+#include "server/line_queue.h"
 #include "server/openapi.h"
 #include <errno.h>
 #include <math.h>
@@ -21,9 +28,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { THREADS = 64 };
-#define LAST_CALL_S .25 /* after SIGTERM, for connections that are not accepted yet */
+#define LAST_CALL_S  .25 /* after SIGTERM, for connections that are not accepted yet */
+#define OVER_S       .8  /* behind --drain-timeout, to end what is not finished */
+#define AT_ONCE_S    .4  /* the same when told twice */
+#define LAST_WORDS_S .2  /* of both, for the last answers and lines */
 
 #define FB_OPTION            FB_OPTION_ROW
 #define FB_OPTION_AT(member) offsetof(fb_serve_options, member)
@@ -44,76 +56,32 @@ fb_status fb_serve_options_set(fb_context *ctx, fb_serve_options *options,
     return fb_option_set(ctx, &option_table, options, name, text);
 }
 
-/* ---- what the threads share ------------------------------------------------------ */
-
-bool fb_server_admit(fb_server *server, fb_exchange *x)
-{
-    if (atomic_fetch_add(&server->waiting, 1) >= server->options.queue) {
-        atomic_fetch_sub(&server->waiting, 1);
-        return false;
-    }
-    x->waiting = true;
-    fb_metrics_move(server->metrics, FB_GAUGE_QUEUED, 1);
-    return true;
-}
-
-void fb_server_stop_waiting(fb_server *server, fb_exchange *x)
-{
-    if (!x->waiting)
-        return;
-    x->waiting = false;
-    atomic_fetch_sub(&server->waiting, 1);
-    fb_metrics_move(server->metrics, FB_GAUGE_QUEUED, -1);
-}
-
-int32_t fb_server_retry_after(const fb_server *server)
-{
-    double seconds =
-        atomic_load(&server->token_s) * (double)atomic_load(&server->waiting_tokens);
-    return seconds < 1 ? 1 : seconds > 60 ? 60 : (int32_t)ceil(seconds);
-}
-
-void fb_server_reject(fb_server *server, fb_exchange *x)
-{
-    x->retry_after_s = fb_server_retry_after(server);
-    fb_metrics_count(server->metrics, FB_COUNTER_REJECTED);
-    fb_exchange_fail(x, 429, "too many requests wait; come back in %d s",
-                     (int)x->retry_after_s);
-}
-
-bool fb_server_take_body_bytes(fb_server *server, size_t more)
-{
-    int64_t most = (int64_t)server->options.memory_mb << 20;
-    if (atomic_fetch_add(&server->body_bytes, (int64_t)more) + (int64_t)more > most) {
-        atomic_fetch_sub(&server->body_bytes, (int64_t)more);
-        return false;
-    }
-    fb_metrics_move(server->metrics, FB_GAUGE_BODY_BYTES, (int64_t)more);
-    return true;
-}
-
-void fb_server_give_body_bytes(fb_server *server, size_t bytes)
-{
-    atomic_fetch_sub(&server->body_bytes, (int64_t)bytes);
-    fb_metrics_move(server->metrics, FB_GAUGE_BODY_BYTES, -(int64_t)bytes);
-}
-
-void fb_server_answer(fb_server *server, fb_exchange *x)
-{
-    fb_server_stop_waiting(server, x);
-    x->times.answered = fb_clock_s();
-    fb_http_resume(server->http, x);
-}
-
 /* ---- start ----------------------------------------------------------------------- */
+
+/* What is served is opened on a thread of its own: it takes seconds, and signals are
+ * taken meanwhile. */
+typedef struct opening {
+    pthread_t thread;
+    fb_context ctx;
+    const fb_serve_options *options;
+    fb_served *served;
+    fb_status status;
+    double began;
+    atomic_bool done;
+    bool runs, again; /* again: told to once more */
+} opening;
 
 typedef struct running {
     fb_server server;
     const char **labels; /* of the request counters */
     fb_worker workers[THREADS];
     char computes[FB_COMPUTE_TEXT];
-    pthread_t worker_threads[THREADS], reader_threads[THREADS];
-    int32_t worker_count, reader_count; /* that run */
+    pthread_t worker_threads[THREADS], decode_threads[THREADS], prepare_thread;
+    int32_t worker_count, decode_count, prepare_count; /* that run */
+    opening opening;
+    fb_line_queue *said; /* lines for standard error, whose reader may stall too */
+    double end_s;        /* when all must be over */
+    int32_t left_behind; /* threads that did not end in time */
     sigset_t signals, before;
     struct sigaction actions[3]; /* of told_by's signals, before */
     bool has_slot;
@@ -142,37 +110,38 @@ static fb_status make_parts(fb_context *ctx, running *r)
     r->labels[fb_route_count] = "none";
     s->metrics = fb_metrics_create(r->labels, fb_route_count + 1);
     s->to_prepare = fb_work_queue_create();
+    s->to_decode = fb_work_queue_create();
     s->to_compute = fb_work_queue_create();
-    if (!s->metrics || !s->to_prepare || !s->to_compute)
+    if (!s->metrics || !s->to_prepare || !s->to_decode || !s->to_compute)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to serve");
+    if (!o->quiet)
+        FB_TRY(fb_line_queue_open(ctx, &r->said, STDERR_FILENO));
     FB_TRY(fb_access_log_open(ctx, &s->log,
                               strcmp(o->access_log, "none") == 0 ? "" : o->access_log));
     FB_TRY(fb_openapi_write(ctx, &s->openapi, &s->openapi_bytes));
     FB_TRY(fb_served_slot_open(ctx, &s->slot));
     r->has_slot = true;
-    fb_served *served = NULL;
-    FB_TRY(fb_served_open(ctx, &served, o));
-    atomic_store(&s->token_s, served->token_s);
-    fb_model_describe(served->models[0], r->computes);
-    fb_served_slot_set(&s->slot, served);
     return FB_OK;
 }
 
 static fb_status start_threads(fb_context *ctx, running *r)
 {
     fb_server *s = &r->server;
-    for (; r->reader_count < s->options.readers; r->reader_count++)
-        if (pthread_create(&r->reader_threads[r->reader_count], NULL, fb_prepare_run,
-                           s) != 0)
-            return fb_fail(ctx, FB_E_MEMORY, "a thread does not start");
-    for (; r->worker_count < s->options.workers; r->worker_count++) {
+    bool all = pthread_create(&r->prepare_thread, NULL, fb_prepare_run, s) == 0;
+    r->prepare_count = all;
+    while (all && r->decode_count < s->options.readers) {
+        pthread_t *thread = &r->decode_threads[r->decode_count];
+        all = pthread_create(thread, NULL, fb_decode_run, s) == 0;
+        r->decode_count += all;
+    }
+    while (all && r->worker_count < s->options.workers) {
         int32_t i = r->worker_count;
         r->workers[i] = (fb_worker){s, i};
-        if (pthread_create(&r->worker_threads[i], NULL, fb_worker_run,
-                           &r->workers[i]) != 0)
-            return fb_fail(ctx, FB_E_MEMORY, "a thread does not start");
+        all = pthread_create(&r->worker_threads[i], NULL, fb_worker_run,
+                             &r->workers[i]) == 0;
+        r->worker_count += all;
     }
-    return FB_OK;
+    return all ? FB_OK : fb_fail(ctx, FB_E_MEMORY, "a thread does not start");
 }
 
 /* ---- run ------------------------------------------------------------------------- */
@@ -182,36 +151,17 @@ static void say(const running *r, const char *format, ...)
 
 static void say(const running *r, const char *format, ...)
 {
+    char line[2048] = "fashionbert: ";
+    size_t at = strlen(line), room = sizeof line - at - 1;
     va_list arguments;
-    if (r->server.options.quiet)
+    if (!r->said)
         return;
     va_start(arguments, format);
-    flockfile(stderr);
-    fputs("fashionbert: ", stderr);
-    fb_stream_print_list(stderr, format, arguments);
-    fputc('\n', stderr);
-    funlockfile(stderr);
+    int n = fb_text_print_list(line + at, room, format, arguments);
     va_end(arguments);
-}
-
-/* A model that cannot be opened leaves the old one where it is. */
-static void reload(running *r)
-{
-    fb_context ctx = {0};
-    fb_served *served = NULL;
-    fb_server *s = &r->server;
-    double began = fb_clock_s();
-    if (fb_access_log_reopen(&ctx, s->log) != FB_OK)
-        say(r, "%s", fb_context_message(&ctx));
-    if (fb_served_open(&ctx, &served, &s->options) != FB_OK) {
-        fb_metrics_count(s->metrics, FB_COUNTER_RELOAD_FAILURES);
-        say(r, "not opened anew, the old model and index go on: %s",
-            fb_context_message(&ctx));
-        return;
-    }
-    fb_served_slot_set(&s->slot, served);
-    fb_metrics_count(s->metrics, FB_COUNTER_RELOADS);
-    say(r, "model and index opened anew in %.1f s", fb_clock_s() - began);
+    at += n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
+    line[at++] = '\n';
+    fb_line_queue_put(r->said, line, at);
 }
 
 static int wait_for_signal(const running *r, double seconds)
@@ -220,24 +170,114 @@ static int wait_for_signal(const running *r, double seconds)
     return sigtimedwait(&r->signals, NULL, &time);
 }
 
+static bool tells_to_end(int signal)
+{
+    return signal == SIGTERM || signal == SIGINT;
+}
+
+/* Told to end once more: at once. */
+static void hurry(running *r)
+{
+    double at_once = fb_clock_s() + AT_ONCE_S;
+    if (at_once < r->end_s)
+        r->end_s = at_once;
+}
+
+static void *open_served(void *self)
+{
+    opening *o = self;
+    o->status = fb_served_open(&o->ctx, &o->served, o->options);
+    atomic_store(&o->done, true);
+    return NULL;
+}
+
+static fb_status begin_opening(fb_context *ctx, running *r)
+{
+    opening *o = &r->opening;
+    *o = (opening){.options = &r->server.options, .began = fb_clock_s()};
+    if (pthread_create(&o->thread, NULL, open_served, o) != 0)
+        return fb_fail(ctx, FB_E_MEMORY, "a thread does not start");
+    o->runs = true;
+    return FB_OK;
+}
+
+static fb_status open_first(fb_context *ctx, running *r, bool *told)
+{
+    opening *o = &r->opening;
+    FB_TRY(begin_opening(ctx, r));
+    while (!*told && !atomic_load(&o->done))
+        *told = tells_to_end(wait_for_signal(r, .005));
+    if (*told)
+        return FB_OK;
+    pthread_join(o->thread, NULL);
+    o->runs = false;
+    if (o->status != FB_OK)
+        return fb_fail(ctx, o->status, "%s", fb_context_message(&o->ctx));
+    atomic_store(&r->server.token_s, o->served->token_s);
+    atomic_store(&r->server.quick_s, o->served->quick_s);
+    fb_model_describe(o->served->models[0], r->computes);
+    fb_served_slot_set(&r->server.slot, o->served);
+    return FB_OK;
+}
+
+static void reload(running *r)
+{
+    fb_context ctx = {0};
+    if (fb_access_log_reopen(&ctx, r->server.log) != FB_OK)
+        say(r, "%s", fb_context_message(&ctx));
+    if (r->opening.runs)
+        r->opening.again = true;
+    else if (begin_opening(&ctx, r) != FB_OK)
+        say(r, "%s", fb_context_message(&ctx));
+}
+
+/* A model that cannot be opened leaves the old one where it is. */
+static void take_opened(running *r)
+{
+    fb_server *s = &r->server;
+    opening *o = &r->opening;
+    bool again = o->again;
+    if (!o->runs || !atomic_load(&o->done))
+        return;
+    pthread_join(o->thread, NULL);
+    o->runs = false;
+    if (o->status != FB_OK) {
+        fb_metrics_count(s->metrics, FB_COUNTER_RELOAD_FAILURES);
+        say(r, "not opened anew, the old model and index go on: %s",
+            fb_context_message(&o->ctx));
+    } else {
+        fb_served_slot_set(&s->slot, o->served);
+        fb_metrics_count(s->metrics, FB_COUNTER_RELOADS);
+        say(r, "model and index opened anew in %.1f s", fb_clock_s() - o->began);
+    }
+    if (again)
+        reload(r);
+}
+
 static void wait_until_told(running *r)
 {
     for (;;) {
-        int signal = wait_for_signal(r, 1);
-        if (signal == SIGTERM || signal == SIGINT)
+        int signal = wait_for_signal(r, r->opening.runs ? .02 : .25);
+        if (tells_to_end(signal))
             return;
         if (signal == SIGHUP)
             reload(r);
+        take_opened(r);
         fb_http_close_slow(r->server.http);
     }
 }
 
-static void wait_until_idle(running *r, double until_s)
+/* ---- end ------------------------------------------------------------------------- */
+
+static void wait_until_idle(running *r, double until_s, bool enough)
 {
-    while (fb_http_busy(r->server.http) > 0 && fb_clock_s() < until_s) {
-        int signal = wait_for_signal(r, .02);
-        if (signal == SIGTERM || signal == SIGINT)
-            return; /* told twice: now */
+    while (fb_http_busy(r->server.http) > 0 && fb_clock_s() < until_s &&
+           fb_clock_s() < r->end_s) {
+        if (tells_to_end(wait_for_signal(r, .01))) {
+            hurry(r);
+            if (enough)
+                return;
+        }
         fb_http_close_slow(r->server.http);
     }
 }
@@ -246,63 +286,125 @@ static void wait_until_idle(running *r, double until_s)
 static void drain(running *r)
 {
     fb_server *s = &r->server;
-    double began = fb_clock_s();
+    double began = fb_clock_s(), time = s->options.drain_s;
+    r->end_s = began + time + OVER_S;
     atomic_store(&s->draining, true);
     say(r, "ending: answering what has come");
-    wait_for_signal(r, LAST_CALL_S);
+    if (tells_to_end(wait_for_signal(r, time < LAST_CALL_S ? time : LAST_CALL_S)))
+        hurry(r);
     fb_http_quiesce(s->http);
-    wait_until_idle(r, began + s->options.drain_s + LAST_CALL_S);
+    if (r->end_s >= began + time)
+        wait_until_idle(r, began + time, true);
     atomic_store(&s->ended, true);
+}
+
+/* Whether it ends in time; else it is left behind. */
+static bool join(running *r, pthread_t thread)
+{
+    for (;;) {
+        struct timespec soon;
+        clock_gettime(CLOCK_REALTIME, &soon);
+        soon.tv_nsec += 10000000;
+        soon.tv_sec += soon.tv_nsec / 1000000000;
+        soon.tv_nsec %= 1000000000;
+        if (pthread_timedjoin_np(thread, NULL, &soon) == 0)
+            return true;
+        if (tells_to_end(wait_for_signal(r, 0)))
+            hurry(r);
+        if (fb_clock_s() > r->end_s - LAST_WORDS_S) {
+            pthread_detach(thread);
+            r->left_behind++;
+            return false;
+        }
+    }
+}
+
+static void end_queue(running *r, fb_work_queue *queue, const pthread_t *threads,
+                      int32_t count)
+{
+    if (queue)
+        fb_work_queue_close(queue);
+    for (int32_t i = 0; i < count; i++)
+        join(r, threads[i]);
 }
 
 /* Threads end once their queues are empty, so every request has its answer. */
 static void join_threads(running *r)
 {
     fb_server *s = &r->server;
-    if (s->to_prepare)
-        fb_work_queue_close(s->to_prepare);
-    for (int32_t i = 0; i < r->reader_count; i++)
-        pthread_join(r->reader_threads[i], NULL);
-    if (s->to_compute)
-        fb_work_queue_close(s->to_compute);
-    for (int32_t i = 0; i < r->worker_count; i++)
-        pthread_join(r->worker_threads[i], NULL);
+    end_queue(r, s->to_prepare, &r->prepare_thread, r->prepare_count);
+    end_queue(r, s->to_decode, r->decode_threads, r->decode_count);
+    end_queue(r, s->to_compute, r->worker_threads, r->worker_count);
+    if (r->opening.runs && join(r, r->opening.thread))
+        fb_served_close(r->opening.served);
+    r->opening.runs = false;
+}
+
+static double time_left(const running *r)
+{
+    double left = r->end_s - fb_clock_s();
+    return left > .05 ? left : .05;
 }
 
 static void free_parts(running *r)
 {
     fb_server *s = &r->server;
+    fb_access_log_close(s->log, time_left(r));
+    fb_line_queue_close(r->said, time_left(r));
     if (r->has_slot)
         fb_served_slot_close(&s->slot);
-    fb_access_log_close(s->log);
     fb_work_queue_free(s->to_prepare);
+    fb_work_queue_free(s->to_decode);
     fb_work_queue_free(s->to_compute);
     fb_metrics_free(s->metrics);
     free(s->openapi);
     free(r->labels);
+    free(r);
 }
 
 static fb_status run(fb_context *ctx, running *r)
 {
     fb_server *s = &r->server;
+    bool told = false;
     FB_TRY(make_parts(ctx, r));
-    fb_status status = start_threads(ctx, r);
-    if (status == FB_OK)
-        status = fb_http_start(ctx, s);
-    if (status == FB_OK) {
-        bool v6 = strchr(s->options.host, ':') != NULL;
-        say(r, "computing in %s, %d worker%s", r->computes, (int)s->options.workers,
-            s->options.workers == 1 ? "" : "s");
-        say(r, "serving %s on http://%s%s%s:%d/", s->options.model, v6 ? "[" : "",
-            s->options.host, v6 ? "]" : "", (int)fb_http_port(s->http));
-        wait_until_told(r);
-        drain(r);
-    }
+    FB_TRY(open_first(ctx, r, &told));
+    if (told)
+        return FB_OK;
+    FB_TRY(start_threads(ctx, r));
+    FB_TRY(fb_http_start(ctx, s));
+    bool v6 = strchr(s->options.host, ':') != NULL;
+    say(r, "computing in %s, %d worker%s", r->computes, (int)s->options.workers,
+        s->options.workers == 1 ? "" : "s");
+    say(r, "serving %s on http://%s%s%s:%d/", s->options.model, v6 ? "[" : "",
+        s->options.host, v6 ? "]" : "", (int)fb_http_port(s->http));
+    wait_until_told(r);
+    drain(r);
+    return FB_OK;
+}
+
+/* All that runs has ended, and everyone has an answer; or what has not ended is left
+ * behind with all that it may look at, and its requests are answered here. */
+static void end(running *r)
+{
+    fb_server *s = &r->server;
+    if (r->end_s <= 0) /* it never served */
+        r->end_s = fb_clock_s() + OVER_S;
+    atomic_store(&s->ended, true);
     join_threads(r);
+    if (s->http && r->left_behind)
+        fb_http_give_up(s->http);
     if (s->http)
-        wait_until_idle(r, fb_clock_s() + 1); /* answers on their way out */
-    fb_http_stop(s->http);
-    return status;
+        wait_until_idle(r, r->end_s, false); /* answers on their way out */
+    if (r->left_behind == 0) {
+        fb_http_stop(s->http);
+        return;
+    }
+    say(r, "%d thread%s still at work; what they were asked is answered 503",
+        (int)r->left_behind, r->left_behind == 1 ? " was" : "s were");
+    if (s->log)
+        fb_access_log_flush(s->log, time_left(r));
+    if (r->said)
+        fb_line_queue_flush(r->said, time_left(r));
 }
 
 static const int told_by[] = {SIGTERM, SIGINT, SIGHUP};
@@ -345,8 +447,11 @@ fb_status fb_serve(fb_context *ctx, const fb_serve_options *options)
     r->server.options = *options;
     take_signals(r);
     fb_status status = run(ctx, r);
-    free_parts(r);
+    end(r);
     give_signals_back(r);
-    free(r);
+    if (options->left_behind)
+        *options->left_behind = r->left_behind > 0;
+    if (r->left_behind == 0)
+        free_parts(r);
     return status;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void served_free(fb_served *served)
+void fb_served_close(fb_served *served)
 {
     if (!served)
         return;
@@ -37,7 +37,8 @@ static fb_status warm_pass(fb_context *ctx, fb_model *model, const fb_input *inp
 
 /* The first pass of each size makes its matrix products ready, which takes longer than
  * running them: done here, no request waits for it. */
-static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s)
+static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s,
+                         double *quick_s)
 {
     static const char text[] = "a short text of a query";
     int32_t tokens = 0;
@@ -58,7 +59,11 @@ static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s)
     double began = fb_clock_s();
     if (status == FB_OK)
         status = warm_pass(ctx, model, inputs, WARM);
-    *token_s = (fb_clock_s() - began) / (WARM * (tokens + fb_model_patches(model)));
+    double done = fb_clock_s();
+    if (status == FB_OK)
+        status = warm_pass(ctx, model, inputs, 1);
+    *token_s = (done - began) / (WARM * (tokens + fb_model_patches(model)));
+    *quick_s = fb_clock_s() - done;
     free(blank);
     return status;
 }
@@ -66,12 +71,12 @@ static fb_status warm_up(fb_context *ctx, fb_model *model, double *token_s)
 static fb_status open_ranker(fb_context *ctx, fb_model **ranker, const char *folder,
                              const fb_model_options *compute)
 {
-    double token_s;
+    double token_s, quick_s;
     FB_TRY(fb_model_open(ctx, ranker, folder, compute));
     if (!fb_model_takes_query(*ranker))
         return fb_fail(ctx, FB_E_STATE,
                        "%s is no model of queries, which a ranker must be", folder);
-    return warm_up(ctx, *ranker, &token_s);
+    return warm_up(ctx, *ranker, &token_s, &quick_s);
 }
 
 static fb_status open_parts(fb_context *ctx, fb_served *e,
@@ -86,7 +91,7 @@ static fb_status open_parts(fb_context *ctx, fb_served *e,
                            "%s was trained with --regions and reads no photos, which "
                            "requests bring",
                            options->model);
-        FB_TRY(warm_up(ctx, e->models[i], &e->token_s));
+        FB_TRY(warm_up(ctx, e->models[i], &e->token_s, &e->quick_s));
         if (options->ranker[0])
             FB_TRY(open_ranker(ctx, &e->rankers[i], options->ranker, &compute));
     }
@@ -108,7 +113,7 @@ fb_status fb_served_open(fb_context *ctx, fb_served **served,
                            ? open_parts(ctx, e, options)
                            : fb_fail(ctx, FB_E_MEMORY, "no memory for a model");
     if (status != FB_OK) {
-        served_free(e);
+        fb_served_close(e);
         return status;
     }
     *served = e;
@@ -164,5 +169,5 @@ void fb_served_let_go(fb_served_slot *slot, fb_served *served)
     bool last = --served->holders == 0;
     pthread_mutex_unlock(&slot->lock);
     if (last) /* outside the lock: giving back a model's memory takes a while */
-        served_free(served);
+        fb_served_close(served);
 }

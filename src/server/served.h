@@ -19,7 +19,9 @@ typedef struct fb_served {
     char *about;     /* the answer of GET /v1/index; NULL without an index */
     size_t about_bytes;
     int32_t holders; /* under the slot's lock */
-    double token_s;  /* seconds that a token took when the first model warmed up */
+    /* Seconds that a token took of a large pass, and one pair by itself, when the first
+     * model warmed up. */
+    double token_s, quick_s;
 } fb_served;
 
 typedef struct fb_served_slot {
@@ -30,6 +32,7 @@ typedef struct fb_served_slot {
 /* options name the model and the index. */
 fb_status fb_served_open(fb_context *ctx, fb_served **served,
                          const fb_serve_options *options);
+void fb_served_close(fb_served *served); /* that no slot ever had; takes NULL */
 
 fb_status fb_served_slot_open(fb_context *ctx, fb_served_slot *slot);
 void fb_served_slot_close(fb_served_slot *slot); /* lets go of what it holds */

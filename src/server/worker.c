@@ -1,14 +1,16 @@
-/* worker.c - the thread that computes: it takes the requests that wait, up to a budget
- * of tokens, and runs the model over all of them together.
+/* worker.c - the thread that computes. In turn:
  *
- *     1. encode     queries of searches, inputs of encode          one pass
- *     2. search     the index, query by query; those without re-ranking are answered
- *     3. match      pairs of all match requests                    one pass
- *     4. re-rank, explain                                          request by request
+ *     a batch of what is quick: queries of searches, a few vectors
+ *         1. encode    all of them                                 one pass
+ *         2. search    the index, query by query; those without re-ranking are answered
+ *     a slice of what takes long, behind which it goes to its lane's end
+ *         match        pairs, of as many requests as fit           one pass
+ *         encode       of many inputs                              one pass
+ *         re-rank, explain                                         of one request
  *
- * Nothing waits for a batch to fill: while one is computed, the next gathers. Where a
- * pass over several requests fails, each is run alone, so that only the guilty one
- * fails.
+ * So what is quick waits for a slice at most, and a slice for one batch. Nothing waits
+ * for a batch to fill: while one is computed, the next gathers. Where a pass over several
+ * requests fails, each is run alone, so that only the guilty one fails.
  */
 #include "base/clock.h"
 #include "server/job.h"
@@ -20,21 +22,20 @@
 
 enum { MOST = 64 }; /* requests of a batch */
 
+/* A slice takes as long as so many quick requests, within bounds: below, passes over few
+ * pairs cost more than they are worth; above, people notice. */
+#define SLICE_OF_QUICK 4
+#define SLICE_LEAST_S  .008
+#define SLICE_MOST_S   .05
+
 typedef struct batch {
     fb_server *server;
     fb_served *served;
     fb_model *model, *ranker; /* this worker's own; ranker: NULL without one */
     fb_exchange *x[MOST];
     int32_t count;
-    int64_t tokens;
+    int64_t tokens, budget;
 } batch;
-
-static bool fits(const void *self, const fb_exchange *x)
-{
-    const batch *b = self;
-    return b->count < MOST && x->job->served == b->served &&
-           b->tokens + x->job->tokens <= b->server->options.batch_tokens;
-}
 
 /* Its answer is there, or it has failed: away with it. */
 static void answer(batch *b, fb_exchange *x)
@@ -47,24 +48,6 @@ static void answer(batch *b, fb_exchange *x)
     fb_server_answer(b->server, x);
 }
 
-/* Into the batch; or, where it has waited longer than a request may, turned away. */
-static void add(batch *b, fb_exchange *x)
-{
-    fb_server *server = b->server;
-    x->times.compute_begun = fb_clock_s();
-    fb_server_stop_waiting(server, x);
-    atomic_fetch_sub(&server->waiting_tokens, x->job->tokens);
-    fb_metrics_observe(server->metrics, FB_HISTOGRAM_QUEUE,
-                       x->times.compute_begun - x->times.prepared);
-    if (x->times.compute_begun - x->times.received > server->options.max_wait_s) {
-        fb_server_reject(server, x);
-        answer(b, x);
-        return;
-    }
-    b->tokens += x->job->tokens;
-    b->x[b->count++] = x;
-}
-
 /* A product's own image that cannot be read is no fault of the request's. */
 static void fail(batch *b, fb_exchange *x, fb_status status, const fb_context *ctx)
 {
@@ -73,6 +56,31 @@ static void fail(batch *b, fb_exchange *x, fb_status status, const fb_context *c
     else
         fb_exchange_fail(x, 500, "%s", fb_context_message(ctx));
     answer(b, x);
+}
+
+/* Its turn has come, for the first time or for one more slice; or it is dropped. */
+static bool take_up(batch *b, fb_exchange *x, fb_lane lane)
+{
+    fb_server *server = b->server;
+    fb_job *job = x->job;
+    bool dropped = fb_server_drops(server, x);
+    if (!job->begun) {
+        job->begun = true;
+        x->times.compute_begun = fb_clock_s();
+        fb_metrics_observe(server->metrics, FB_HISTOGRAM_QUEUE,
+                           x->times.compute_begun - x->times.prepared);
+    }
+    if (lane == FB_LANE_DEAR || job->dear_tokens == 0)
+        fb_server_stop_waiting(server, x);
+    if (dropped) {
+        answer(b, x);
+        return false;
+    }
+    if (lane == FB_LANE_QUICK) {
+        atomic_fetch_sub(&server->quick_tokens, job->quick_waiting);
+        job->quick_waiting = 0;
+    }
+    return true;
 }
 
 /* The pass lasted so long, for each request that was in it. */
@@ -88,22 +96,15 @@ static void end_pass(batch *b, double began, fb_exchange *const *in, int32_t cou
     }
 }
 
-/* Take out of the batch, into `out`, the requests that `wanted` names. */
-static int32_t take(batch *b, fb_exchange *out[MOST], bool (*wanted)(const fb_job *job))
+static double blend(double before, double now)
 {
-    int32_t n = 0, kept = 0;
-    for (int32_t i = 0; i < b->count; i++)
-        if (wanted(b->x[i]->job))
-            out[n++] = b->x[i];
-        else
-            b->x[kept++] = b->x[i];
-    b->count = kept;
-    return n;
+    return .8 * before + .2 * now;
 }
 
 /* ---- one pass over several ------------------------------------------------------- */
 
-/* What a pass computes: the inputs of several requests, one behind the other. */
+/* What a pass computes: slices of the inputs of several requests, one behind the other.
+ */
 typedef struct gathered {
     fb_input *inputs;     /* [count] */
     const char **queries; /* [count] of a model of queries; else NULL */
@@ -140,7 +141,7 @@ static fb_status gather(fb_context *ctx, gathered *all, fb_exchange *const *in,
                         int32_t count, int64_t width)
 {
     for (int32_t i = 0; i < count; i++)
-        all->count += in[i]->job->input_count;
+        all->count += in[i]->job->slice;
     size_t n = (size_t)all->count;
     bool queries = in[0]->job->queries != NULL; /* one model, so all or none */
     all->inputs = malloc(n * sizeof *all->inputs);
@@ -151,29 +152,36 @@ static fb_status gather(fb_context *ctx, gathered *all, fb_exchange *const *in,
     int64_t at = 0;
     for (int32_t i = 0; i < count; i++) {
         const fb_job *job = in[i]->job;
-        size_t inputs = (size_t)job->input_count;
-        memcpy(all->inputs + at, job->inputs, inputs * sizeof *all->inputs);
+        size_t inputs = (size_t)job->slice;
+        memcpy(all->inputs + at, job->inputs + job->done, inputs * sizeof *all->inputs);
         if (queries)
-            memcpy(all->queries + at, job->queries, inputs * sizeof(const char *));
-        at += job->input_count;
+            memcpy(all->queries + at, job->queries + job->done,
+                   inputs * sizeof(const char *));
+        at += job->slice;
     }
     return FB_OK;
 }
 
-static fb_status hand_out(fb_context *ctx, const gathered *all, fb_exchange *const *in,
-                          int32_t count, int64_t width)
+/* Where number `input` of a job's inputs has its numbers: scores are a row a text. */
+static int64_t place_of(const fb_job *job, int64_t input)
 {
-    int64_t at = 0;
+    int64_t rows = job->row_count;
+    if (rows == 0)
+        return input;
+    return input % rows * (job->input_count / rows) + input / rows;
+}
+
+static void hand_out(const gathered *all, fb_exchange *const *in, int32_t count,
+                     int64_t width)
+{
+    const float *numbers = all->numbers;
     for (int32_t i = 0; i < count; i++) {
         fb_job *job = in[i]->job;
-        size_t bytes = (size_t)(job->input_count * width) * sizeof *job->numbers;
-        job->numbers = fb_arena_alloc(job->arena, bytes);
-        if (!job->numbers)
-            return fb_fail(ctx, FB_E_MEMORY, "no memory for an answer");
-        memcpy(job->numbers, all->numbers + at * width, bytes);
-        at += job->input_count;
+        for (int64_t k = 0; k < job->slice; k++, numbers += width)
+            memcpy(job->numbers + place_of(job, job->done + k) * width, numbers,
+                   (size_t)width * sizeof *numbers);
+        job->done += job->slice;
     }
-    return FB_OK;
 }
 
 static fb_status run_pass(fb_context *ctx, const batch *b, fb_exchange *const *in,
@@ -184,7 +192,7 @@ static fb_status run_pass(fb_context *ctx, const batch *b, fb_exchange *const *i
     if (status == FB_OK)
         status = pass->run(ctx, b, pass, &all);
     if (status == FB_OK)
-        status = hand_out(ctx, &all, in, count, pass->width);
+        hand_out(&all, in, count, pass->width);
     free(all.inputs);
     free(all.queries);
     free(all.numbers);
@@ -219,23 +227,7 @@ static int32_t run_together(batch *b, fb_exchange **in, int32_t count,
     return left;
 }
 
-/* ---- the stages ------------------------------------------------------------------ */
-
-static bool is_encoded(const fb_job *job)
-{
-    return job->work == FB_WORK_SEARCH || job->work == FB_WORK_ENCODE;
-}
-
-static bool is_matched(const fb_job *job)
-{
-    return job->work == FB_WORK_MATCH;
-}
-
-static bool is_any(const fb_job *job)
-{
-    (void)job;
-    return true;
-}
+/* ---- what is quick --------------------------------------------------------------- */
 
 /* Whether its weight counts: of inputs with a text and an image only. */
 static bool has_weight(const fb_job *job)
@@ -264,6 +256,25 @@ static int32_t take_one_weight(fb_exchange **all, int32_t *count, fb_exchange **
     return n;
 }
 
+static fb_model *ranker_of(const batch *b, const fb_job *job)
+{
+    return b->ranker && job->inputs[0].text ? b->ranker : b->model; /* it reads texts */
+}
+
+/* To be re-ranked, slice by slice. */
+static void begin_ranking(batch *b, fb_exchange *x)
+{
+    fb_context ctx = {0};
+    fb_job *job = x->job;
+    fb_status status =
+        fb_rerank_begin(&ctx, &job->ranking, ranker_of(b, job), job->served->index,
+                        job->inputs, &job->how, job->found);
+    if (status != FB_OK)
+        fail(b, x, status, &ctx);
+    else
+        fb_work_queue_put_back(b->server->to_compute, x, FB_LANE_DEAR);
+}
+
 static void search(batch *b, fb_exchange *x)
 {
     fb_context ctx = {0};
@@ -276,16 +287,15 @@ static void search(batch *b, fb_exchange *x)
     if (status != FB_OK)
         fail(b, x, status, &ctx);
     else if (job->how.rerank > 0)
-        b->x[b->count++] = x; /* there was room: it came from there */
+        begin_ranking(b, x);
     else
         answer(b, x);
 }
 
 /* One pass for each weight; what needs no more is answered. */
-static void encode(batch *b)
+static void encode(batch *b, fb_exchange **all, int32_t left)
 {
-    fb_exchange *all[MOST], *in[MOST];
-    int32_t left = take(b, all, is_encoded);
+    fb_exchange *in[MOST];
     int64_t width = fb_model_vector_size(b->model);
     while (left > 0) {
         model_pass encoding = {.run = encode_pass, .width = width, .encode = true};
@@ -299,85 +309,221 @@ static void encode(batch *b)
     }
 }
 
-static void match(batch *b)
+static bool fits_quick(const void *self, const fb_exchange *x)
 {
-    fb_exchange *in[MOST];
-    int32_t n = take(b, in, is_matched);
-    model_pass matching = {.run = match_pass, .width = 1};
-    if (n > 0)
-        n = run_together(b, in, n, &matching);
-    for (int32_t i = 0; i < n; i++)
-        answer(b, in[i]);
+    const batch *b = self;
+    return b->count < MOST && x->job->served == b->served &&
+           b->tokens + x->job->quick_tokens <= b->budget;
 }
 
-static void run_alone(batch *b, fb_exchange *x)
+static void add_quick(batch *b, fb_exchange *x)
+{
+    if (!take_up(b, x, FB_LANE_QUICK))
+        return;
+    b->tokens += x->job->quick_tokens;
+    x->job->slice = x->job->input_count;
+    b->x[b->count++] = x;
+}
+
+static void note_batch(const batch *b)
+{
+    fb_metrics_observe(b->server->metrics, FB_HISTOGRAM_BATCH_REQUESTS, b->count);
+    fb_metrics_observe(b->server->metrics, FB_HISTOGRAM_BATCH_TOKENS,
+                       (double)b->tokens);
+}
+
+static void run_quick(batch *b, fb_exchange *x)
+{
+    fb_server *server = b->server;
+    double began = fb_clock_s();
+    b->budget = server->options.batch_tokens;
+    add_quick(b, x);
+    while ((x = fb_work_queue_pop_if(server->to_compute, FB_LANE_QUICK, fits_quick, b)))
+        add_quick(b, x);
+    if (b->count == 0)
+        return;
+    int32_t count = b->count;
+    note_batch(b);
+    encode(b, b->x, b->count);
+    if (count == 1)
+        atomic_store(&server->quick_s,
+                     blend(atomic_load(&server->quick_s), fb_clock_s() - began));
+}
+
+/* ---- what takes long ------------------------------------------------------------- */
+
+static int64_t parts_of(const fb_job *job)
+{
+    if (job->ranking)
+        return job->done + fb_rerank_left(job->ranking);
+    return job->input_count;
+}
+
+static double slice_seconds(const fb_server *server)
+{
+    double seconds = SLICE_OF_QUICK * atomic_load(&server->quick_s);
+    return fmin(fmax(seconds, SLICE_LEAST_S), SLICE_MOST_S);
+}
+
+/* As many inputs as its time, or what is left of the budget, is enough for. */
+static int64_t slice_of(const batch *b, const fb_job *job)
+{
+    int64_t parts = parts_of(job), left = parts - job->done;
+    double tokens = (double)job->dear_tokens / (double)(parts > 0 ? parts : 1);
+    double by_tokens = (double)(b->budget - b->tokens) / fmax(tokens, 1);
+    double n = job->input_s > 0 ? slice_seconds(b->server) / job->input_s : by_tokens;
+    double most = (double)b->server->options.batch_tokens / fmax(tokens, 1);
+    n = fmin(n, fmax(most, 1));
+    return n < 1 ? 1 : n > (double)left ? left : (int64_t)n;
+}
+
+/* The slice is done; to the lane's end, or answered. */
+static void go_on(batch *b, fb_exchange *x)
+{
+    if (x->job->done < parts_of(x->job))
+        fb_work_queue_put_back(b->server->to_compute, x, FB_LANE_DEAR);
+    else
+        answer(b, x);
+}
+
+static void note_slice(batch *b, fb_job *job, int64_t parts, double seconds)
+{
+    int64_t all = parts_of(job);
+    double tokens = (double)job->dear_tokens / (double)(all > 0 ? all : 1);
+    int64_t counted = (int64_t)(tokens * (double)parts);
+    if (counted > job->dear_waiting)
+        counted = job->dear_waiting;
+    job->dear_waiting -= counted;
+    atomic_fetch_sub(&b->server->waiting_tokens, counted);
+    if (parts > 0)
+        job->input_s = seconds / (double)parts;
+    if (tokens * (double)parts > 0)
+        atomic_store(&b->server->token_s, blend(atomic_load(&b->server->token_s),
+                                                seconds / tokens / (double)parts));
+}
+
+static void rank(batch *b, fb_exchange *x)
 {
     fb_context ctx = {0};
     fb_job *job = x->job;
     double began = fb_clock_s();
-    fb_status status = FB_OK;
-    bool ranker = b->ranker && job->inputs[0].text; /* it reads texts */
-    if (job->work == FB_WORK_SEARCH || job->work == FB_WORK_RERANK)
-        status =
-            fb_index_rerank(&ctx, ranker ? b->ranker : b->model, job->served->index,
-                            job->inputs, &job->how, job->found);
-    else
-        status = fb_explain(&ctx, b->model, job->inputs[0].text, job->inputs[0].image,
-                            NULL, &job->why);
+    int64_t n = slice_of(b, job);
+    fb_status status = fb_rerank_run(&ctx, job->ranking, ranker_of(b, job), (int32_t)n);
+    if (status == FB_OK) {
+        job->done += n;
+        note_slice(b, job, n, fb_clock_s() - began);
+        if (fb_rerank_left(job->ranking) == 0)
+            status = fb_rerank_end(&ctx, job->ranking);
+    }
     end_pass(b, began, &x, 1, false);
+    if (status != FB_OK)
+        fail(b, x, status, &ctx);
+    else
+        go_on(b, x);
+}
+
+static void explain(batch *b, fb_exchange *x)
+{
+    fb_context ctx = {0};
+    fb_job *job = x->job;
+    double began = fb_clock_s();
+    fb_status status = fb_explain(&ctx, b->model, job->inputs[0].text,
+                                  job->inputs[0].image, NULL, &job->why);
+    end_pass(b, began, &x, 1, false);
+    note_slice(b, job, 1, fb_clock_s() - began);
     if (status != FB_OK)
         fail(b, x, status, &ctx);
     else
         answer(b, x);
 }
 
-static void note_speed(batch *b, double seconds, int64_t tokens)
+static bool fits_match(const void *self, const fb_exchange *x)
 {
-    double now = seconds / (double)tokens, before = atomic_load(&b->server->token_s);
-    atomic_store(&b->server->token_s, .8 * before + .2 * now);
+    const batch *b = self;
+    const fb_job *job = x->job;
+    return b->count < MOST && job->served == b->served && job->work == FB_WORK_MATCH &&
+           b->tokens < b->budget;
 }
 
-static void compute(batch *b)
+static void add_match(batch *b, fb_exchange *x)
+{
+    fb_job *job = x->job;
+    job->slice = slice_of(b, job);
+    b->tokens += job->slice * job->dear_tokens / job->input_count;
+    b->x[b->count++] = x;
+}
+
+static void match(batch *b, fb_exchange *x)
+{
+    model_pass matching = {.run = match_pass, .width = 1};
+    int64_t parts[MOST];
+    add_match(b, x);
+    while (
+        (x = fb_work_queue_pop_if(b->server->to_compute, FB_LANE_DEAR, fits_match, b)))
+        if (take_up(b, x, FB_LANE_DEAR))
+            add_match(b, x);
+    double began = fb_clock_s();
+    int32_t n = run_together(b, b->x, b->count, &matching);
+    double seconds = fb_clock_s() - began, all = 0;
+    for (int32_t i = 0; i < n; i++)
+        all += (double)(parts[i] = b->x[i]->job->slice);
+    for (int32_t i = 0; i < n; i++) {
+        note_slice(b, b->x[i]->job, parts[i], seconds * (double)parts[i] / all);
+        go_on(b, b->x[i]);
+    }
+}
+
+static void encode_slice(batch *b, fb_exchange *x)
 {
     double began = fb_clock_s();
-    fb_metrics_observe(b->server->metrics, FB_HISTOGRAM_BATCH_REQUESTS, b->count);
-    fb_metrics_observe(b->server->metrics, FB_HISTOGRAM_BATCH_TOKENS,
-                       (double)b->tokens);
-    fb_exchange *rest[MOST];
-    encode(b);
-    match(b);
-    int32_t n = take(b, rest, is_any);
-    for (int32_t i = 0; i < n; i++)
-        run_alone(b, rest[i]);
-    note_speed(b, fb_clock_s() - began, b->tokens);
+    fb_job *job = x->job;
+    int64_t slice = job->slice = slice_of(b, job);
+    model_pass encoding = {.run = encode_pass,
+                           .width = fb_model_vector_size(b->model),
+                           .text_weight = job->text_weight,
+                           .encode = true};
+    if (run_together(b, &x, 1, &encoding) == 0)
+        return;
+    note_slice(b, job, slice, fb_clock_s() - began);
+    go_on(b, x);
 }
 
-/* The server has ended before these could be computed. */
-static void turn_away(batch *b)
+static void run_slice(batch *b, fb_exchange *x)
 {
-    for (int32_t i = 0; i < b->count; i++) {
-        fb_exchange_fail(b->x[i], 503, "the server is ending");
-        answer(b, b->x[i]);
-    }
+    fb_server *server = b->server;
+    double tokens = slice_seconds(server) / atomic_load(&server->token_s);
+    double most = server->options.batch_tokens;
+    b->budget = (int64_t)(tokens < 1 ? 1 : tokens < most ? tokens : most);
+    if (!take_up(b, x, FB_LANE_DEAR))
+        return;
+    if (x->job->work == FB_WORK_RERANK && !x->job->ranking)
+        begin_ranking(b, x);
+    else if (x->job->ranking)
+        rank(b, x);
+    else if (x->job->work == FB_WORK_MATCH)
+        match(b, x);
+    else if (x->job->work == FB_WORK_ENCODE)
+        encode_slice(b, x);
+    else
+        explain(b, x);
 }
 
 void *fb_worker_run(void *self)
 {
     const fb_worker *worker = self;
     fb_server *server = worker->server;
-    for (fb_exchange *x; (x = fb_work_queue_pop(server->to_compute));) {
+    fb_lane lane = FB_LANE_QUICK;
+    for (fb_exchange *x; (x = fb_work_queue_pop(server->to_compute, &lane));) {
         batch b = {.server = server, .served = x->job->served};
         b.model = b.served->models[worker->number];
         b.ranker = b.served->rankers[worker->number];
         fb_served_hold_again(&server->slot, b.served); /* longer than its requests do */
-        add(&b, x);
-        while ((x = fb_work_queue_pop_if(server->to_compute, fits, &b)))
-            add(&b, x);
-        if (atomic_load(&server->ended))
-            turn_away(&b);
-        else if (b.count > 0)
-            compute(&b);
+        if (lane == FB_LANE_QUICK)
+            run_quick(&b, x);
+        else
+            run_slice(&b, x);
         fb_served_let_go(&server->slot, b.served);
+        lane = lane == FB_LANE_QUICK ? FB_LANE_DEAR : FB_LANE_QUICK; /* in turn */
     }
     return NULL;
 }
