@@ -13,7 +13,7 @@
 
 #define IDLE_S  75 /* between two requests */
 #define SPARE_S 2  /* to ask in a spare place */
-#define FRESH_S 1  /* a request that arrives so long keeps its place */
+#define FRESH_S 1  /* has just come, or begun to send */
 
 struct fb_connections {
     pthread_mutex_t lock;
@@ -83,14 +83,16 @@ static bool is_same(const fb_connection *a, const fb_connection *b)
     return memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
-/* Who gives up a place first: 0 nobody who is computed or answered. */
+/* Who gives up a place first; 0: nobody does who is computed or answered. Who has just
+ * come, or sends, is the last. */
 static int readiness(const fb_connection *c, double now)
 {
-    if (c->phase == FB_PHASE_IDLE)
-        return c->kept ? 2 : 3;
-    if (c->phase == FB_PHASE_RECEIVING)
-        return !c->exchange ? 3 : now - c->since_s > FRESH_S ? 1 : 0;
-    return 0;
+    bool fresh = now - c->since_s <= FRESH_S;
+    if (c->phase == FB_PHASE_IDLE && c->kept)
+        return 2;
+    if (c->phase == FB_PHASE_IDLE || (c->phase == FB_PHASE_RECEIVING && !c->exchange))
+        return fresh ? 1 : 3;
+    return c->phase == FB_PHASE_RECEIVING && !fresh ? 1 : 0;
 }
 
 /* The one that gives up its place for `fresh`; NULL: none does. */

@@ -66,12 +66,14 @@ static void who_asks_nothing_makes_room(void **state)
     fb_connection *kept = add(&w, "10.0.0.3");
     fb_connections_note(w.all, busy, FB_PHASE_BUSY, &x);
     fb_connections_note(w.all, kept, FB_PHASE_IDLE, NULL); /* has had an answer */
+    silent->since_s -= 2;
     fb_connection *fresh = add(&w, "10.0.0.4");
     assert_false(fresh->spare);
     assert_int_equal(silent->phase, FB_PHASE_CLOSING);
     assert_true(fb_connection_is_gone(w.theirs[1]));
-    fb_connections_note(w.all, fresh, FB_PHASE_BUSY, &x);
+    /* Who has just come is not the one. */
     assert_false(add(&w, "10.0.0.5")->spare);
+    assert_int_equal(fresh->phase, FB_PHASE_IDLE);
     assert_int_equal(kept->phase, FB_PHASE_CLOSING);
     assert_int_equal(busy->phase, FB_PHASE_BUSY);
     close_world(&w);
