@@ -156,7 +156,7 @@ fb_status fb_model_count_tokens(fb_context *ctx, const fb_model *model,
 
 #define FB_TEXT_WEIGHT 0.6 /* of a text beside an image, unless told */
 
-enum { FB_COMPUTE_TEXT = 160 };
+enum { FB_COMPUTE_TEXT = 192 };
 /* What the model computes in and on how many threads, for people: "bf16 on 2 threads (0.97
  * TFLOP/s of products; f32 0.41)", "int8 products by AVX2, the rest in f32 on 2 threads". */
 void fb_model_describe(const fb_model *model, char text[FB_COMPUTE_TEXT]);
@@ -1043,7 +1043,7 @@ typedef struct fb_bench_options {
 
 enum {
     FB_BENCH_OPS = 40,
-    FB_BENCH_RUNS = 32,
+    FB_BENCH_RUNS = 64,
     FB_BENCH_IMAGES = 2,
     FB_BENCH_REPEATS = 200
 };

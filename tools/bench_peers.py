@@ -12,14 +12,16 @@ stage's map.
               ONNX Runtime    f32, dynamic int8
               OpenVINO        f32, bf16; int8 by NNCF, its activations' ranges from random batches
     train     ours and PyTorch, eager and compiled, f32 and bf16
-    features  ours, PyTorch, OpenVINO
+    features  ours            f32, bf16, int8
+              PyTorch         eager and compiled, channels last, f32 and bf16
+              OpenVINO        f32, bf16; int8 by NNCF, likewise
 
 bf16 is left out where /proc/cpuinfo knows no instruction for it. Contestants take turns, --rounds
 times, each warmed up, so that what else the machine does meets all of them; printed are medians and
 the ratio of our best float to their best float, of our int8 to their best int8. What is not
 installed is skipped, by name. Prints Markdown.
 
-    pip install torch torchvision onnx onnxruntime openvino nncf
+    pip install torch onnx onnxruntime openvino nncf
     python tools/bench_peers.py build/fashionbert [--presets mini,base --threads 2 --rounds 5]
 """
 import argparse
@@ -33,6 +35,8 @@ import time
 import warnings
 
 PAIRS, TOKENS, PATCHES, FEATURES, VOCAB, IMAGES = 32, 20, 64, 3072, 30522, 16
+BLOCKS = {"resnet18": (False, (2, 2, 2, 2)), "resnet34": (False, (3, 4, 6, 3)),
+          "resnet50": (True, (3, 4, 6, 3)), "resnet101": (True, (3, 4, 23, 3))}
 SIZES = {"mini": (4, 256, 4), "small": (4, 512, 8), "base": (12, 768, 12)}
 
 
@@ -102,6 +106,39 @@ def torch_models():
             return self.match(torch.tanh(self.pooler(self.hidden(ids, patches)[:, 0])))
 
     return torch, Pairs
+
+
+def torch_resnet(bottleneck, counts):
+    """A residual network up to its last stage's map (He et al. 2016), strides on the 3x3."""
+    from torch import nn
+
+    def unit(width, out, kernel, stride=1):
+        return nn.Conv2d(width, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out)
+
+    class Block(nn.Module):
+        def __init__(self, width, inner, out, stride):
+            super().__init__()
+            if bottleneck:
+                self.body = nn.Sequential(*unit(width, inner, 1), nn.ReLU(),
+                                          *unit(inner, inner, 3, stride), nn.ReLU(),
+                                          *unit(inner, out, 1))
+            else:
+                self.body = nn.Sequential(*unit(width, inner, 3, stride), nn.ReLU(),
+                                          *unit(inner, out, 3))
+            alike = stride == 1 and width == out
+            self.short = nn.Identity() if alike else nn.Sequential(*unit(width, out, 1, stride))
+
+        def forward(self, x):
+            return nn.functional.relu(self.body(x) + self.short(x))
+
+    layers, width = [*unit(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)], 64
+    for stage, count in enumerate(counts):
+        inner = 64 << stage
+        out = inner * (4 if bottleneck else 1)
+        for block in range(count):
+            layers.append(Block(width, inner, out, 2 if stage and not block else 1))
+            width = out
+    return nn.Sequential(*layers).eval()
 
 
 def make_pairs(preset):
@@ -315,20 +352,15 @@ def compare_pairs(args, preset, floats):
 def compare_features(args, network, floats):
     size = 256
 
-    def network_of():
-        import torch
-        import torchvision
-        net = getattr(torchvision.models, network)().eval()
-        stages = torch.nn.Sequential(*list(net.children())[:-2])
-        return stages, (torch.randn(IMAGES, 3, size, size),)
     makers = {f"fashionbert {d}": lambda d=d: ours(
         args.program, args.threads, d, encoders=network, modes="features", encoder_batch=IMAGES)
         for d in floats + ["int8"]}
     try:
         import torch
-        model, inputs = network_of()
+        torch.manual_seed(1)
+        model, inputs = torch_resnet(*BLOCKS[network]), (torch.randn(IMAGES, 3, size, size),)
     except ImportError as error:
-        print(f"{network} of torchvision: skipped, {error}")
+        print(f"PyTorch, and what reads its models: skipped, {error}")
         floats = []
     for d in floats:
         dtype = torch.float32 if d == "f32" else torch.bfloat16
@@ -350,7 +382,7 @@ def arguments():
     parser.add_argument("program", help="fashionbert, as built")
     parser.add_argument("--presets", default="mini,base")
     parser.add_argument("--modes", default="score,train,features")
-    parser.add_argument("--networks", default="resnet18,resnet50")
+    parser.add_argument("--networks", default="resnet18,resnet50", help=", ".join(BLOCKS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()

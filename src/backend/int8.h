@@ -7,6 +7,10 @@
  *     sum     = sum over k of qx[t,k] qw[n,k]    s32, exact
  *     y[t,n]  = act(f32(sum) (sx[t] sw[n]) + bias[n])
  *
+ * A convolution is the same of its windows: row t is what the window of output place t
+ * covers, 0 outside the picture. The order of k is free: neither the scale nor the sum
+ * depends on it.
+ *
  * Rounding is to nearest, ties to even, of the product with the inverse, which is f32. A
  * row without a number of 1e-30 or more counts as zeros; one with a NaN or infinity makes
  * its whole row of y NaN. Both sides are symmetric, so that no zero point enters the

@@ -130,8 +130,9 @@ void fb_model_describe(const fb_model *model, char text[FB_COMPUTE_TEXT])
     char floats[FB_BACKEND_TEXT];
     fb_backend_describe(model->be, floats);
     if (model->int8)
-        snprintf(text, FB_COMPUTE_TEXT, "int8 products by %s, the rest in %s",
-                 model->int8->by, floats);
+        snprintf(text, FB_COMPUTE_TEXT, "int8 products by %s, the %srest in %s",
+                 model->int8->by,
+                 model->int8->no_network ? "image network and the " : "", floats);
     else
         snprintf(text, FB_COMPUTE_TEXT, "%s", floats);
 }

@@ -127,8 +127,9 @@ void fb_params_freeze(fb_params *params, const char *prefix)
         p->frozen = p->frozen || strncmp(p->name[0], prefix, strlen(prefix)) == 0;
 }
 
-void fb_params_set_kernel(fb_leaf *leaf, int32_t k)
+void fb_params_set_kernel(fb_leaf *leaf, int32_t k, int32_t groups)
 {
+    ((fb_param *)leaf)->groups = groups;
     ((fb_param *)leaf)->kernel = k;
 }
 

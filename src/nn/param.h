@@ -52,6 +52,7 @@ typedef struct fb_param {
     bool frozen;    /* never learnt: no gradient, no moments; set by fb_params_freeze */
     float lr_scale; /* of the learning rate; 1 unless set by fb_params_scale_lr */
     int32_t kernel; /* k of a convolution, 0: none; set by fb_params_set_kernel */
+    int32_t groups; /* of a convolution */
     struct fb_param *next;
 } fb_param;
 
@@ -117,8 +118,8 @@ void fb_param_name(char out[FB_PARAM_NAME], const char *format, ...)
 void fb_params_scale_lr(fb_leaf *leaf, float scale);
 
 /* The matrix of `leaf` holds the weights of a convolution of k x k pixels: its columns
- * are input channels * k * k. */
-void fb_params_set_kernel(fb_leaf *leaf, int32_t k);
+ * are input channels of a group * k * k. */
+void fb_params_set_kernel(fb_leaf *leaf, int32_t k, int32_t groups);
 
 /* Freeze every parameter whose name begins with `prefix`; before allocate. It is saved
  * and loaded like the others. */

@@ -9,7 +9,11 @@
 
 static bool is_layer(const fb_param *p, bool multiplied)
 {
-    return p->columns > 1 && p->kernel == 0 && p->columns <= FB_INT8_INPUTS &&
+    int64_t window = (int64_t)p->kernel * p->kernel;
+    bool fits =
+        p->kernel == 0 ||
+        (p->groups == 1 && p->columns / window >= FB_QUANTIZATION_LEAST_CHANNELS);
+    return fits && p->columns > 1 && p->columns <= FB_INT8_INPUTS &&
            p->rows >= FB_QUANTIZATION_LEAST_OUTPUTS &&
            (p->leaf.multiplied || !multiplied);
 }
@@ -102,6 +106,20 @@ static fb_status check_layers(fb_context *ctx, const fb_quantization *q,
     return FB_OK;
 }
 
+/* Whether the table has convolutions that might be quantised, and none is. */
+static bool lacks_network(const fb_params *params)
+{
+    bool some = false;
+    for (const fb_param *p = params->first; p; p = p->next) {
+        if (p->kernel == 0 || !is_layer(p, false))
+            continue;
+        if (p->leaf.int8_scale)
+            return false;
+        some = true;
+    }
+    return some;
+}
+
 fb_status fb_quantization_use(fb_context *ctx, fb_quantization *q, fb_params *params,
                               fb_backend *be)
 {
@@ -119,8 +137,12 @@ fb_status fb_quantization_use(fb_context *ctx, fb_quantization *q, fb_params *pa
     q->on = memory;
     q->be = be;
     q->params = params;
-    for (int32_t i = 0; i < q->count; i++)
-        find(params, q->layers[i].name)->leaf.int8_scale = q->on + q->layers[i].offset;
+    for (int32_t i = 0; i < q->count; i++) {
+        fb_param *p = find(params, q->layers[i].name);
+        p->leaf.int8_scale = q->on + q->layers[i].offset;
+        p->leaf.weight.version++;
+    }
+    q->no_network = lacks_network(params);
     return FB_OK;
 }
 
@@ -128,8 +150,11 @@ void fb_quantization_stop(fb_quantization *q)
 {
     if (!q || !q->be)
         return;
-    for (int32_t i = 0; i < q->count; i++)
-        find(q->params, q->layers[i].name)->leaf.int8_scale = NULL;
+    for (int32_t i = 0; i < q->count; i++) {
+        fb_leaf *leaf = &find(q->params, q->layers[i].name)->leaf;
+        leaf->int8_scale = NULL;
+        leaf->weight.version++;
+    }
     q->be->m->free(q->be, q->on);
     q->be = NULL;
     q->on = NULL;

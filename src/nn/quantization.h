@@ -1,10 +1,14 @@
-/* quantization.h - the int8 scales of a model's linear layers (backend/int8.h), and the
+/* quantization.h - the int8 scales of a model's linear layers and of its image network's
+ * convolutions (backend/int8.h), and the
  * file quantization.json that keeps them with what they cost.
  *
  *     sw[n] = max over k of |w[n,k]| / 127
  *
  * A layer is a matrix of the parameter table that some linear layer multiplies by, of 16
- * outputs or more: smaller ones (a head of two logits) take no time and stay in f32.
+ * outputs or more: smaller ones (a head of two logits) take no time and stay in f32. Of
+ * convolutions, those of one group and 16 input channels or more: neither the one that
+ * reads pixels nor those of small groups have sums long enough to pay for quantising.
+ * Scales are of the weights before a norm is folded into them.
  *
  *     { "format": "fashionbert-quantization", "version": 1,
  *       "fingerprint": "16 hexadecimal digits",   of the model they were made for
@@ -20,7 +24,7 @@
 #include "nn/param.h"
 
 #define FB_QUANTIZATION_FILE "quantization.json"
-enum { FB_QUANTIZATION_LEAST_OUTPUTS = 16 };
+enum { FB_QUANTIZATION_LEAST_OUTPUTS = 16, FB_QUANTIZATION_LEAST_CHANNELS = 16 };
 
 typedef struct fb_quantized_layer {
     const char *name; /* of the parameter: its first part's */
@@ -39,6 +43,7 @@ typedef struct fb_quantization {
     float *on;         /* [total] */
     fb_params *params; /* whose leaves point there */
     const char *by;    /* what multiplies, for people: "AVX2"; NULL: none is used */
+    bool no_network;   /* the image network is left out, as in data of older programs */
 } fb_quantization;
 
 /* A figure of the float model and of the quantised one. */

@@ -5,6 +5,7 @@
  *
  *     dx = conv's transpose of dy by w      dw += that of x by dy
  */
+#include "backend/int8.h"
 #include "ops/ops.h"
 
 typedef struct conv_node {
@@ -112,16 +113,31 @@ fb_status fb_op_conv(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
     return FB_OK;
 }
 
-fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x, fb_weight *w,
-                            const float *bias, fb_var *residual, bool relu,
+static fb_status folded_forward(fb_tape *tape, const fb_tensor *y, const fb_tensor *x,
+                                const fb_folded_conv *f, const fb_conv *conv,
+                                const fb_conv_epilogue *after)
+{
+    fb_backend *be = tape->be;
+    if (!f->int8_scale || be->dtype != FB_F32)
+        return be->k->conv_forward(tape->ctx, be, y, x, f->w, conv, after);
+    if (conv->groups != 1 || f->w->in > FB_INT8_INPUTS)
+        return fb_fail(tape->ctx, FB_E_SHAPE,
+                       "conv folded: %d groups and %lld inputs of a window; int8 "
+                       "products take one group and at most %d inputs",
+                       conv->groups, (long long)f->w->in, (int)FB_INT8_INPUTS);
+    return be->k->conv_int8_forward(tape->ctx, be, y, x, f->w, f->int8_scale, conv,
+                                    after);
+}
+
+fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x,
+                            const fb_folded_conv *folded, fb_var *residual, bool relu,
                             const fb_conv *conv)
 {
     double started_s = fb_tape_clock(tape);
     if (tape->recording)
         return fb_fail(tape->ctx, FB_E_USAGE,
                        "conv folded has no backward; the tape must not record");
-    FB_TRY(check(tape, x, w, conv, "folded"));
-    fb_backend *be = tape->be;
+    FB_TRY(check(tape, x, folded->w, conv, "folded"));
     char text[96];
     if (residual && (residual->value.dims[0] != rows_out(conv) ||
                      residual->value.dims[1] != conv->out))
@@ -129,10 +145,10 @@ fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x, fb_weight *w,
                        "conv folded: residual is %s, not [%lld, %d]",
                        fb_tensor_describe(&residual->value, text),
                        (long long)rows_out(conv), conv->out);
-    fb_conv_epilogue after = {bias, residual ? &residual->value : NULL, relu};
+    fb_conv_epilogue after = {folded->bias, residual ? &residual->value : NULL, relu};
     fb_var *out;
-    FB_TRY(fb_tape_new_var(tape, &out, be->dtype, rows_out(conv), conv->out));
-    FB_TRY(be->k->conv_forward(tape->ctx, be, &out->value, &x->value, w, conv, &after));
+    FB_TRY(fb_tape_new_var(tape, &out, tape->be->dtype, rows_out(conv), conv->out));
+    FB_TRY(folded_forward(tape, &out->value, &x->value, folded, conv, &after));
     fb_tape_charge(tape, "conv", started_s);
     *y = out;
     return FB_OK;

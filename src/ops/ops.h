@@ -66,10 +66,17 @@ fb_status fb_op_join(fb_tape *tape, fb_var **y, fb_var *x, int32_t count);
 /* Convolution of rows (backend.h, fb_conv); no bias: a norm follows. */
 fb_status fb_op_conv(fb_tape *tape, fb_var **y, fb_var *x, fb_leaf *w,
                      const fb_conv *conv);
-/* act(conv + bias + residual) without a backward: a convolution with its frozen norm
- * folded into w and bias. The tape must not record. residual may be NULL. */
-fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x, fb_weight *w,
-                            const float *bias, fb_var *residual, bool relu,
+/* A convolution with its frozen norm folded into w and bias. */
+typedef struct fb_folded_conv {
+    fb_weight *w;
+    const float *bias;       /* [out]; NULL: none */
+    const float *int8_scale; /* [out] of w's rows: products are of int8 numbers where
+                                values are f32 (backend/int8.h); NULL: they are not */
+} fb_folded_conv;
+/* act(conv + bias + residual) without a backward. The tape must not record. residual
+ * may be NULL. FB_E_SHAPE also: int8 products of more than one group. */
+fb_status fb_op_conv_folded(fb_tape *tape, fb_var **y, fb_var *x,
+                            const fb_folded_conv *folded, fb_var *residual, bool relu,
                             const fb_conv *conv);
 
 /* The four parameters of a batch norm; the running pair are buffers: changed by

@@ -29,10 +29,11 @@ typedef struct fb_leaf {
     const char *name;
     fb_weight weight; /* weight.data is the value */
     float *grad;      /* same count; NULL: frozen */
-    /* [out] of a linear layer whose products are of int8 numbers where nothing is
-     * recorded (backend/int8.h), in the backend's memory, borrowed; NULL: they are not */
+    /* [out] of a layer whose products are of int8 numbers where nothing is recorded
+     * (backend/int8.h), in the backend's memory, borrowed; NULL: they are not. Who sets
+     * it raises the weight's version. */
     const float *int8_scale;
-    bool multiplied; /* a linear layer has read it */
+    bool multiplied; /* a linear layer or a convolution has read it */
 } fb_leaf;
 
 typedef struct fb_var {

@@ -7,7 +7,7 @@
  *             the same of int8 products
  *     runs    on pixels: each preset, scoring (by int8 products too) and training; then
  *             each network: its
- *             features, and training with it end to end; then each system that was
+ *             features (likewise), and training with it end to end; then each system that was
  *             asked for, on features: each preset, scoring and training
  *     images  decoding and resizing, on one thread
  */
@@ -104,13 +104,13 @@ static bool is_int8(const bench *s)
     return strcmp(s->options->dtype, "int8") == 0;
 }
 
-/* In the backend's type, or by int8 products, or one after the other: of scoring, unless
- * a type was given. Nothing else is done by int8 products. */
+/* In the backend's type, or by int8 products, or one after the other: of scoring and of
+ * features, unless a type was given. Nothing else is done by int8 products. */
 static fb_status run_one(bench *s, const fb_encoder *encoder, const char *preset,
                          fb_bench_kind kind, const fb_system *system,
                          fb_bench_report *report)
 {
-    bool scores = kind == FB_BENCH_SCORE;
+    bool scores = kind == FB_BENCH_SCORE || kind == FB_BENCH_FEATURES;
     if (!is_int8(s))
         FB_TRY(run_as(s, encoder, preset, kind, system, false, report));
     return s->int8_be && scores && (is_int8(s) || !system)
@@ -244,10 +244,12 @@ fb_status fb_bench(fb_context *ctx, const fb_bench_options *options,
     bench s = {.ctx = ctx, .options = options};
     fb_bench_report fresh = {0};
     const char *dtype = is_int8(&s) ? "f32" : options->dtype;
-    if (is_int8(&s) && !listed(options->modes, modes[FB_BENCH_SCORE]))
-        return fb_fail(ctx, FB_E_USAGE,
-                       "--dtype int8 is of scoring alone, which --modes %s lacks",
-                       options->modes);
+    if (is_int8(&s) && !listed(options->modes, modes[FB_BENCH_SCORE]) &&
+        !listed(options->modes, modes[FB_BENCH_FEATURES]))
+        return fb_fail(
+            ctx, FB_E_USAGE,
+            "--dtype int8 is of scoring and features, which --modes %s lacks",
+            options->modes);
     fb_status status =
         fb_backend_create(ctx, &s.be, options->backend, dtype, options->threads);
     if (status == FB_OK && (is_int8(&s) || strcmp(dtype, "auto") == 0))

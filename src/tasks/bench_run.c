@@ -54,7 +54,8 @@ typedef struct work {
     void *step;                /* train: the system's options of a step */
     fb_params *params;         /* features: of the network alone */
     fb_patch_encoder encoder;  /* features */
-    fb_quantization *int8;     /* score: of the model; NULL: in the backend's type */
+    fb_quantization *int8;     /* score and features: of what computes; NULL: in the
+                                  backend's type */
     fb_profile profile;
 } work;
 
@@ -263,8 +264,10 @@ static fb_status make_network(work *w)
     FB_TRY(fb_patch_encoder_declare(w->params, &w->encoder, &o));
     FB_TRY(fb_params_allocate(w->params, false));
     fb_params_initialise(w->params, 1);
+    if (w->spec->int8)
+        FB_TRY(fb_quantization_make(w->ctx, &w->int8, w->params, false));
     FB_TRY(fb_params_move(w->ctx, w->params, w->be));
-    return FB_OK;
+    return w->int8 ? fb_quantization_use(w->ctx, w->int8, w->params, w->be) : FB_OK;
 }
 
 /* What is learnt where training's options say nothing. */

@@ -16,7 +16,7 @@ typedef struct fb_bench_spec {
     fb_bench_kind kind;
     fb_model_config config;
     const fb_system *system; /* on features made before; NULL: FashionBERT, on pixels */
-    bool int8;               /* SCORE: linear layers by int8 products */
+    bool int8;               /* SCORE, FEATURES: by int8 products */
     int32_t batch;           /* pairs a step; images of FEATURES */
     double limit_s;          /* no further repeat after so long, but three at least */
 } fb_bench_spec;

@@ -10,11 +10,11 @@
 
 #include <math.h>
 
-enum { ROWS = 5, IN = 12, OUT = 16, WIDE = 20 };
+enum { ROWS = 5, IN = 12, OUT = 16, WIDE = 20, WINDOW = 9 };
 
 typedef struct table {
     fb_params *params;
-    fb_leaf *layer, *unused, *small, *vector, *conv;
+    fb_leaf *layer, *unused, *small, *vector, *pixels, *conv, *grouped;
 } table;
 
 static void add(fb_params *params, fb_leaf **leaf, const char *name, int64_t rows,
@@ -34,8 +34,12 @@ static table table_make(fb_context *ctx)
     add(t.params, &t.unused, "unused.weight", WIDE, IN);
     add(t.params, &t.small, "head.weight", FB_QUANTIZATION_LEAST_OUTPUTS - 1, IN);
     add(t.params, &t.vector, "layer.bias", OUT, 1);
-    add(t.params, &t.conv, "conv.weight", OUT, IN);
-    fb_params_set_kernel(t.conv, 2);
+    add(t.params, &t.pixels, "pixels.weight", OUT, WINDOW * 15);
+    add(t.params, &t.conv, "conv.weight", OUT, WINDOW * 16);
+    add(t.params, &t.grouped, "grouped.weight", OUT, WINDOW * 16);
+    fb_params_set_kernel(t.pixels, 3, 1);
+    fb_params_set_kernel(t.conv, 3, 1);
+    fb_params_set_kernel(t.grouped, 3, 2);
     assert_int_equal(fb_params_allocate(t.params, false), FB_OK);
     fb_params_initialise(t.params, 4);
     return t;
@@ -53,10 +57,12 @@ static void scales_are_of_multiplied_matrices(void **state)
     assert_int_equal(q->count, 0);
     fb_quantization_free(q);
     t.layer->multiplied = t.small->multiplied = t.conv->multiplied = true;
+    t.pixels->multiplied = t.grouped->multiplied = true;
     assert_int_equal(fb_quantization_make(f->ctx, &q, t.params, true), FB_OK);
-    assert_int_equal(q->count, 1);
+    assert_int_equal(q->count, 2);
     assert_string_equal(q->layers[0].name, "layer.weight");
-    assert_int_equal(q->total, OUT);
+    assert_string_equal(q->layers[1].name, "conv.weight");
+    assert_int_equal(q->total, 2 * OUT);
     for (int n = 0; n < OUT; n++) {
         float most = 0;
         for (int k = 0; k < IN; k++)
@@ -65,7 +71,7 @@ static void scales_are_of_multiplied_matrices(void **state)
     }
     fb_quantization_free(q);
     assert_int_equal(fb_quantization_make(f->ctx, &q, t.params, false), FB_OK);
-    assert_int_equal(q->count, 2); /* unused.weight too */
+    assert_int_equal(q->count, 3); /* unused.weight too */
     fb_quantization_free(q);
     fb_params_free(t.params, NULL);
 }

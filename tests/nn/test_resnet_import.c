@@ -40,7 +40,7 @@ static fb_leaf *add(world *w, const char *name, int64_t rows, int64_t columns,
                                    (fb_param_shape){1, rows, columns}, FB_INIT_ONE, 0,
                                    true),
                      FB_OK);
-    fb_params_set_kernel(leaf, kernel);
+    fb_params_set_kernel(leaf, kernel, 1);
     return leaf;
 }
 

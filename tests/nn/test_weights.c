@@ -359,7 +359,7 @@ static void conv_open(conv_world *w)
     assert_int_equal(fb_params_add(w->params, &w->conv, &name,
                                    (fb_param_shape){1, 2, 12}, FB_INIT_NORMAL, 1, true),
                      FB_OK);
-    fb_params_set_kernel(w->conv, 2);
+    fb_params_set_kernel(w->conv, 2, 1);
     assert_int_equal(
         fb_params_add_buffer(w->params, &w->mean, "bn1.running_mean", 3, 0.25f), FB_OK);
     assert_int_equal(fb_params_allocate(w->params, true), FB_OK);

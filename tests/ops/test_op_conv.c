@@ -133,8 +133,9 @@ static void folded_adds_bias_and_residual_under_relu(void **state)
     int below = 0;
     for (int option = 0; option < 8; option++) {
         bool relu = option & 1, biased = option & 2, more = option & 4;
-        assert_int_equal(fb_op_conv_folded(&r.tape, &y, r.x[0], &r.leaf[0].weight,
-                                           biased ? bias_on : NULL,
+        const fb_folded_conv folded = {&r.leaf[0].weight, biased ? bias_on : NULL,
+                                       NULL};
+        assert_int_equal(fb_op_conv_folded(&r.tape, &y, r.x[0], &folded,
                                            more ? residual : NULL, relu, &first_conv),
                          FB_OK);
         const float *got = rig_read(&r, &y->value);
@@ -190,7 +191,8 @@ static void shapes_that_do_not_fit_are_refused(void **state)
                      wrong[i].word, wrong[i].more);
     rig_start(&r, false);
     expect_shape(&r,
-                 fb_op_conv_folded(&r.tape, &r.y, r.x[0], &r.leaf[0].weight, NULL,
+                 fb_op_conv_folded(&r.tape, &r.y, r.x[0],
+                                   &(fb_folded_conv){&r.leaf[0].weight, NULL, NULL},
                                    r.x[0], false, &first_conv),
                  "residual", "[40, 3]");
     rig_close(&r);
@@ -201,9 +203,10 @@ static void folded_refuses_a_tape_that_records(void **state)
     rig r;
     rig_open(&r, &one, *state);
     rig_start(&r, true);
-    assert_int_equal(fb_op_conv_folded(&r.tape, &r.y, r.x[0], &r.leaf[0].weight, NULL,
-                                       NULL, false, &first_conv),
-                     FB_E_USAGE);
+    const fb_folded_conv folded = {&r.leaf[0].weight, NULL, NULL};
+    assert_int_equal(
+        fb_op_conv_folded(&r.tape, &r.y, r.x[0], &folded, NULL, false, &first_conv),
+        FB_E_USAGE);
     assert_non_null(strstr(fb_context_message(r.ctx), "record"));
     rig_close(&r);
 }

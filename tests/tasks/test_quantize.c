@@ -6,6 +6,7 @@
 
 #include "support/catalogue_fixture.h"
 
+#include "base/json.h"
 #include "base/random.h"
 #include "data/image/image_decode.h"
 #include "engine/model_folder.h"
@@ -16,6 +17,7 @@ enum { ITEMS = 40, SIDE = 40, TENSORS = 64 };
 
 typedef struct world {
     fixture *f;
+    const char *encoder; /* NULL: the pixels themselves */
     char model[4096], weights[4096], data[4096];
 } world;
 
@@ -55,6 +57,10 @@ static void make_catalogue(const world *w)
                  "{\"hidden_size\": 16, \"num_hidden_layers\": 1, "
                  "\"num_attention_heads\": 2, \"intermediate_size\": 32, "
                  "\"fashionbert\": {\"image_size\": 32, \"grid\": 2}}");
+    fixture_text(f, "network.json",
+                 "{\"hidden_size\": 16, \"num_hidden_layers\": 1, "
+                 "\"num_attention_heads\": 2, \"intermediate_size\": 32, "
+                 "\"fashionbert\": {\"image_size\": 33, \"grid\": 3}}");
 }
 
 static void train(const world *w, const char *out, uint64_t seed)
@@ -63,13 +69,17 @@ static void train(const world *w, const char *out, uint64_t seed)
     fb_train_options o;
     fb_train_report report;
     fb_train_options_defaults(&o);
-    must(w, fb_path_join(w->f->ctx, config, w->f->folder, "tiny.json"));
-    o.objective = "match";
+    must(w, fb_path_join(w->f->ctx, config, w->f->folder,
+                         w->encoder ? "network.json" : "tiny.json"));
+    if (w->encoder)
+        o.encoder = w->encoder;
+    o.objective = w->encoder ? "itc" : "match"; /* a score that shows the features */
+    o.vector_size = w->encoder ? 16 : o.vector_size;
     o.catalog = w->f->folder;
     o.out = out;
     o.config = config;
     o.batch = 8;
-    o.steps = 20;
+    o.steps = w->encoder ? 4 : 20;
     o.lr = 1e-2;
     o.max_text = 8;
     o.vocab_size = 60;
@@ -79,13 +89,14 @@ static void train(const world *w, const char *out, uint64_t seed)
     must(w, fb_train(w->f->ctx, &o, &report));
 }
 
-static int setup(void **state)
+static int setup_with(void **state, const char *encoder)
 {
     world *w = calloc(1, sizeof *w);
     void *f;
     assert_non_null(w);
     fixture_setup(&f);
     w->f = f;
+    w->encoder = encoder;
     make_catalogue(w);
     must(w, fb_path_join(w->f->ctx, w->model, w->f->folder, "model"));
     must(w, fb_path_join(w->f->ctx, w->weights, w->model, "model.safetensors"));
@@ -93,6 +104,16 @@ static int setup(void **state)
     train(w, w->model, 1);
     *state = w;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, NULL);
+}
+
+static int setup_network(void **state)
+{
+    return setup_with(state, "thin");
 }
 
 static int teardown(void **state)
@@ -165,6 +186,61 @@ static void a_quantised_model_opens_in_int8(void **state)
     assert_true(fabsf(f32 - before) < 1e-5f || fb_backend_cpu_has_bf16());
     assert_true(fabsf(f32 - int8) <= (float)r.score_difference + 0.05f);
     assert_true(f32 != int8);
+}
+
+/* ---- a model with an image network ------------------------------------------------ */
+
+static void expect_line(const world *w, const char *words, bool there)
+{
+    fb_model *model;
+    char text[FB_COMPUTE_TEXT];
+    must(w, open_as(w, &model, "auto"));
+    fb_model_describe(model, text);
+    if ((strstr(text, words) != NULL) != there)
+        fail_msg("\"%s\": \"%s\"", text, words);
+    fb_model_close(model);
+}
+
+/* As an older program wrote them, before convolutions were quantised. */
+static void leave_out_convolutions(const world *w, int32_t *count)
+{
+    json_t *root = NULL;
+    const char *name;
+    json_t *layer;
+    void *next;
+    must(w, fb_json_read(w->f->ctx, w->data, 64 << 20, &root));
+    json_t *layers = json_object_get(root, "layers");
+    json_object_foreach_safe(layers, next, name,
+                             layer) if (strstr(name, "image.encoder."))
+    {
+        json_object_del(layers, name);
+        ++*count;
+    }
+    assert_int_equal(json_dump_file(root, w->data, 0), 0);
+    json_decref(root);
+}
+
+static void an_image_network_is_quantised_too(void **state)
+{
+    const world *w = *state;
+    fb_quantize_report r;
+    int32_t convolutions = 0;
+    must(w, quantize(w, 1, &r));
+    assert_true(r.measured && r.written);
+    assert_true(r.score_difference > 0 && r.score_difference < 0.2);
+    float whole = score_as(w, "int8", true), f32 = score_as(w, "f32", false);
+    assert_true(whole != f32 && fabsf(whole - f32) < 0.2f);
+    expect_line(w, ", the rest in f32", true);
+    leave_out_convolutions(w, &convolutions);
+    assert_int_equal(convolutions, 11); /* all but the one that reads pixels */
+    float part = score_as(w, "int8", true);
+    if (!(part != whole && fabsf(part - f32) < 0.2f))
+        fail_msg("%g in part, %g whole, %g in float", (double)part, (double)whole,
+                 (double)f32);
+    expect_line(w, ", the image network and the rest in f32", true);
+    must(w, quantize(w, 1, &r));
+    assert_true(score_as(w, "auto", true) == whole);
+    expect_line(w, "network", false);
 }
 
 static void copy(const world *w, const char *from, const char *to)
@@ -274,6 +350,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_quantised_model_opens_in_int8, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(an_image_network_is_quantised_too,
+                                        setup_network, teardown),
         cmocka_unit_test_setup_teardown(data_of_another_model_are_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(cut_data_are_refused, setup, teardown),

@@ -1,4 +1,4 @@
-/* cpu_int8.c - linear layers by int8 products.
+/* cpu_int8.c - linear layers, and convolutions as such, by int8 products.
  *
  * Work is cut in two directions: first into parts of rows, and where there are fewer of
  * these than threads, into parts of panels too. Each part quantises its own rows, so no
@@ -8,6 +8,7 @@
  */
 #include "backend/cpu/cpu_int8.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_int8_rows.h"
 #include "backend/cpu/cpu_onednn.h"
 #include "backend/int8.h"
 
@@ -44,23 +45,25 @@ void cpu_int8_copy_free(cpu_int8_copy *copy)
     *copy = (cpu_int8_copy){0};
 }
 
-static void pack_panel(int8_t *to, const fb_vector *v, const fb_weight *w,
-                       const float *scale, int64_t first, int64_t words)
+static void pack_panel(int8_t *to, const fb_vector *v, const cpu_int8_call *call,
+                       int64_t first, int64_t words)
 {
+    const fb_weight *w = call->w;
     int64_t columns = v->int8_columns, group = v->int8_group;
     memset(to, 0, (size_t)(words * columns * group));
     for (int64_t c = 0; c < columns && first + c < w->out; c++) {
         const float *row = w->data + (first + c) * w->in;
-        float inverse = fb_int8_inverse(scale[first + c]);
+        float inverse = fb_int8_inverse(call->scale[first + c]);
         for (int64_t k = 0; k < w->in; k++)
             to[(k / group * columns + c) * group + k % group] =
-                (int8_t)fb_int8_round(row[k], inverse);
+                (int8_t)fb_int8_round(row[cpu_int8_weight_at(call->conv, k)], inverse);
     }
 }
 
 static fb_status packed_copy_of(fb_context *ctx, cpu_backend *c, const int8_t **bytes,
-                                fb_weight *w, const float *scale)
+                                const cpu_int8_call *call)
 {
+    fb_weight *w = call->w;
     packed_weight *packed;
     const fb_vector *v = c->v;
     int8_shape s = shape_of(v, 0, w);
@@ -72,13 +75,13 @@ static fb_status packed_copy_of(fb_context *ctx, cpu_backend *c, const int8_t **
             aligned_alloc(64, (size_t)round_up((int64_t)panel * s.panels + 1, 64));
     if (!copy->bytes)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a packed weight");
-    if (copy->version != w->version || copy->scale != scale) {
+    if (copy->version != w->version || copy->scale != call->scale) {
 #pragma omp parallel for schedule(static) num_threads(c->base.threads)
         for (int64_t p = 0; p < s.panels; p++)
-            pack_panel(copy->bytes + (size_t)p * panel, v, w, scale,
-                       p * v->int8_columns, s.words);
+            pack_panel(copy->bytes + (size_t)p * panel, v, call, p * v->int8_columns,
+                       s.words);
         copy->version = w->version;
-        copy->scale = scale;
+        copy->scale = call->scale;
     }
     *bytes = copy->bytes;
     return FB_OK;
@@ -108,70 +111,95 @@ static int8_scratch scratch_at(char *at, const int8_shape *s, int64_t columns)
 
 /* Rows and panels of one part. */
 static void run_part(const fb_vector *v, vector_int8 a, const int8_shape *s,
-                     const float *x, cpu_range rows, cpu_range panels,
+                     const cpu_int8_rows *x, cpu_range rows, cpu_range panels,
                      int8_scratch scratch)
 {
     float *y = a.y;
+    const float *residual = a.residual;
     a.x = scratch.x;
     a.x_scale = scratch.scale;
     a.panel = scratch.panel;
     for (int64_t t = rows.from; t < rows.to; t += s->chunk) {
         a.rows = rows.to - t < s->chunk ? rows.to - t : s->chunk;
         int64_t whole = round_up(a.rows, VECTOR_INT8_ROWS);
-        v->int8_quantize(scratch.x, scratch.scale, x + t * s->in, a.rows, s->in);
+        cpu_int8_rows_take(x, scratch.x, scratch.scale, t, a.rows);
         memset(scratch.x + a.rows * s->words, 0,
                (size_t)((whole - a.rows) * s->words) * sizeof *scratch.x);
         a.y = y + t * s->out;
+        a.residual = residual ? residual + t * s->out : NULL;
         v->int8_product(&a, panels.from, panels.to);
     }
 }
 
 static fb_status run_own(fb_context *ctx, cpu_backend *c, const int8_shape *s,
-                         const vector_int8 *a, const float *x)
+                         const vector_int8 *a, const cpu_int8_call *call)
 {
     int32_t threads = c->base.threads;
     int64_t columns = c->v->int8_columns, work = s->rows * s->in * s->out;
-    size_t bytes = scratch_bytes(s, columns);
+    int64_t kept;
+    cpu_int8_rows x = cpu_int8_rows_of(c, call, &kept);
+    size_t bytes = scratch_bytes(s, columns),
+           keep = (size_t)round_up(kept * (int64_t)sizeof(float), 64);
     int64_t row_parts = (s->rows + LEAST_ROWS - 1) / LEAST_ROWS;
     void *scratch;
+    char *at;
     if (work < 32768)
         threads = 1;
     row_parts = row_parts < threads ? row_parts : threads;
     int32_t parts = (int32_t)row_parts, beside = threads / parts;
-    FB_TRY(cpu_scratch(ctx, c, bytes * (size_t)threads, &scratch));
+    FB_TRY(cpu_scratch(ctx, c, keep + bytes * (size_t)threads, &scratch));
+    cpu_int8_rows_open(c, &x, scratch);
+    at = (char *)scratch + keep;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int32_t i = 0; i < parts * beside; i++)
-        run_part(c->v, *a, s, x, cpu_part(s->rows, VECTOR_INT8_ROWS, i / beside, parts),
+        run_part(c->v, *a, s, &x,
+                 cpu_part(s->rows, VECTOR_INT8_ROWS, i / beside, parts),
                  cpu_part(s->panels, 1, i % beside, beside),
-                 scratch_at((char *)scratch + (size_t)i * bytes, s, columns));
+                 scratch_at(at + (size_t)i * bytes, s, columns));
     return FB_OK;
 }
 
 fb_status cpu_int8_own(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call)
 {
-    int8_shape s = shape_of(c->v, call->x->dims[0], call->w);
+    int8_shape s = shape_of(c->v, call->y->dims[0], call->w);
     vector_int8 a = {.words = s.words,
                      .out = s.out,
                      .w_scale = call->scale,
                      .bias = call->bias,
+                     .residual = call->residual,
                      .act = call->act,
                      .y = call->y->data};
-    FB_TRY(packed_copy_of(ctx, c, &a.w, call->w, call->scale));
-    return run_own(ctx, c, &s, &a, call->x->data);
+    FB_TRY(packed_copy_of(ctx, c, &a.w, call));
+    return run_own(ctx, c, &s, &a, call);
+}
+
+static fb_status forward(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call)
+{
+    if (call->y->dims[0] == 0 || call->w->out == 0)
+        return FB_OK;
+    if (c->int8 == CPU_INT8_UNDECIDED)
+        FB_TRY(cpu_int8_choose(ctx, c));
+    return c->int8 == CPU_INT8_LIBRARY ? cpu_int8_library(ctx, c, call)
+                                       : cpu_int8_own(ctx, c, call);
 }
 
 fb_status cpu_linear_int8_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
                                   const fb_tensor *x, fb_weight *w, const float *scale,
                                   const float *bias, fb_activation act)
 {
-    cpu_backend *c = cpu_of(be);
-    const cpu_int8_call call = {y, x, w, scale, bias, act};
-    if (x->dims[0] == 0 || w->out == 0)
-        return FB_OK;
-    if (c->int8 == CPU_INT8_UNDECIDED)
-        FB_TRY(cpu_int8_choose(ctx, c));
-    return c->int8 == CPU_INT8_LIBRARY ? cpu_int8_library(ctx, c, &call)
-                                       : cpu_int8_own(ctx, c, &call);
+    const cpu_int8_call call = {y, x, w, scale, bias, act, NULL, NULL};
+    return forward(ctx, cpu_of(be), &call);
+}
+
+fb_status cpu_conv_int8_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                const fb_tensor *x, fb_weight *w, const float *scale,
+                                const fb_conv *c, const fb_conv_epilogue *after)
+{
+    const float *residual = after->residual ? after->residual->data : NULL;
+    const cpu_int8_call call = {
+        y, x,       w, scale, after->bias, after->relu ? FB_ACT_RELU : FB_ACT_NONE,
+        c, residual};
+    return forward(ctx, cpu_of(be), &call);
 }
 
 fb_status cpu_int8_begin(fb_context *ctx, fb_backend *be, const char **by)

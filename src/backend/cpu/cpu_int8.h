@@ -1,4 +1,4 @@
-/* cpu_int8.h - linear layers by int8 products (backend/int8.h): by the vector kernels of
+/* cpu_int8.h - linear layers and convolutions by int8 products (backend/int8.h): by the vector kernels of
  * this processor, or by oneDNN, whichever is faster and exact here.
  */
 #ifndef FB_BACKEND_CPU_CPU_INT8_H
@@ -23,12 +23,15 @@ typedef struct cpu_int8_copy {
 
 void cpu_int8_copy_free(cpu_int8_copy *copy);
 
-/* The two ways of linear_int8_forward, and the one that c->int8 names. */
+/* The two ways of linear_int8_forward and conv_int8_forward, and the one that c->int8
+ * names. */
 typedef struct cpu_int8_call {
     const fb_tensor *y, *x;
     fb_weight *w;
     const float *scale, *bias;
     fb_activation act;
+    const fb_conv *conv;   /* NULL: a linear layer */
+    const float *residual; /* of y's shape; NULL: none */
 } cpu_int8_call;
 fb_status cpu_int8_own(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call);
 fb_status cpu_int8_library(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call);

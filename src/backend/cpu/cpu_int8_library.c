@@ -5,6 +5,7 @@
  * by row too.
  */
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_int8_rows.h"
 #include "backend/cpu/cpu_onednn.h"
 #include "backend/int8.h"
 #include "base/clock.h"
@@ -35,8 +36,8 @@ static fb_status renew(fb_context *ctx, cpu_backend *c, packed_weight *packed,
     for (int64_t n = 0; n < w->out; n++) {
         float inverse = fb_int8_inverse(call->scale[n]);
         for (int64_t k = 0; k < w->in; k++)
-            plain[n * w->in + k] =
-                (int8_t)fb_int8_round(w->data[n * w->in + k], inverse);
+            plain[n * w->in + k] = (int8_t)fb_int8_round(
+                w->data[n * w->in + cpu_int8_weight_at(call->conv, k)], inverse);
     }
     fb_status status = cpu_gemm_int8_pack(ctx, c->gemm, copy, plain, w->in, w->out);
     free(plain);
@@ -48,20 +49,26 @@ static fb_status renew(fb_context *ctx, cpu_backend *c, packed_weight *packed,
 
 /* ---- the product ------------------------------------------------------------------ */
 
-/* Of one block: quantised rows, their scales, sums. */
+/* The rows, and of one block of them: quantised numbers, scales, sums. */
 typedef struct int8_block {
+    cpu_int8_rows rows;
     int8_t *q;
     float *scale;
     int32_t *sums;
 } int8_block;
 
-static fb_status take_block(fb_context *ctx, cpu_backend *c, const fb_weight *w,
+static fb_status take_block(fb_context *ctx, cpu_backend *c, const cpu_int8_call *call,
                             int8_block *block)
 {
-    int64_t q = in_lines(BLOCK_ROWS * w->in), scale = in_lines(BLOCK_ROWS * 4);
+    const fb_weight *w = call->w;
+    int64_t q = in_lines(BLOCK_ROWS * w->in), scale = in_lines(BLOCK_ROWS * 4), kept;
+    block->rows = cpu_int8_rows_of(c, call, &kept);
+    kept = in_lines(kept * 4);
     void *scratch;
-    FB_TRY(
-        cpu_scratch(ctx, c, (size_t)(q + scale + BLOCK_ROWS * w->out * 4), &scratch));
+    FB_TRY(cpu_scratch(ctx, c, (size_t)(kept + q + scale + BLOCK_ROWS * w->out * 4),
+                       &scratch));
+    cpu_int8_rows_open(c, &block->rows, scratch);
+    scratch = (char *)scratch + kept;
     block->q = scratch;
     block->scale = (float *)(void *)((char *)scratch + q);
     block->sums = (int32_t *)(void *)((char *)scratch + q + scale);
@@ -73,26 +80,28 @@ static fb_status run_block(fb_context *ctx, cpu_backend *c, const cpu_int8_call 
                            int64_t rows)
 {
     int64_t in = call->w->in, out = call->w->out;
-    const float *x = (const float *)call->x->data + first * in;
+    const float *residual = call->residual;
     float *y = (float *)call->y->data + first * out;
     int32_t threads = c->base.threads;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int32_t t = 0; t < threads; t++) {
         cpu_range part = cpu_part(rows, 1, t, threads);
-        c->v->int8_quantize_bytes(b->q + part.from * in, b->scale + part.from,
-                                  x + part.from * in, part.to - part.from, in);
+        cpu_int8_rows_take_bytes(&b->rows, b->q + part.from * in, b->scale + part.from,
+                                 first + part.from, part.to - part.from);
     }
     FB_TRY(cpu_gemm_int8(ctx, c->gemm, b->sums, b->q, rows, copy, in, out));
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int32_t t = 0; t < threads; t++) {
         cpu_range part = cpu_part(rows, 1, t, threads);
-        const vector_int8 a = {.rows = part.to - part.from,
-                               .out = out,
-                               .x_scale = b->scale + part.from,
-                               .w_scale = call->scale,
-                               .bias = call->bias,
-                               .act = call->act,
-                               .y = y + part.from * out};
+        const vector_int8 a = {
+            .rows = part.to - part.from,
+            .out = out,
+            .x_scale = b->scale + part.from,
+            .w_scale = call->scale,
+            .bias = call->bias,
+            .residual = residual ? residual + (first + part.from) * out : NULL,
+            .act = call->act,
+            .y = y + part.from * out};
         c->v->int8_finish(b->sums + part.from * out, &a);
     }
     return FB_OK;
@@ -102,10 +111,10 @@ fb_status cpu_int8_library(fb_context *ctx, cpu_backend *c, const cpu_int8_call 
 {
     packed_weight *packed;
     int8_block block;
-    int64_t rows = call->x->dims[0];
+    int64_t rows = call->y->dims[0];
     FB_TRY(cpu_onednn_packed(ctx, &packed, call->w));
     FB_TRY(renew(ctx, c, packed, call));
-    FB_TRY(take_block(ctx, c, call->w, &block));
+    FB_TRY(take_block(ctx, c, call, &block));
     for (int64_t t = 0; t < rows; t += BLOCK_ROWS)
         FB_TRY(run_block(ctx, c, call, &packed->int8_library, &block, t,
                          rows - t < BLOCK_ROWS ? rows - t : BLOCK_ROWS));
@@ -148,7 +157,7 @@ static fb_status trial_make(fb_context *ctx, trial *t, int64_t rows, int64_t in,
 static cpu_int8_call trial_call(trial *t)
 {
     const float *scale = (const float *)t->y.data + t->y.dims[0] * t->y.dims[1];
-    return (cpu_int8_call){&t->y, &t->x, &t->w, scale, NULL, FB_ACT_NONE};
+    return (cpu_int8_call){&t->y, &t->x, &t->w, scale, NULL, FB_ACT_NONE, NULL, NULL};
 }
 
 static void trial_free(trial *t)

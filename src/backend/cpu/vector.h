@@ -120,6 +120,7 @@ typedef struct vector_int8 {
     const float *x_scale; /* [rows] */
     const int8_t *w;
     const float *w_scale, *bias; /* [out]; bias may be NULL */
+    const float *residual;       /* [rows, out], may be y; NULL: none */
     fb_activation act;
     float *y;       /* [rows, out] */
     int32_t *panel; /* scratch of one panel, [words][columns] */
@@ -166,6 +167,15 @@ typedef struct fb_vector {
     /* the same to q [rows][width] of one byte each, for another library */
     void (*int8_quantize_bytes)(int8_t *q, float *scale, const float *x, int64_t rows,
                                 int64_t width);
+    /* n numbers of a row, multiplied with `inverse`, from number `at` of q on, in words or
+     * in bytes; inverse 0: zeros, and x is not read */
+    void (*int8_quantize_part)(int32_t *q, int64_t at, const float *x, int64_t n,
+                               float inverse);
+    void (*int8_quantize_part_bytes)(int8_t *q, int64_t at, const float *x, int64_t n,
+                                     float inverse);
+    /* fb_int8_magnitude of each row */
+    void (*int8_magnitudes)(float *magnitude, const float *x, int64_t rows,
+                            int64_t width);
     /* panels [from, to) of y */
     void (*int8_product)(const vector_int8 *a, int64_t from, int64_t to);
     /* a->y[rows,out] of sums that another library made */

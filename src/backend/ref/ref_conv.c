@@ -8,6 +8,7 @@
  *
  * One function walks the products of an output number; outside the picture is 0.
  */
+#include "backend/int8.h"
 #include "backend/ref/ref.h"
 
 #include <stdlib.h>
@@ -61,6 +62,56 @@ fb_status ref_conv_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
             sum += (double)((const float *)after->residual->data)[i];
         ys[i] = (float)(after->relu && sum < 0.0 ? 0.0 : sum); /* NaN stays */
     }
+    return FB_OK;
+}
+
+/* A window's numbers on their grid, in the order of w's row; returns the scale. */
+static float quantize_window(int8_t *q, const conv_walk *k, const float *x, int64_t row)
+{
+    int64_t window = (int64_t)k->c->kernel * k->c->kernel, at_x, at_w;
+    float most = 0.0f, inverse;
+    for (int64_t place = 0; place < window; place++)
+        if (places(k, row, 0, place, &at_x, &at_w)) {
+            float magnitude = fb_int8_magnitude(x + at_x, k->in);
+            most = magnitude <= most ? most : magnitude; /* NaN is the largest */
+            if (isnan(most))
+                break;
+        }
+    float scale = fb_int8_scale(most, &inverse);
+    memset(q, 0, (size_t)(window * k->in));
+    for (int64_t place = 0; place < window && isfinite(scale); place++)
+        if (places(k, row, 0, place, &at_x, &at_w))
+            for (int64_t j = 0; j < k->in; j++)
+                q[place + j * window] = (int8_t)fb_int8_round(x[at_x + j], inverse);
+    return scale;
+}
+
+fb_status ref_conv_int8_forward(fb_context *ctx, fb_backend *be, const fb_tensor *y,
+                                const fb_tensor *x, fb_weight *w, const float *scale,
+                                const fb_conv *c, const fb_conv_epilogue *after)
+{
+    conv_walk k = walk_of(c);
+    int64_t inputs = w->in, out = w->out;
+    int8_t *qw = malloc((size_t)((out + 1) * inputs + 1)), *qx = qw + out * inputs;
+    if (!qw)
+        return fb_fail(ctx, FB_E_MEMORY, "conv_int8_forward: out of memory");
+    for (int64_t i = 0; i < out * inputs; i++)
+        qw[i] = (int8_t)fb_int8_round(w->data[i], fb_int8_inverse(scale[i / inputs]));
+    for (int64_t row = 0; row < y->dims[0]; row++) {
+        float of_window = quantize_window(qx, &k, x->data, row);
+        for (int64_t n = 0; n < out; n++) {
+            int32_t sum = 0;
+            for (int64_t i = 0; i < inputs; i++)
+                sum += (int32_t)qx[i] * (int32_t)qw[n * inputs + i];
+            float value = (float)sum * (of_window * scale[n]) +
+                          (after->bias ? after->bias[n] : 0.0f);
+            if (after->residual)
+                value += ((const float *)after->residual->data)[row * out + n];
+            ((float *)y->data)[row * out + n] =
+                after->relu && value < 0.0f ? 0.0f : value; /* NaN stays */
+        }
+    }
+    free(qw);
     return FB_OK;
 }
 

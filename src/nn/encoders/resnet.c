@@ -139,7 +139,7 @@ static fb_status declare_unit(fb_params *params, fb_resnet_unit *u, const char *
     FB_TRY(fb_params_add(params, &u->weight, &weight,
                          (fb_param_shape){1, u->out, u->in / u->groups * window},
                          FB_INIT_NORMAL, std, true));
-    fb_params_set_kernel(u->weight, u->kernel);
+    fb_params_set_kernel(u->weight, u->kernel, u->groups);
     return declare_norm(params, &u->norm, norm, u->out, init);
 }
 

@@ -48,7 +48,10 @@ typedef struct fb_resnet_unit {
     fb_leaf *weight;
     fb_batch_norm_leaves norm;
     fb_weight folded;
-    float *bias;    /* of the folded one */
+    float *bias; /* of the folded one */
+    float *
+        int8_scale; /* of its rows, where the weight's leaf has scales (backend/int8.h),
+                          which are these without the norm's; NULL: it has none */
     uint64_t stamp; /* of what it was folded from; 0: never */
 } fb_resnet_unit;
 

@@ -4,6 +4,7 @@
  * either convolution and norm, for gradients, or one folded convolution:
  *
  *     scale = gamma / sqrt(var + eps)    w' = scale w    bias = beta - scale mean
+ *                                        its int8 scales: |scale| those of w
  *
  * Without gradients (forward_lean) some pictures at a time go through the network. Each
  * stage has one map, which its blocks read and replace:
@@ -33,6 +34,7 @@ typedef struct pass {
     fb_tape *tape;
     fb_resnet *resnet;
     fb_encoder_mode mode;
+    bool int8; /* where there are scales: nothing is recorded */
 } pass;
 
 /* ---- folding -------------------------------------------------------------------- */
@@ -53,13 +55,19 @@ static size_t in_lines(int64_t numbers) /* of 64 bytes, in numbers */
     return ((size_t)numbers + 15) / 16 * 16;
 }
 
+/* Folded weights, bias and int8 scales. */
+static size_t unit_numbers(const fb_resnet_unit *u)
+{
+    return in_lines(u->out * u->weight->weight.in) + 2 * in_lines(u->out);
+}
+
 static fb_status fold_allocate(fb_tape *tape, fb_resnet *r)
 {
     size_t total = 0;
     for (int32_t i = 0; i < UNITS; i++) {
         const fb_resnet_unit *u = unit_at(r, i);
         if (u->out)
-            total += in_lines(u->out * u->weight->weight.in) + in_lines(u->out);
+            total += unit_numbers(u);
     }
     float *memory = aligned_alloc(64, total * sizeof(float));
     void *on = memory;
@@ -85,7 +93,8 @@ static fb_status fold_allocate(fb_tape *tape, fb_resnet *r)
         int64_t in = u->weight->weight.in;
         u->folded = (fb_weight){next, u->out, in, 1, NULL};
         u->bias = next + in_lines(u->out * in);
-        next = u->bias + in_lines(u->out);
+        u->int8_scale = NULL;
+        next += unit_numbers(u);
         u->stamp = 0;
     }
     return FB_OK;
@@ -94,11 +103,16 @@ static fb_status fold_allocate(fb_tape *tape, fb_resnet *r)
 /* The numbers that a unit is folded of, on the host. */
 typedef struct fold_source {
     const float *weight, *gamma, *beta, *mean, *var;
+    const float *int8_scale; /* NULL: none */
 } fold_source;
 
 static fb_status read_unit(fb_tape *tape, fold_source *s, const fb_resnet_unit *u)
 {
     const fb_weight *w = &u->weight->weight;
+    const float *int8_scale = u->weight->int8_scale;
+    s->int8_scale = NULL;
+    if (int8_scale)
+        FB_TRY(fb_tape_read_f32(tape, &s->int8_scale, int8_scale, w->out));
     FB_TRY(fb_tape_read_f32(tape, &s->weight, w->data, w->out * w->in));
     FB_TRY(fb_tape_read_f32(tape, &s->gamma, u->norm.gamma->weight.data, w->out));
     FB_TRY(fb_tape_read_f32(tape, &s->beta, u->norm.beta->weight.data, w->out));
@@ -112,13 +126,18 @@ static fb_status read_unit(fb_tape *tape, fold_source *s, const fb_resnet_unit *
 static fb_status fold_unit(fb_tape *tape, fb_resnet_unit *u, float *memory)
 {
     int64_t out = u->out, in = u->folded.in;
-    float *bias = memory + in_lines(out * in);
+    float *bias = memory + in_lines(out * in), *int8_scale = bias + in_lines(out);
     fold_source s;
     FB_TRY(read_unit(tape, &s, u));
     bool changed = false;
+    u->int8_scale = s.int8_scale ? u->bias + in_lines(out) : NULL;
     for (int64_t o = 0; o < out; o++) {
         float scale = s.gamma[o] / sqrtf(s.var[o] + eps);
         bias[o] = s.beta[o] - scale * s.mean[o];
+        float int8 = s.int8_scale ? fabsf(scale) * s.int8_scale[o] : 0.0f;
+        int8 = isfinite(int8) ? int8 : 0.0f; /* where it is not, nor is the bias */
+        changed |= int8 != int8_scale[o];
+        int8_scale[o] = int8;
         const float *from = s.weight + o * in;
         float *to = memory + o * in;
         for (int64_t i = 0; i < in; i++) {
@@ -156,7 +175,7 @@ static fb_status fold(fb_tape *tape, fb_resnet *r)
             FB_TRY(fold_unit(tape, u, next));
         any |= u->stamp != stamp;
         u->stamp = stamp;
-        next += in_lines(u->out * u->folded.in) + in_lines(u->out);
+        next += unit_numbers(u);
     }
     return any ? fold_upload(tape, r) : FB_OK;
 }
@@ -182,9 +201,12 @@ static fb_status unit_forward(const pass *p, map *y, const map *x, fb_resnet_uni
     fb_conv conv = {x->images, x->height, x->width, u->in,    u->out,
                     u->kernel, u->stride, padding,  u->groups};
     fb_var *out;
+    u->weight->multiplied = true;
     if (p->mode == FB_ENCODER_FROZEN) {
-        FB_TRY(fb_op_conv_folded(p->tape, &out, x->var, &u->folded, u->bias, residual,
-                                 relu, &conv));
+        const fb_folded_conv folded = {&u->folded, u->bias,
+                                       p->int8 ? u->int8_scale : NULL};
+        FB_TRY(
+            fb_op_conv_folded(p->tape, &out, x->var, &folded, residual, relu, &conv));
     } else {
         fb_var *sum;
         FB_TRY(fb_op_conv(p->tape, &sum, x->var, u->weight, &conv));
@@ -389,7 +411,8 @@ fb_status fb_resnet_forward(fb_tape *tape, fb_var **y, fb_resnet *resnet,
         return fb_fail(tape->ctx, FB_E_SHAPE, "resnet %s: %d pictures of %d x %d",
                        resnet->spec.name, (int)x.images, (int)x.height, (int)x.width);
     FB_TRY(as_pixels(tape, &x.var, in->x, resnet, rows_of(&x)));
-    pass p = {tape, resnet, tape->recording ? mode : FB_ENCODER_FROZEN};
+    pass p = {tape, resnet, tape->recording ? mode : FB_ENCODER_FROZEN,
+              !tape->recording};
     fb_status status;
     if (p.mode == FB_ENCODER_FROZEN) {
         bool recording = tape->recording;

@@ -67,13 +67,32 @@ FB_INLINE void block(int32_t out[VECTOR_INT8_ROWS][INT8_COLUMNS], const word *x,
     memcpy(out, sum, sizeof sum);
 }
 
-/* One row of f32 out of its sums. */
+/* One row of f32 out of its sums; bias, residual NULL: none. */
 FB_INLINE void finish(float *y, const int32_t *sum, float row, const float *scale,
-                      const float *bias, int64_t n)
+                      const float *bias, const float *residual, bool relu, int64_t n)
 {
 #pragma omp simd
-    for (int64_t c = 0; c < n; c++)
-        y[c] = (float)sum[c] * (row * scale[c]) + bias[c];
+    for (int64_t c = 0; c < n; c++) {
+        float value = (float)sum[c] * (row * scale[c]) + (bias ? bias[c] : 0.0f);
+        if (residual)
+            value += residual[c];
+        y[c] = relu && value < 0.0f ? 0.0f : value;
+    }
+}
+
+/* Each case a loop of its own, without a question in it. */
+FB_INLINE void finish_row(float *y, const int32_t *sum, float row, const float *scale,
+                          const float *bias, const float *residual, bool relu,
+                          int64_t n)
+{
+    if (residual && relu)
+        finish(y, sum, row, scale, bias, residual, true, n);
+    else if (residual)
+        finish(y, sum, row, scale, bias, residual, false, n);
+    else if (relu)
+        finish(y, sum, row, scale, bias, NULL, true, n);
+    else
+        finish(y, sum, row, scale, bias, NULL, false, n);
 }
 
 /* The panel as words, and what sums of its columns begin at. */
@@ -104,36 +123,65 @@ static void (*activation(fb_activation act))(fb_dtype, void *, const void *, int
         return FB_VECTOR_NAME(gelu_tanh_forward);
     case FB_ACT_QUICK_GELU:
         return FB_VECTOR_NAME(quick_gelu_forward);
-    case FB_ACT_RELU:
-        return FB_VECTOR_NAME(relu_forward);
+    case FB_ACT_RELU: /* by finish */
     case FB_ACT_NONE:
         break;
     }
     return NULL;
 }
 
+/* Rows of a whole panel's columns, straight to their place. */
+FB_INLINE void finish_whole(const vector_int8 *a, int64_t at, int64_t rows,
+                            const int32_t (*sum)[INT8_COLUMNS], const float *x_scale,
+                            const float *scale, const float *bias)
+{
+    bool relu = a->act == FB_ACT_RELU;
+    for (int64_t r = 0; r < rows; r++, at += a->out)
+        finish_row(a->y + at, sum[r], x_scale[r], scale, bias,
+                   a->residual ? a->residual + at : NULL, relu, INT8_COLUMNS);
+}
+
+typedef void (*activate)(fb_dtype, void *, const void *, int64_t);
+
+/* Fewer columns, or an activation that takes many numbers at a time. */
+static void finish_part(const vector_int8 *a, int64_t at, int64_t rows,
+                        const int32_t (*sum)[INT8_COLUMNS], const float *x_scale,
+                        const float *scale, const float *bias, int64_t columns)
+{
+    activate act = activation(a->act);
+    float value[VECTOR_INT8_ROWS][INT8_COLUMNS] = {{0}};
+    for (int64_t r = 0; r < rows; r++)
+        finish_row(value[r], sum[r], x_scale[r], scale, bias,
+                   a->residual ? a->residual + at + r * a->out : NULL,
+                   a->act == FB_ACT_RELU, columns);
+    if (act)
+        act(FB_F32, value, value, rows * INT8_COLUMNS);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(a->y + at + r * a->out, value[r], (size_t)columns * sizeof(float));
+}
+
 static void product_panel(const vector_int8 *a, const int8_t *w, int64_t first,
                           int64_t columns)
 {
-    void (*act)(fb_dtype, void *, const void *, int64_t) = activation(a->act);
     float scale[INT8_COLUMNS] = {0}, bias[INT8_COLUMNS] = {0};
     int32_t start[INT8_COLUMNS];
     const word *words = open_panel(a, w, start);
+    bool whole = columns == INT8_COLUMNS && !activation(a->act);
     memcpy(scale, a->w_scale + first, (size_t)columns * sizeof *scale);
     if (a->bias)
         memcpy(bias, a->bias + first, (size_t)columns * sizeof *bias);
     for (int64_t t = 0; t < a->rows; t += VECTOR_INT8_ROWS) {
         int32_t sum[VECTOR_INT8_ROWS][INT8_COLUMNS];
-        float value[VECTOR_INT8_ROWS][INT8_COLUMNS];
         int64_t rows = a->rows - t < VECTOR_INT8_ROWS ? a->rows - t : VECTOR_INT8_ROWS;
+        const float *x_scale = a->x_scale + t;
+        int64_t at = t * a->out + first;
         block(sum, a->x + t * a->words, words, a->words, start);
-        for (int64_t r = 0; r < rows; r++)
-            finish(value[r], sum[r], a->x_scale[t + r], scale, bias, INT8_COLUMNS);
-        if (act)
-            act(FB_F32, value, value, rows * INT8_COLUMNS);
-        for (int64_t r = 0; r < rows; r++)
-            memcpy(a->y + (t + r) * a->out + first, value[r],
-                   (size_t)columns * sizeof(float));
+        if (whole)
+            finish_whole(a, at, rows, (const int32_t(*)[INT8_COLUMNS])sum, x_scale,
+                         scale, bias);
+        else
+            finish_part(a, at, rows, (const int32_t(*)[INT8_COLUMNS])sum, x_scale,
+                        scale, bias, columns);
     }
 }
 
@@ -207,17 +255,46 @@ void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x
     quantize(S8, q, scale, x, rows, width, width);
 }
 
+/* `at` counts numbers of the type. */
+FB_INLINE void quantize_part(number type, void *q, int64_t at, const float *x,
+                             int64_t n, float inverse)
+{
+    size_t size = type == S16 ? sizeof(int16_t) : sizeof(int8_t);
+    char *to = (char *)q + (size_t)at * size;
+    if (inverse > 0.0f)
+        quantize_row(type, to, x, n, inverse);
+    else
+        memset(to, type == U8 ? 128 : 0, (size_t)n * size);
+}
+
+void FB_VECTOR_NAME(int8_quantize_part)(int32_t *q, int64_t at, const float *x,
+                                        int64_t n, float inverse)
+{
+    quantize_part(INT8_GROUP == 4 ? U8 : S16, q, at, x, n, inverse);
+}
+
+void FB_VECTOR_NAME(int8_quantize_part_bytes)(int8_t *q, int64_t at, const float *x,
+                                              int64_t n, float inverse)
+{
+    quantize_part(S8, q, at, x, n, inverse);
+}
+
+void FB_VECTOR_NAME(int8_magnitudes)(float *to, const float *x, int64_t rows,
+                                     int64_t width)
+{
+    for (int64_t t = 0; t < rows; t++)
+        to[t] = magnitude(x + t * width, width);
+}
+
 void FB_VECTOR_NAME(int8_finish)(const int32_t *sum, const vector_int8 *a)
 {
     void (*act)(fb_dtype, void *, const void *, int64_t) = activation(a->act);
     for (int64_t t = 0; t < a->rows; t++) {
         float *to = a->y + t * a->out;
         const int32_t *from = sum + t * a->out;
-        if (a->bias)
-            finish(to, from, a->x_scale[t], a->w_scale, a->bias, a->out);
-        else
-            for (int64_t n = 0; n < a->out; n++)
-                to[n] = (float)from[n] * (a->x_scale[t] * a->w_scale[n]);
+        finish_row(to, from, a->x_scale[t], a->w_scale, a->bias,
+                   a->residual ? a->residual + t * a->out : NULL, a->act == FB_ACT_RELU,
+                   a->out);
         if (act)
             act(FB_F32, to, to, a->out);
     }

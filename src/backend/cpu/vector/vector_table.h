@@ -29,6 +29,12 @@ void FB_VECTOR_NAME(int8_quantize)(int32_t *q, float *scale, const float *x,
 void FB_VECTOR_NAME(int8_product)(const vector_int8 *a, int64_t from, int64_t to);
 void FB_VECTOR_NAME(int8_quantize_bytes)(int8_t *q, float *scale, const float *x,
                                          int64_t rows, int64_t width);
+void FB_VECTOR_NAME(int8_quantize_part)(int32_t *q, int64_t at, const float *x,
+                                        int64_t n, float inverse);
+void FB_VECTOR_NAME(int8_quantize_part_bytes)(int8_t *q, int64_t at, const float *x,
+                                              int64_t n, float inverse);
+void FB_VECTOR_NAME(int8_magnitudes)(float *magnitude, const float *x, int64_t rows,
+                                     int64_t width);
 void FB_VECTOR_NAME(int8_finish)(const int32_t *sums, const vector_int8 *a);
 void FB_VECTOR_NAME(product)(const vector_product *a, int64_t from, int64_t to);
 void FB_VECTOR_NAME(outer)(const vector_outer *a, int64_t from, int64_t to,
