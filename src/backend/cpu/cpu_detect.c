@@ -86,10 +86,25 @@ void cpu_name(char text[64])
     text[0] = 0;
 }
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+extern const fb_vector vector_kernels_dotprod;
+
+int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])
+{
+    int32_t count = 0;
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP)
+        sets[count++] = &vector_kernels_dotprod;
+    sets[count++] = &vector_kernels_base;
+    return count;
+}
+#else
 int32_t cpu_vector_list(const fb_vector *sets[FB_VECTOR_SETS])
 {
     sets[0] = &vector_kernels_base;
     return 1;
 }
+#endif
 
 #endif

@@ -1,44 +1,18 @@
-/* vector_int8.c - products of int8 numbers, exact: pairs of s16 multiplied and summed to
- * s32 (pmaddwd, SSE2 on), which cannot saturate as products of u8 with s8 do (pmaddubsw)
- * and does twice the multiplications of an f32 product an instruction; or, with AVX-512
- * VNNI, four products of u8 with s8 summed to s32 (vpdpbusd), which cannot either. There x
- * is by 128 too large, and sums begin at what that adds:
+/* vector_int8.c - products of int8 numbers, exact, by the steps of vector_int8_step.h.
+ * Where x is by 128 too large, sums begin at what that adds:
  *
  *     sum x w = sum (x + 128) w - 128 sum w
  *
- * Pairs: a panel of w is widened to s16 once and then met by all rows. A block of 6 rows
+ * Words of s16: a panel of w is widened once and then met by all rows. A block of 6 rows
  * by the panel's vectors of sums stays in registers, as in vector_tile.h:
  *
  *     sum[r][c] += x[r][2t] w[2t][c] + x[r][2t + 1] w[2t + 1][c]
  */
+#include "backend/cpu/vector/vector_int8_step.h"
 #include "backend/cpu/vector/vector_table.h"
 #include "backend/int8.h"
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
-/* may_alias, aligned(4): they point into buffers of s16. */
-typedef int32_t sums
-    __attribute__((vector_size(4 * INT8_LANES), aligned(4), may_alias));
 typedef int32_t word __attribute__((may_alias));
-
-/* sum + the products of the numbers of each word. */
-FB_INLINE sums word_step(sums sum, int32_t x, sums w)
-{
-#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
-    return (sums)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(x), (__m512i)w);
-#elif defined(__AVX512BW__)
-    return sum + (sums)_mm512_madd_epi16(_mm512_set1_epi32(x), (__m512i)w);
-#elif defined(__AVX2__)
-    return sum + (sums)_mm256_madd_epi16(_mm256_set1_epi32(x), (__m256i)w);
-#elif defined(__SSE2__)
-    return sum + (sums)_mm_madd_epi16(_mm_set1_epi32(x), (__m128i)w);
-#else
-    int32_t low = (int16_t)(x & 0xffff), high = x >> 16;
-    return sum + ((w << 16) >> 16) * low + (w >> 16) * high;
-#endif
-}
 
 /* start: what the sums of each column begin at. */
 FB_INLINE void block(int32_t out[VECTOR_INT8_ROWS][INT8_COLUMNS], const word *x,
@@ -107,10 +81,10 @@ static const word *open_panel(const vector_int8 *a, const int8_t *w, int32_t *st
             to[i] = w[i];
         return a->panel;
     }
-    for (int64_t i = 0; i < numbers; i += INT8_GROUP * INT8_COLUMNS)
+    for (int64_t i = 0; INT8_SHIFT && i < numbers; i += INT8_GROUP * INT8_COLUMNS)
         for (int64_t c = 0; c < INT8_COLUMNS; c++)
             for (int64_t k = 0; k < INT8_GROUP; k++)
-                start[c] -= 128 * w[i + c * INT8_GROUP + k];
+                start[c] -= INT8_SHIFT * w[i + c * INT8_GROUP + k];
     return (const word *)(const void *)w;
 }
 
@@ -207,7 +181,14 @@ static float magnitude(const float *x, int64_t n)
     return from_bits((uint32_t)most);
 }
 
-typedef enum number { S8, S16, U8 } number; /* U8: by 128 too large */
+typedef enum number {
+    S8,
+    S16,
+    U8, /* by 128 too large */
+    IN_WORDS = INT8_SHIFT        ? U8
+               : INT8_GROUP == 2 ? S16
+                                 : S8
+} number;
 
 /* rintf leaves nothing to contract: its argument is a product alone. */
 FB_INLINE void quantize_row(number type, void *q, const float *x, int64_t n,
@@ -245,7 +226,7 @@ FB_INLINE void quantize(number type, void *q, float *scale, const float *x,
 void FB_VECTOR_NAME(int8_quantize)(int32_t *q, float *scale, const float *x,
                                    int64_t rows, int64_t width)
 {
-    quantize(INT8_GROUP == 4 ? U8 : S16, q, scale, x, rows, width,
+    quantize(IN_WORDS, q, scale, x, rows, width,
              (width + INT8_GROUP - 1) / INT8_GROUP * INT8_GROUP);
 }
 
@@ -270,7 +251,7 @@ FB_INLINE void quantize_part(number type, void *q, int64_t at, const float *x,
 void FB_VECTOR_NAME(int8_quantize_part)(int32_t *q, int64_t at, const float *x,
                                         int64_t n, float inverse)
 {
-    quantize_part(INT8_GROUP == 4 ? U8 : S16, q, at, x, n, inverse);
+    quantize_part(IN_WORDS, q, at, x, n, inverse);
 }
 
 void FB_VECTOR_NAME(int8_quantize_part_bytes)(int8_t *q, int64_t at, const float *x,

@@ -1,5 +1,6 @@
 /* vector_table.c - the table of this instruction set. */
 #include "backend/cpu/vector/vector_table.h"
+#include "backend/cpu/vector/vector_int8_step.h"
 
 #define FB_QUOTE_(isa) #isa
 #define FB_QUOTE(isa)  FB_QUOTE_(isa)

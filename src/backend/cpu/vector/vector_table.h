@@ -145,33 +145,6 @@ enum { PRODUCT_COLUMNS = 16 };
 enum { PRODUCT_COLUMNS = 8 };
 #endif
 
-/* Outputs of an int8 panel: the vectors of sums that a block keeps beside each other. */
-#if defined(__AVX512BW__)
-enum { INT8_LANES = 16, INT8_VECTORS = 4 };
-#if defined(__AVX512VNNI__)
-#define INT8_BY "AVX-512 VNNI"
-#else
-#define INT8_BY "AVX-512"
-#endif
-#elif defined(__AVX2__)
-enum { INT8_LANES = 8, INT8_VECTORS = 2 };
-#define INT8_BY "AVX2"
-#else
-enum { INT8_LANES = 4, INT8_VECTORS = 2 };
-#if defined(__SSE2__)
-#define INT8_BY "SSE2"
-#else
-#define INT8_BY "portable loops (no instructions for them here)"
-#endif
-#endif
-enum { INT8_COLUMNS = INT8_LANES * INT8_VECTORS };
-/* Numbers a word: products of four u8 with s8 (vpdpbusd), else of two s16 (pmaddwd). */
-#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
-enum { INT8_GROUP = 4 };
-#else
-enum { INT8_GROUP = 2 };
-#endif
-
 extern const fb_vector FB_VECTOR_NAME(kernels);
 
 #endif
