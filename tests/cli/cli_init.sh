@@ -42,7 +42,26 @@ ok "its first layer" $V --init "$WORK/v" --layers 1 --out "$WORK/w"
 check "vectors keep their width" has w vector_size 8
 check "and pass no layer that is not there" has w vector_text_layers 1
 
+# Patches merged in front of the stream: 16 of 64, as --init has them unless told.
+ok "merge patches" $T --init "$WORK/still" --losses mlm,tia --lr 0 --pool-patches 16 \
+    --out "$WORK/p"
+check "it is kept" grep -q "\"pooled_patches\": 16$" "$WORK/p/config.json"
+ok "go on with it" $T --init "$WORK/p" --losses tia --lr 0 --seed 9 --out "$WORK/q"
+check "as merged, every number taken over" cmp -s "$WORK/p/model.safetensors" \
+    "$WORK/q/model.safetensors"
+ok "score with it" "$FB" match --model "$WORK/p" --threads 2 --text red \
+    --image "$C/images/3.png" --json
+ok "explain with it" "$FB" explain --model "$WORK/p" --threads 2 --text red \
+    --image "$C/images/3.png" --json
+ok "go on without it" $T --init "$WORK/p" --losses mlm,tia --pool-patches 0 --out "$WORK/r"
+check "which is kept too" grep -q "\"pooled_patches\": 0$" "$WORK/r/config.json"
+
 X="--out $WORK/x"
+fails 2 "none can be predicted" $T $X --init "$WORK/p"
+fails 2 "vectors alone have none" $V $X --init "$WORK/v" --pool-patches 16
+fails 2 "vilbert has none to merge" "$FB" train --catalog "$C" --system vilbert $X \
+    --pool-patches 16
+fails 1 "pooled_patches 15 are not squares" $T $X --losses tia --pool-patches 15
 fails 2 "--layers 3: $GOLDEN/pretraining has 2" $T $X --init "$GOLDEN/pretraining" --layers 3
 fails 2 "--max-text takes 3 to 12" $T --max-text 64 $X --init "$GOLDEN/pretraining"
 fails 2 "--config and --init" $T $X --init "$GOLDEN/pretraining" --config "$WORK/tiny.json"
