@@ -55,7 +55,7 @@ static const fb_config_key shared_rows[] = {
     {"alignment_weight", FB_CONFIG_DOUBLE, AT(alignment_weight), 0, 1e6, NULL, 0},
     {"similarity_weight", FB_CONFIG_DOUBLE, AT(similarity_weight), 0, 1e6, NULL, 0},
     {"score_bias", FB_CONFIG_DOUBLE, AT(score_bias), -1e6, 1e6, NULL, 0},
-    {"neighbour_weight", FB_CONFIG_DOUBLE, AT(neighbour_weight), 0, 1, NULL, 0},
+    {"neighbour_weight", FB_CONFIG_DOUBLE, AT(neighbour_weight), 0, 4, NULL, 0},
 };
 
 static const fb_config_keys bert_keys = {bert_rows,

@@ -78,5 +78,8 @@ const fb_encoder *fb_encoder_find(const char *name);
 fb_status fb_encoder_get(fb_context *ctx, const fb_encoder **row, const char *name);
 /* Whether `name` is of a row that learns. */
 bool fb_encoder_learns(const char *name);
+/* Whether a patch's feature depends on the pixels of other patches, so that one which is
+ * masked behind the network has been seen through its neighbours. false: no such row. */
+bool fb_encoder_sees_around(const char *name, bool each);
 
 #endif

@@ -43,6 +43,12 @@ bool fb_encoder_learns(const char *name)
     return row && row->learns;
 }
 
+bool fb_encoder_sees_around(const char *name, bool each)
+{
+    const fb_encoder *row = fb_encoder_find(name);
+    return row && !row->alone && !each;
+}
+
 const char *fb_encoder_name(int32_t place)
 {
     const fb_encoder *row = fb_encoder_at(place);

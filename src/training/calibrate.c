@@ -177,7 +177,7 @@ static void choose_weights(calibration *c)
 {
     static const double weights[] = {0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.85,
                                      1, 1.2,  1.5, 2,    3,   5,   10,  20,  40};
-    static const double neighbours[] = {0, 0.25, 0.5, 0.75};
+    static const double neighbours[] = {0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3};
     double best = -1, weight = 0, near = 0;
     for (size_t n = 0; n < sizeof neighbours / sizeof neighbours[0]; n++)
         for (size_t w = 0; w < sizeof weights / sizeof weights[0]; w++) {

@@ -389,6 +389,18 @@ static void say_format(const fb_train_run *run, const fb_train_opening *opening)
     fprintf(stderr, "computing in %s\n", text);
 }
 
+/* What masking patches teaches where the network has seen them: less than it seems. */
+static void say_leak(const fb_train_run *run)
+{
+    const fb_model_config *c = &run->matcher->config;
+    if (run->options.quiet || run->plan.whole_images || c->regions ||
+        !fb_encoder_sees_around(c->encoder, c->each))
+        return;
+    fputs("masked patches: --patches grid has seen them through their neighbours' "
+          "features; --patches each has not\n",
+          stderr);
+}
+
 static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
 {
     fb_train_options *o = &run->options;
@@ -426,6 +438,8 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
     fb_patch_encoder_scale_lr(run->matcher->params, (float)o->encoder_lr);
     FB_TRY(plan_steps(run, opening->steps));
     say_format(run, opening);
+    if (!opening->measuring)
+        say_leak(run);
     if (!resumed) {
         run->state.processor_s = opening->processor_s;
         run->state.deadline_s = opening->deadline_s;

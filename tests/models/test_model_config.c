@@ -335,7 +335,7 @@ static void words_that_are_not_known_are_named(void **state)
     refuse("{\"fashionbert\":{\"score\":\"best\"}}", "best");
     refuse("{\"fashionbert\":{\"score\":\"itc\"}}", "vector_size");
     refuse("{\"fashionbert\":{\"similarity_weight\":-1}}", "similarity_weight");
-    refuse("{\"fashionbert\":{\"neighbour_weight\":1.5}}", "neighbour_weight");
+    refuse("{\"fashionbert\":{\"neighbour_weight\":4.5}}", "neighbour_weight");
     refuse("{\"fashionbert\":{\"system\":\"nobert\"}}", "fashionbert, selfie");
     refuse("{\"fashionbert\":{\"system\":\"selfie\",\"patches\":\"each\"}}",
            "a network as encoder");

@@ -191,6 +191,70 @@ static void every_row_makes_the_shape_that_it_says(void **state)
     }
 }
 
+/* Features of a noisy image [rows, width], of which the first patch's pixels are grey;
+ * borrowed from the arena. */
+static const float *features_of(const world *w, fb_tape *tape,
+                                fb_patch_encoder *encoder, bool grey)
+{
+    static uint8_t pixels[BYTES];
+    int32_t side = SIZE / encoder->grid;
+    fb_var *x;
+    for (int32_t y = 0; y < SIZE; y++)
+        for (int32_t i = 0; i < SIZE * 3; i++) {
+            uint32_t at = (uint32_t)(y * SIZE * 3 + i);
+            bool masked = grey && y < side && i < side * 3;
+            pixels[at] = masked ? 128 : (uint8_t)(fb_random_hash32(9, at) >> 24);
+        }
+    fb_tape_begin(tape, w->ctx, w->be, w->arena, false);
+    must(w, fb_patch_encoder_forward(tape, &x, encoder, pixels, 1));
+    return x->value.data;
+}
+
+/* How far the features of all other patches move with the pixels of the first one. */
+static double leak(const world *w, fb_patch_encoder *encoder, int64_t width)
+{
+    fb_tape tapes[2] = {{0}};
+    fb_arena_reset(w->arena);
+    const float *whole = features_of(w, &tapes[0], encoder, false);
+    const float *grey = features_of(w, &tapes[1], encoder, true);
+    double moved = 0, size = 0;
+    for (int64_t i = width; i < encoder->grid * encoder->grid * width; i++) {
+        moved += fabs((double)whole[i] - (double)grey[i]);
+        size += fabs((double)whole[i]);
+    }
+    return moved / size;
+}
+
+static void only_patches_run_alone_do_not_see_each_other(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"pixels", "thin", "resnet18"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (int each = 0; each < 2; each++) {
+            const fb_encoder *row = fb_encoder_find(names[i]);
+            fb_patch_encoder_options o = {.name = row->name,
+                                          .each = each,
+                                          .image_size = SIZE,
+                                          .grid = GRID,
+                                          .std = {1, 1, 1}};
+            int32_t side = row->shape(row, SIZE).side, width;
+            world w;
+            if (!row->alone && !each)
+                o.grid = side;
+            world_open(&w, &o);
+            must(&w, fb_patch_encoder_features(w.ctx, &width, &o));
+            double moved = leak(&w, &w.encoder, width);
+            print_message("%s, %s: %.3f\n", row->name, each ? "each" : "grid", moved);
+            if (fb_encoder_sees_around(row->name, each))
+                assert_true(moved > 0.01);
+            else
+                assert_true(moved == 0);
+            world_close(&w);
+        }
+    assert_true(fb_encoder_sees_around("resnext101", false));
+    assert_false(fb_encoder_sees_around("resnext101", true));
+}
+
 /* Nothing is made for 8 x 8 patches. */
 static void the_map_of_a_larger_image_has_more_places(void **state)
 {
@@ -229,6 +293,7 @@ int main(void)
         cmocka_unit_test(names_that_are_not_there_are_refused_with_those_that_are),
         cmocka_unit_test(rows_are_whole_and_fit_what_they_say),
         cmocka_unit_test(every_row_makes_the_shape_that_it_says),
+        cmocka_unit_test(only_patches_run_alone_do_not_see_each_other),
         cmocka_unit_test(the_map_of_a_larger_image_has_more_places),
         cmocka_unit_test(pixels_are_patches_alone_either_way),
     };
