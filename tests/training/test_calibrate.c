@@ -358,7 +358,8 @@ static void alignment_and_vectors_get_the_best_weight(void **state)
     double chosen = reciprocal_rank(r, w);
     static const double tried[] = {0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
     for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++)
-        for (double near = 0; near <= 2; near += 0.25) /* one rank of all for rounding */
+        for (double near = 0; near <= 2;
+             near += 0.25) /* one rank of all for rounding */
             assert_true(chosen >= reciprocal_rank(r, (weights){tried[i], near}) - 0.01);
     expect_least(r, true, config.alignment_weight, w, config.score_bias);
     assert_true(w.neighbours > 0); /* or this would say nothing about them */
