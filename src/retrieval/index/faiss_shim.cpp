@@ -10,6 +10,7 @@ extern "C" {
 #include <faiss/impl/DistanceComputer.h>
 #include <faiss/impl/IDSelector.h>
 #include <faiss/index_io.h>
+#include <faiss/invlists/InvertedLists.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -256,6 +257,66 @@ static bool take_rows(faiss::IndexHNSW *graph, const fb_backend *be,
     return true;
 }
 
+/* Whether every link of a graph leads to a row that has that level, and every row has
+ * room for its links: searches follow them without looking. */
+static bool is_sound(const faiss::IndexHNSW &graph)
+{
+    const faiss::HNSW &g = graph.hnsw;
+    const std::vector<int> &room = g.cum_nneighbor_per_level;
+    size_t count = g.levels.size();
+    auto rows = static_cast<int64_t>(count);
+    if (g.offsets.size() != count + 1 || g.offsets[0] != 0 || room.size() < 2 ||
+        room[0] != 0 || !std::is_sorted(room.begin(), room.end()) ||
+        g.offsets[count] != g.neighbors.size() || g.upper_beam != 1)
+        return false;
+    if (count == 0)
+        return g.entry_point == -1;
+    for (size_t i = 0; i < count; i++)
+        if (g.levels[i] < 1 || static_cast<size_t>(g.levels[i]) >= room.size() ||
+            g.offsets[i] > g.neighbors.size() ||
+            g.offsets[i + 1] - g.offsets[i] !=
+                static_cast<size_t>(room[static_cast<size_t>(g.levels[i])]))
+            return false;
+    for (size_t i = 0; i < count; i++)
+        for (int level = 0; level < g.levels[i]; level++)
+            for (int k = room[static_cast<size_t>(level)];
+                 k < room[static_cast<size_t>(level) + 1]; k++) {
+                int64_t to = g.neighbors[g.offsets[i] + static_cast<size_t>(k)];
+                if (to < -1 || to >= rows ||
+                    (to >= 0 && g.levels[static_cast<size_t>(to)] <= level))
+                    return false;
+            }
+    return g.entry_point >= 0 && g.entry_point < rows && g.max_level >= 0 &&
+           g.max_level < g.levels[static_cast<size_t>(g.entry_point)];
+}
+
+/* The same of lists of codes: as many lists, codes and centroids as they say, and rows
+ * that are there. */
+static bool is_sound(const faiss::IndexIVFPQ &index)
+{
+    const auto *lists = dynamic_cast<const faiss::ArrayInvertedLists *>(index.invlists);
+    const auto *means = dynamic_cast<const faiss::IndexFlat *>(index.quantizer);
+    const faiss::ProductQuantizer &pq = index.pq;
+    auto width = static_cast<size_t>(index.d);
+    if (!lists || !means || means->d != index.d ||
+        means->ntotal != static_cast<int64_t>(index.nlist) ||
+        means->codes.size() != index.nlist * width * sizeof(float) ||
+        lists->nlist != index.nlist || lists->ids.size() != index.nlist ||
+        lists->codes.size() != index.nlist || pq.d != width || pq.nbits != code_bits ||
+        pq.M == 0 || pq.M * pq.dsub != width || pq.code_size != pq.M ||
+        pq.ksub != size_t{1} << code_bits || pq.centroids.size() != width * pq.ksub ||
+        index.code_size != pq.code_size || lists->code_size != pq.code_size)
+        return false;
+    for (size_t l = 0; l < index.nlist; l++) {
+        if (lists->codes[l].size() != lists->ids[l].size() * pq.code_size)
+            return false;
+        for (int64_t row : lists->ids[l])
+            if (row < 0 || row >= index.ntotal)
+                return false;
+    }
+    return true;
+}
+
 extern "C" fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path,
                                  fb_ann_kind kind, const fb_backend *be,
                                  const fb_stored *rows)
@@ -266,15 +327,18 @@ extern "C" fb_status fb_ann_open(fb_context *ctx, fb_ann **ann, const char *path
         fresh->index.reset(faiss::read_index(path));
         faiss::Index *index = fresh->index.get();
         auto *graph = dynamic_cast<faiss::IndexHNSW *>(index);
-        bool right = kind == FB_ANN_HNSW
-                         ? graph != nullptr
-                         : dynamic_cast<const faiss::IndexIVFPQ *>(index) != nullptr;
+        auto *codes = dynamic_cast<const faiss::IndexIVFPQ *>(index);
+        bool right = kind == FB_ANN_HNSW ? graph != nullptr : codes != nullptr;
         if (!right || index->ntotal != rows->count || index->d != rows->width ||
             (graph && !take_rows(graph, be, rows)))
             return fb_fail(ctx, FB_E_FORMAT,
                            "%s: not an index of %lld vectors of %d numbers", path,
                            static_cast<long long>(rows->count),
                            static_cast<int>(rows->width));
+        if (index->metric_type != faiss::METRIC_INNER_PRODUCT ||
+            !(graph ? is_sound(*graph) : is_sound(*codes)))
+            return fb_fail(ctx, FB_E_FORMAT,
+                           "%s: damaged: a link or list leads nowhere", path);
         *ann = fresh.release();
         return FB_OK;
     });

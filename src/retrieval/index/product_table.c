@@ -123,6 +123,15 @@ static bool rows_are_right(fb_product_table *t)
     return numbers_are_inside(t->by_id, t->rows, 0, t->rows);
 }
 
+/* What is shown of a product is a file of its catalogue. */
+static bool images_stay_inside(const fb_product_table *t)
+{
+    for (int64_t i = 0; i < t->rows; i++)
+        if (fb_path_leaves(fb_product_table_image(t, i)))
+            return false;
+    return true;
+}
+
 static fb_status check(fb_context *ctx, fb_product_table *t, const char *name,
                        const uint8_t *bytes, size_t size_bytes)
 {
@@ -136,6 +145,8 @@ static fb_status check(fb_context *ctx, fb_product_table *t, const char *name,
         return damaged(ctx, name, "a string lies outside");
     if (!rows_are_right(t) || !columns_are_right(t, h.values))
         return damaged(ctx, name, "a row or value lies outside");
+    if (!images_stay_inside(t))
+        return damaged(ctx, name, "an image lies outside of its catalogue");
     return FB_OK;
 }
 

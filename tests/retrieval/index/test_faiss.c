@@ -229,6 +229,68 @@ static void a_graph_of_another_shape_is_refused(void **state)
     world_close(w);
 }
 
+/* A graph's file with four bytes put at `at`: refused, or searched without harm. */
+static bool is_refused(index_world *w, const fb_index *index, const char *path,
+                       const uint8_t *bytes, size_t size, size_t at, uint32_t put)
+{
+    fb_context *ctx = w->f->ctx;
+    const fb_stored rows = index->segment[0].vectors;
+    uint8_t *changed = malloc(size);
+    fb_ann *ann = NULL;
+    assert_non_null(changed);
+    memcpy(changed, bytes, size);
+    memcpy(changed + at, &put, sizeof put);
+    world_ok(w, fb_file_write(ctx, path, changed, size));
+    free(changed);
+    if (fb_ann_open(ctx, &ann, path, FB_ANN_HNSW, index->be, &rows) != FB_OK) {
+        assert_null(ann);
+        return true;
+    }
+    fb_random r = fb_random_start(5, FB_STREAM_TEST, at);
+    for (int q = 0; q < 5; q++) {
+        float query[WIDTH];
+        int64_t found[10];
+        world_unit(&r, query);
+        if (fb_ann_search(ctx, ann, query, 10, 64, NULL, found) != FB_OK)
+            continue;
+        for (int i = 0; i < 10; i++)
+            assert_true(found[i] >= -1 && found[i] < rows.count);
+    }
+    fb_ann_close(ann);
+    return false;
+}
+
+/* FAISS reads what it is given: only what lies behind the links is its own trust. */
+static void a_graph_whose_links_lead_nowhere_is_refused(void **state)
+{
+    char path[4096];
+    uint8_t *bytes;
+    size_t size;
+    int refused = 0, tried = 0;
+    index_world *w = build(state, FB_INDEX_HNSW, 300);
+    if (!w)
+        skip();
+    fb_index *index = world_load(w);
+    world_ok(w, fb_index_file_path(w->f->ctx, path, w->folder,
+                                   &index->manifest.segment[0], FB_INDEX_GRAPH));
+    world_ok(w, fb_file_read(w->f->ctx, path, 1 << 24, &bytes, &size));
+    static const uint32_t puts[] = {300, 0x7fffffff, 0x80000000, 0xfffffffe};
+    fb_random r = fb_random_start(4, FB_STREAM_TEST, 0);
+    for (int i = 0; i < 240; i++) /* links fill the file's most, at multiples of four */
+        for (size_t shift = 0; shift < 4; shift += i < 60 ? 1 : 4) {
+            size_t at = fb_random_below(&r, (uint32_t)size / 4 - 2) * 4 + shift;
+            refused += is_refused(w, index, path, bytes, size, at, puts[i % 4]);
+            tried++;
+        }
+    print_message("%d of %d refused\n", refused, tried);
+    assert_true(refused > tried / 3);
+    assert_false(
+        is_refused(w, index, path, bytes, size, 0, *(uint32_t *)(void *)bytes));
+    free(bytes);
+    fb_index_unload(index);
+    world_close(w);
+}
+
 static void too_few_rows_for_codes_are_refused(void **state)
 {
     const fixture *f = *state;
@@ -250,6 +312,7 @@ int main(void)
         FIXTURE_TEST(codes_and_lists_find_nearly_all),
         FIXTURE_TEST(filters_and_deletions_hold_in_a_graph),
         FIXTURE_TEST(a_graph_of_another_shape_is_refused),
+        FIXTURE_TEST(a_graph_whose_links_lead_nowhere_is_refused),
         FIXTURE_TEST(too_few_rows_for_codes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,6 +238,27 @@ static void a_table_cut_or_changed_anywhere_is_refused(void **state)
     free(bytes);
 }
 
+/* Made as others would be, so that its checksum is right. */
+static void an_image_outside_of_its_catalogue_is_refused(void **state)
+{
+    const fixture *f = *state;
+    static const char *const images[] = {"images/1.png",         "",
+                                         "a..b/c.png",           "../key.png",
+                                         "images/../../key.png", "/etc/key.png"};
+    for (int i = 0; i < 6; i++) {
+        const fb_product_row row = {"p", "a title", images[i], NULL, 0};
+        uint8_t *bytes;
+        size_t size;
+        fb_product_table *t = NULL;
+        assert_int_equal(fb_product_table_make(f->ctx, &row, 1, &bytes, &size), FB_OK);
+        assert_int_equal(fb_product_table_parse(f->ctx, &t, "t", bytes, size),
+                         i < 3 ? FB_OK : FB_E_FORMAT);
+        fb_product_table_close(t);
+        free(bytes);
+    }
+    assert_non_null(strstr(fb_context_message(f->ctx), "outside of its catalogue"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +269,7 @@ int main(void)
         FIXTURE_TEST(products_read_back_as_they_were_written),
         FIXTURE_TEST(no_products_are_a_table_too),
         FIXTURE_TEST(a_table_cut_or_changed_anywhere_is_refused),
+        FIXTURE_TEST(an_image_outside_of_its_catalogue_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
