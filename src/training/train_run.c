@@ -412,9 +412,12 @@ static fb_status open_parts(fb_train_run *run, const fb_train_opening *opening)
     if (!o->out[0])
         return fb_fail(ctx, FB_E_USAGE, "train needs --out");
     if (o->resume) {
-        char last[4096];
+        char last[4096], fresh[4096];
         FB_TRY(fb_path_join(ctx, last, o->out, "last"));
+        FB_TRY(fb_path_join(ctx, fresh, o->out, "last.new"));
         FB_TRY(fb_folder_recover(ctx, last));
+        FB_TRY(fb_folder_remove(ctx, fresh)); /* a checkpoint that was not finished, or
+                                                 one replaced that could not go */
     }
     bool resumed = o->resume && !opening->measuring && fb_train_state_exists(o->out);
     if (resumed)

@@ -34,7 +34,9 @@ for f in model.safetensors last/model.safetensors last/optimizer.safetensors; do
 done
 check "the log is the same" cmp -s <(steady_log "$WORK/whole/log.jsonl") \
     <(steady_log "$WORK/killed/log.jsonl")
+mkdir "$WORK/killed/last.new" # a checkpoint that was replaced and could not be removed
 ok "resumed when all is done: nothing to do" $RUN --out "$WORK/killed" --resume --json
+check "nothing but the model stays" test ! -e "$WORK/killed/last.new"
 check "what was not measured is null" grep -q '"loss": *null' "$WORK/stdout"
 ok "an ended run" "$FB" train --out "$WORK/killed" --resume --lr 5 --quiet
 check "says what changes nothing" grep -q -- "--lr 5 changes nothing" "$WORK/stderr"

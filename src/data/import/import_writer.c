@@ -78,7 +78,8 @@ static fb_status open_log(fb_context *ctx, fb_import_writer *w, int32_t resize)
     bool other = false;
     snprintf(header, sizeof header, "fashionbert-import 1 %s %d",
              resize ? "resized" : "original", (int)resize);
-    if (fb_path_exists(w->part) && !fb_path_exists(w->log_path))
+    /* An empty one is of an import that was killed before it had a log. */
+    if (fb_path_exists(w->part) && !fb_path_exists(w->log_path) && rmdir(w->part) != 0)
         return fb_fail(ctx, FB_E_USAGE, "%s: is there already, and not of an import",
                        w->part);
     FB_TRY(fb_folder_make(ctx, w->part));
