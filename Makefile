@@ -13,6 +13,13 @@ test: ## the whole suite: release, sanitizers and short fuzz runs
 	@./setup
 	@tests/run_all.sh $(BUILD)
 
+torture: ## 200 kills at random instants, a sweep of failing calls; half an hour
+	@./setup
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) -DFB_TESTS=ON >/dev/null
+	@cmake --build $(BUILD) --target fashionbert make_catalogue fail_nth
+	@KILLS=200 bash tests/cli/cli_kills.sh $(CURDIR)/$(BUILD)
+	@FAULT_SAMPLES=$${FAULT_SAMPLES:-200} bash tests/cli/cli_faults.sh $(CURDIR)/$(BUILD)
+
 demo: all ## train a small model on a free catalogue and show what it finds
 	@demo/run.sh
 
@@ -36,4 +43,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all test demo bench format format-check tidy clean help
+.PHONY: all test torture demo bench format format-check tidy clean help

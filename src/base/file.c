@@ -18,7 +18,9 @@
 static fb_status fail_errno(fb_context *ctx, const char *doing, const char *path)
 {
     int error = errno;
-    fb_status code = error == ENOENT || error == ENOTDIR ? FB_E_MISSING : FB_E_IO;
+    fb_status code = error == ENOENT || error == ENOTDIR ? FB_E_MISSING
+                     : error == ENOMEM                   ? FB_E_MEMORY
+                                                         : FB_E_IO;
     return fb_fail(ctx, code, "%s: cannot %s: %s", path, doing, strerror(error));
 }
 
@@ -68,7 +70,7 @@ static fb_status open_regular(fb_context *ctx, const char *path, int *fd,
     if (fstat(*fd, st) == 0 && S_ISREG(st->st_mode))
         return FB_OK;
     close(*fd);
-    return fb_fail(ctx, FB_E_IO, "%s: not a regular file%s", path,
+    return fb_fail(ctx, FB_E_FORMAT, "%s: not a regular file%s", path,
                    S_ISDIR(st->st_mode)    ? ", but a folder"
                    : S_ISFIFO(st->st_mode) ? ", but a pipe"
                                            : "");

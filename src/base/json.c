@@ -7,6 +7,27 @@
 
 enum { MAX_NESTING = 64 };
 
+/* Where an allocation fails jansson's reader leaves a character out and goes on, so
+ * that a text is changed without a word: its allocator notes it, for each thread. The
+ * one that was set before, a host program's, is still what allocates. */
+static _Thread_local bool allocation_failed;
+static json_malloc_t allocate_before;
+
+static void *allocate(size_t size)
+{
+    void *memory = allocate_before(size);
+    if (!memory)
+        allocation_failed = true;
+    return memory;
+}
+
+__attribute__((constructor)) static void note_failures(void)
+{
+    json_free_t release;
+    json_get_alloc_funcs(&allocate_before, &release);
+    json_set_alloc_funcs(allocate, release);
+}
+
 /* jansson recurses up to 2048 deep, and takes up to 80 bytes of memory for one of text;
  * brackets and commas are counted first so that it need not. */
 static fb_status check_shape(fb_context *ctx, const char *name, const char *text,
@@ -48,7 +69,12 @@ static fb_status parse(fb_context *ctx, const char *name, const char *text,
     FB_TRY(check_shape(ctx, name, text, size_bytes, most_values));
     json_error_t error;
     flags |= JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    allocation_failed = false;
     json_t *parsed = json_loadb(text, size_bytes, flags, &error);
+    if (allocation_failed) {
+        json_decref(parsed);
+        return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to read it", name);
+    }
     if (!parsed)
         return fb_fail(ctx, FB_E_FORMAT, "%s: line %d column %d: not JSON: %s", name,
                        error.line, error.column, error.text);

@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/memory_stream.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -188,14 +189,12 @@ static fb_status write_scales(fb_context *ctx, fb_json_writer *w, const float *s
 {
     char *text = NULL;
     size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
+    FILE *stream = fb_memory_open(&text, &size);
     if (!stream)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the scales of a layer");
     fb_base64_write(stream, (const uint8_t *)scales, (size_t)outputs * sizeof *scales);
-    if (fclose(stream) != 0) {
-        free(text);
+    if (!fb_memory_close(stream, &text))
         return fb_fail(ctx, FB_E_MEMORY, "no memory for the scales of a layer");
-    }
     fb_json_key_string(w, "scales", text);
     free(text);
     return FB_OK;

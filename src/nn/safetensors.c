@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/memory_stream.h"
 #include "tensor/bf16.h"
 
 #include <stdlib.h>
@@ -254,7 +255,7 @@ static int64_t saved_count(const fb_saved_tensor *t)
 static fb_status build_header(fb_context *ctx, char **header, size_t *header_bytes,
                               const fb_saved_tensor *tensors, int32_t count)
 {
-    FILE *stream = open_memstream(header, header_bytes);
+    FILE *stream = fb_memory_open(header, header_bytes);
     if (!stream)
         return fb_fail(ctx, FB_E_MEMORY, "no memory for a safetensors header");
     fb_json_writer w;
@@ -284,15 +285,11 @@ static fb_status build_header(fb_context *ctx, char **header, size_t *header_byt
     }
     fb_json_close_object(&w);
     fflush(stream);
-    while (*header_bytes % 8) { /* the format pads its header with spaces */
+    for (size_t i = *header_bytes; i % 8; i++) /* the format pads it with spaces */
         fputc(' ', stream);
-        fflush(stream);
-    }
-    if (fclose(stream) != 0) {
-        free(*header);
-        return fb_fail(ctx, FB_E_MEMORY, "no memory for a safetensors header");
-    }
-    return FB_OK;
+    return fb_memory_close(stream, header)
+               ? FB_OK
+               : fb_fail(ctx, FB_E_MEMORY, "no memory for a safetensors header");
 }
 
 fb_status fb_safetensors_write(fb_context *ctx, const char *path,

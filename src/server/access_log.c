@@ -2,6 +2,7 @@
 #include "server/access_log.h"
 
 #include "base/clock.h"
+#include "base/memory_stream.h"
 #include "server/line_queue.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -128,11 +129,11 @@ void fb_access_log_write(fb_access_log *log, const fb_exchange *x, bool whole)
     size_t bytes = 0;
     if (!log->lines)
         return;
-    FILE *stream = open_memstream(&line, &bytes);
+    FILE *stream = fb_memory_open(&line, &bytes);
     if (!stream)
         return;
     write_line(stream, x, whole);
-    if (fclose(stream) == 0 && line)
+    if (fb_memory_close(stream, &line))
         fb_line_queue_put(log->lines, line, bytes);
     free(line);
 }

@@ -4,6 +4,7 @@
 #include "server/answers.h"
 
 #include "base/file.h"
+#include "base/memory_stream.h"
 #include "server/page_files.h"
 #include "server/server.h"
 #include <fcntl.h>
@@ -163,7 +164,7 @@ fb_status fb_index_about(fb_context *ctx, const fb_index *index, const char *mod
     const fb_index_info *info = fb_index_get_info(index);
     fb_status status = FB_OK;
     fb_json_writer w;
-    FILE *stream = open_memstream(text, bytes);
+    FILE *stream = fb_memory_open(text, bytes);
     if (!stream)
         return fb_fail(ctx, FB_E_MEMORY, "no memory to describe the index");
     fb_json_begin(&w, stream, 0);
@@ -181,7 +182,7 @@ fb_status fb_index_about(fb_context *ctx, const fb_index *index, const char *mod
     fb_json_close_array(&w);
     fb_json_close_object(&w);
     fputc('\n', stream);
-    if (fclose(stream) != 0 && status == FB_OK)
+    if (!fb_memory_close(stream, text) && status == FB_OK)
         status = fb_fail(ctx, FB_E_MEMORY, "no memory to describe the index");
     if (status != FB_OK) {
         free(*text);
@@ -194,7 +195,7 @@ static void send_copy(fb_exchange *x, const char *type, const char *text, size_t
 {
     x->reply = malloc(bytes + 1);
     if (!x->reply) {
-        fb_exchange_fail(x, 500, "no memory for an answer");
+        fb_exchange_fail(x, 503, "no memory for an answer");
         return;
     }
     memcpy(x->reply, text, bytes);
@@ -243,14 +244,13 @@ void fb_answer_metrics(fb_server *server, fb_exchange *x)
 {
     char *text = NULL;
     size_t bytes = 0;
-    FILE *stream = open_memstream(&text, &bytes);
+    FILE *stream = fb_memory_open(&text, &bytes);
     fb_metrics_set(server->metrics, FB_COUNTER_LOG_LOST,
                    fb_access_log_lost(server->log));
     if (stream)
         fb_metrics_write(server->metrics, stream);
-    if (!stream || fclose(stream) != 0) {
-        free(text);
-        fb_exchange_fail(x, 500, "no memory for an answer");
+    if (!fb_memory_close(stream, &text)) {
+        fb_exchange_fail(x, 503, "no memory for an answer");
         return;
     }
     x->status = 200;

@@ -1,6 +1,7 @@
 /* exchange.c - see exchange.h. */
 #include "server/exchange.h"
 
+#include "base/memory_stream.h"
 #include "base/number_text.h"
 
 #include <stdarg.h>
@@ -72,11 +73,11 @@ void fb_exchange_free(fb_exchange *x)
 bool fb_reply_begin(fb_exchange *x, fb_reply *reply)
 {
     *reply = (fb_reply){0};
-    reply->stream = open_memstream(&reply->text, &reply->bytes);
+    reply->stream = fb_memory_open(&reply->text, &reply->bytes);
     if (reply->stream)
         fb_json_begin(&reply->json, reply->stream, 0);
     else
-        fb_exchange_fail(x, 500, "no memory for an answer");
+        fb_exchange_fail(x, 503, "no memory for an answer");
     return reply->stream != NULL;
 }
 
@@ -92,10 +93,8 @@ static void set_reply(fb_exchange *x, int32_t status, fb_reply *reply)
 void fb_reply_end(fb_exchange *x, fb_reply *reply)
 {
     fputc('\n', reply->stream);
-    bool bad = ferror(reply->stream);
-    if (fclose(reply->stream) != 0 || bad) {
-        free(reply->text);
-        fb_exchange_fail(x, 500, "no memory for an answer");
+    if (!fb_memory_close(reply->stream, &reply->text)) {
+        fb_exchange_fail(x, 503, "no memory for an answer");
         return;
     }
     set_reply(x, 200, reply);
@@ -103,15 +102,16 @@ void fb_reply_end(fb_exchange *x, fb_reply *reply)
 
 void fb_exchange_fail(fb_exchange *x, int32_t status, const char *format, ...)
 {
-    static char none[] = "{\"error\": {\"code\": \"internal\", \"message\": \"out of "
-                         "memory\", \"request_id\": \"\"}}\n";
+    static char none[] =
+        "{\"error\": {\"code\": \"unavailable\", \"message\": \"out of "
+        "memory\", \"request_id\": \"\"}}\n";
     char message[1024];
     va_list arguments;
     va_start(arguments, format);
     fb_text_print_list(message, sizeof message, format, arguments);
     va_end(arguments);
     fb_reply reply = {0};
-    reply.stream = open_memstream(&reply.text, &reply.bytes);
+    reply.stream = fb_memory_open(&reply.text, &reply.bytes);
     if (reply.stream) {
         fb_json_begin(&reply.json, reply.stream, 0);
         fb_json_open_object(&reply.json);
@@ -123,14 +123,13 @@ void fb_exchange_fail(fb_exchange *x, int32_t status, const char *format, ...)
         fb_json_close_object(&reply.json);
         fb_json_close_object(&reply.json);
         fputc('\n', reply.stream);
-        if (fclose(reply.stream) == 0) {
+        if (fb_memory_close(reply.stream, &reply.text)) {
             set_reply(x, status, &reply);
             return;
         }
-        free(reply.text);
     }
     drop_reply(x);
-    x->status = 500;
+    x->status = 503;
     x->type = "application/json";
     x->reply = none;
     x->reply_bytes = sizeof none - 1;
@@ -152,7 +151,8 @@ void fb_exchange_fail_from(fb_exchange *x, fb_status status, const fb_context *c
     case FB_E_STATE:
         code = 409;
         break;
-    case FB_E_IO: /* a database that went away, it may come back */
+    case FB_E_MEMORY: /* not the request's fault */
+    case FB_E_IO:     /* a database that went away, it may come back */
         code = 503;
         x->retry_after_s = 1;
         break;

@@ -158,8 +158,11 @@ static fb_status append(const reader *r, const char *name, json_t *value)
     json_t *list = json_object_get(r->form->fields, name);
     if (!list) {
         list = json_array();
-        json_object_set_new(r->form->fields, name, list);
+        if (json_object_set_new(r->form->fields, name, list) != 0)
+            list = NULL; /* it is freed */
     }
+    if (!list)
+        json_decref(value);
     if (!list || json_array_append_new(list, value) != 0)
         return fb_fail(r->ctx, FB_E_MEMORY, "no memory for a part");
     return FB_OK;

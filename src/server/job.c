@@ -506,7 +506,7 @@ fb_job *fb_job_read(fb_server *server, fb_exchange *x)
     fb_job *job = arena ? fb_arena_alloc_zero(arena, sizeof *job) : NULL;
     if (!job) {
         fb_arena_free(arena);
-        fb_exchange_fail(x, 500, "no memory for a request");
+        fb_exchange_fail(x, 503, "no memory for a request");
         return NULL;
     }
     job->arena = arena;

@@ -51,7 +51,8 @@ static void answer(batch *b, fb_exchange *x)
 /* A product's own image that cannot be read is no fault of the request's. */
 static void fail(batch *b, fb_exchange *x, fb_status status, const fb_context *ctx)
 {
-    if (status == FB_E_USAGE || status == FB_E_STATE || status == FB_E_IO)
+    if (status == FB_E_USAGE || status == FB_E_STATE || status == FB_E_IO ||
+        status == FB_E_MEMORY)
         fb_exchange_fail_from(x, status, ctx);
     else
         fb_exchange_fail(x, 500, "%s", fb_context_message(ctx));

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/memory_stream.h"
 #include "base/random.h"
 #include "data/image/image_resize.h"
 #include "tasks/bench_run.h"
@@ -48,11 +49,11 @@ static fb_status make_jpeg(fb_context *ctx, char **bytes, size_t *size_bytes,
     fb_image image;
     FB_TRY(paint(ctx, &image, width, height));
     *bytes = NULL;
-    FILE *stream = open_memstream(bytes, size_bytes);
+    FILE *stream = fb_memory_open(bytes, size_bytes);
     fb_status status =
         stream ? fb_image_encode_jpeg(ctx, stream, "a picture", &image, QUALITY, true)
                : fb_fail(ctx, FB_E_MEMORY, "no memory for a JPEG");
-    if (stream && fclose(stream) != 0 && status == FB_OK)
+    if (stream && !fb_memory_close(stream, bytes) && status == FB_OK)
         status = fb_fail(ctx, FB_E_MEMORY, "no memory for a JPEG");
     fb_image_free(&image);
     return status;

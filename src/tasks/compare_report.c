@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "base/html.h"
+#include "base/memory_stream.h"
 #include "base/number_text.h"
 #include "base/svg_plot.h"
 #include "data/image/image_load.h"
@@ -370,11 +371,10 @@ static void put_photo(const report *p, int32_t item, bool own)
         fputs("<span class=none>not read</span>", p->out);
         return;
     }
-    FILE *stream = open_memstream(&bytes, &size);
+    FILE *stream = fb_memory_open(&bytes, &size);
     bool made = stream && fb_image_encode_jpeg(NULL, stream, path, &thumb,
                                                THUMB_QUALITY, false) == FB_OK;
-    if (stream && fclose(stream) != 0)
-        made = false;
+    made = fb_memory_close(stream, &bytes) && made;
     if (made) {
         put_text(p, "<img title=\"", p->c->items->titles[item], "\" alt=\"");
         put_text(p, "", p->c->items->titles[item], "\" class=\"photo");

@@ -220,7 +220,8 @@ static void read_line(const fb_train_report *report, const char *text, bool nami
     double steps = (double)(report->steps ? report->steps : 1);
     double each = (double)report->products / steps;
     char key[80];
-    json_t *line = json_loads(text, 0, NULL);
+    json_t *line = NULL; /* stays so where it cannot be read */
+    (void)fb_json_parse(NULL, "log", text, strlen(text), &line);
     snprintf(key, sizeof key, "val_%s", r->measure);
     const json_t *value = json_object_get(line, key);
     if (naming)

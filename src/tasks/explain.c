@@ -1,6 +1,7 @@
 /* explain.c - the explain verb: one text and one image to the weights of words and
  * patches (engine/explanation.h), and the picture of them.
  */
+#include "base/memory_stream.h"
 #include "base/option.h"
 #include "data/image/heat_map.h"
 #include "engine/explanation.h"
@@ -82,11 +83,11 @@ fb_status fb_explanation_png(fb_context *ctx, const fb_explanation *explanation,
     char *bytes = NULL;
     size_t size = 0;
     FB_TRY(draw(ctx, explanation, image, &picture));
-    FILE *stream = open_memstream(&bytes, &size);
+    FILE *stream = fb_memory_open(&bytes, &size);
     fb_status status = stream ? fb_image_encode_png(ctx, stream, "a heat map", &picture)
                               : no_memory(ctx);
     fb_image_free(&picture);
-    if (stream && fclose(stream) != 0 && status == FB_OK)
+    if (stream && !fb_memory_close(stream, &bytes) && status == FB_OK)
         status = no_memory(ctx);
     if (status != FB_OK) {
         free(bytes);

@@ -129,8 +129,8 @@ static fb_status sift(fb_context *ctx, proposals *p, int32_t *count)
     uint8_t *to = p->squares;
     for (int32_t i = 0; i < *count; i++) {
         proposed *at = &p->block[i];
-        if (at->ctx.status == FB_E_MEMORY)
-            return fb_fail(ctx, FB_E_MEMORY, "%s", at->ctx.message);
+        if (at->ctx.status == FB_E_MEMORY || at->ctx.status == FB_E_IO)
+            return fb_fail(ctx, at->ctx.status, "%s", at->ctx.message);
         if (at->ctx.status != FB_OK) {
             tell(p, at->ctx.message);
             continue;

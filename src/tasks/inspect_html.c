@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/html.h"
+#include "base/memory_stream.h"
 #include "base/number_text.h"
 #include "data/image/image_load.h"
 
@@ -115,11 +116,10 @@ static bool put_thumb(const html_page *p, const char *file_name, const char *tit
         fb_image_load(NULL, path, p->resizer, THUMB, FB_FIT_PAD, FB_FILTER_BICUBIC,
                       pixels) != FB_OK)
         return false;
-    FILE *stream = open_memstream(&bytes, &size);
+    FILE *stream = fb_memory_open(&bytes, &size);
     bool made = stream && fb_image_encode_jpeg(NULL, stream, path, &thumb,
                                                THUMB_QUALITY, false) == FB_OK;
-    if (stream && fclose(stream) != 0)
-        made = false;
+    made = fb_memory_close(stream, &bytes) && made;
     if (made) {
         put_text(p, "<img loading=lazy alt=\"", title, "\" src=\"");
         fb_html_data_uri(p->out, "image/jpeg", (const uint8_t *)bytes, size);

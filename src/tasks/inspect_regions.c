@@ -9,6 +9,7 @@
 
 #include "base/cores.h"
 #include "base/file.h"
+#include "base/memory_stream.h"
 #include "base/progress.h"
 #include "data/image/image_load.h"
 #include "data/regions/product_mask.h"
@@ -374,12 +375,14 @@ static fb_status show_image(const survey *s, surveyor *by, const image_regions *
 static fb_status encode_sheet(const survey *s, const fb_image *sheet,
                               fb_inspect_regions *out)
 {
-    FILE *stream = open_memstream((char **)&out->sheet, &out->sheet_bytes);
+    char *bytes;
+    FILE *stream = fb_memory_open(&bytes, &out->sheet_bytes);
     if (!stream)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory for a sheet of regions");
     fb_status status = fb_image_encode_png(s->ctx, stream, "a sheet of regions", sheet);
-    if (fclose(stream) != 0 && status == FB_OK)
+    if (!fb_memory_close(stream, &bytes) && status == FB_OK)
         status = fb_fail(s->ctx, FB_E_MEMORY, "no memory for a sheet of regions");
+    out->sheet = (uint8_t *)bytes;
     return status;
 }
 

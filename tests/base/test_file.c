@@ -88,8 +88,8 @@ static void folder_read_as_a_file_fails(void **state)
     uint8_t *bytes = NULL;
     size_t size = 0;
     fb_map map;
-    assert_int_equal(fb_file_read(p->ctx, p->folder, 10, &bytes, &size), FB_E_IO);
-    assert_int_equal(fb_map_open(p->ctx, p->folder, &map), FB_E_IO);
+    assert_int_equal(fb_file_read(p->ctx, p->folder, 10, &bytes, &size), FB_E_FORMAT);
+    assert_int_equal(fb_map_open(p->ctx, p->folder, &map), FB_E_FORMAT);
 }
 
 static void limit_is_the_last_size_that_is_read(void **state)
@@ -350,12 +350,12 @@ static void only_the_file_itself_is_read(void **state)
     static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n"
                                   "oid sha256:00\nsize 440449768\n";
     assert_int_equal(mkfifo(p->path, 0600), 0);
-    assert_int_equal(fb_file_read(p->ctx, p->path, 100, &bytes, &size), FB_E_IO);
+    assert_int_equal(fb_file_read(p->ctx, p->path, 100, &bytes, &size), FB_E_FORMAT);
     assert_non_null(strstr(fb_context_message(p->ctx), "a pipe"));
-    assert_int_equal(fb_stream_open(p->ctx, p->path, &stream, NULL), FB_E_IO);
-    assert_int_equal(fb_map_open(p->ctx, p->path, &map), FB_E_IO);
+    assert_int_equal(fb_stream_open(p->ctx, p->path, &stream, NULL), FB_E_FORMAT);
+    assert_int_equal(fb_map_open(p->ctx, p->path, &map), FB_E_FORMAT);
     assert_int_equal(unlink(p->path), 0);
-    assert_int_equal(fb_file_read(p->ctx, p->folder, 100, &bytes, &size), FB_E_IO);
+    assert_int_equal(fb_file_read(p->ctx, p->folder, 100, &bytes, &size), FB_E_FORMAT);
     assert_non_null(strstr(fb_context_message(p->ctx), "a folder"));
 
     assert_int_equal(fb_file_write(p->ctx, p->path, pointer, sizeof pointer - 1),

@@ -21,14 +21,15 @@ struct jpeg_reader {
     struct jpeg_progress_mgr progress;
     jmp_buf back;
     char message[JMSG_LENGTH_MAX];
-    fb_status status; /* what `back` is returned to with */
-    uint8_t *cmyk;    /* one row, or NULL */
+    bool no_memory;
+    uint8_t *cmyk; /* one row, or NULL */
 };
 
 static void reader_error(j_common_ptr common)
 {
     struct jpeg_reader *r = common->client_data;
     common->err->format_message(common, r->message);
+    r->no_memory = common->err->msg_code == JERR_OUT_OF_MEMORY;
     longjmp(r->back, 1);
 }
 
@@ -117,8 +118,11 @@ static fb_status reader_run(fb_context *ctx, struct jpeg_reader *r,
                             fb_image *image, int *orientation)
 {
     if (setjmp(r->back) != 0)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: a corrupt or truncated JPEG: %s",
-                       source->name, r->message);
+        return r->no_memory
+                   ? fb_fail(ctx, FB_E_MEMORY, "%s: no memory to decode it",
+                             source->name)
+                   : fb_fail(ctx, FB_E_FORMAT, "%s: a corrupt or truncated JPEG: %s",
+                             source->name, r->message);
     jpeg_create_decompress(&r->jpeg);
     r->jpeg.client_data = r;
     r->progress.progress_monitor = reader_progress;

@@ -24,8 +24,24 @@ struct png_reader {
     png_structp png;
     png_infop info;
     uint8_t *work; /* rows before they become rgb, or NULL */
+    bool no_memory;
     char message[160];
 };
+
+/* libpng's sentences do not tell: some call it a bad chunk. */
+static void *reader_allocate(png_structp png, size_t size)
+{
+    struct png_reader *r = png_get_mem_ptr(png);
+    void *memory = malloc(size);
+    r->no_memory |= memory == NULL;
+    return memory;
+}
+
+static void reader_release(png_structp png, void *memory)
+{
+    (void)png;
+    free(memory);
+}
 
 static void reader_error(png_structp png, png_const_charp message)
 {
@@ -106,8 +122,11 @@ static fb_status reader_run(fb_context *ctx, struct png_reader *r,
 {
     static const png_byte skipped[] = "iCCP\0tEXt\0zTXt\0sPLT"; /* 5 bytes each */
     if (setjmp(png_jmpbuf(r->png)) != 0)
-        return fb_fail(ctx, FB_E_FORMAT, "%s: a corrupt or truncated PNG: %s",
-                       r->source->name, r->message);
+        return r->no_memory
+                   ? fb_fail(ctx, FB_E_MEMORY, "%s: no memory to decode it",
+                             r->source->name)
+                   : fb_fail(ctx, FB_E_FORMAT, "%s: a corrupt or truncated PNG: %s",
+                             r->source->name, r->message);
     png_set_user_limits(r->png, (png_uint_32)info->width, (png_uint_32)info->height);
     png_set_chunk_malloc_max(r->png, TEXT_BYTES_MAX);
     png_set_chunk_cache_max(r->png, CHUNKS_MAX);
@@ -142,11 +161,14 @@ fb_status fb_png_read(fb_context *ctx, const fb_image_source *source,
         return FB_OK;
     struct png_reader r = {.source = source};
     r.png =
-        png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, reader_error, reader_warning);
+        png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, reader_error,
+                                 reader_warning, &r, reader_allocate, reader_release);
     r.info = r.png != NULL ? png_create_info_struct(r.png) : NULL;
-    fb_status status = r.info != NULL
-                           ? reader_run(ctx, &r, info, image, orientation)
-                           : fb_fail(ctx, FB_E_MEMORY, "%s: no memory", source->name);
+    bool made = r.info != NULL && !r.no_memory;
+    fb_status status = made ? reader_run(ctx, &r, info, image, orientation)
+                            : fb_fail(ctx, FB_E_MEMORY, "%s: no memory", source->name);
+    if (status == FB_OK && r.no_memory) /* a chunk was left out */
+        status = fb_fail(ctx, FB_E_MEMORY, "%s: no memory to decode it", source->name);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     free(r.work);
     if (status != FB_OK)

@@ -44,22 +44,27 @@ static fb_status webp_pixels(fb_context *ctx, const fb_image_source *source,
                              const fb_image *image, bool alpha)
 {
     size_t width = (size_t)image->width, count = width * (size_t)image->height;
-    bool done;
-    if (!alpha) {
-        done = WebPDecodeRGBInto(source->bytes, source->size_bytes, image->rgb,
-                                 count * 3, image->width * 3) != NULL;
-    } else {
-        uint8_t *rgba = malloc(count * 4);
-        if (rgba == NULL)
-            return fb_fail(ctx, FB_E_MEMORY, "%s: no memory for %d x %d pixels",
-                           source->name, image->width, image->height);
-        done = WebPDecodeRGBAInto(source->bytes, source->size_bytes, rgba, count * 4,
-                                  image->width * 4) != NULL;
-        if (done)
+    WebPDecoderConfig how;
+    uint8_t *rgba = alpha ? malloc(count * 4) : image->rgb;
+    if (rgba == NULL || !WebPInitDecoderConfig(&how)) {
+        return fb_fail(ctx, FB_E_MEMORY, "%s: no memory for %d x %d pixels",
+                       source->name, image->width, image->height);
+    }
+    int32_t channels = alpha ? 4 : 3;
+    how.output.colorspace = alpha ? MODE_RGBA : MODE_RGB;
+    how.output.is_external_memory = 1;
+    how.output.u.RGBA =
+        (WebPRGBABuffer){rgba, image->width * channels, count * (size_t)channels};
+    VP8StatusCode decoded = WebPDecode(source->bytes, source->size_bytes, &how);
+    WebPFreeDecBuffer(&how.output);
+    if (alpha) {
+        if (decoded == VP8_STATUS_OK)
             fb_image_on_white(image->rgb, rgba, count);
         free(rgba);
     }
-    if (!done)
+    if (decoded == VP8_STATUS_OUT_OF_MEMORY)
+        return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to decode it", source->name);
+    if (decoded != VP8_STATUS_OK)
         return fb_fail(ctx, FB_E_FORMAT,
                        "%s: a corrupt or truncated WebP: its pixels cannot be decoded",
                        source->name);

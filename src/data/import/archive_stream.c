@@ -6,6 +6,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,10 +27,14 @@ static fb_status fail_archive(fb_context *ctx, fb_archive_stream *s)
                                         [FB_ARCHIVE_ZIP] = "not a readable zip archive",
                                         [FB_ARCHIVE_FILE] = "cannot be read"};
     const char *reason = archive_error_string(s->archive);
+    int error = archive_errno(s->archive); /* of the machine or of the file */
     s->broken = true;
-    return fb_fail(ctx, FB_E_FORMAT, "%s%s%s: %s: %s", s->path,
-                   s->member[0] ? ": member " : "", s->member, kinds[s->kind],
-                   reason ? reason : "it ends too early");
+    return fb_fail(ctx,
+                   error == ENOMEM ? FB_E_MEMORY
+                   : error == EIO  ? FB_E_IO
+                                   : FB_E_FORMAT,
+                   "%s%s%s: %s: %s", s->path, s->member[0] ? ": member " : "",
+                   s->member, kinds[s->kind], reason ? reason : "it ends too early");
 }
 
 static fb_status create(fb_context *ctx, fb_archive_stream **stream, const char *path,

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/id_set.h"
 #include "base/json.h"
+#include "base/memory_stream.h"
 #include "base/number_text.h"
 #include "base/random.h"
 #include "data/catalogue/catalogue_row.h"
@@ -243,13 +244,13 @@ static fb_status write_row(fb_context *ctx, const fb_import_item *item, fb_arena
 {
     char *text = NULL;
     size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
+    FILE *stream = fb_memory_open(&text, &size);
     if (!stream)
         return fail_memory(ctx, job);
     fb_json_writer w;
     fb_json_begin(&w, stream, 0);
     write_fields(&w, item);
-    bool written = fclose(stream) == 0;
+    bool written = fb_memory_close(stream, &text);
     fb_status status = FB_OK;
     if (written && size > ROW_BYTES_MAX)
         status = set_fault(job, FB_RECORD_BAD_FIELD, "a row of %zu bytes; %d are read",

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/intern.h"
+#include "base/memory_stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,8 +39,8 @@ static fb_status read_bytes(fb_context *ctx, const fb_record_image *image,
         return FB_OK;
     fb_status status = fb_file_read(ctx, image->path, FB_IMAGE_BYTES_MAX, own, size);
     *bytes = *own;
-    if (status == FB_E_MEMORY || status == FB_OK)
-        return status;
+    if (status == FB_E_MEMORY || status == FB_E_IO || status == FB_OK)
+        return status; /* not the data's */
     *fault = status == FB_E_MISSING ? FB_RECORD_BAD_NO_IMAGE : FB_RECORD_BAD_IMAGE;
     return FB_OK;
 }
@@ -70,13 +71,13 @@ static fb_status write_file(fb_context *ctx, const char *stem, const uint8_t *by
 static fb_status encode(fb_context *ctx, const fb_image *image, const char *name,
                         bool jpeg, char **bytes, size_t *size)
 {
-    FILE *stream = open_memstream(bytes, size);
+    FILE *stream = fb_memory_open(bytes, size);
     if (!stream)
         return fb_fail(ctx, FB_E_MEMORY, "%s: no memory to write it", name);
     fb_status status = jpeg ? fb_image_encode_jpeg(ctx, stream, name, image,
                                                    FB_IMPORT_JPEG_QUALITY, false)
                             : fb_image_encode_png(ctx, stream, name, image);
-    if (fclose(stream) != 0 && status == FB_OK)
+    if (!fb_memory_close(stream, bytes) && status == FB_OK)
         status = fb_fail(ctx, FB_E_MEMORY, "%s: no memory to write it", name);
     return status;
 }

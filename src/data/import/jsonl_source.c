@@ -79,6 +79,8 @@ static fb_status fill(fb_context *ctx, jsonl_source *s, size_t size, bool too_lo
         record->why = s->fault.message;
         return FB_OK;
     }
+    if (status != FB_OK && s->fault.status == status) /* not the row's fault */
+        return fb_fail(ctx, status, "%s: %s", s->where, s->fault.message);
     FB_TRY(status);
     if (s->split)
         FB_TRY(fb_field_list_add(ctx, &s->fields, "split", s->split, strlen(s->split)));

@@ -76,8 +76,10 @@ static fb_status add_fields(fb_context *ctx, source *s, json_t *object)
     const char *caption;
     if (s->sample.product[0] && object) { /* the json's id is not of one photo */
         json_t *id = json_object_get(object, "id");
-        if (id && !json_object_get(object, "product_id"))
-            (void)json_object_set(object, "product_id", id);
+        if (id && !json_object_get(object, "product_id") &&
+            json_object_set(object, "product_id", id) != 0)
+            return fb_fail(ctx, FB_E_MEMORY, "no memory for the fields of %s",
+                           s->sample.key);
         (void)json_object_del(object, "id");
     }
     if (object)
@@ -162,7 +164,7 @@ static fb_status next(fb_context *ctx, void *self, fb_record *record)
     *record = (fb_record){0};
     fb_status status = next_sample(s, &more);
     record->progress = (double)s->at / s->shards.count;
-    if (status == FB_E_MEMORY)
+    if (status == FB_E_MEMORY || status == FB_E_IO) /* not the data's */
         return fb_fail(ctx, status, "%s", s->why.message);
     if (status != FB_OK)
         return tell_fault(s, record,

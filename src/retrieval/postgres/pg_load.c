@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/memory_stream.h"
 #include "base/number_text.h"
 #include "base/progress.h"
 #include "base/random.h"
@@ -145,7 +146,7 @@ static fb_status write_attributes(load *l, const fb_hit *hit)
     fb_json_writer w;
     free(l->json);
     l->json = NULL;
-    FILE *stream = open_memstream(&l->json, &size);
+    FILE *stream = fb_memory_open(&l->json, &size);
     if (!stream)
         return fb_fail(l->ctx, FB_E_MEMORY, "no memory for attributes");
     fb_json_begin(&w, stream, 0);
@@ -153,7 +154,7 @@ static fb_status write_attributes(load *l, const fb_hit *hit)
     for (int32_t i = 0; i < hit->attribute_count; i++)
         fb_json_key_string(&w, hit->attributes[2 * i], hit->attributes[2 * i + 1]);
     fb_json_close_object(&w);
-    return fclose(stream) == 0
+    return fb_memory_close(stream, &l->json)
                ? FB_OK
                : fb_fail(l->ctx, FB_E_MEMORY, "no memory for attributes");
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/memory_stream.h"
 #include "base/number_text.h"
 #include "retrieval/index/index_search.h"
 #include "retrieval/postgres/pg_copy.h"
@@ -101,7 +102,7 @@ static fb_status write_sql(search *s, int64_t limit)
     size_t size;
     free(s->sql);
     s->sql = NULL;
-    FILE *sql = open_memstream(&s->sql, &size);
+    FILE *sql = fb_memory_open(&s->sql, &size);
     if (!sql)
         return fb_fail(s->ctx, FB_E_MEMORY, "no memory to search");
     fputs("SELECT " HIT_COLUMNS ", -(embedding <#> $1::vector), (SELECT fingerprint "
@@ -109,8 +110,9 @@ static fb_status write_sql(search *s, int64_t limit)
           sql);
     write_filters(s, sql);
     fprintf(sql, " ORDER BY embedding <#> $1::vector LIMIT %lld", (long long)limit);
-    return fclose(sql) == 0 ? FB_OK
-                            : fb_fail(s->ctx, FB_E_MEMORY, "no memory to search");
+    return fb_memory_close(sql, &s->sql)
+               ? FB_OK
+               : fb_fail(s->ctx, FB_E_MEMORY, "no memory to search");
 }
 
 static void clear_results(search *s)

@@ -193,7 +193,7 @@ static void a_missing_file_is_said(void **state)
     fb_click_log *log = NULL;
     assert_int_equal(fb_click_log_open(ctx, &log, "/nowhere/clicks.tsv"), FB_E_MISSING);
     assert_non_null(strstr(fb_context_message(ctx), "/nowhere/clicks.tsv"));
-    assert_int_equal(fb_click_log_open(ctx, &log, "/tmp"), FB_E_IO);
+    assert_int_equal(fb_click_log_open(ctx, &log, "/tmp"), FB_E_FORMAT);
     fb_context_free(ctx);
 }
 
