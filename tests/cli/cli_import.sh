@@ -221,7 +221,11 @@ check "to the same catalogue as anew" diff -r "$WORK/new" "$C"
 cut_off
 ok "it begins anew with another store" $K --store resized --image-size 32 --json
 check "nothing was resumed" grep -q '"resumed": 0,' "$WORK/stdout"
-mkdir "$C.part"
 rm -rf "$C"
+mkdir "$C.part" # killed before it had a log
+ok "begun over an empty folder" $K
+rm -rf "$C"
+mkdir "$C.part"
+touch "$C.part/something"
 fails 2 "not of an import" $K
 finish
