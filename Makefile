@@ -20,6 +20,10 @@ torture: ## 200 kills at random instants, a sweep of failing calls; half an hour
 	@KILLS=200 bash tests/cli/cli_kills.sh $(CURDIR)/$(BUILD)
 	@FAULT_SAMPLES=$${FAULT_SAMPLES:-200} bash tests/cli/cli_faults.sh $(CURDIR)/$(BUILD)
 
+fuzz: ## every fuzz target for MINUTES=1 each; new inputs are kept under tests/fuzz/corpus
+	@./setup
+	@tests/fuzz_long.sh $(or $(MINUTES),1)
+
 demo: all ## train a small model on a free catalogue and show what it finds
 	@demo/run.sh
 
@@ -38,9 +42,9 @@ tidy: ## clang-tidy over src/
 	@run-clang-tidy -quiet -p build-tidy "$(CURDIR)/src/.*"
 
 clean: ## remove what was built
-	@rm -rf $(BUILD) build-asan build-fuzz build-tidy
+	@rm -rf $(BUILD) build-asan build-fuzz build-tsan build-tidy
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all test torture demo bench format format-check tidy clean help
+.PHONY: all test torture fuzz demo bench format format-check tidy clean help

@@ -12,7 +12,7 @@ seeds=()
 [ -d "$corpus" ] && seeds=("$corpus")
 
 # The time limit is for slow machines only; the number of inputs ends the run elsewhere.
-"$program" -seed=1 -runs="${FB_FUZZ_RUNS:-300000}" -max_total_time=30 -timeout=20 \
+"$program" -seed=1 -runs="${FB_FUZZ_RUNS:-120000}" -max_total_time=12 -timeout=20 \
     -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 \
     -artifact_prefix="$folder/" "$folder/new" "${seeds[@]}"
 status=$?

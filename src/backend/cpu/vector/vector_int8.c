@@ -81,7 +81,7 @@ static const word *open_panel(const vector_int8 *a, const int8_t *w, int32_t *st
             to[i] = w[i];
         return a->panel;
     }
-    for (int64_t i = 0; INT8_SHIFT && i < numbers; i += INT8_GROUP * INT8_COLUMNS)
+    for (int64_t i = 0; INT8_SHIFT != 0 && i < numbers; i += INT8_GROUP * INT8_COLUMNS)
         for (int64_t c = 0; c < INT8_COLUMNS; c++)
             for (int64_t k = 0; k < INT8_GROUP; k++)
                 start[c] -= INT8_SHIFT * w[i + c * INT8_GROUP + k];
