@@ -354,6 +354,10 @@ fb_status fb_index_find_all(fb_context *ctx, const fb_index *index,
 typedef struct fb_explain_options {
 #define FB_OPTION FB_OPTION_MEMBER
 #include "fashionbert/explain.def"
+    /* NULL, or called between parts, on the same thread, for other work with the same
+     * model; false: break off, FB_E_STATE. */
+    bool (*pause)(void *self);
+    void *pause_self;
 } fb_explain_options;
 
 void fb_explain_options_defaults(fb_explain_options *options);

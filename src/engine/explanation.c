@@ -27,7 +27,7 @@ typedef struct request {
     fb_model *model;
     const fb_model_config *config;
     fb_score_kind kind;
-    int32_t steps;
+    const fb_explain_options *options;
     fb_batch *batch;
     fb_arena *scratch;
     whole_explanation *out;
@@ -172,7 +172,9 @@ static fb_status attribute(const request *r, fb_attribution *found, double *bias
         return fb_fail(r->ctx, FB_E_STATE, "a score of %s cannot be explained",
                        m->system->name);
     fb_attribution_options o = {.mask_id = fb_vocab_mask(r->model->vocab),
-                                .steps = r->steps};
+                                .steps = r->options->steps,
+                                .pause = r->options->pause,
+                                .pause_self = r->options->pause_self};
     if (r->kind == FB_SCORE_TIA)
         o.alignment = 1;
     if (r->kind == FB_SCORE_BOTH)
@@ -251,13 +253,14 @@ static fb_status make(request *r, const char *text, const fb_image_input *image)
 
 fb_status fb_model_explain(fb_context *ctx, fb_model *model, const char *text,
                            const fb_image_input *image, fb_score_kind kind,
-                           int32_t steps, fb_explanation **explanation)
+                           const fb_explain_options *options,
+                           fb_explanation **explanation)
 {
     request r = {.ctx = ctx,
                  .model = model,
                  .config = &model->matcher->config,
                  .kind = kind,
-                 .steps = steps};
+                 .options = options};
     fb_status status = fb_model_check_photos(ctx, model, "explain");
     if (status == FB_OK)
         status = make(&r, text, image);

@@ -24,6 +24,9 @@ struct fb_attribution_options {
     int32_t steps;   /* 1 to FB_ATTRIBUTION_STEPS */
     int64_t pixels;  /* that go through a network at once, at least one image's: bounds
                         memory; 0: 2^19 */
+    /* NULL, or called between parts of few steps; false: stop, FB_E_STATE. */
+    bool (*pause)(void *self);
+    void *pause_self;
 };
 
 struct fb_attribution {

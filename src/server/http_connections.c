@@ -13,7 +13,8 @@
 
 #define IDLE_S  75 /* between two requests */
 #define SPARE_S 2  /* to ask in a spare place */
-#define FRESH_S 1  /* has just come, or begun to send */
+#define FRESH_S 1  /* has just come, begun to send, or been answered */
+#define TAKEN_S 3  /* where places are short, an answer should be taken within */
 
 struct fb_connections {
     pthread_mutex_t lock;
@@ -83,16 +84,21 @@ static bool is_same(const fb_connection *a, const fb_connection *b)
     return memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
-/* Who gives up a place first; 0: nobody does who is computed or answered. Who has just
- * come, or sends, is the last. */
+/* Who gives up a place first; 0: nobody does who is computed, or was answered just now.
+ * Silence costs the place first, then having just come, then sending and taking. */
 static int readiness(const fb_connection *c, double now)
 {
-    bool fresh = now - c->since_s <= FRESH_S;
-    if (c->phase == FB_PHASE_IDLE && c->kept)
-        return 2;
-    if (c->phase == FB_PHASE_IDLE || (c->phase == FB_PHASE_RECEIVING && !c->exchange))
-        return fresh ? 1 : 3;
-    return c->phase == FB_PHASE_RECEIVING && !fresh ? 1 : 0;
+    double age = now - c->since_s;
+    switch (c->phase) {
+    case FB_PHASE_IDLE:
+        return age > FRESH_S ? 3 : c->kept ? 0 : 2;
+    case FB_PHASE_RECEIVING:
+        return age > FRESH_S ? (c->exchange ? 2 : 3) : c->exchange ? 1 : 2;
+    case FB_PHASE_SENDING:
+        return age > TAKEN_S ? 1 : 0;
+    default:
+        return 0;
+    }
 }
 
 /* The one that gives up its place for `fresh`; NULL: none does. */

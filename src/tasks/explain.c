@@ -44,7 +44,7 @@ fb_status fb_explain(fb_context *ctx, fb_model *model, const char *text,
         return fb_fail(ctx, FB_E_USAGE, "an explanation needs a text");
     if (strcmp(o.score, "own") != 0)
         FB_TRY(fb_score_kind_parse(ctx, "--score", o.score, &kind));
-    return fb_model_explain(ctx, model, text, image, kind, o.steps, explanation);
+    return fb_model_explain(ctx, model, text, image, kind, &o, explanation);
 }
 
 /* ---- the picture ---------------------------------------------------------------- */

@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PIXELS = 1 << 19 };
+enum { PIXELS = 1 << 19, PAUSE_STEPS = 2 };
 
 typedef struct work {
     fb_fashionbert *m;
@@ -354,27 +354,55 @@ static void gather_words(work *w, const part *p, const fb_tensor *grad)
     }
 }
 
-static fb_status explain_words(work *w)
+/* Steps of a part: all, or where others wait between parts, few. */
+static int32_t steps_at_once(const work *w, int32_t most)
+{
+    return w->options->pause && most > PAUSE_STEPS ? PAUSE_STEPS : most;
+}
+
+static fb_status pause_part(const work *w)
+{
+    const fb_attribution_options *o = w->options;
+    if (!o->pause || o->pause(o->pause_self))
+        return FB_OK;
+    return fb_fail(w->tape->ctx, FB_E_STATE, "an explanation was broken off");
+}
+
+static fb_status explain_words_turn(work *w, int32_t first, int32_t count)
 {
     part p;
-    int32_t steps = w->options->steps;
-    FB_TRY(take_part(w->tape, &p, steps + 2, 2, steps + 3));
+    FB_TRY(take_part(w->tape, &p, count + 2, 2, count + 3));
     p.text_at[0] = p.image_at[0] = 1;
-    for (int32_t k = 0; k < steps; k++) {
-        p.text_at[k + 1] = w->at[k];
-        set_pair(&p, k + 1, k + 1, 0, w->weight[k]);
+    for (int32_t k = 0; k < count; k++) {
+        p.text_at[k + 1] = w->at[first + k];
+        set_pair(&p, k + 1, k + 1, 0, w->weight[first + k]);
     }
     set_pair(&p, 0, 0, 0, 0);
-    set_pair(&p, steps + 1, steps + 1, 0, 0);
-    set_pair(&p, steps + 2, 0, 1, 0);
+    set_pair(&p, count + 1, count + 1, 0, 0);
+    set_pair(&p, count + 2, 0, 1, 0);
     FB_TRY(run(w, &p, true, false));
     fb_tensor grad;
     FB_TRY(read_gradient(w->tape, &grad, p.words));
     gather_words(w, &p, &grad);
     w->found.score = p.scores[0];
-    w->found.without_text = p.scores[steps + 1];
-    w->found.without_image = p.scores[steps + 2];
-    return check_finite(w->tape, w->found.tokens, w->tokens, "the weight of token");
+    w->found.without_text = p.scores[count + 1];
+    w->found.without_image = p.scores[count + 2];
+    return FB_OK;
+}
+
+static fb_status explain_words(work *w)
+{
+    fb_tape *tape = w->tape;
+    int32_t steps = w->options->steps, most = steps_at_once(w, steps);
+    for (int32_t first = 0; first < steps; first += most) {
+        fb_tape_mark mark = fb_tape_save(tape);
+        fb_tape_begin(tape, tape->ctx, tape->be, tape->arena, true);
+        FB_TRY(
+            explain_words_turn(w, first, steps - first < most ? steps - first : most));
+        fb_tape_restore(tape, mark);
+        FB_TRY(pause_part(w));
+    }
+    return check_finite(tape, w->found.tokens, w->tokens, "the weight of token");
 }
 
 /* ---- pixels --------------------------------------------------------------------- */
@@ -432,11 +460,13 @@ static fb_status explain_pixels(work *w)
     int32_t steps = w->options->steps, most = fit < 1 ? 1 : (int32_t)fit;
     if (fit > steps || !w->m->patch_encoder.kind->learns)
         most = steps;
+    most = steps_at_once(w, most);
     for (int32_t first = 0; first < steps; first += most) {
         fb_tape_mark mark = fb_tape_save(tape);
         fb_tape_begin(tape, tape->ctx, tape->be, tape->arena, true);
         FB_TRY(explain_turn(w, first, steps - first < most ? steps - first : most));
         fb_tape_restore(tape, mark);
+        FB_TRY(pause_part(w));
     }
     return check_finite(tape, w->found.patches, w->given->patches,
                         "the weight of patch");
