@@ -17,7 +17,7 @@
 
 typedef struct format {
     const char *name;
-    bool (*recognise)(const char *path);
+    bool (*recognise)(fb_context *ctx, const char *path);
     fb_status (*open)(fb_context *ctx, fb_record_source *source, const char *path,
                       const fb_import_options *options);
 } format;
@@ -55,12 +55,16 @@ static fb_status choose(fb_context *ctx, const format **chosen, const char *path
                         const char *from)
 {
     bool automatic = strcmp(from, "auto") == 0;
-    for (int i = 0; i < FORMATS; i++)
-        if (automatic ? formats[i].recognise(path)
+    for (int i = 0; i < FORMATS; i++) {
+        struct fb_context why = {0};
+        if (automatic ? formats[i].recognise(&why, path)
                       : strcmp(formats[i].name, from) == 0) {
             *chosen = &formats[i];
             return FB_OK;
         }
+        if (why.status == FB_E_MEMORY || why.status == FB_E_IO) /* not the source's */
+            return fb_fail(ctx, why.status, "%s", why.message);
+    }
     if (!automatic)
         return fb_fail(ctx, FB_E_USAGE, "--from: \"%.64s\" is none of auto %s", from,
                        format_names);

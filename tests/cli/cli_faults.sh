@@ -63,7 +63,7 @@ once() {
     fi
 }
 again_import() { [ -e "$O" ] || run_import "$FB"; }
-again_index() { run_index "$FB"; }
+again_index() { [ -e "$O/index.json" ] || run_index "$FB"; }
 
 for verb in import train index; do
     O=$WORK/$verb

@@ -58,12 +58,12 @@ static fb_status list_files(fb_context *ctx, const char *folder, file_list *list
     return FB_OK;
 }
 
-bool fb_csv_source_recognise(const char *path)
+bool fb_csv_source_recognise(fb_context *ctx, const char *path)
 {
     if (!fb_path_is_folder(path))
         return is_csv_name(path);
     file_list list = {.count = 0};
-    return list_files(NULL, path, &list) == FB_OK && list.count > 0;
+    return list_files(ctx, path, &list) == FB_OK && list.count > 0;
 }
 
 /* ---- header ------------------------------------------------------------------------

@@ -15,7 +15,7 @@
 #include "data/import/record_source.h"
 #include "fashionbert.h"
 
-bool fb_csv_source_recognise(const char *path);
+bool fb_csv_source_recognise(fb_context *ctx, const char *path);
 
 /* Uses options->map and ->encoding. FB_E_MISSING (no such file, none in the folder),
  * FB_E_FORMAT (no header, a column twice), FB_E_USAGE (a field of --map that no column

@@ -55,8 +55,9 @@ typedef struct source {
     char path[4096];
 } source;
 
-bool fb_fashiongen_source_recognise(const char *path)
+bool fb_fashiongen_source_recognise(fb_context *ctx, const char *path)
 {
+    (void)ctx;
     const char *dot = strrchr(path, '.');
     return dot &&
            (fb_ascii_compare(dot, ".h5") == 0 || fb_ascii_compare(dot, ".hdf5") == 0);

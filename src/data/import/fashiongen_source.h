@@ -26,7 +26,7 @@
 #include "fashionbert.h"
 
 /* .h5 or .hdf5 */
-bool fb_fashiongen_source_recognise(const char *path);
+bool fb_fashiongen_source_recognise(fb_context *ctx, const char *path);
 /* FB_E_MISSING  no such file; fields of the table that are not there, all named; built
  *               without HDF5
  * FB_E_FORMAT   no HDF5 file, or damaged

@@ -155,12 +155,12 @@ static bool has_splits(const level *l)
     return splits > 0;
 }
 
-bool fb_imagefolder_source_recognise(const char *path)
+bool fb_imagefolder_source_recognise(fb_context *ctx, const char *path)
 {
     static const char *const others[] = {".csv", ".tsv", ".tar", ".h5", ".hdf5"};
     level l;
     bool images = false, other = false;
-    if (!fb_path_is_folder(path) || open_level(NULL, &l, path) != FB_OK)
+    if (!fb_path_is_folder(path) || open_level(ctx, &l, path) != FB_OK)
         return false;
     for (int32_t i = 0; i < l.count; i++) {
         images |= is_image_name(l.names[i]) || is_folder_in(path, l.names[i]);

@@ -22,7 +22,7 @@
 enum { FB_IMAGEFOLDER_LEVELS = 3 };
 
 /* Whether the folder has metadata, or folders or images in it. */
-bool fb_imagefolder_source_recognise(const char *path);
+bool fb_imagefolder_source_recognise(fb_context *ctx, const char *path);
 
 /* Folders and files come sorted by name; what is held in memory are the names of one
  * folder and of those around it. FB_E_MISSING (no such folder), FB_E_FORMAT

@@ -152,8 +152,9 @@ fb_status fb_jsonl_source_open_file(fb_context *ctx, fb_record_source *source,
     return FB_OK;
 }
 
-bool fb_jsonl_source_recognise(const char *path)
+bool fb_jsonl_source_recognise(fb_context *ctx, const char *path)
 {
+    (void)ctx;
     return (fb_path_ends_in(path, ".jsonl") || fb_path_ends_in(path, ".ndjson")) &&
            !fb_path_is_folder(path);
 }

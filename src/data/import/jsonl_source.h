@@ -13,7 +13,7 @@
 
 #define FB_JSONL_LINE_BYTES_MAX (1 << 20)
 
-bool fb_jsonl_source_recognise(const char *path);
+bool fb_jsonl_source_recognise(fb_context *ctx, const char *path);
 
 /* FB_E_MISSING, FB_E_IO, FB_E_MEMORY. A line that is no object, or too long, is one bad
  * record. */

@@ -10,7 +10,7 @@
  *
  * A format NAME has src/data/import/NAME_source.[ch] with the two functions
  *
- *     bool      fb_NAME_source_recognise(const char *path);
+ *     bool      fb_NAME_source_recognise(fb_context *ctx, const char *path);
  *     fb_status fb_NAME_source_open(fb_context *, fb_record_source *, const char *path,
  *                                   const fb_import_options *);
  *

@@ -320,8 +320,9 @@ static fb_status read_archive(fb_context *ctx, furniture *s)
     return FB_OK;
 }
 
-bool fb_sweethome3d_source_recognise(const char *path)
+bool fb_sweethome3d_source_recognise(fb_context *ctx, const char *path)
 {
+    (void)ctx;
     return fb_path_ends_in(path, ".sh3f") || fb_path_ends_in(path, ".jar");
 }
 

@@ -21,7 +21,7 @@
 
 #include "data/import/record_source.h"
 
-bool fb_sweethome3d_source_recognise(const char *path);
+bool fb_sweethome3d_source_recognise(fb_context *ctx, const char *path);
 
 /* Pieces come in the order of their numbers. Their icons are held in memory.
  * FB_E_MISSING  the file is not there, or lacks a catalogue or the language

@@ -21,8 +21,9 @@ typedef struct source {
     char where[4096 + FB_MEMBER_NAME_BYTES + 16];
 } source;
 
-bool fb_webdataset_source_recognise(const char *path)
+bool fb_webdataset_source_recognise(fb_context *ctx, const char *path)
 {
+    (void)ctx;
     static const char *const endings[] = {"", ".gz", ".zst", "*", ".*"};
     size_t length = strlen(path);
     const char *tar = fb_ascii_find(path, ".tar");

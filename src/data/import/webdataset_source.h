@@ -11,7 +11,7 @@
 
 /* A file, or a pattern of files (file_list.h), called .tar, .tgz, .tar.gz, .tar.zst,
  * .tar* or .tar{...}. */
-bool fb_webdataset_source_recognise(const char *path);
+bool fb_webdataset_source_recognise(fb_context *ctx, const char *path);
 /* FB_E_MISSING no shard of that name; FB_E_FORMAT a broken pattern; FB_E_MEMORY. A
  * shard that cannot be read, or not to its end, is one faulty record. */
 fb_status fb_webdataset_source_open(fb_context *ctx, fb_record_source *source,

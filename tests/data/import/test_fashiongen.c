@@ -94,8 +94,8 @@ static void rows_become_records(void **state)
     fb_record r;
     const fashiongen_options o = {.rows = 7, .side = 12, .seed = 1};
     write_file(f, "fashiongen_256_256_validation.h5", &o, path);
-    assert_true(fb_fashiongen_source_recognise(path));
-    assert_false(fb_fashiongen_source_recognise("h5.csv"));
+    assert_true(fb_fashiongen_source_recognise(NULL, path));
+    assert_false(fb_fashiongen_source_recognise(NULL, "h5.csv"));
     open_source(f, path, &source);
     assert_int_equal(source.column_count, 16);
     for (int i = 0; i < 3; i++)

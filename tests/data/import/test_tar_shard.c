@@ -343,13 +343,13 @@ static void samples_become_records(void **state)
     fb_record r;
     write_shards(f);
     snprintf(pattern, sizeof pattern, "%s/s-*.tar*", f->folder);
-    assert_false(fb_webdataset_source_recognise("shop.csv"));
-    assert_false(fb_webdataset_source_recognise("shop.tar.csv"));
-    assert_false(fb_webdataset_source_recognise(".tar"));
-    assert_true(fb_webdataset_source_recognise("shop-{00..10}.tar.gz"));
-    assert_true(fb_webdataset_source_recognise("a.tar.d/b.TGZ"));
-    assert_true(fb_webdataset_source_recognise("shop-*.tar*"));
-    assert_true(fb_webdataset_source_recognise("a.tar/b.tar{,.zst}"));
+    assert_false(fb_webdataset_source_recognise(NULL, "shop.csv"));
+    assert_false(fb_webdataset_source_recognise(NULL, "shop.tar.csv"));
+    assert_false(fb_webdataset_source_recognise(NULL, ".tar"));
+    assert_true(fb_webdataset_source_recognise(NULL, "shop-{00..10}.tar.gz"));
+    assert_true(fb_webdataset_source_recognise(NULL, "a.tar.d/b.TGZ"));
+    assert_true(fb_webdataset_source_recognise(NULL, "shop-*.tar*"));
+    assert_true(fb_webdataset_source_recognise(NULL, "a.tar/b.tar{,.zst}"));
     assert_int_equal(fb_webdataset_source_open(f->ctx, &source, pattern, NULL), FB_OK);
 
     assert_int_equal(source.next(f->ctx, source.self, &r), FB_OK);
