@@ -34,7 +34,8 @@ enum {
     IDLE_S = 75, /* a connection without a byte */
     DROPPED = 4, /* so many bodies of the largest size are read and dropped */
     BODY_START = 4096,
-    FILES = 256 /* descriptors beside those of connections */
+    UNREAD_BYTES = 128 << 10, /* of an answer, in the kernel: it counts them double */
+    FILES = 256               /* descriptors beside those of connections */
 };
 
 struct fb_http {
@@ -469,7 +470,7 @@ static fb_status listen_on(fb_context *ctx, const fb_serve_options *o, int *list
     struct sockaddr_storage bound;
     socklen_t bytes = sizeof bound;
     char service[16];
-    int yes = 1;
+    int yes = 1, unread = UNREAD_BYTES;
     snprintf(service, sizeof service, "%d", (int)o->port);
     int failed = getaddrinfo(o->host, service, &hints, &address);
     if (failed)
@@ -477,6 +478,7 @@ static fb_status listen_on(fb_context *ctx, const fb_serve_options *o, int *list
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool open =
         fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unread, sizeof unread) == 0 &&
         bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, 1024) == 0 &&
         getsockname(fd, (struct sockaddr *)&bound, &bytes) == 0;
     int error = errno;

@@ -41,6 +41,7 @@ typedef struct fb_server {
     atomic_int_fast64_t body_bytes; /* that requests take, see take_body_bytes */
     _Atomic double token_s;         /* seconds that a token took lately */
     _Atomic double quick_s;         /* seconds that a quick request took lately */
+    _Atomic double quick_at_s;      /* when the last one came */
 } fb_server;
 
 /* Whether one more request may wait; if so, it is counted. */

@@ -22,11 +22,13 @@
 
 enum { MOST = 64 }; /* requests of a batch */
 
-/* A slice takes as long as so many quick requests, within bounds: below, passes over few
- * pairs cost more than they are worth; above, people notice. */
-#define SLICE_OF_QUICK 4
-#define SLICE_LEAST_S  .008
+/* Where quick requests come, a slice takes as long as so many of them, within bounds:
+ * below, passes over few pairs cost more than they are worth; above, people notice. Where
+ * none has come lately, it is as long as the next one may wait. */
+#define SLICE_OF_QUICK 2
+#define SLICE_LEAST_S  .004
 #define SLICE_MOST_S   .05
+#define LATELY_S       2
 
 typedef struct batch {
     fb_server *server;
@@ -345,6 +347,7 @@ static void run_quick(batch *b, fb_exchange *x)
         return;
     int32_t count = b->count;
     note_batch(b);
+    atomic_store(&server->quick_at_s, began);
     encode(b, b->x, b->count);
     if (count == 1)
         atomic_store(&server->quick_s,
@@ -363,6 +366,8 @@ static int64_t parts_of(const fb_job *job)
 static double slice_seconds(const fb_server *server)
 {
     double seconds = SLICE_OF_QUICK * atomic_load(&server->quick_s);
+    if (fb_clock_s() - atomic_load(&server->quick_at_s) > LATELY_S)
+        return SLICE_MOST_S;
     return fmin(fmax(seconds, SLICE_LEAST_S), SLICE_MOST_S);
 }
 
