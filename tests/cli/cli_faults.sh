@@ -97,7 +97,7 @@ serve() { # serve KIND N REQUESTS: one server's life; FIRST and SECOND are its a
     FAIL_KIND=$1 FAIL_AT=$2 FAIL_COUNT=$WORK/count LD_PRELOAD=$SHIM "$FB" serve \
         --model "$WORK/m" --index "$WORK/index" --threads 1 --port 0 >/dev/null 2>"$WORK/stderr" &
     pid=$!
-    for i in $(seq 400); do
+    for i in $(seq 1200); do # a busy machine
         grep -q "on http" "$WORK/stderr" && break
         kill -0 $pid 2>/dev/null || break
         sleep 0.05
