@@ -364,11 +364,19 @@ static fb_exchange *prepared(world *w, const char *path, char *body)
     return x;
 }
 
+static char *dear_body(const world *w, int kind)
+{
+    if (kind == 0)
+        return match_body(w, 16, 4);
+    return kind == 1 ? rerank_body(ITEMS)
+                     : strdup("{\"text\": \"red thing\", \"product_id\": \"p1\"}");
+}
+
 static void what_is_quick_overtakes_what_takes_long(void **state)
 {
     world *w = *state;
-    const char *const dear[] = {"/v1/match", "/v1/rerank"};
-    for (int kind = 0; kind < 2; kind++) {
+    const char *const dear[] = {"/v1/match", "/v1/rerank", "/v1/explain"};
+    for (int kind = 0; kind < 3; kind++) {
         if (kind > 0) {
             end(state);
             begin(state);
@@ -376,8 +384,7 @@ static void what_is_quick_overtakes_what_takes_long(void **state)
         w->server.options.batch_tokens = 40; /* of a few pairs */
         later = prepared(w, "/v1/search", strdup("{\"text\": \"blue thing\"}"));
         fb_exchange *second = later;
-        fb_exchange *slow =
-            ask(w, dear[kind], kind == 0 ? match_body(w, 16, 4) : rerank_body(ITEMS));
+        fb_exchange *slow = ask(w, dear[kind], dear_body(w, kind));
         fb_exchange *first = ask(w, "/v1/encode", encode_body());
         w->then = ask_once_more;
         prepare(w);
