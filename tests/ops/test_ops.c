@@ -287,8 +287,8 @@ static void join_agrees_with_differences(void **state)
 {
     (void)state;
     check(&(graph){"join", {4, -1}, {3}, {0}, {0}, .build = build_join});
-    check(&(graph){"join, multiplied", {4, 2}, {3, 6}, {0}, {0},
-                   .build = build_join_and_add});
+    check(&(graph){
+        "join, multiplied", {4, 2}, {3, 6}, {0}, {0}, .build = build_join_and_add});
 }
 
 static const int32_t targets[] = {4, 0, 0, 2, 1};

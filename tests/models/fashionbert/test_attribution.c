@@ -327,7 +327,8 @@ static void another_memory_gives_refs_bits(void **state)
     static const int tried[][2] = {{0, 0}, {1, 1}, {3, 1}, {6, 0}}; /* shape, turns */
     for (int i = 0; i < 4; i++) {
         const shape *s = &shapes[tried[i][0]];
-        fb_attribution_options o = {s->alignment, s->similarity, MASK, 2, tried[i][1]};
+        fb_attribution_options o = {s->alignment, s->similarity, MASK, 2,
+                                    tried[i][1],  NULL,          NULL};
         fb_attribution a[2];
         world w[2];
         for (int k = 0; k < 2; k++) {
@@ -351,7 +352,7 @@ static void turns_of_the_network_give_the_same(void **state)
     world w;
     const shape *s = &shapes[3];
     assert_true(open_shape(&w, &kinds[1], s));
-    fb_attribution_options o = {s->alignment, s->similarity, MASK, 7, 0};
+    fb_attribution_options o = {s->alignment, s->similarity, MASK, 7, 0, NULL, NULL};
     fb_attribution a;
     double whole[P];
     must(&w, attribute(&w, &o, &a));
@@ -400,7 +401,7 @@ static void wrong_arguments_are_refused(void **state)
     (void)state;
     world w;
     assert_true(open_shape(&w, &kinds[0], &shapes[0]));
-    fb_attribution_options o = {1, 0, MASK, 0, 0};
+    fb_attribution_options o = {1, 0, MASK, 0, 0, NULL, NULL};
     refused(&w, &o, FB_E_USAGE);
     o.steps = FB_ATTRIBUTION_STEPS + 1;
     refused(&w, &o, FB_E_USAGE);
