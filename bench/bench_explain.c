@@ -237,7 +237,7 @@ static void run_method(bench *sums, int method, const pair *p, fb_random *random
         leave_out(b, p, words, patches);
     } else {
         fb_explanation *e;
-        const fb_explain_options o = {"own", methods[method].steps};
+        const fb_explain_options o = {.score = "own", .steps = methods[method].steps};
         must(b, fb_explain(b->ctx, b->model, p->title, &image, &o, &e));
         double word_gap = e->without_words - e->score,
                patch_gap = e->without_image - e->score;
@@ -278,7 +278,7 @@ int main(int argc, char **argv)
         fb_image_input image = {.file = path};
         must(&b, fb_model_read_image(b.ctx, b.model, &image, path, 0, pixels));
         fb_explanation *e;
-        const fb_explain_options once = {"own", 1};
+        const fb_explain_options once = {.score = "own", .steps = 1};
         must(&b, fb_explain(b.ctx, b.model, item->title, &image, &once, &e));
         if (e->word_count > 0 && e->word_count <= WORDS && e->grid <= GRID_MOST) {
             pair p = {e, pixels, item->title, e->score};

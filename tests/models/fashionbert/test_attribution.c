@@ -327,8 +327,11 @@ static void another_memory_gives_refs_bits(void **state)
     static const int tried[][2] = {{0, 0}, {1, 1}, {3, 1}, {6, 0}}; /* shape, turns */
     for (int i = 0; i < 4; i++) {
         const shape *s = &shapes[tried[i][0]];
-        fb_attribution_options o = {s->alignment, s->similarity, MASK, 2,
-                                    tried[i][1],  NULL,          NULL};
+        fb_attribution_options o = {.alignment = s->alignment,
+                                    .similarity = s->similarity,
+                                    .mask_id = MASK,
+                                    .steps = 2,
+                                    .pixels = tried[i][1]};
         fb_attribution a[2];
         world w[2];
         for (int k = 0; k < 2; k++) {
@@ -346,13 +349,21 @@ static void another_memory_gives_refs_bits(void **state)
     }
 }
 
+static bool count_down(void *self)
+{
+    return --*(int *)self > 0;
+}
+
 static void turns_of_the_network_give_the_same(void **state)
 {
     (void)state;
     world w;
     const shape *s = &shapes[3];
     assert_true(open_shape(&w, &kinds[1], s));
-    fb_attribution_options o = {s->alignment, s->similarity, MASK, 7, 0, NULL, NULL};
+    fb_attribution_options o = {.alignment = s->alignment,
+                                .similarity = s->similarity,
+                                .mask_id = MASK,
+                                .steps = 7};
     fb_attribution a;
     double whole[P];
     must(&w, attribute(&w, &o, &a));
@@ -364,6 +375,16 @@ static void turns_of_the_network_give_the_same(void **state)
         for (int p = 0; p < P; p++)
             near("patch in turns", s, 1, a.patches[p], whole[p], 1e-5);
     }
+    int left = 1000; /* pauses: words and patches in parts of two steps */
+    o.pause = count_down;
+    o.pause_self = &left;
+    must(&w, attribute(&w, &o, &a));
+    assert_true(left <= 1000 - 8);
+    for (int p = 0; p < P; p++)
+        near("patch between pauses", s, 1, a.patches[p], whole[p], 1e-5);
+    left = 2; /* broken off */
+    assert_int_equal(attribute(&w, &o, &a), FB_E_STATE);
+    assert_int_equal(left, 0);
     world_close(&w);
 }
 
@@ -401,7 +422,7 @@ static void wrong_arguments_are_refused(void **state)
     (void)state;
     world w;
     assert_true(open_shape(&w, &kinds[0], &shapes[0]));
-    fb_attribution_options o = {1, 0, MASK, 0, 0, NULL, NULL};
+    fb_attribution_options o = {.alignment = 1, .mask_id = MASK};
     refused(&w, &o, FB_E_USAGE);
     o.steps = FB_ATTRIBUTION_STEPS + 1;
     refused(&w, &o, FB_E_USAGE);
