@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define VERB_ADDRESS(name) &fb_verb_##name,
@@ -170,10 +171,13 @@ int main(int argc, char **argv)
         print_failure(fb_context_message(ctx));
     fb_arena_free(arena);
     fb_context_free(ctx);
-    if (status == FB_E_MEMORY) { /* OpenBLAS' threads may ask for theirs for ever, and
-                                    exit() would wait for them */
+    int code = status == FB_OK ? 0 : status == FB_E_USAGE ? 2 : 1;
+    struct rlimit space;
+    bool little = getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY;
+    if (status == FB_E_MEMORY || little) { /* OpenBLAS' threads may ask for theirs for
+                                              ever, and exit() would wait for them */
         (void)fflush(NULL);
-        _exit(1);
+        _exit(code);
     }
-    return status == FB_OK ? 0 : status == FB_E_USAGE ? 2 : 1;
+    return code;
 }
