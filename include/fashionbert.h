@@ -291,10 +291,11 @@ fb_status fb_index_search(fb_context *ctx, const fb_index *index, const float *v
 /* Re-rank `retrieved`, or those of it that are within options->rerank_margin of the
  * first, with the model's own score of the pair: the query's text with the
  * product's image, the product's title with the query's image, or the mean of both
- * margins; hits become the best k of them, and behind them the others as the vectors have them. Where that score counts the similarity of
- * two vectors, a hit's `score` stands for it (NaN, of products that no search found:
- * the pair's own; they are never left out). So in an index of images rerank_score is P(match); in one of
- * products it orders, by the title too. A model of queries (section 2) reads the
+ * margins; hits become the best k of them, and behind them the others as the vectors
+ * have them. Where that score counts the similarity of two vectors, a hit's `score`
+ * stands for it (NaN, of products that no search found: the pair's own; they are never
+ * left out). So in an index of images rerank_score is P(match); in one of products it
+ * orders, by the title too. A model of queries (section 2) reads the
  * query's text, the title and the image file at once, of any model's index. Uses the
  * model (one thread at a time).
  * FB_E_STATE: another model's index. On failure result is as it was. */

@@ -7,8 +7,8 @@
 #include "data/image/image_decode.h"
 #include "engine/model_folder.h"
 
-/* Of a score of that kind, by options->steps points of integrated gradients. The explanation
- * is freed by fb_explanation_free.
+/* Of a score of that kind, by options->steps points of integrated gradients. The
+ * explanation is freed by fb_explanation_free.
  * FB_E_STATE: the system's score cannot be explained, or the model lacks vectors. */
 fb_status fb_model_explain(fb_context *ctx, fb_model *model, const char *text,
                            const fb_image_input *image, fb_score_kind kind,

@@ -29,6 +29,7 @@ struct fb_reranking {
     const fb_search_options *options;
     fb_search_result *result;
     bool by_queries, known; /* known: all hits come from a search, with scores */
+    bool kept[2];           /* all hits' titles, or images, have vectors in the index */
     int32_t all, done;
     float *sums; /* [all] */
     double seconds;
@@ -155,7 +156,7 @@ static bool has_parts(const fb_reranking *whole, bool images)
 static fb_status fill_others(part *r, bool images, const fb_score_source *source)
 {
     int32_t width = r->index->manifest.width;
-    if (has_parts(r->whole, images)) {
+    if (r->whole->kept[images]) {
         for (int32_t i = 0; i < r->count; i++) {
             int64_t at;
             const fb_stored *all = part_of(r->index, &r->hits[i], images, &at);
@@ -216,7 +217,7 @@ static fb_status add_similarities(part *r, bool by_text, const fb_score_source *
     double bias = m->config.score_bias;
     bool known = r->whole->known;
     double weight =
-        m->config.score == FB_SCORE_BOTH && (!known || has_parts(r->whole, by_text))
+        m->config.score == FB_SCORE_BOTH && (!known || r->whole->kept[by_text])
             ? fb_scorer_neighbour_weight(r->model->scorer)
             : 0;
     for (int32_t i = 0; i < r->count && known; i++)
@@ -401,6 +402,8 @@ fb_status fb_rerank_begin(fb_context *ctx, fb_reranking **reranking,
                         .known = has_scores(result),
                         .all = count_near(result, options->rerank_margin),
                         .sums = sums};
+    for (int images = 0; images < 2; images++)
+        r->kept[images] = has_parts(r, images);
     *reranking = r;
     return FB_OK;
 }

@@ -45,6 +45,17 @@ fb_status fb_read_rows_forward(fb_tape *tape, fb_var **y, fb_var *x,
                                          sequences);
 }
 
+double fb_read_rows_flops(const fb_transformer_options *options, int32_t first,
+                          double tokens, double read)
+{
+    fb_transformer_options before = *options;
+    before.layers -= first + 1;
+    if (before.layers < 0)
+        return 0;
+    return fb_transformer_flops(&before, tokens) +
+           fb_transformer_picked_flops(options, tokens, read);
+}
+
 fb_status fb_read_rows_gather(fb_tape *tape, fb_var **y, fb_var *output,
                               const fb_read_rows *r, const int32_t *rows, int64_t count)
 {

@@ -28,6 +28,10 @@ fb_status fb_read_rows_pick(fb_tape *tape, fb_read_rows *r, const fb_row_list *l
 fb_status fb_read_rows_forward(fb_tape *tape, fb_var **y, fb_var *x,
                                const fb_transformer *t, int32_t first, fb_read_rows *r,
                                const int32_t *offsets, int32_t sequences);
+/* Multiply-adds times two of one sequence of `tokens` through the layers from `first` on,
+ * `read` of its rows being read. */
+double fb_read_rows_flops(const fb_transformer_options *options, int32_t first,
+                          double tokens, double read);
 /* y [count, C]: the rows of a head, out of the output. */
 fb_status fb_read_rows_gather(fb_tape *tape, fb_var **y, fb_var *output,
                               const fb_read_rows *r, const int32_t *rows,

@@ -220,6 +220,19 @@ void fb_batch_pack(fb_batch *batch)
     batch->seq_offsets[batch->pairs] = row;
 }
 
+int32_t fb_batch_pair_of(const fb_batch *batch, int32_t row)
+{
+    int32_t low = 0, high = batch->pairs - 1;
+    while (low < high) {
+        int32_t middle = (low + high + 1) / 2;
+        if (batch->seq_offsets[middle] <= row)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
 void fb_pixels_mirror(uint8_t *pixels, int64_t lines, int32_t size)
 {
     for (int64_t y = 0; y < lines; y++) {

@@ -105,6 +105,8 @@ void fb_batch_free(fb_batch *batch);
 
 /* From texts, images and pairs (all set), fill seq_offsets, row_source and cls_rows. */
 void fb_batch_pack(fb_batch *batch);
+/* The pair in whose sequence the packed row is. */
+int32_t fb_batch_pair_of(const fb_batch *batch, int32_t row);
 
 /* Horizontal flip, in place, of each of the lines [size, 3] of pixels. */
 void fb_pixels_mirror(uint8_t *pixels, int64_t lines, int32_t size);

@@ -57,6 +57,23 @@ static inline cpu_range cpu_part(int64_t n, int64_t step, int32_t index, int32_t
     return (cpu_range){from < n ? from : n, to < n ? to : n};
 }
 
+/* Work of `sums` multiply-adds on a matrix, cut in two directions: its n rows into
+ * `parts` of at least `least`, and beside that its columns, where there are fewer parts
+ * than threads. Cell i is part i / beside of the rows, and i % beside of the columns. */
+typedef struct cpu_grid {
+    int32_t threads, parts, beside, cells; /* cells: parts * beside, at most threads */
+} cpu_grid;
+
+static inline cpu_grid cpu_grid_of(const cpu_backend *c, int64_t sums, int64_t n,
+                                   int64_t least)
+{
+    int32_t threads = sums < 32768 ? 1 : c->base.threads;
+    int64_t most = (n + least - 1) / least;
+    int32_t parts = most < threads ? (int32_t)most : threads;
+    int32_t beside = threads / parts;
+    return (cpu_grid){threads, parts, beside, parts * beside};
+}
+
 static inline void *cpu_at(const fb_tensor *t, int64_t element)
 {
     return (char *)t->data + (size_t)element * fb_dtype_size(t->dtype);

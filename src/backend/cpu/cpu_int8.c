@@ -134,27 +134,20 @@ static void run_part(const fb_vector *v, vector_int8 a, const int8_shape *s,
 static fb_status run_own(fb_context *ctx, cpu_backend *c, const int8_shape *s,
                          const vector_int8 *a, const cpu_int8_call *call)
 {
-    int32_t threads = c->base.threads;
-    int64_t columns = c->v->int8_columns, work = s->rows * s->in * s->out;
-    int64_t kept;
+    cpu_grid g = cpu_grid_of(c, s->rows * s->in * s->out, s->rows, LEAST_ROWS);
+    int64_t columns = c->v->int8_columns, kept;
     cpu_int8_rows x = cpu_int8_rows_of(c, call, &kept);
     size_t bytes = scratch_bytes(s, columns),
            keep = (size_t)round_up(kept * (int64_t)sizeof(float), 64);
-    int64_t row_parts = (s->rows + LEAST_ROWS - 1) / LEAST_ROWS;
     void *scratch;
-    char *at;
-    if (work < 32768)
-        threads = 1;
-    row_parts = row_parts < threads ? row_parts : threads;
-    int32_t parts = (int32_t)row_parts, beside = threads / parts;
-    FB_TRY(cpu_scratch(ctx, c, keep + bytes * (size_t)threads, &scratch));
+    FB_TRY(cpu_scratch(ctx, c, keep + bytes * (size_t)g.threads, &scratch));
     cpu_int8_rows_open(c, &x, scratch);
-    at = (char *)scratch + keep;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int32_t i = 0; i < parts * beside; i++)
+    char *at = (char *)scratch + keep;
+#pragma omp parallel for schedule(static) num_threads(g.threads) if (g.threads > 1)
+    for (int32_t i = 0; i < g.cells; i++)
         run_part(c->v, *a, s, &x,
-                 cpu_part(s->rows, VECTOR_INT8_ROWS, i / beside, parts),
-                 cpu_part(s->panels, 1, i % beside, beside),
+                 cpu_part(s->rows, VECTOR_INT8_ROWS, i / g.beside, g.parts),
+                 cpu_part(s->panels, 1, i % g.beside, g.beside),
                  scratch_at(at + (size_t)i * bytes, s, columns));
     return FB_OK;
 }

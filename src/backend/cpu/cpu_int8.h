@@ -1,5 +1,5 @@
-/* cpu_int8.h - linear layers and convolutions by int8 products (backend/int8.h): by the vector kernels of
- * this processor, or by oneDNN, whichever is faster and exact here.
+/* cpu_int8.h - linear layers and convolutions by int8 products (backend/int8.h): by the
+ * vector kernels of this processor, or by oneDNN, whichever is faster and exact here.
  */
 #ifndef FB_BACKEND_CPU_CPU_INT8_H
 #define FB_BACKEND_CPU_CPU_INT8_H

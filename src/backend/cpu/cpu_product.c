@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_ROWS = 24, LEAST_OUTPUTS = 48, SMALL = 32768 };
+enum { LEAST_ROWS = 24, LEAST_OUTPUTS = 48 };
 
 void cpu_panels_free(cpu_panels *panels)
 {
@@ -58,12 +58,10 @@ static fb_status panels_of(fb_context *ctx, cpu_backend *c, const float **number
     int64_t depth = direction == FORWARD ? w->in : w->out;
     int64_t count = ((direction == FORWARD ? w->out : w->in) + columns - 1) / columns;
     size_t size = (size_t)(depth * columns) * sizeof(float);
-    if (!panels->numbers) {
+    if (!panels->numbers)
         panels->numbers = aligned_alloc(64, ((size_t)count * size + 64) / 64 * 64);
-        if (!panels->numbers)
-            return fb_fail(ctx, FB_E_MEMORY, "no memory for a packed weight");
-        panels->version = w->version - 1;
-    }
+    if (!panels->numbers)
+        return fb_fail(ctx, FB_E_MEMORY, "no memory for a packed weight");
     if (panels->version != w->version) {
 #pragma omp parallel for schedule(static)                                              \
     num_threads(c->base.threads) if (cpu_is_large(count * (int64_t)size))
@@ -95,14 +93,12 @@ static void run_part(const fb_vector *v, vector_product a, cpu_range rows,
 static void run(const cpu_backend *c, const vector_product *a)
 {
     int64_t panels = (a->out + c->v->product_columns - 1) / c->v->product_columns;
-    int64_t row_parts = (a->rows + LEAST_ROWS - 1) / LEAST_ROWS;
-    int32_t threads = a->rows * a->depth * a->out < SMALL ? 1 : c->base.threads;
-    row_parts = row_parts < threads ? row_parts : threads;
-    int32_t parts = (int32_t)row_parts, beside = threads / parts;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int32_t i = 0; i < parts * beside; i++)
-        run_part(c->v, *a, cpu_part(a->rows, VECTOR_PRODUCT_ROWS, i / beside, parts),
-                 cpu_part(panels, 1, i % beside, beside));
+    cpu_grid g = cpu_grid_of(c, a->rows * a->depth * a->out, a->rows, LEAST_ROWS);
+#pragma omp parallel for schedule(static) num_threads(g.threads) if (g.threads > 1)
+    for (int32_t i = 0; i < g.cells; i++)
+        run_part(c->v, *a,
+                 cpu_part(a->rows, VECTOR_PRODUCT_ROWS, i / g.beside, g.parts),
+                 cpu_part(panels, 1, i % g.beside, g.beside));
 }
 
 static bool is_empty(const vector_product *a)
@@ -154,18 +150,15 @@ fb_status cpu_product_backward_weight(fb_context *ctx, cpu_backend *c, float *dw
     int64_t rows = x->dims[0], in = x->dims[1], out = dy->dims[1];
     if (rows == 0 || in == 0 || out == 0)
         return FB_OK;
-    int32_t threads = rows * in * out < SMALL ? 1 : c->base.threads;
-    int64_t out_parts = (out + LEAST_OUTPUTS - 1) / LEAST_OUTPUTS;
-    out_parts = out_parts < threads ? out_parts : threads;
-    int32_t parts = (int32_t)out_parts, beside = threads / parts;
+    cpu_grid g = cpu_grid_of(c, rows * in * out, out, LEAST_OUTPUTS);
     size_t bytes =
-        c->v->outer_scratch((in + beside - 1) / beside + c->v->product_columns);
+        c->v->outer_scratch((in + g.beside - 1) / g.beside + c->v->product_columns);
     /* the backend's own scratch may hold what a recurrence gives as x and dy */
-    FB_TRY(cpu_onednn_reserve(ctx, c->lib, bytes * (size_t)threads));
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int32_t i = 0; i < parts * beside; i++) {
-        cpu_range n = cpu_part(out, VECTOR_PRODUCT_ROWS, i / beside, parts);
-        cpu_range k = cpu_part(in, c->v->product_columns, i % beside, beside);
+    FB_TRY(cpu_onednn_reserve(ctx, c->lib, bytes * (size_t)g.threads));
+#pragma omp parallel for schedule(static) num_threads(g.threads) if (g.threads > 1)
+    for (int32_t i = 0; i < g.cells; i++) {
+        cpu_range n = cpu_part(out, VECTOR_PRODUCT_ROWS, i / g.beside, g.parts);
+        cpu_range k = cpu_part(in, c->v->product_columns, i % g.beside, g.beside);
         const vector_outer a = {.rows = rows,
                                 .in = k.to - k.from,
                                 .in_row = in,

@@ -13,7 +13,7 @@ typedef struct cpu_backend cpu_backend;
 /* A weight in the panels of vector.h's vector_product, for one direction. */
 typedef struct cpu_panels {
     float *numbers;
-    uint64_t version;
+    uint64_t version; /* of the weight; 0: nothing is there */
 } cpu_panels;
 
 void cpu_panels_free(cpu_panels *panels);

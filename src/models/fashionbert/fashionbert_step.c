@@ -289,23 +289,19 @@ double fb_fashionbert_flops(const fb_matcher *matcher, const fb_batch *batch)
     double flops = 2.0 * fb_batch_rows(batch) * fb_model_config_features(c) * c->width;
     if (!batch->feature_width)
         flops += batch->images * fb_patch_encoder_flops(&m->patch_encoder);
-    fb_transformer_options alone = m->encoder.options, together = alone;
+    fb_transformer_options alone = m->encoder.options;
     alone.layers = c->patches_from;
-    together.layers -= c->patches_from;
     int32_t pooled = fb_patch_pool_count(c);
     int32_t merged = pooled ? fb_model_config_patches(c) - pooled : 0; /* of an image */
     for (int32_t t = 0; t < batch->texts && alone.layers > 0; t++)
         flops += fb_transformer_flops(&alone, batch->text_offsets[t + 1] -
                                                   batch->text_offsets[t]);
-    bool some = c->head != FB_HEAD_PRODUCT && together.layers > 0;
-    together.layers -= some;
-    double read = batch->pairs + batch->mlm_count + batch->mpm_count;
+    double reads =
+        (batch->pairs + batch->mlm_count + batch->mpm_count) / fmax(batch->pairs, 1);
     for (int32_t b = 0; b < batch->pairs; b++) {
         double rows = batch->seq_offsets[b + 1] - batch->seq_offsets[b] - merged;
-        flops += fb_transformer_flops(&together, rows);
-        if (some)
-            flops += fb_transformer_picked_flops(&m->encoder.options, rows,
-                                                 read / batch->pairs);
+        flops += fb_read_rows_flops(&m->encoder.options, c->patches_from, rows,
+                                    c->head == FB_HEAD_PRODUCT ? rows : reads);
     }
     flops += fb_patch_pool_flops(&m->pool, batch->images, c->width);
     return flops + 2.0 * batch->pairs * c->width * (c->width + 2);

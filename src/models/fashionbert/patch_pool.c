@@ -73,20 +73,6 @@ void fb_patch_pool_begin(const fb_patch_pool *pool, const fb_params *params)
 
 /* ---- batches ---------------------------------------------------------------------- */
 
-/* The pair whose sequence has that row. */
-static int32_t pair_of(const fb_batch *b, int32_t row)
-{
-    int32_t low = 0, high = b->pairs - 1;
-    while (low < high) {
-        int32_t middle = (low + high + 1) / 2;
-        if (b->seq_offsets[middle] <= row)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 /* A text stands in front of its patches, so that a word keeps its place in its
  * sequence. */
 static fb_status pack_again(fb_tape *tape, const fb_batch *before, fb_batch *b)
@@ -98,7 +84,7 @@ static fb_status pack_again(fb_tape *tape, const fb_batch *before, fb_batch *b)
     fb_batch_pack(b);
     FB_TRY(fb_tape_ints(tape, &mlm_rows, b->mlm_count));
     for (int32_t i = 0; i < b->mlm_count; i++) {
-        int32_t pair = pair_of(before, before->mlm_rows[i]);
+        int32_t pair = fb_batch_pair_of(before, before->mlm_rows[i]);
         mlm_rows[i] =
             before->mlm_rows[i] - before->seq_offsets[pair] + b->seq_offsets[pair];
     }

@@ -3,8 +3,9 @@
  *
  *     y[b] = LN(W [x of cell 0, x of cell 1, ..])      [images N, C], W [C, s s C]
  *
- * W begins as the mean of the block's rows. A grid of G x G patches leaves N = (G / s)^2. Embeddings are merged, not features: what vectors
- * are made of, and what an index keeps of an image, is all patches.
+ * W begins as the mean of the block's rows. A grid of G x G patches leaves N =
+ * (G / s)^2. Embeddings are merged, not features: what vectors are made of, and what an
+ * index keeps of an image, is all patches.
  */
 #ifndef FB_MODELS_FASHIONBERT_PATCH_POOL_H
 #define FB_MODELS_FASHIONBERT_PATCH_POOL_H

@@ -274,13 +274,10 @@ static double forward_flops(const fb_matcher *matcher, const fb_batch *batch)
     double features = fb_model_config_features(c), width = c->width;
     double masked = batch->images ? count_masked(batch, 0) : 0;
     double kept = batch->patches - masked;
-    fb_transformer_options before = m->pooling.options;
-    before.layers -= before.layers > 0; /* of the last, u's row alone is read */
     double one = fb_patch_encoder_flops(&m->patch_encoder) +
-                 2 * kept * features * width + fb_transformer_flops(&before, kept + 1) +
+                 2 * kept * features * width +
+                 fb_read_rows_flops(&m->pooling.options, 0, kept + 1, 1) +
                  2 * masked * (width * width + width * features + masked * features);
-    if (m->pooling.options.layers > 0)
-        one += fb_transformer_picked_flops(&m->pooling.options, kept + 1, 1);
     return batch->images * one;
 }
 

@@ -51,20 +51,6 @@ static fb_status pack_pairs(fb_tape *tape, int32_t **offsets, int32_t **index,
 
 /* ---- rows to guess --------------------------------------------------------------- */
 
-/* The pair of b in which the packed row is. */
-static int32_t pair_of(const fb_batch *b, int32_t row)
-{
-    int32_t low = 0, high = b->pairs - 1;
-    while (low < high) {
-        int32_t middle = (low + high + 1) / 2;
-        if (b->seq_offsets[middle] <= row)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 /* home[pairs of guess]: where each is a pair of the batch; -1: nowhere. */
 static void find_homes(const fb_batch *batch, const fb_batch *guess, int32_t *home)
 {
@@ -84,7 +70,8 @@ static fb_status place_guesses(fb_tape *tape, fb_vilbert_rows *rows,
     FB_TRY(fb_tape_ints(tape, &rows->mrm_rows, guess->mpm_count));
     FB_TRY(fb_tape_ints(tape, &rows->mrm_regions, guess->mpm_count));
     for (int32_t i = 0; i < guess->mlm_count; i++) {
-        int32_t row = guess->mlm_rows[i], from = pair_of(guess, row), to = home[from];
+        int32_t row = guess->mlm_rows[i], from = fb_batch_pair_of(guess, row),
+                to = home[from];
         if (to < 0)
             continue;
         rows->mlm_rows[rows->mlm_count] =
@@ -93,7 +80,7 @@ static fb_status place_guesses(fb_tape *tape, fb_vilbert_rows *rows,
     }
     for (int32_t i = 0; i < guess->mpm_count; i++) {
         int32_t region = guess->mpm_patches[i];
-        int32_t to = home[pair_of(guess, guess->mpm_rows[i])];
+        int32_t to = home[fb_batch_pair_of(guess, guess->mpm_rows[i])];
         if (to < 0 || place[region] == 0)
             continue;
         rows->mrm_rows[rows->mrm_count] = rows->visual_offsets[to] + place[region];

@@ -65,20 +65,6 @@ static void pack_pair(const packing *k, fb_vlbert_rows *rows, int32_t pair)
 
 /* ---- rows to guess --------------------------------------------------------------- */
 
-/* The pair of b in which the packed row is. */
-static int32_t pair_of(const fb_batch *b, int32_t row)
-{
-    int32_t low = 0, high = b->pairs - 1;
-    while (low < high) {
-        int32_t middle = (low + high + 1) / 2;
-        if (b->seq_offsets[middle] <= row)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 /* home[pairs of guess]: where each is a pair of the batch; -1: nowhere. */
 static void find_homes(const fb_batch *batch, const fb_batch *guess, int32_t *home)
 {
@@ -93,7 +79,8 @@ static void place_guesses(const packing *k, const fb_batch *guess, const int32_t
                           fb_vlbert_rows *rows)
 {
     for (int32_t i = 0; i < guess->mlm_count; i++) {
-        int32_t row = guess->mlm_rows[i], from = pair_of(guess, row), to = home[from];
+        int32_t row = guess->mlm_rows[i], from = fb_batch_pair_of(guess, row),
+                to = home[from];
         if (to < 0)
             continue;
         rows->mlm_rows[rows->mlm_count] =
@@ -102,7 +89,7 @@ static void place_guesses(const packing *k, const fb_batch *guess, const int32_t
     }
     for (int32_t i = 0; i < guess->mpm_count; i++) {
         int32_t object = guess->mpm_patches[i];
-        int32_t to = home[pair_of(guess, guess->mpm_rows[i])];
+        int32_t to = home[fb_batch_pair_of(guess, guess->mpm_rows[i])];
         if (to < 0 || k->place[object] < 0)
             continue;
         rows->mvrc_rows[rows->mvrc_count] =

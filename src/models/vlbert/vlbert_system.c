@@ -67,18 +67,13 @@ static double forward_flops(const fb_matcher *matcher, const fb_batch *batch)
     double inputs = m->images.width + 8.0 * m->frequencies;
     double flops = fb_image_rows_flops(&m->images, batch) +
                    2.0 * (fb_image_rows_count(batch) + batch->images) * inputs * width;
-    fb_transformer_options before = m->encoder.options;
-    bool some = before.layers > 0; /* the last layer is that of read rows alone */
-    before.layers -= some;
-    double read = (batch->pairs + batch->mlm_count + batch->mpm_count) /
-                  (double)(batch->pairs > 0 ? batch->pairs : 1);
+    double reads =
+        (batch->pairs + batch->mlm_count + batch->mpm_count) / fmax(batch->pairs, 1);
     for (int32_t b = 0; b < batch->pairs; b++) {
         int32_t text = batch->pair_text[b], image = batch->pair_image[b];
         int32_t rows = batch->text_offsets[text + 1] - batch->text_offsets[text] +
                        batch->image_offsets[image + 1] - batch->image_offsets[image];
-        flops += fb_transformer_flops(&before, rows + 2);
-        if (some)
-            flops += fb_transformer_picked_flops(&m->encoder.options, rows + 2, read);
+        flops += fb_read_rows_flops(&m->encoder.options, 0, rows + 2, reads);
     }
     return flops + 2.0 * batch->pairs * width * (width + 2);
 }

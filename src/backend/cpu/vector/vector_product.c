@@ -85,11 +85,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static void (*activation(fb_activation act))(fb_dtype, void *, const void *, int64_t)
-{
-    return FB_VECTOR_NAME(kernels).act_forward[act];
-}
-
 /* What is done with the sums of a part of a panel. */
 typedef struct part {
     int64_t first, columns; /* of y */
@@ -145,7 +140,7 @@ void FB_VECTOR_NAME(product)(const vector_product *a, int64_t from, int64_t to)
             p.last = k + depth == a->depth;
             if (p.last && a->bias)
                 memcpy(p.bias, a->bias + p.first, (size_t)p.columns * sizeof(float));
-            p.act = p.last ? activation(a->act) : NULL;
+            p.act = p.last ? FB_VECTOR_NAME(kernels).act_forward[a->act] : NULL;
             product_part(a, a->w + (panel * a->depth + k) * COLUMNS, k, depth, &p);
         }
     }
