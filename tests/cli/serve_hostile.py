@@ -134,6 +134,7 @@ class Hostile(unittest.TestCase):
                 got += piece
         except ConnectionResetError: # the half line was still unread when it was closed
             pass
+        self.assertGreater(s.metric("timed_out_total"), 0)
         self.assertEqual(s.end(), 0)
 
     def test_health_is_answered_where_all_are_at_work(self):
