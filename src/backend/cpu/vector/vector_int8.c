@@ -88,6 +88,22 @@ static const word *open_panel(const vector_int8 *a, const int8_t *w, int32_t *st
     return (const word *)(const void *)w;
 }
 
+static void (*activation(fb_activation act))(fb_dtype, void *, const void *, int64_t)
+{
+    switch (act) {
+    case FB_ACT_GELU:
+        return FB_VECTOR_NAME(gelu_forward);
+    case FB_ACT_GELU_TANH:
+        return FB_VECTOR_NAME(gelu_tanh_forward);
+    case FB_ACT_QUICK_GELU:
+        return FB_VECTOR_NAME(quick_gelu_forward);
+    case FB_ACT_RELU: /* by finish */
+    case FB_ACT_NONE:
+        break;
+    }
+    return NULL;
+}
+
 /* Rows of a whole panel's columns, straight to their place. */
 FB_INLINE void finish_whole(const vector_int8 *a, int64_t at, int64_t rows,
                             const int32_t (*sum)[INT8_COLUMNS], const float *x_scale,
@@ -106,7 +122,7 @@ static void finish_part(const vector_int8 *a, int64_t at, int64_t rows,
                         const int32_t (*sum)[INT8_COLUMNS], const float *x_scale,
                         const float *scale, const float *bias, int64_t columns)
 {
-    activate act = FB_VECTOR_NAME(kernels).act_forward[a->act];
+    activate act = activation(a->act);
     float value[VECTOR_INT8_ROWS][INT8_COLUMNS] = {{0}};
     for (int64_t r = 0; r < rows; r++)
         finish_row(value[r], sum[r], x_scale[r], scale, bias,
@@ -124,8 +140,7 @@ static void product_panel(const vector_int8 *a, const int8_t *w, int64_t first,
     float scale[INT8_COLUMNS] = {0}, bias[INT8_COLUMNS] = {0};
     int32_t start[INT8_COLUMNS];
     const word *words = open_panel(a, w, start);
-    bool whole =
-        columns == INT8_COLUMNS && !FB_VECTOR_NAME(kernels).act_forward[a->act];
+    bool whole = columns == INT8_COLUMNS && !activation(a->act);
     memcpy(scale, a->w_scale + first, (size_t)columns * sizeof *scale);
     if (a->bias)
         memcpy(bias, a->bias + first, (size_t)columns * sizeof *bias);
@@ -254,8 +269,7 @@ void FB_VECTOR_NAME(int8_magnitudes)(float *to, const float *x, int64_t rows,
 
 void FB_VECTOR_NAME(int8_finish)(const int32_t *sum, const vector_int8 *a)
 {
-    void (*act)(fb_dtype, void *, const void *, int64_t) =
-        FB_VECTOR_NAME(kernels).act_forward[a->act];
+    void (*act)(fb_dtype, void *, const void *, int64_t) = activation(a->act);
     for (int64_t t = 0; t < a->rows; t++) {
         float *to = a->y + t * a->out;
         const int32_t *from = sum + t * a->out;
